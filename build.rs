@@ -1,0 +1,22 @@
+//! Compiles `proto/` with protox (no protoc needed) to message types, client
+//! and server stubs, and a descriptor set for reflection.
+
+use std::{env, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const FILES: [&str; 4] = [
+    "flow/flow.proto",
+    "observer/observer.proto",
+    "peer/peer.proto",
+    "relay/relay.proto",
+];
+
+fn main() -> anyhow::Result<()> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! Message types, client stubs and server traits of the gRPC APIs that Sextant
+//! speaks: Hubble's packages as they are on the wire, and Sextant's own.
+//!
+//! All of it is generated from the `.proto` files beside this file by the
+//! root `build.rs`; nothing here is written by hand but the module tree.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated code; the .proto files carry the documentation"
+)]
+
+/// Flows, filters and events (Hubble's package `flow`).
+pub mod flow {
+    tonic::include_proto!("flow");
+}
+
+/// The Observer service (Hubble's package `observer`).
+pub mod observer {
+    tonic::include_proto!("observer");
+}
+
+/// The Peer service (Hubble's package `peer`).
+pub mod peer {
+    tonic::include_proto!("peer");
+}
+
+/// Node status events (Hubble's package `relay`).
+pub mod relay {
+    tonic::include_proto!("relay");
+}
+
+/// Serialised `FileDescriptorSet` of all files and their imports.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

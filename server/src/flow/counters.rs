@@ -1,0 +1,65 @@
+//! Counts of a flow of our own datapath; they travel in `Flow.extensions` as
+//! a `google.protobuf.Struct`, since Hubble has no fields for them.
+
+use super::{Interface, Interned};
+
+/// Packets and bytes of one direction since the flow began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DirectionCounters {
+    /// Packets as they go on the wire (GSO packets count as their segments).
+    pub packets: u64,
+    /// Bytes of the frames, link header and VLAN tags included.
+    pub bytes: u64,
+    /// TCP control bits seen, or-ed.
+    pub tcp_flags: u16,
+}
+
+/// Why a flow ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// Both sides closed (FIN).
+    Fin,
+    /// Reset.
+    Rst,
+    /// Nothing came for the idle time.
+    Idle,
+    /// The daemon stopped watching it.
+    Shutdown,
+}
+
+impl EndReason {
+    /// Name in the extensions.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Rst => "rst",
+            Self::Idle => "idle",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Totals of a flow at the time of the event.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// From the initiator.
+    pub forward: DirectionCounters,
+    /// To the initiator.
+    pub reverse: DirectionCounters,
+    /// Nanoseconds from the first to the last packet.
+    pub duration_ns: u64,
+    /// Set on the last event of a flow.
+    pub end: Option<EndReason>,
+    /// The initiator was guessed, since the flow was first met in the middle.
+    pub initiator_guessed: bool,
+    /// VLAN tags, outer first; 0 where there is none.
+    pub vlan: [u16; 2],
+    /// Name of the kernel's drop reason, for dropped packets.
+    pub kernel_drop_reason: Option<Box<str>>,
+    /// Packets that this event stands for beyond the first, for drops.
+    pub drops: u64,
+    /// All points at which packets of the flow were seen: the interface and
+    /// whether it was on egress.
+    pub observation_points: Vec<(Interned<Interface>, bool)>,
+}

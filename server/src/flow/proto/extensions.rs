@@ -1,0 +1,93 @@
+//! Counters of a flow as `google.protobuf.Struct`, the one type that the real
+//! `hubble` CLI can print and read back inside an `Any`.
+//!
+//! Keys: `packets`, `bytes`, `reverse_packets`, `reverse_bytes`, `duration_ns`
+//! (numbers), `tcp_flags`, `reverse_tcp_flags` (lists), `end_reason`, `initiator`
+//! (`"guessed"`), `vlan` (list, outer tag first), `kernel_drop_reason`, `drops`,
+//! `observation_points` (list of `interface:direction`). A key without a
+//! meaning for the flow is left out.
+
+use prost::Message as _;
+use prost_types::{Any, ListValue, Struct, Value, value::Kind};
+
+use crate::flow::{Counters, TcpFlags};
+
+const TYPE_URL: &str = "type.googleapis.com/google.protobuf.Struct";
+
+/// The extensions of a flow with these counters.
+pub(super) fn of(counters: &Counters) -> Any {
+    Any {
+        type_url: TYPE_URL.into(),
+        value: fields(counters).encode_to_vec(),
+    }
+}
+
+fn fields(counters: &Counters) -> Struct {
+    let mut out = Struct::default();
+    let mut put = |key: &str, kind: Kind| {
+        out.fields.insert(key.into(), Value { kind: Some(kind) });
+    };
+    put("packets", number(counters.forward.packets));
+    put("bytes", number(counters.forward.bytes));
+    put("reverse_packets", number(counters.reverse.packets));
+    put("reverse_bytes", number(counters.reverse.bytes));
+    put("duration_ns", number(counters.duration_ns));
+    if counters.forward.tcp_flags != 0 {
+        put("tcp_flags", flags(counters.forward.tcp_flags));
+    }
+    if counters.reverse.tcp_flags != 0 {
+        put("reverse_tcp_flags", flags(counters.reverse.tcp_flags));
+    }
+    if let Some(end) = counters.end {
+        put("end_reason", text(end.name()));
+    }
+    if counters.initiator_guessed {
+        put("initiator", text("guessed"));
+    }
+    let tags: Vec<Kind> = counters
+        .vlan
+        .iter()
+        .filter(|tag| **tag != 0)
+        .map(|tag| number(u64::from(*tag)))
+        .collect();
+    if !tags.is_empty() {
+        put("vlan", list(tags));
+    }
+    if let Some(reason) = &counters.kernel_drop_reason {
+        put("kernel_drop_reason", text(reason));
+        put("drops", number(counters.drops));
+    }
+    if !counters.observation_points.is_empty() {
+        let points = counters.observation_points.iter();
+        put(
+            "observation_points",
+            list(points.map(|(interface, egress)| {
+                let direction = if *egress { "egress" } else { "ingress" };
+                text(&format!("{}:{direction}", interface.name))
+            })),
+        );
+    }
+    out
+}
+
+/// Exact up to 2^53, as any JSON number.
+fn number(n: u64) -> Kind {
+    Kind::NumberValue(n as f64)
+}
+
+fn text(text: &str) -> Kind {
+    Kind::StringValue(text.into())
+}
+
+fn list(kinds: impl IntoIterator<Item = Kind>) -> Kind {
+    Kind::ListValue(ListValue {
+        values: kinds
+            .into_iter()
+            .map(|kind| Value { kind: Some(kind) })
+            .collect(),
+    })
+}
+
+fn flags(bits: u16) -> Kind {
+    list(TcpFlags(bits).names().map(text))
+}

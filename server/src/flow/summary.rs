@@ -1,0 +1,174 @@
+//! The text that the CLI prints in parentheses (Hubble's `Flow.Summary`).
+//!
+//! Texts follow Hubble v1.20. A replayed flow keeps its own text; flows of our
+//! own derive it from the packet, which costs nothing until somebody reads it.
+
+use std::fmt::Write as _;
+
+use super::{Flow, Interned, L4, TcpFlags};
+
+/// The summary of a flow.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Summary {
+    /// No text.
+    #[default]
+    None,
+    /// Made from the transport header.
+    Derived,
+    /// As it came.
+    Text(Interned<String>),
+}
+
+impl Summary {
+    /// The text for `flow`.
+    #[must_use]
+    pub fn to_text(&self, flow: &Flow) -> String {
+        match self {
+            Self::None => String::new(),
+            Self::Text(text) => text.to_string(),
+            Self::Derived => derive(flow),
+        }
+    }
+}
+
+fn derive(flow: &Flow) -> String {
+    match &flow.l4 {
+        Some(L4::Tcp { flags, .. }) => tcp(flags.unwrap_or_default()),
+        Some(L4::Udp { .. }) => "UDP".into(),
+        Some(L4::Sctp { .. }) => "SCTP".into(),
+        Some(L4::Icmp4 { kind, code }) => format!("ICMPv4 {}", icmp4(*kind, *code)),
+        Some(L4::Icmp6 { kind, code }) => format!("ICMPv6 {}", icmp6(*kind, *code)),
+        Some(L4::Vrrp { .. }) => "VRRP VRRPv2 Advertisement".into(),
+        Some(L4::Igmp { kind, .. }) => format!("IGMP {}", igmp(*kind)),
+        Some(L4::Empty) | None => match flow.ip.as_ref().map(|ip| ip.version) {
+            Some(1) => "IPv4".into(),
+            Some(2) => "IPv6".into(),
+            _ => "Ethernet".into(),
+        },
+    }
+}
+
+fn tcp(flags: TcpFlags) -> String {
+    let names: Vec<&str> = flags.names().collect();
+    format!("TCP Flags: {}", names.join(", "))
+}
+
+/// Name of a type, and the names of its codes.
+type IcmpType = (u32, &'static str, &'static [&'static str]);
+
+const UNREACHABLE4: &[&str] = &[
+    "Net",
+    "Host",
+    "Protocol",
+    "Port",
+    "FragmentationNeeded",
+    "SourceRoutingFailed",
+    "NetUnknown",
+    "HostUnknown",
+    "SourceIsolated",
+    "NetAdminProhibited",
+    "HostAdminProhibited",
+    "NetTOS",
+    "HostTOS",
+    "CommAdminProhibited",
+    "HostPrecedence",
+    "PrecedenceCutoff",
+];
+
+const ICMP4: &[IcmpType] = &[
+    (0, "EchoReply", &[]),
+    (3, "DestinationUnreachable", UNREACHABLE4),
+    (4, "SourceQuench", &[]),
+    (5, "Redirect", &["Net", "Host", "TOS+Net", "TOS+Host"]),
+    (8, "EchoRequest", &[]),
+    (9, "RouterAdvertisement", &[]),
+    (10, "RouterSolicitation", &[]),
+    (
+        11,
+        "TimeExceeded",
+        &["TTLExceeded", "FragmentReassemblyTimeExceeded"],
+    ),
+    (
+        12,
+        "ParameterProblem",
+        &["PointerIndicatesError", "MissingOption", "BadLength"],
+    ),
+    (13, "TimestampRequest", &[]),
+    (14, "TimestampReply", &[]),
+    (15, "InfoRequest", &[]),
+    (16, "InfoReply", &[]),
+    (17, "AddressMaskRequest", &[]),
+    (18, "AddressMaskReply", &[]),
+];
+
+const UNREACHABLE6: &[&str] = &[
+    "NoRouteToDst",
+    "AdminProhibited",
+    "BeyondScopeOfSrc",
+    "AddressUnreachable",
+    "PortUnreachable",
+    "SrcAddressFailedPolicy",
+    "RejectRouteToDst",
+];
+
+const ICMP6: &[IcmpType] = &[
+    (1, "DestinationUnreachable", UNREACHABLE6),
+    (2, "PacketTooBig", &[]),
+    (
+        3,
+        "TimeExceeded",
+        &["HopLimitExceeded", "FragmentReassemblyTimeExceeded"],
+    ),
+    (
+        4,
+        "ParameterProblem",
+        &[
+            "ErroneousHeaderField",
+            "UnrecognizedNextHeader",
+            "UnrecognizedIPv6Option",
+        ],
+    ),
+    (128, "EchoRequest", &[]),
+    (129, "EchoReply", &[]),
+    (133, "RouterSolicitation", &[]),
+    (134, "RouterAdvertisement", &[]),
+    (135, "NeighborSolicitation", &[]),
+    (136, "NeighborAdvertisement", &[]),
+    (137, "Redirect", &[]),
+];
+
+fn icmp4(kind: u32, code: u32) -> String {
+    icmp(ICMP4, kind, code)
+}
+
+fn icmp6(kind: u32, code: u32) -> String {
+    icmp(ICMP6, kind, code)
+}
+
+fn icmp(types: &[IcmpType], kind: u32, code: u32) -> String {
+    let Some((_, name, codes)) = types.iter().find(|(number, ..)| *number == kind) else {
+        return format!("{kind}({code})");
+    };
+    let mut text = String::from(*name);
+    match codes.get(code as usize) {
+        Some(code) => {
+            let _ = write!(text, "({code})");
+        }
+        None if code == 0 => {}
+        None => {
+            let _ = write!(text, "(Code: {code})");
+        }
+    }
+    text
+}
+
+fn igmp(kind: u32) -> &'static str {
+    match kind {
+        0x11 => "IGMP Membership Query",
+        0x12 => "IGMPv1 Membership Report",
+        0x16 => "IGMPv2 Membership Report",
+        0x22 => "IGMPv3 Membership Report",
+        0x17 => "Leave Group",
+        _ => "Unknown",
+    }
+}

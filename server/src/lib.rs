@@ -1,0 +1,3 @@
+//! Library of the Sextant daemon.
+pub mod flow;
+pub mod store;

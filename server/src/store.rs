@@ -1,0 +1,65 @@
+//! The store: a ring of events with sequence numbers.
+//!
+//! One writer pushes batches; any number of readers hold a `Cursor`. Nothing
+//! is queued for a reader: one that is too slow is overtaken and told exactly
+//! how many events it lost. Bound: `capacity` events are readable; memory is
+//! that plus at most two segments.
+
+mod cursor;
+mod ring;
+
+#[cfg(test)]
+mod tests;
+
+use sextant_proto::flow as pb;
+
+use crate::flow::{Flow, Time};
+
+pub use cursor::{Cursor, Read};
+pub use ring::{Ring, RingWriter};
+
+/// What the ring holds.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A flow.
+    Flow(Flow),
+    /// A loss before the store, told to every reader.
+    Lost(Box<Stamped<pb::LostEvent>>),
+    /// Something that the daemon did.
+    Agent(Box<Stamped<pb::AgentEvent>>),
+    /// A debug message of the datapath.
+    Debug(Box<Stamped<pb::DebugEvent>>),
+}
+
+/// An event that carries time and node beside its message.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stamped<T> {
+    /// When it happened.
+    pub time: Option<Time>,
+    /// `node` or `cluster/node`.
+    pub node_name: String,
+    /// The event.
+    pub event: T,
+}
+
+impl Event {
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> Option<Time> {
+        match self {
+            Self::Flow(flow) => flow.time,
+            Self::Lost(lost) => lost.time,
+            Self::Agent(agent) => agent.time,
+            Self::Debug(debug) => debug.time,
+        }
+    }
+
+    /// The flow, if it is one.
+    #[must_use]
+    pub fn as_flow(&self) -> Option<&Flow> {
+        match self {
+            Self::Flow(flow) => Some(flow),
+            _ => None,
+        }
+    }
+}

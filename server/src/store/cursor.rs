@@ -1,0 +1,99 @@
+//! A reader's place in the ring.
+
+use std::sync::{Arc, Weak};
+
+use super::{Event, Ring, ring::Segment};
+
+/// What the next event of a cursor is.
+#[derive(Debug)]
+pub enum Read<T> {
+    /// The event, as mapped by the caller.
+    Event(T),
+    /// The writer overtook the cursor by so many events; it goes on at the oldest.
+    Lost(u64),
+    /// Nothing new yet.
+    Empty,
+}
+
+/// A place in the ring: a sequence number and a hint to its segment. A cursor
+/// that is not read holds no event back (the hint is weak).
+#[derive(Debug)]
+pub struct Cursor {
+    ring: Ring,
+    seq: u64,
+    hint: Weak<Segment>,
+}
+
+impl Cursor {
+    pub(super) fn new(ring: Ring, seq: u64) -> Self {
+        Self {
+            ring,
+            seq,
+            hint: Weak::new(),
+        }
+    }
+
+    /// Sequence number of the next event.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Reads the next event and moves on.
+    pub fn next<T>(&mut self, map: impl FnOnce(&Event) -> T) -> Read<T> {
+        let next = self.ring.next_seq();
+        if self.seq >= next {
+            return Read::Empty;
+        }
+        let oldest = next.saturating_sub(self.ring.capacity());
+        if self.seq < oldest {
+            return self.skip_to(oldest);
+        }
+        let Some(segment) = self.segment() else {
+            // Overtaken between the two looks.
+            return self.skip_to(self.ring.oldest_seq());
+        };
+        let Some(event) = segment.get(self.seq) else {
+            return Read::Empty;
+        };
+        let mapped = map(event);
+        self.seq += 1;
+        Read::Event(mapped)
+    }
+
+    /// Looks at the event before the cursor and moves back onto it; `None` at
+    /// the oldest readable event.
+    pub fn previous<T>(&mut self, map: impl FnOnce(&Event) -> T) -> Option<T> {
+        if self.seq <= self.ring.oldest_seq() {
+            return None;
+        }
+        self.seq -= 1;
+        let segment = self.segment();
+        let event = segment.as_ref().and_then(|segment| segment.get(self.seq));
+        if event.is_none() {
+            self.seq += 1;
+        }
+        event.map(map)
+    }
+
+    fn skip_to<T>(&mut self, seq: u64) -> Read<T> {
+        let lost = seq.saturating_sub(self.seq);
+        self.seq = self.seq.max(seq);
+        if lost == 0 {
+            Read::Empty
+        } else {
+            Read::Lost(lost)
+        }
+    }
+
+    fn segment(&mut self) -> Option<Arc<Segment>> {
+        if let Some(segment) = self.hint.upgrade()
+            && segment.get(self.seq).is_some()
+        {
+            return Some(segment);
+        }
+        let segment = self.ring.segment_of(self.seq)?;
+        self.hint = Arc::downgrade(&segment);
+        Some(segment)
+    }
+}

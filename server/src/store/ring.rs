@@ -1,0 +1,193 @@
+//! Segments of write-once slots behind a short lock.
+//!
+//! Readers take the lock only to find a segment (once in `SEGMENT` events);
+//! within it they read published slots without any lock.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::sync::watch;
+
+use super::{Cursor, Event};
+
+/// Events in a segment; what a stalled reader can hold back at most.
+pub(super) const SEGMENT: u64 = 256;
+
+/// A run of `SEGMENT` sequence numbers.
+#[derive(Debug)]
+pub(super) struct Segment {
+    /// Sequence number of the first slot.
+    pub(super) first: u64,
+    slots: Box<[OnceLock<Event>]>,
+}
+
+impl Segment {
+    fn new(first: u64) -> Self {
+        Self {
+            first,
+            slots: (0..SEGMENT).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    /// The event with this sequence number, if it is in here and written.
+    pub(super) fn get(&self, seq: u64) -> Option<&Event> {
+        let offset = seq.checked_sub(self.first)?;
+        self.slots.get(usize::try_from(offset).ok()?)?.get()
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// How many events are readable.
+    capacity: u64,
+    segments: Mutex<VecDeque<Arc<Segment>>>,
+    /// Sequence number of the next event; all before it are published.
+    next: AtomicU64,
+    /// Flows pushed since the start.
+    seen_flows: AtomicU64,
+    /// Wakes readers, once a batch.
+    published: watch::Sender<u64>,
+}
+
+/// The readers' side of the ring. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Ring(Arc<Shared>);
+
+/// The one writer of a ring.
+#[derive(Debug)]
+pub struct RingWriter {
+    ring: Ring,
+    current: Arc<Segment>,
+}
+
+impl Ring {
+    /// A ring of `capacity` events (at least one) and its writer.
+    #[must_use]
+    pub fn new(capacity: u64) -> (Self, RingWriter) {
+        let current = Arc::new(Segment::new(0));
+        let ring = Self(Arc::new(Shared {
+            capacity: capacity.max(1),
+            segments: Mutex::new(VecDeque::from([Arc::clone(&current)])),
+            next: AtomicU64::new(0),
+            seen_flows: AtomicU64::new(0),
+            published: watch::Sender::new(0),
+        }));
+        let writer = RingWriter {
+            ring: ring.clone(),
+            current,
+        };
+        (ring, writer)
+    }
+
+    /// How many events are readable at most.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.0.capacity
+    }
+
+    /// Sequence number that the next event will get.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.0.next.load(Ordering::Acquire)
+    }
+
+    /// Sequence number of the oldest readable event (`next_seq` when empty).
+    #[must_use]
+    pub fn oldest_seq(&self) -> u64 {
+        self.next_seq().saturating_sub(self.0.capacity)
+    }
+
+    /// How many events are readable.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        let next = self.next_seq();
+        next - next.saturating_sub(self.0.capacity)
+    }
+
+    /// Whether no event is readable.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.next_seq() == 0
+    }
+
+    /// Flows (not events) pushed since the start.
+    #[must_use]
+    pub fn seen_flows(&self) -> u64 {
+        self.0.seen_flows.load(Ordering::Relaxed)
+    }
+
+    /// A cursor whose next event is `seq`.
+    #[must_use]
+    pub fn cursor_at(&self, seq: u64) -> Cursor {
+        Cursor::new(self.clone(), seq)
+    }
+
+    /// Changes whenever a batch was pushed; closed when the writer is gone.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.0.published.subscribe()
+    }
+
+    pub(super) fn segment_of(&self, seq: u64) -> Option<Arc<Segment>> {
+        let segments = self.lock();
+        let first = segments.front()?.first;
+        let index = seq.checked_sub(first)? / SEGMENT;
+        segments.get(usize::try_from(index).ok()?).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Segment>>> {
+        self.0
+            .segments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl RingWriter {
+    /// The readers' side.
+    #[must_use]
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Appends events and wakes readers once.
+    pub fn push(&mut self, batch: impl IntoIterator<Item = Event>) {
+        let start = self.ring.next_seq();
+        let mut next = start;
+        let mut flows = 0;
+        for event in batch {
+            if next == self.current.first + SEGMENT {
+                self.start_segment(next);
+            }
+            flows += u64::from(event.as_flow().is_some());
+            let slot = (next - self.current.first) as usize;
+            // A slot is written once: the writer is the only one, and counts up.
+            let _ = self.current.slots[slot].set(event);
+            next += 1;
+            // Published at once, so that a long batch can be read while it grows.
+            self.ring.0.next.store(next, Ordering::Release);
+        }
+        if next != start {
+            self.ring.0.seen_flows.fetch_add(flows, Ordering::Relaxed);
+            self.ring.0.published.send_replace(next);
+        }
+    }
+
+    fn start_segment(&mut self, first: u64) {
+        self.current = Arc::new(Segment::new(first));
+        let oldest = first.saturating_sub(self.ring.capacity());
+        let mut segments = self.ring.lock();
+        segments.push_back(Arc::clone(&self.current));
+        while segments
+            .front()
+            .is_some_and(|front| front.first + SEGMENT <= oldest)
+        {
+            segments.pop_front();
+        }
+    }
+}

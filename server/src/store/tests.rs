@@ -1,0 +1,89 @@
+use proptest::prelude::*;
+
+use super::{Event, Read, Ring, Stamped};
+use crate::flow::{Flow, Time};
+use sextant_proto::flow as pb;
+
+fn numbered(n: u64) -> Event {
+    Event::Flow(Flow {
+        time: Some(Time::from_nanos(n as i64)),
+        ..Flow::default()
+    })
+}
+
+fn number(event: &Event) -> u64 {
+    event.time().map_or(0, |time| time.as_nanos() as u64)
+}
+
+#[test]
+fn an_empty_ring_has_nothing_to_read() {
+    let (ring, _writer) = Ring::new(4);
+    assert!(ring.is_empty());
+    assert!(matches!(ring.cursor_at(0).next(number), Read::Empty));
+    assert!(ring.cursor_at(0).previous(number).is_none());
+}
+
+#[test]
+fn only_flows_count_as_seen() {
+    let (ring, mut writer) = Ring::new(4);
+    let lost = Stamped {
+        time: None,
+        node_name: String::new(),
+        event: pb::LostEvent::default(),
+    };
+    writer.push([numbered(0), Event::Lost(Box::new(lost))]);
+    assert_eq!((ring.len(), ring.seen_flows()), (2, 1));
+}
+
+#[test]
+fn walking_back_ends_at_the_oldest_readable_event() {
+    let (ring, mut writer) = Ring::new(300);
+    writer.push((0..1000).map(numbered));
+    let mut cursor = ring.cursor_at(ring.next_seq());
+    let mut seen = Vec::new();
+    while let Some(n) = cursor.previous(number) {
+        seen.push(n);
+    }
+    assert_eq!(seen, (700..1000).rev().collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn readers_are_woken_by_a_batch_and_by_the_end() {
+    let (ring, mut writer) = Ring::new(4);
+    let mut wake = ring.subscribe();
+    writer.push([numbered(1)]);
+    assert!(wake.changed().await.is_ok());
+}
+
+proptest! {
+    /// Whatever the writer and the reader do, each event is either read, in
+    /// order, or counted as lost.
+    #[test]
+    fn no_gap_in_sequence_numbers_without_a_loss(
+        capacity in 1_u64..700,
+        steps in prop::collection::vec((0_u64..600, 0_u64..600), 1..20),
+    ) {
+        let (ring, mut writer) = Ring::new(capacity);
+        let mut cursor = ring.cursor_at(0);
+        let (mut written, mut expected) = (0_u64, 0_u64);
+        for (push, read) in steps {
+            writer.push((written..written + push).map(numbered));
+            written += push;
+            for _ in 0..read {
+                match cursor.next(number) {
+                    Read::Event(n) => {
+                        prop_assert_eq!(n, expected);
+                        expected += 1;
+                    }
+                    Read::Lost(n) => expected += n,
+                    Read::Empty => {
+                        prop_assert_eq!(expected, written);
+                        break;
+                    }
+                }
+                prop_assert_eq!(cursor.seq(), expected);
+            }
+        }
+        prop_assert_eq!(ring.len(), written.min(capacity));
+    }
+}
