@@ -5,11 +5,13 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 4] = [
+/// `struct.proto` is what flows carry in `extensions`; reflection must know it.
+const FILES: [&str; 5] = [
     "flow/flow.proto",
     "observer/observer.proto",
     "peer/peer.proto",
     "relay/relay.proto",
+    "google/protobuf/struct.proto",
 ];
 
 fn main() -> anyhow::Result<()> {

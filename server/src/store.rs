@@ -6,6 +6,7 @@
 //! that plus at most two segments.
 
 mod cursor;
+mod rate;
 mod ring;
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::{Cursor, Event};
+use super::{Cursor, Event, Read, rate::Rate};
+use crate::flow::Time;
 
 /// Events in a segment; what a stalled reader can hold back at most.
 pub(super) const SEGMENT: u64 = 256;
@@ -50,6 +51,7 @@ struct Shared {
     next: AtomicU64,
     /// Flows pushed since the start.
     seen_flows: AtomicU64,
+    rate: Rate,
     /// Wakes readers, once a batch.
     published: watch::Sender<u64>,
 }
@@ -75,6 +77,7 @@ impl Ring {
             segments: Mutex::new(VecDeque::from([Arc::clone(&current)])),
             next: AtomicU64::new(0),
             seen_flows: AtomicU64::new(0),
+            rate: Rate::new(),
             published: watch::Sender::new(0),
         }));
         let writer = RingWriter {
@@ -121,6 +124,16 @@ impl Ring {
         self.0.seen_flows.load(Ordering::Relaxed)
     }
 
+    /// Flows per second over the last minute, or since the oldest event.
+    #[must_use]
+    pub fn flows_per_second(&self) -> f64 {
+        let oldest = match self.cursor_at(self.oldest_seq()).next(Event::time) {
+            Read::Event(time) => time,
+            Read::Lost(_) | Read::Empty => None,
+        };
+        self.0.rate.per_second(Time::now(), oldest)
+    }
+
     /// A cursor whose next event is `seq`.
     #[must_use]
     pub fn cursor_at(&self, seq: u64) -> Cursor {
@@ -164,7 +177,10 @@ impl RingWriter {
             if next == self.current.first + SEGMENT {
                 self.start_segment(next);
             }
-            flows += u64::from(event.as_flow().is_some());
+            if let Some(flow) = event.as_flow() {
+                flows += 1;
+                self.ring.0.rate.count(flow.time.unwrap_or_default());
+            }
             let slot = (next - self.current.first) as usize;
             // A slot is written once: the writer is the only one, and counts up.
             let _ = self.current.slots[slot].set(event);

@@ -1,0 +1,188 @@
+//! What the eBPF programs and the daemon agree on: map keys and values, ring
+//! records, causes. `#[repr(C)]`, explicit padding, sizes asserted. Addresses
+//! are words in network order, ports in host order, times in nanoseconds of the
+//! kernel's monotonic clock.
+#![no_std]
+
+mod cause;
+mod event;
+
+pub use cause::{CAUSES, Cause};
+pub use event::{Event, Kind, reason};
+
+/// Index of the direction from the key's side `a` to side `b`.
+pub const A_TO_B: usize = 0;
+/// Index of the direction from side `b` to side `a`.
+pub const B_TO_A: usize = 1;
+
+/// Key of an IPv4 flow, canonical: `(a, port_a)` is the lower side, so both
+/// directions meet in one entry. For ICMP the ports are not those of the sides:
+/// of queries and answers `port_a` is the id and `port_b` the type of the query;
+/// of other messages `port_a` is type and code and `port_b` is `ICMP_MESSAGE`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Key4 {
+    /// Lower address.
+    pub a: u32,
+    /// Higher address.
+    pub b: u32,
+    /// Port of `a`.
+    pub port_a: u16,
+    /// Port of `b`.
+    pub port_b: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Address space, where several overlap.
+    pub zone: u16,
+}
+
+/// Key of an IPv6 flow; as `Key4`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Key6 {
+    /// Lower address.
+    pub a: [u32; 4],
+    /// Higher address.
+    pub b: [u32; 4],
+    /// Port of `a`.
+    pub port_a: u16,
+    /// Port of `b`.
+    pub port_b: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Address space, where several overlap.
+    pub zone: u16,
+}
+
+/// `port_b` of ICMP messages that are no query: `port_a` has type and code.
+pub const ICMP_MESSAGE: u16 = 0xffff;
+
+/// Who opened a flow.
+pub mod initiator {
+    /// Side `a` did.
+    pub const A: u8 = 0;
+    /// Side `b` did.
+    pub const B: u8 = 1;
+    /// Bit: the flow was first met in the middle, so this is a guess.
+    pub const GUESSED: u8 = 2;
+}
+
+/// Further observation points that an entry remembers beside the two owners.
+pub const POINTS: usize = 4;
+
+/// Value of a flow. Arrays of two are indexed by direction.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Packets as they go on the wire.
+    pub packets: [u64; 2],
+    /// Bytes of their frames.
+    pub bytes: [u64; 2],
+    /// When the last counted packet came (coarse clock).
+    pub last_ns: [u64; 2],
+    /// When the first packet came.
+    pub first_ns: u64,
+    /// When the last event was raised.
+    pub event_ns: u64,
+    /// Observation point that counts; 0 for none yet.
+    pub owner: [u32; 2],
+    /// Other points at which packets were seen; 0 for none.
+    pub points: [u32; POINTS],
+    /// TCP control bits seen, 16 bits a direction, `A_TO_B` in the low half.
+    pub tcp_flags: u32,
+    /// VLAN ids of the first packet, outer first; 0 for none.
+    pub vlan: [u16; 2],
+    /// `initiator::A` or `B`, perhaps with `GUESSED`.
+    pub initiator: u8,
+    /// Zero.
+    pub pad: [u8; 7],
+}
+
+/// An observation point: interface index and direction in one number.
+#[must_use]
+pub const fn point(ifindex: u32, egress: bool) -> u32 {
+    (ifindex << 1) | egress as u32
+}
+
+/// Interface index and whether it is on egress.
+#[must_use]
+pub const fn point_parts(point: u32) -> (u32, bool) {
+    (point >> 1, point & 1 == 1)
+}
+
+/// Interfaces with an index below this have their own slot without a look-up.
+pub const DIRECT_SLOTS: u32 = 4096;
+/// Slots of interfaces with larger indexes, behind the direct ones.
+pub const EXTRA_SLOTS: u32 = 4096;
+
+/// Per-CPU totals of an interface, `[ingress, egress]`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceTotals {
+    /// Packets as they go on the wire.
+    pub packets: [u64; 2],
+    /// Bytes of their frames.
+    pub bytes: [u64; 2],
+}
+
+/// Per-CPU count of one cause.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CauseCount {
+    /// Packets (or events, for ring causes).
+    pub packets: u64,
+    /// Bytes of their frames.
+    pub bytes: u64,
+}
+
+/// Key of an IP datagram whose fragments are on their way.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FragmentKey {
+    /// Sender; IPv4 in the first word.
+    pub source: [u32; 4],
+    /// Receiver.
+    pub destination: [u32; 4],
+    /// Identification.
+    pub id: u32,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: u8,
+    /// Address space.
+    pub zone: u16,
+}
+
+/// What later fragments need of the first.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FragmentPorts {
+    /// Port of the sender (ICMP: as in the flow key).
+    pub source: u16,
+    /// Port of the receiver.
+    pub destination: u16,
+}
+
+const _: () = {
+    assert!(size_of::<Key4>() == 16);
+    assert!(size_of::<Key6>() == 40);
+    assert!(size_of::<Entry>() == 104);
+    assert!(size_of::<FragmentKey>() == 40);
+    assert!(size_of::<Event>() == 184);
+};
+
+#[cfg(feature = "user")]
+mod user {
+    use aya::Pod;
+
+    use crate::{CauseCount, InterfaceTotals};
+
+    // SAFETY: `repr(C)` integers without padding.
+    unsafe impl Pod for CauseCount {}
+    // SAFETY: as above.
+    unsafe impl Pod for InterfaceTotals {}
+}

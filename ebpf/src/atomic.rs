@@ -1,0 +1,43 @@
+//! Atomic operations on map values. `core::sync::atomic` has none of them for
+//! the BPF target, though the instruction set has (v3, kernel 5.12).
+//!
+//! Operations whose result is used are ordered: LLVM compiles relaxed ones to
+//! the instructions that return nothing, and takes the operand for the result.
+
+use core::intrinsics::{
+    AtomicOrdering::{AcqRel, Acquire, Relaxed},
+    atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg,
+};
+
+/// Adds.
+#[inline(always)]
+pub unsafe fn add(place: *mut u64, n: u64) {
+    atomic_xadd::<u64, u64, { Relaxed }>(place, n);
+}
+
+/// Adds; returns the value before.
+#[inline(always)]
+pub unsafe fn fetch_add(place: *mut u64, n: u64) -> u64 {
+    atomic_xadd::<u64, u64, { AcqRel }>(place, n)
+}
+
+/// Takes the value and leaves zero.
+#[inline(always)]
+pub unsafe fn take(place: *mut u64) -> u64 {
+    atomic_xchg::<u64, { AcqRel }>(place, 0)
+}
+
+/// Sets bits; returns the value before.
+#[inline(always)]
+pub unsafe fn set_bits(place: *mut u32, bits: u32) -> u32 {
+    atomic_or::<u32, u32, { AcqRel }>(place, bits)
+}
+
+/// Replaces `old` by `new`; otherwise tells what is there.
+#[inline(always)]
+pub unsafe fn replace(place: *mut u32, old: u32, new: u32) -> Result<(), u32> {
+    match atomic_cxchg::<u32, { AcqRel }, { Acquire }>(place, old, new) {
+        (_, true) => Ok(()),
+        (other, false) => Err(other),
+    }
+}

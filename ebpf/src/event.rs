@@ -1,0 +1,100 @@
+//! Raises events: fills a record in the ring, or counts that it was full.
+
+use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
+use sextant_ebpf_common::{Cause, Entry, Event, Kind};
+
+use crate::{
+    atomic,
+    maps::{self, OBSERVED},
+    packet::Packet,
+    table::precise_now,
+};
+
+/// Raises an event with the totals of the flow.
+#[inline(never)]
+pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, reasons: u8) {
+    let Some(mut record) = OBSERVED.reserve::<Event>(0) else {
+        maps::count(Cause::ObservedRingFull, 1, packet.bytes);
+        return;
+    };
+    let event = record.as_mut_ptr();
+    fill(event, entry, skb, packet);
+    (*event).packets = (*entry).packets;
+    (*event).bytes = (*entry).bytes;
+    (*event).tcp_flags_seen = (*entry).tcp_flags;
+    (*event).kind = Kind::Packet as u8;
+    (*event).reasons = reasons;
+    record.submit(0);
+}
+
+/// Raises the end of a flow whose entry begins anew; takes its totals.
+#[inline(never)]
+pub unsafe fn raise_end(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, flags: u32) {
+    let packets = [
+        atomic::take(&raw mut (*entry).packets[0]),
+        atomic::take(&raw mut (*entry).packets[1]),
+    ];
+    let bytes = [
+        atomic::take(&raw mut (*entry).bytes[0]),
+        atomic::take(&raw mut (*entry).bytes[1]),
+    ];
+    let Some(mut record) = OBSERVED.reserve::<Event>(0) else {
+        maps::count(Cause::ObservedRingFull, 1, bytes[0].wrapping_add(bytes[1]));
+        return;
+    };
+    let event = record.as_mut_ptr();
+    fill(event, entry, skb, packet);
+    (*event).packets = packets;
+    (*event).bytes = bytes;
+    (*event).tcp_flags_seen = flags;
+    (*event).kind = Kind::Ended as u8;
+    (*event).reasons = 0;
+    record.submit(0);
+}
+
+/// All fields but the totals, kind and reasons.
+#[inline(always)]
+unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
+    (*event).time_ns = precise_now();
+    (*event).first_ns = (*entry).first_ns;
+    (*event).last_ns = packet.now;
+    (*event).source = packet.source;
+    (*event).destination = packet.destination;
+    (*event).l4 = [0; 16];
+    (*event).mac = [0; 12];
+    (*event).point = packet.point;
+    (*event).owner = (*entry).owner;
+    (*event).points = (*entry).points;
+    (*event).drop_reason = 0;
+    (*event).drops = 0;
+    (*event).frame_len = packet.len;
+    (*event).vlan = packet.vlan;
+    (*event).source_port = packet.source_port;
+    (*event).destination_port = packet.destination_port;
+    (*event).tcp_flags = packet.tcp_flags;
+    (*event).zone = packet.zone;
+    (*event).family = packet.family;
+    (*event).protocol = packet.protocol;
+    (*event).direction = packet.direction as u8;
+    (*event).initiator = (*entry).initiator;
+    (*event).no_mac = u8::from(!packet.has_mac);
+    (*event).pad = [0; 4];
+    let l4 = (&raw mut (*event).l4).cast();
+    let offset = packet.l4 as u32;
+    let skb = skb.cast();
+    (*event).l4_len = if packet.later_fragment {
+        0
+    } else if bpf_skb_load_bytes(skb, offset, l4, 16) == 0 {
+        16
+    } else if bpf_skb_load_bytes(skb, offset, l4, 8) == 0 {
+        8
+    } else if bpf_skb_load_bytes(skb, offset, l4, 4) == 0 {
+        4
+    } else {
+        0
+    };
+    if packet.has_mac {
+        // A frame that was parsed has its MAC header.
+        bpf_skb_load_bytes(skb, 0, (&raw mut (*event).mac).cast(), 12);
+    }
+}

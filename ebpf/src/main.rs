@@ -1,0 +1,79 @@
+//! Sextant's eBPF programs; this file has the entry points only.
+//!
+//! `parse` reads headers, `table` finds or makes the entry of the flow and
+//! counts, `event` raises events, `dropped` watches the kernel drop packets.
+//! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
+//! (ring buffer); the observers never change a packet or its fate.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![allow(
+    internal_features,
+    reason = "atomic operations that core lacks for this target"
+)]
+#![allow(unsafe_op_in_unsafe_fn, reason = "all of it works on kernel pointers")]
+
+mod atomic;
+mod dropped;
+mod event;
+mod fragment;
+mod maps;
+mod packet;
+mod parse;
+mod read;
+mod table;
+
+use aya_ebpf::{
+    macros::{classifier, raw_tracepoint},
+    programs::{RawTracePointContext, TcContext},
+};
+
+/// Lets the next program on the hook run; on clsact it means the same.
+const NEXT: i32 = -1;
+
+/// Ingress of links with an Ethernet header.
+#[classifier]
+pub fn sextant_in(ctx: TcContext) -> i32 {
+    packet::observe::<false, true>(&ctx);
+    NEXT
+}
+
+/// Egress of links with an Ethernet header.
+#[classifier]
+pub fn sextant_out(ctx: TcContext) -> i32 {
+    packet::observe::<true, true>(&ctx);
+    NEXT
+}
+
+/// Ingress of links that carry bare IP packets.
+#[classifier]
+pub fn sextant_in_ip(ctx: TcContext) -> i32 {
+    packet::observe::<false, false>(&ctx);
+    NEXT
+}
+
+/// Egress of links that carry bare IP packets.
+#[classifier]
+pub fn sextant_out_ip(ctx: TcContext) -> i32 {
+    packet::observe::<true, false>(&ctx);
+    NEXT
+}
+
+/// The kernel frees a packet that it could not deliver. Arguments of the raw
+/// tracepoint `kfree_skb`: skb, location, reason (kernel 5.17).
+#[raw_tracepoint]
+pub fn sextant_drop(ctx: RawTracePointContext) -> i32 {
+    dropped::observe(&ctx);
+    0
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    // The verifier rejects a program that could get here.
+    unsafe { core::hint::unreachable_unchecked() }
+}
+
+/// The helpers that the programs call are reserved for GPL programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 4] = *b"GPL\0";

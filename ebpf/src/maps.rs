@@ -1,0 +1,126 @@
+//! Maps and load-time constants, with the reason for each size. The daemon
+//! sets sizes and constants when it loads the programs.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+};
+use sextant_ebpf_common::{
+    CAUSES, Cause, CauseCount, DIRECT_SLOTS, EXTRA_SLOTS, Entry, FragmentKey, FragmentPorts,
+    InterfaceTotals, Key4, Key6,
+};
+
+use crate::packet::Packet;
+
+/// IPv4 flows. A plain hash: a live flow is never evicted in silence.
+#[map]
+pub static FLOWS4: HashMap<Key4, Entry> = HashMap::with_max_entries(131_072, 0);
+
+/// IPv6 flows.
+#[map]
+pub static FLOWS6: HashMap<Key6, Entry> = HashMap::with_max_entries(65_536, 0);
+
+/// Fragmented datagrams on their way. LRU: an old one is of no use.
+#[map]
+pub static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts> =
+    LruHashMap::with_max_entries(8192, 0);
+
+/// Events of observed packets.
+#[map]
+pub static OBSERVED: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+
+/// Events of dropped and denied packets; never behind those of others.
+#[map]
+pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Totals by interface slot. The last slot takes interfaces without one.
+#[map]
+pub static TOTALS: PerCpuArray<InterfaceTotals> =
+    PerCpuArray::with_max_entries(DIRECT_SLOTS + EXTRA_SLOTS, 0);
+
+/// Slots of interfaces whose index is not below `DIRECT_SLOTS`.
+#[map]
+pub static SLOTS: HashMap<u32, u32> = HashMap::with_max_entries(EXTRA_SLOTS, 0);
+
+/// Zone of each interface slot.
+#[map]
+pub static ZONES: Array<u16> = Array::with_max_entries(DIRECT_SLOTS + EXTRA_SLOTS, 0);
+
+/// Packets without a flow and events not raised, by cause.
+#[map]
+pub static COUNTS: PerCpuArray<CauseCount> = PerCpuArray::with_max_entries(CAUSES.len() as u32, 0);
+
+/// Where packets of unusual layout are taken apart.
+#[map]
+pub static SCRATCH: PerCpuArray<Packet> = PerCpuArray::with_max_entries(1, 0);
+
+/// Interval between events of an active flow; 0 raises one for each packet.
+#[unsafe(no_mangle)]
+static ACTIVE_INTERVAL_NS: u64 = 5_000_000_000;
+
+/// Until this time (monotonic clock) an unknown flow may have begun before
+/// the programs were attached, so its initiator is a guess.
+#[unsafe(no_mangle)]
+static SETTLED_AT_NS: u64 = 0;
+
+/// See `ACTIVE_INTERVAL_NS`.
+#[inline(always)]
+pub fn active_interval_ns() -> u64 {
+    // SAFETY: a static of this program; volatile, since the loader rewrites it.
+    unsafe { core::ptr::read_volatile(&raw const ACTIVE_INTERVAL_NS) }
+}
+
+/// See `SETTLED_AT_NS`.
+#[inline(always)]
+pub fn settled_at_ns() -> u64 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const SETTLED_AT_NS) }
+}
+
+/// Counts packets by cause.
+#[inline(always)]
+pub fn count(cause: Cause, packets: u64, bytes: u64) {
+    if let Some(count) = COUNTS.get_ptr_mut(cause as u32) {
+        // SAFETY: a per-CPU slot; nobody else writes it while we run.
+        unsafe {
+            (*count).packets += packets;
+            (*count).bytes += bytes;
+        }
+    }
+}
+
+/// Adds to the totals of a point's interface; returns the interface's zone.
+#[inline(always)]
+pub fn add_to_totals(point: u32, packets: u64, bytes: u64) -> u16 {
+    let Some(slot) = slot(point) else {
+        count(Cause::NoInterfaceSlot, packets, bytes);
+        return 0;
+    };
+    if let Some(totals) = TOTALS.get_ptr_mut(slot) {
+        // As in `point`: ingress is 0, egress 1.
+        let direction = (point & 1) as usize;
+        // SAFETY: a per-CPU slot.
+        unsafe {
+            (*totals).packets[direction] += packets;
+            (*totals).bytes[direction] += bytes;
+        }
+    }
+    ZONES.get(slot).copied().unwrap_or(0)
+}
+
+/// The zone of a point's interface.
+#[inline(always)]
+pub fn zone(point: u32) -> u16 {
+    let slot = slot(point).and_then(|slot| ZONES.get(slot));
+    slot.copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn slot(point: u32) -> Option<u32> {
+    let ifindex = point >> 1;
+    if ifindex < DIRECT_SLOTS {
+        return Some(ifindex);
+    }
+    // SAFETY: copied at once.
+    unsafe { SLOTS.get(&ifindex) }.copied()
+}

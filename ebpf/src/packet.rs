@@ -1,0 +1,326 @@
+//! From a socket buffer to its flow.
+
+use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::TcContext};
+use sextant_ebpf_common::{A_TO_B, B_TO_A, Cause, Key4, Key6, point};
+
+use crate::{
+    maps::{self, FLOWS4, FLOWS6},
+    parse::{self, Stop, TCP, UDP},
+    read::{Copied, Linear, Read},
+    table,
+};
+
+const ETHERNET: usize = 14;
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+
+/// A packet, filled in step by step: in place, for the sake of the stack.
+#[derive(Clone, Copy)]
+pub struct Packet {
+    /// Coarse monotonic time.
+    pub now: u64,
+    /// Packets on the wire.
+    pub packets: u64,
+    /// Bytes on the wire.
+    pub bytes: u64,
+    /// Sender; IPv4 in the first word.
+    pub source: [u32; 4],
+    /// Receiver.
+    pub destination: [u32; 4],
+    /// Offset of the transport header.
+    pub l4: usize,
+    /// Direction in the key.
+    pub direction: usize,
+    /// Length of all headers up to the payload, for GSO.
+    pub headers: u32,
+    /// Bytes of the frame, a VLAN tag in the metadata included, before GSO.
+    pub len: u32,
+    /// Length of the VLAN tag in the metadata.
+    pub tag_len: u32,
+    /// Payload of a GSO packet's segments; 0 for other packets.
+    pub gso_size: u32,
+    /// Segments of a GSO packet, where the kernel knows.
+    pub gso_segments: u32,
+    /// Observation point.
+    pub point: u32,
+    /// VLAN ids, outer first.
+    pub vlan: [u16; 2],
+    /// Port of the sender, or the ICMP id.
+    pub source_port: u16,
+    /// Port of the receiver, or the ICMP class.
+    pub destination_port: u16,
+    /// TCP control bits.
+    pub tcp_flags: u16,
+    /// Address space.
+    pub zone: u16,
+    /// 4 or 6.
+    pub family: u8,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The ports belong to the sides (not so for ICMP).
+    pub sided: bool,
+    /// For ICMP: the message answers another.
+    pub answer: bool,
+    /// A fragment but not the first: there is no transport header.
+    pub later_fragment: bool,
+    /// The link has a MAC header.
+    pub has_mac: bool,
+}
+
+/// Observes one packet.
+///
+/// It is taken apart in a map, not on the stack, which is too small for it.
+/// Also, what the verifier reads back from a map it knows nothing of, so the
+/// many ways through the parser join again behind it.
+#[inline(always)]
+pub fn observe<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) {
+    let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else {
+        return;
+    };
+    // SAFETY: a per-CPU slot, and programs of a hook are not re-entered on a
+    // CPU before they return.
+    let packet = unsafe {
+        scratch.write(frame::<EGRESS, MAC>(ctx));
+        &mut *scratch
+    };
+    let l3 = if MAC { ETHERNET } else { 0 };
+    let linear = Linear::new(ctx);
+    let ethertype = if MAC {
+        linear.read::<u16>(12).map(u16::from_be)
+    } else {
+        Some(protocol(ctx))
+    };
+    let parsed = match ethertype {
+        Some(IPV4) => parse::ipv4(&linear, l3, packet),
+        Some(IPV6) => parse::ipv6(&linear, l3, packet),
+        _ => Err(Stop::Slow),
+    };
+    if parsed.is_ok() {
+        account(ctx, packet);
+    } else {
+        slow(ctx, packet);
+    }
+}
+
+#[inline(always)]
+fn frame<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) -> Packet {
+    // SAFETY: the kernel gives a valid context; loads of it are rewritten.
+    let skb = unsafe { &*ctx.skb.skb };
+    let (tagged, tci) = (skb.vlan_present, skb.vlan_tci);
+    let tag_len = if tagged != 0 { 4 } else { 0 };
+    Packet {
+        // SAFETY: no arguments.
+        now: unsafe { bpf_ktime_get_coarse_ns() },
+        packets: 1,
+        bytes: 0,
+        source: [0; 4],
+        destination: [0; 4],
+        l4: 0,
+        direction: A_TO_B,
+        headers: 0,
+        len: skb.len + tag_len,
+        tag_len,
+        gso_size: skb.gso_size,
+        gso_segments: skb.gso_segs,
+        point: point(skb.ifindex, EGRESS),
+        vlan: [if tagged != 0 { tci as u16 & 0xfff } else { 0 }, 0],
+        source_port: 0,
+        destination_port: 0,
+        tcp_flags: 0,
+        zone: 0,
+        family: 0,
+        protocol: 0,
+        sided: true,
+        answer: false,
+        later_fragment: false,
+        has_mac: MAC,
+    }
+}
+
+/// Any layout: tags in the frame, options, extension headers, fragments,
+/// headers beyond the linear part; and what is no IP packet at all.
+#[inline(never)]
+fn slow(ctx: &TcContext, packet: &mut Packet) {
+    // The zone is part of a fragment's key.
+    packet.zone = maps::zone(packet.point);
+    match slow_parse(&Copied(ctx), packet) {
+        Ok(()) => account(ctx, packet),
+        Err(cause) => {
+            let bytes = u64::from(packet.len);
+            maps::add_to_totals(packet.point, 1, bytes);
+            maps::count(cause, 1, bytes);
+        }
+    }
+}
+
+#[inline(always)]
+fn slow_parse(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
+    let (ethertype, l3) = if packet.has_mac {
+        tags(reader, packet)?
+    } else {
+        (protocol(reader.0), 0)
+    };
+    let parsed = match ethertype {
+        IPV4 => parse::ipv4(reader, l3, packet),
+        IPV6 => parse::ipv6(reader, l3, packet),
+        _ => return Err(Cause::NotIp),
+    };
+    parsed.map_err(|stop| match stop {
+        Stop::Cause(cause) => cause,
+        Stop::Slow => Cause::MalformedIp,
+    })
+}
+
+/// The kernel's notion of the network protocol.
+#[inline(always)]
+fn protocol(ctx: &TcContext) -> u16 {
+    // SAFETY: the kernel gives a valid context.
+    u16::from_be(unsafe { (*ctx.skb.skb).protocol } as u16)
+}
+
+/// Skips VLAN tags in the frame, of which there may be two in all; returns
+/// the type behind them and where the network header begins.
+#[inline(always)]
+fn tags(reader: &Copied, packet: &mut Packet) -> Result<(u16, usize), Cause> {
+    let mut seen = usize::from(packet.tag_len != 0);
+    let mut at = 12;
+    for _ in 0..3 {
+        let Some(bytes) = reader.read::<u16>(at) else {
+            return Err(Cause::TruncatedLink);
+        };
+        let ethertype = u16::from_be(bytes);
+        // 802.1Q, 802.1ad and the type that QinQ had before it.
+        if !matches!(ethertype, 0x8100 | 0x88a8 | 0x9100) {
+            return Ok((ethertype, at + 2));
+        }
+        let Some(tci) = reader.read::<u16>(at + 2) else {
+            return Err(Cause::TruncatedLink);
+        };
+        if seen >= 2 {
+            return Err(Cause::TooManyTags);
+        }
+        packet.vlan[seen & 1] = u16::from_be(tci) & 0xfff;
+        seen += 1;
+        at += 4;
+    }
+    Err(Cause::TooManyTags)
+}
+
+/// Counts a parsed packet: in its interface and in its flow.
+#[inline(always)]
+fn account(ctx: &TcContext, packet: &mut Packet) {
+    wire(packet);
+    packet.zone = maps::add_to_totals(packet.point, packet.packets, packet.bytes);
+    if packet.family == 4 {
+        flow4(ctx, packet);
+    } else {
+        flow6(ctx, packet);
+    }
+}
+
+/// Packets and bytes on the wire. A GSO packet leaves as several, each with
+/// its own copy of the headers.
+#[inline(always)]
+fn wire(packet: &mut Packet) {
+    let (size, segments) = (packet.gso_size, packet.gso_segments);
+    packet.bytes = u64::from(packet.len);
+    if size == 0 {
+        return;
+    }
+    // Payload of other protocols is cut behind headers that are not known here.
+    let headers = match packet.protocol {
+        TCP | UDP => packet.headers,
+        _ => packet.l4 as u32,
+    };
+    let payload = packet.len.saturating_sub(packet.tag_len + headers);
+    // The kernel leaves the number of segments open for packets of guests.
+    let segments = if segments == 0 {
+        payload.div_ceil(size).max(1)
+    } else {
+        segments
+    };
+    packet.packets = u64::from(segments);
+    packet.bytes += u64::from(segments - 1) * u64::from(headers + packet.tag_len);
+}
+
+#[inline(always)]
+fn flow4(ctx: &TcContext, packet: &mut Packet) {
+    let (source, destination) = (packet.source[0], packet.destination[0]);
+    orient(
+        packet,
+        u64::from(u32::from_be(source)),
+        u64::from(u32::from_be(destination)),
+    );
+    let forward = packet.direction == A_TO_B;
+    let (port_a, port_b) = ports(packet);
+    let key = Key4 {
+        a: if forward { source } else { destination },
+        b: if forward { destination } else { source },
+        port_a,
+        port_b,
+        protocol: packet.protocol,
+        pad: 0,
+        zone: packet.zone,
+    };
+    table::record(&FLOWS4, &key, ctx.skb.skb, packet, Cause::Table4Full);
+}
+
+#[inline(always)]
+fn flow6(ctx: &TcContext, packet: &mut Packet) {
+    let (source, destination) = (words(&packet.source), words(&packet.destination));
+    // The first word that differs decides.
+    let differing = usize::from(source[0] == destination[0]);
+    orient(packet, source[differing], destination[differing]);
+    let forward = packet.direction == A_TO_B;
+    let (port_a, port_b) = ports(packet);
+    let key = Key6 {
+        a: if forward {
+            packet.source
+        } else {
+            packet.destination
+        },
+        b: if forward {
+            packet.destination
+        } else {
+            packet.source
+        },
+        port_a,
+        port_b,
+        protocol: packet.protocol,
+        pad: 0,
+        zone: packet.zone,
+    };
+    table::record(&FLOWS6, &key, ctx.skb.skb, packet, Cause::Table6Full);
+}
+
+/// In the order of numbers.
+#[inline(always)]
+fn words(address: &[u32; 4]) -> [u64; 2] {
+    let word = |index: usize| u64::from(u32::from_be(address[index]));
+    [word(0) << 32 | word(1), word(2) << 32 | word(3)]
+}
+
+/// Sets the direction: from the lower to the higher side, where ports decide
+/// between equal addresses and ICMP has none.
+#[inline(always)]
+fn orient(packet: &mut Packet, source: u64, destination: u64) {
+    let backward = if source != destination {
+        source > destination
+    } else if packet.sided {
+        packet.source_port > packet.destination_port
+    } else {
+        // A host that pings itself.
+        packet.answer
+    };
+    packet.direction = if backward { B_TO_A } else { A_TO_B };
+}
+
+#[inline(always)]
+fn ports(packet: &Packet) -> (u16, u16) {
+    let (s, d) = (packet.source_port, packet.destination_port);
+    if packet.direction == A_TO_B || !packet.sided {
+        (s, d)
+    } else {
+        (d, s)
+    }
+}

@@ -1,0 +1,250 @@
+//! Headers of a packet: from the network layer to the ports.
+
+use sextant_ebpf_common::{Cause, ICMP_MESSAGE};
+
+use crate::{fragment, packet::Packet, read::Read};
+
+/// IP protocol number of TCP.
+pub const TCP: u8 = 6;
+/// IP protocol number of UDP.
+pub const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMP6: u8 = 58;
+const DCCP: u8 = 33;
+const SCTP: u8 = 132;
+const UDP_LITE: u8 = 136;
+
+/// Extension headers of an IPv6 packet that are followed at most.
+const MAX_EXTENSIONS: usize = 8;
+
+/// Why a packet could not be parsed here.
+pub enum Stop {
+    /// Not a plain layout: parse it with the other reader.
+    Slow,
+    /// It is in no flow.
+    Cause(Cause),
+}
+
+/// RFC 791.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ipv4 {
+    version_ihl: u8,
+    tos: u8,
+    length: u16,
+    id: u16,
+    fragment: u16,
+    ttl: u8,
+    protocol: u8,
+    checksum: u16,
+    source: u32,
+    destination: u32,
+}
+
+/// RFC 8200.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ipv6 {
+    version: u8,
+    class_flow: [u8; 3],
+    length: u16,
+    next: u8,
+    hops: u8,
+    source: [u32; 4],
+    destination: [u32; 4],
+}
+
+/// IPv4: addresses and transport of the packet whose IP header is at `l3`.
+#[inline(always)]
+pub fn ipv4<R: Read>(reader: &R, l3: usize, packet: &mut Packet) -> Result<(), Stop> {
+    let header: Ipv4 = read(reader, l3, Cause::MalformedIp)?;
+    let ihl = usize::from(header.version_ihl & 0xf) * 4;
+    if header.version_ihl >> 4 != 4 || ihl < 20 {
+        return Err(Stop::Cause(Cause::MalformedIp));
+    }
+    let fragment = u16::from_be(header.fragment);
+    if R::FAST && (ihl != 20 || fragment & 0x3fff != 0) {
+        return Err(Stop::Slow);
+    }
+    packet.family = 4;
+    packet.protocol = header.protocol;
+    packet.source[0] = header.source;
+    packet.destination[0] = header.destination;
+    let l4 = l3 + if R::FAST { 20 } else { ihl };
+    if R::FAST || fragment & 0x3fff == 0 {
+        return transport(reader, l4, packet);
+    }
+    let id = u32::from(u16::from_be(header.id));
+    fragmented(reader, l4, packet, id, fragment & 0x1fff == 0)
+}
+
+/// IPv6: addresses and transport of the packet whose IP header is at `l3`.
+#[inline(always)]
+pub fn ipv6<R: Read>(reader: &R, l3: usize, packet: &mut Packet) -> Result<(), Stop> {
+    let header: Ipv6 = read(reader, l3, Cause::MalformedIp)?;
+    if header.version >> 4 != 6 {
+        return Err(Stop::Cause(Cause::MalformedIp));
+    }
+    packet.family = 6;
+    packet.protocol = header.next;
+    packet.source = header.source;
+    packet.destination = header.destination;
+    let mut l4 = l3 + 40;
+    if R::FAST {
+        if is_extension(header.next) {
+            return Err(Stop::Slow);
+        }
+        return transport(reader, l4, packet);
+    }
+    match walk_extensions(reader, &mut l4, packet)? {
+        Some(fragment) => fragmented(reader, l4, packet, fragment.id, fragment.first),
+        None => transport(reader, l4, packet),
+    }
+}
+
+/// A fragment header.
+struct Fragment {
+    first: bool,
+    id: u32,
+}
+
+#[inline(always)]
+fn is_extension(protocol: u8) -> bool {
+    // Hop-by-hop, routing, fragment, authentication, destination options,
+    // mobility, HIP, shim6 (RFC 8200 and the IANA registry).
+    matches!(protocol, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140)
+}
+
+/// Moves the packet's protocol and transport offset past the extension
+/// headers; tells whether it is a fragment.
+#[inline(always)]
+fn walk_extensions<R: Read>(
+    reader: &R,
+    l4: &mut usize,
+    packet: &mut Packet,
+) -> Result<Option<Fragment>, Stop> {
+    let mut fragment = None;
+    for _ in 0..MAX_EXTENSIONS {
+        let later = matches!(fragment, Some(Fragment { first: false, .. }));
+        if later || !is_extension(packet.protocol) {
+            return Ok(fragment);
+        }
+        let header: [u8; 8] = read(reader, *l4, Cause::TruncatedTransport)?;
+        let length = match packet.protocol {
+            44 => {
+                let field = u16::from_be_bytes([header[2], header[3]]);
+                // An atomic fragment (RFC 6946) is a whole packet.
+                if field & 0xfff9 != 0 {
+                    fragment = Some(Fragment {
+                        first: field & 0xfff8 == 0,
+                        id: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+                    });
+                }
+                8
+            }
+            51 => (usize::from(header[1]) + 2) * 4,
+            _ => (usize::from(header[1]) + 1) * 8,
+        };
+        packet.protocol = header[0];
+        *l4 += length;
+    }
+    if is_extension(packet.protocol) {
+        return Err(Stop::Cause(Cause::TooManyExtensions));
+    }
+    Ok(fragment)
+}
+
+/// The transport of a fragment: the first one leaves its ports for the others.
+#[inline(always)]
+fn fragmented<R: Read>(
+    reader: &R,
+    l4: usize,
+    packet: &mut Packet,
+    id: u32,
+    first: bool,
+) -> Result<(), Stop> {
+    if first {
+        transport(reader, l4, packet)?;
+        fragment::remember(packet, id);
+        return Ok(());
+    }
+    packet.sided = !matches!(packet.protocol, ICMP | ICMP6);
+    packet.l4 = l4;
+    packet.headers = l4 as u32;
+    packet.later_fragment = true;
+    if fragment::recall(packet, id) {
+        Ok(())
+    } else {
+        Err(Stop::Cause(Cause::FragmentUnknown))
+    }
+}
+
+#[inline(always)]
+fn transport<R: Read>(reader: &R, l4: usize, packet: &mut Packet) -> Result<(), Stop> {
+    packet.l4 = l4;
+    packet.headers = l4 as u32;
+    match packet.protocol {
+        TCP => {
+            // Ports, sequence, acknowledgement, offset and flags (RFC 9293).
+            let header: [u16; 7] = read(reader, l4, Cause::TruncatedTransport)?;
+            ports(packet, &header);
+            let offset_flags = u16::from_be(header[6]);
+            packet.tcp_flags = offset_flags & 0x1ff;
+            packet.headers += u32::from(offset_flags >> 12) * 4;
+        }
+        UDP | UDP_LITE => {
+            let header: [u16; 4] = read(reader, l4, Cause::TruncatedTransport)?;
+            ports(packet, &header);
+            packet.headers += 8;
+        }
+        SCTP | DCCP => {
+            let header: [u16; 6] = read(reader, l4, Cause::TruncatedTransport)?;
+            ports(packet, &header);
+        }
+        ICMP | ICMP6 => {
+            // Some messages are as short as four bytes; ids are in the next.
+            let header: [u8; 4] = read(reader, l4, Cause::TruncatedTransport)?;
+            packet.sided = false;
+            icmp(reader, l4, packet, header[0], header[1]);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn ports<const N: usize>(packet: &mut Packet, header: &[u16; N]) {
+    packet.source_port = u16::from_be(header[0]);
+    packet.destination_port = u16::from_be(header[1]);
+}
+
+/// Queries and their answers share a flow by id; each other message is a flow
+/// by type and code.
+#[inline(always)]
+fn icmp<R: Read>(reader: &R, l4: usize, packet: &mut Packet, kind: u8, code: u8) {
+    let class = match (packet.protocol, kind) {
+        (ICMP, 0 | 8) => 8,
+        (ICMP, 13 | 14) => 13,
+        (ICMP6, 128 | 129) => 128,
+        _ => {
+            packet.source_port = u16::from_be_bytes([kind, code]);
+            packet.destination_port = ICMP_MESSAGE;
+            return;
+        }
+    };
+    packet.answer = matches!(kind, 0 | 14 | 129);
+    packet.destination_port = class;
+    if let Some(id) = reader.read::<u16>(l4 + 4) {
+        packet.source_port = u16::from_be(id);
+    }
+}
+
+#[inline(always)]
+fn read<R: Read, T: Copy>(reader: &R, offset: usize, cause: Cause) -> Result<T, Stop> {
+    match reader.read(offset) {
+        Some(value) => Ok(value),
+        // It may lie beyond the linear part; the other reader will tell.
+        None if R::FAST => Err(Stop::Slow),
+        None => Err(Stop::Cause(cause)),
+    }
+}

@@ -1,0 +1,105 @@
+//! Compiles the eBPF programs and leaves the object in OUT_DIR for
+//! `datapath::loader` to embed. With `AYA_BUILD_SKIP=1` (lints, docs, machines
+//! without bpf-linker) the object is empty and the daemon says so.
+//!
+//! Also writes the Observer's server with a codec of our own for flows, whose
+//! responses are encoded before they reach tonic.
+//!
+//! Cargo is called directly, since aya-build has no way to choose the
+//! instruction set: version 3 has the atomic operations that the flow table
+//! needs and 32-bit arithmetic.
+
+use std::{env, fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, ensure};
+use tonic_build::manual::{Method, Service};
+
+const PACKAGE: &str = "sextant-ebpf";
+const TARGET: &str = "bpfel-unknown-none";
+const SKIP: &str = "AYA_BUILD_SKIP";
+
+fn main() -> anyhow::Result<()> {
+    observer_service();
+    ebpf_object()
+}
+
+/// The Observer service as in `observer.proto`, with GetFlows on raw bytes.
+fn observer_service() {
+    const PROST: &str = "tonic_prost::ProstCodec";
+    let method = |name: &str, route: &str, output: &str, codec: &str, stream: bool| {
+        let method = Method::builder()
+            .name(name)
+            .route_name(route)
+            .input_type(format!("sextant_proto::observer::{route}Request"))
+            .output_type(output)
+            .codec_path(codec);
+        if stream {
+            method.server_streaming().build()
+        } else {
+            method.build()
+        }
+    };
+    let message = |name: &str, route: &str, stream: bool| {
+        let output = format!("sextant_proto::observer::{route}Response");
+        method(name, route, &output, PROST, stream)
+    };
+    let service = Service::builder()
+        .name("Observer")
+        .package("observer")
+        .method(method(
+            "get_flows",
+            "GetFlows",
+            "crate::service::wire::Encoded",
+            "crate::service::wire::FlowsCodec",
+            true,
+        ))
+        .method(message("get_agent_events", "GetAgentEvents", true))
+        .method(message("get_debug_events", "GetDebugEvents", true))
+        .method(message("get_nodes", "GetNodes", false))
+        .method(message("get_namespaces", "GetNamespaces", false))
+        .method(message("server_status", "ServerStatus", false))
+        .build();
+    tonic_build::manual::Builder::new()
+        .build_client(false)
+        .compile(&[service]);
+}
+
+fn ebpf_object() -> anyhow::Result<()> {
+    println!("cargo:rerun-if-env-changed={SKIP}");
+    println!("cargo:rerun-if-changed=../ebpf");
+    println!("cargo:rerun-if-changed=build.rs");
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let object = out.join("sextant.o");
+    if env::var_os(SKIP).is_some_and(|skip| skip == "1") {
+        return fs::write(&object, []).context("writing the empty object");
+    }
+    let target_dir = out.join("ebpf-target");
+    let arch = env::var("CARGO_CFG_TARGET_ARCH")?;
+    let flags = [
+        format!("--cfg=bpf_target_arch=\"{arch}\""),
+        "-Ctarget-cpu=v3".into(),
+        "-Cdebuginfo=2".into(),
+        "-Clink-arg=--btf".into(),
+    ];
+    let status = Command::new(env::var("CARGO")?)
+        .args(["build", "--package", PACKAGE, "--bins", "--release"])
+        .args(["--features", "kernel", "--target", TARGET])
+        .args(["-Z", "build-std=core", "--target-dir"])
+        .arg(&target_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        // The pinned stable tool chain builds `core` for the target.
+        .env("RUSTC_BOOTSTRAP", "1")
+        // Set by cargo for the host build; they would choose its compiler.
+        .env_remove("RUSTC")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .status()
+        .context("running cargo for the eBPF programs")?;
+    ensure!(
+        status.success(),
+        "compiling the eBPF programs failed ({status}); `make setup` installs bpf-linker and rust-src"
+    );
+    let built = target_dir.join(TARGET).join("release").join(PACKAGE);
+    fs::copy(&built, &object).with_context(|| format!("copying {}", built.display()))?;
+    Ok(())
+}

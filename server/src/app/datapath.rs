@@ -1,0 +1,111 @@
+//! The datapath's part of the daemon's life: start, follow, stop.
+
+use std::{
+    sync::{Arc, Mutex},
+    thread,
+};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::{sync::watch, task::JoinHandle};
+
+use super::lock;
+use crate::{
+    config,
+    datapath::{
+        Batch, Counters, Datapath, InterfaceChoice, LinkWatch, Links, Loaded, Settings, Stopper,
+        Timeouts,
+    },
+    identity::Identities,
+    pipeline::Pipeline,
+};
+
+/// The datapath, attached and read.
+pub(super) struct RunningDatapath {
+    counters: Counters,
+    stopper: Stopper,
+    reader: thread::JoinHandle<()>,
+    stop: watch::Sender<bool>,
+    follow: JoinHandle<()>,
+    identify: JoinHandle<()>,
+}
+
+impl RunningDatapath {
+    /// Loads, attaches and begins to read.
+    pub(super) async fn start(
+        config: &config::Datapath,
+        watch: LinkWatch,
+        pipeline: Arc<Mutex<Pipeline>>,
+        identities: Arc<Identities>,
+        known_links: Arc<ArcSwap<Links>>,
+    ) -> anyhow::Result<Self> {
+        let mut links = watch.subscribe();
+        known_links.store(Arc::new(links.borrow_and_update().clone()));
+        let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
+        let loaded = Loaded::new(&settings(config))?;
+        let zones = config
+            .zones
+            .iter()
+            .map(|(glob, zone)| Ok((globset::Glob::new(glob)?.compile_matcher(), *zone)))
+            .collect::<Result<_, globset::Error>>()
+            .context("datapath.zone")?;
+        let timeouts = Timeouts {
+            tcp: config.tcp_idle,
+            tcp_closed: config.tcp_closed,
+            other: config.other_idle,
+        };
+        let (datapath, reader) =
+            Datapath::start(loaded, choice, zones, timeouts, config.force_clsact, watch).await?;
+        let counters = datapath.counters();
+        let stop = watch::Sender::new(false);
+        let follow = tokio::spawn(datapath.follow(stop.subscribe()));
+        let identify = tokio::spawn(async move {
+            while links.changed().await.is_ok() {
+                known_links.store(Arc::new(links.borrow_and_update().clone()));
+                identities.refresh();
+            }
+        });
+        let stopper = reader.stopper();
+        let reader = thread::Builder::new()
+            .name("datapath-reader".into())
+            .spawn(move || reader.run(|batch: &Batch| lock(&pipeline).observe(batch)))
+            .context("starting the reader's thread")?;
+        Ok(Self {
+            counters,
+            stopper,
+            reader,
+            stop,
+            follow,
+            identify,
+        })
+    }
+
+    /// The programs' counters.
+    pub(super) fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// Detaches, reads what is left, ends.
+    pub(super) async fn stop(self) {
+        self.identify.abort();
+        self.stop.send_replace(true);
+        let _ = self.follow.await;
+        self.stopper.stop();
+        let reader = self.reader;
+        let _ = tokio::task::spawn_blocking(move || reader.join()).await;
+    }
+}
+
+fn settings(config: &config::Datapath) -> Settings {
+    Settings {
+        flows4: config.flows_ipv4,
+        flows6: config.flows_ipv6,
+        observed_ring_bytes: config.observed_ring_bytes,
+        denied_ring_bytes: config.denied_ring_bytes,
+        active_interval_ns: if config.aggregation {
+            config.active_interval.as_nanos() as u64
+        } else {
+            0
+        },
+    }
+}

@@ -1,0 +1,246 @@
+//! What the daemon is told: defaults < file < environment < flags.
+//!
+//! `Config` is plain data, valid once `load` returned it. All mistakes of all
+//! sources are reported together, each with its place and what to do.
+
+mod draft;
+mod error;
+mod example;
+mod file;
+mod flags;
+mod given;
+mod inventory;
+mod item;
+mod limits;
+mod load;
+mod names;
+mod report;
+mod section;
+mod socket;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+
+pub use error::{ConfigError, Mistake};
+pub use example::example;
+pub use flags::{Command, Flags};
+pub use load::{check, load};
+
+/// Where the file is looked for when `--config` is not given.
+pub const DEFAULT_FILE: &str = "/etc/sextant/sextant.toml";
+
+/// Everything the daemon can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Name of this node.
+    pub node_name: String,
+    /// Cluster that this node belongs to.
+    pub cluster_name: String,
+    /// Labels of this node as `key=value`, sorted.
+    pub node_labels: Vec<String>,
+    /// Where policies and identities are kept.
+    pub state_dir: PathBuf,
+    /// gRPC listeners and their limits.
+    pub server: Server,
+    /// Prometheus endpoint; `None` is off.
+    pub metrics_listen: Option<String>,
+    /// Flows kept in memory.
+    pub flow_capacity: u64,
+    /// Files to load before serving.
+    pub replay: Vec<PathBuf>,
+    /// eBPF; `None` serves replayed and recorded flows only.
+    pub datapath: Option<Datapath>,
+    /// Who is who.
+    pub identity: Identity,
+    /// Other servers that are announced to relays.
+    pub peers: Vec<Peer>,
+}
+
+/// gRPC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// Streams that may be open at one time, over all connections.
+    pub max_streams: usize,
+    /// Streams that one connection may have open.
+    pub max_streams_per_connection: u32,
+    /// Largest request that is read, in bytes.
+    pub max_request_bytes: usize,
+    /// A lost-events message at most this often for each stream.
+    pub lost_event_interval: Duration,
+    /// How long open streams may take to end at shutdown.
+    pub drain_timeout: Duration,
+    /// Send the header `hubble-server-version`.
+    pub version_header: bool,
+}
+
+/// One listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// `tcp://HOST:PORT`.
+    Tcp(String),
+    /// `unix:///PATH`.
+    Unix(PathBuf),
+}
+
+/// The eBPF side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Datapath {
+    /// Globs of interfaces; empty is every interface that is up.
+    pub interfaces: Vec<String>,
+    /// Globs of interfaces that are left alone.
+    pub exclude: Vec<String>,
+    /// Events are thinned to news; off raises one for each packet.
+    pub aggregation: bool,
+    /// Interval between events of an active flow.
+    pub active_interval: Duration,
+    /// IPv4 flows at one time.
+    pub flows_ipv4: u32,
+    /// IPv6 flows at one time.
+    pub flows_ipv6: u32,
+    /// Bytes of the ring of observed events; a power of two.
+    pub observed_ring_bytes: u32,
+    /// Bytes of the ring of denied events; a power of two.
+    pub denied_ring_bytes: u32,
+    /// Silence after which an open TCP connection counts as ended.
+    pub tcp_idle: Duration,
+    /// Silence after which a closed TCP connection counts as ended.
+    pub tcp_closed: Duration,
+    /// Silence after which any other flow counts as ended.
+    pub other_idle: Duration,
+    /// Use clsact even where TCX works.
+    pub force_clsact: bool,
+    /// Watch packets that the kernel drops.
+    pub drops: bool,
+    /// Interfaces with address spaces of their own: glob and zone.
+    pub zones: Vec<(String, u16)>,
+}
+
+/// Identities.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Identity {
+    /// Tell IPv4 from IPv6 addresses of the world (9 and 10 instead of 2).
+    pub world_by_family: bool,
+    /// Known endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint of the static inventory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Endpoint {
+    /// Name (Hubble's pod name).
+    pub name: String,
+    /// Namespace.
+    pub namespace: String,
+    /// Labels as `key=value` or `source:key=value`.
+    pub labels: Vec<String>,
+    /// Name and kind of its workload.
+    pub workload: Option<(String, String)>,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// Its address ranges.
+    pub cidrs: Vec<IpNet>,
+    /// Names of the host's interfaces behind which it is.
+    pub interfaces: Vec<String>,
+}
+
+/// Another server.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Peer {
+    /// `node` or `cluster/node`.
+    pub name: String,
+    /// `host:port` or `unix:///path`.
+    pub address: String,
+    /// Name to verify its certificate against; `None` is plaintext.
+    pub tls_server_name: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            node_name: host_name(),
+            cluster_name: "default".into(),
+            node_labels: Vec::new(),
+            state_dir: "/var/lib/sextant".into(),
+            server: Server::default(),
+            metrics_listen: Some("127.0.0.1:9965".into()),
+            flow_capacity: 131_071,
+            replay: Vec::new(),
+            datapath: Some(Datapath::default()),
+            identity: Identity::default(),
+            peers: Vec::new(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: vec![
+                Listen::Tcp("127.0.0.1:4245".into()),
+                Listen::Unix("/run/sextant/sextant.sock".into()),
+            ],
+            max_streams: 1024,
+            max_streams_per_connection: 256,
+            max_request_bytes: 4 << 20,
+            lost_event_interval: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(5),
+            version_header: false,
+        }
+    }
+}
+
+impl Default for Datapath {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            exclude: Vec::new(),
+            aggregation: true,
+            active_interval: Duration::from_secs(5),
+            flows_ipv4: 131_072,
+            flows_ipv6: 65_536,
+            observed_ring_bytes: 8 << 20,
+            denied_ring_bytes: 1 << 20,
+            tcp_idle: Duration::from_secs(600),
+            tcp_closed: Duration::from_secs(3),
+            other_idle: Duration::from_secs(60),
+            force_clsact: false,
+            drops: true,
+            zones: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The node's name as flows carry it: `node`, or `cluster/node` when the
+    /// cluster is not the default one.
+    #[must_use]
+    pub fn full_node_name(&self) -> String {
+        if self.cluster_name.is_empty() || self.cluster_name == "default" {
+            self.node_name.clone()
+        } else {
+            format!("{}/{}", self.cluster_name, self.node_name)
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_else(|_| "localhost".into())
+}

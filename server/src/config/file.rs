@@ -1,0 +1,192 @@
+//! The file: TOML whose sections mirror `Config`.
+//!
+//! Everything that is in the file is read, whatever else is wrong in it; only
+//! after a syntax error the rest is left, since its meaning is unknown.
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::{
+    Config, Datapath, Mistake, Server,
+    draft::{Draft, set},
+    inventory, limits, names,
+    report::{Once, Report},
+    section::Section,
+    socket, values,
+};
+
+/// Puts what the file says into the draft.
+pub(super) fn read(file: &Path, text: &str, draft: &mut Draft) -> Vec<Mistake> {
+    let report = Report::new(file, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        document(Section::top(&report, &table), draft);
+    } else {
+        syntax(&report, text, &errors);
+    }
+    report.finish()
+}
+
+/// Reports the first error of each line; others in it follow from that.
+fn syntax(report: &Report<'_>, text: &str, errors: &[toml::de::Error]) {
+    let mut last = 0;
+    for error in errors {
+        let offset = error.span().map_or(text.len(), |span| span.start);
+        let (line, column) = (report.line(offset), report.column(offset));
+        if line != last {
+            report.add(offset, format!("column {column}: {}", error.message()));
+        }
+        last = line;
+    }
+}
+
+fn document(mut top: Section<'_>, draft: &mut Draft) {
+    general(&mut top, &mut draft.config);
+    if let Some(section) = top.section("server") {
+        server(section, &mut draft.config.server);
+    }
+    if let Some(mut metrics) = top.section("metrics") {
+        let listen = metrics.item("listen").text(socket::metrics_listen);
+        set(&mut draft.config.metrics_listen, listen);
+        metrics.finish();
+    }
+    if let Some(mut section) = top.section("datapath") {
+        set(&mut draft.enabled, section.item("enabled").switch());
+        datapath(section, &mut draft.datapath);
+    }
+    if let Some(mut identity) = top.section("identity") {
+        let world = identity.item("world").text(world_by_family);
+        set(&mut draft.config.identity.world_by_family, world);
+        identity.finish();
+    }
+    draft.config.identity.endpoints = inventory::endpoints(&mut top);
+    draft.config.peers = inventory::peers(&mut top);
+    top.finish();
+}
+
+fn general(top: &mut Section<'_>, config: &mut Config) {
+    set(
+        &mut config.node_name,
+        top.item("node_name").text(names::node),
+    );
+    let cluster_name = top.item("cluster_name").text(names::group);
+    set(&mut config.cluster_name, cluster_name);
+    if let Some(mut labels) = top.item("node_labels").labels(names::node_label) {
+        labels.sort_unstable();
+        config.node_labels = labels;
+    }
+    set(
+        &mut config.state_dir,
+        top.item("state_dir").text(values::path),
+    );
+    let flow_capacity = top.item("flow_capacity").number(limits::FLOW_CAPACITY);
+    set(&mut config.flow_capacity, flow_capacity);
+    set(&mut config.replay, top.item("replay").texts(values::path));
+}
+
+fn server(mut section: Section<'_>, server: &mut Server) {
+    let listen = section.item("listen");
+    if listen.offset().is_some() && listen.is_empty() {
+        section.wrong("has no listener; name one in `listen`, or leave it out".into());
+    }
+    set(&mut server.listen, listen.texts(socket::listen));
+    let streams = section.item("max_streams").number(limits::MAX_STREAMS);
+    set(&mut server.max_streams, streams);
+    let streams = section
+        .item("max_streams_per_connection")
+        .number(limits::MAX_STREAMS_PER_CONNECTION);
+    set(&mut server.max_streams_per_connection, streams);
+    let bytes = section
+        .item("max_request_bytes")
+        .number(limits::MAX_REQUEST_BYTES);
+    set(&mut server.max_request_bytes, bytes);
+    let interval = section
+        .item("lost_event_interval")
+        .duration(limits::LOST_EVENT_INTERVAL);
+    set(&mut server.lost_event_interval, interval);
+    let timeout = section
+        .item("drain_timeout")
+        .duration(limits::DRAIN_TIMEOUT);
+    set(&mut server.drain_timeout, timeout);
+    let header = section.item("version_header").switch();
+    set(&mut server.version_header, header);
+    section.finish();
+}
+
+fn datapath(mut section: Section<'_>, to: &mut Datapath) {
+    let s = &mut section;
+    set(&mut to.interfaces, s.item("interfaces").texts(values::glob));
+    set(&mut to.exclude, s.item("exclude").texts(values::glob));
+    set(&mut to.aggregation, s.item("aggregation").switch());
+    let interval = s.item("active_interval").duration(limits::ACTIVE_INTERVAL);
+    set(&mut to.active_interval, interval);
+    set(
+        &mut to.flows_ipv4,
+        s.item("flows_ipv4").number(limits::TABLE_FLOWS),
+    );
+    set(
+        &mut to.flows_ipv6,
+        s.item("flows_ipv6").number(limits::TABLE_FLOWS),
+    );
+    set(
+        &mut to.observed_ring_bytes,
+        ring_bytes(s, "observed_ring_bytes"),
+    );
+    set(
+        &mut to.denied_ring_bytes,
+        ring_bytes(s, "denied_ring_bytes"),
+    );
+    set(&mut to.tcp_idle, s.item("tcp_idle").duration(limits::IDLE));
+    set(
+        &mut to.tcp_closed,
+        s.item("tcp_closed").duration(limits::IDLE),
+    );
+    set(
+        &mut to.other_idle,
+        s.item("other_idle").duration(limits::IDLE),
+    );
+    set(&mut to.force_clsact, s.item("force_clsact").switch());
+    set(&mut to.drops, s.item("drops").switch());
+    to.zones = zones(s);
+    section.finish();
+}
+
+fn ring_bytes(section: &mut Section<'_>, key: &'static str) -> Option<u32> {
+    let item = section.item(key);
+    let bytes = item.number(limits::RING_BYTES)?;
+    if bytes.is_power_of_two() {
+        return Some(bytes);
+    }
+    let (below, above) = (1 << bytes.ilog2(), bytes.next_power_of_two());
+    let message = format!("{bytes} is no power of two; give {below} or {above}");
+    section
+        .report()
+        .keep(item.offset()?, &section.path(key), Err(message))
+}
+
+fn zones(datapath: &mut Section<'_>) -> Vec<(String, u16)> {
+    let mut once = Once::new(datapath.report());
+    let mut zones = Vec::new();
+    for mut section in datapath.sections("zone") {
+        let interface = section.required("interface");
+        let glob = interface.text(values::glob);
+        let zone = section.required("zone").number(limits::ZONE);
+        if let (Some(glob), Some(offset)) = (&glob, interface.offset()) {
+            once.see(format!("zone of `{glob}`"), offset);
+        }
+        zones.extend(glob.zip(zone));
+        section.finish();
+    }
+    zones
+}
+
+fn world_by_family(text: &str) -> values::Parsed<bool> {
+    match text {
+        "single" => Ok(false),
+        "by-family" => Ok(true),
+        _ => Err(format!(
+            "`{text}` is not a choice; write `single` or `by-family`"
+        )),
+    }
+}

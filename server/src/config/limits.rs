@@ -1,0 +1,34 @@
+//! What numbers and durations may be; each with its reason.
+
+use std::{ops::RangeInclusive, time::Duration};
+
+/// Flows in memory, at about 300 bytes each.
+pub(super) const FLOW_CAPACITY: RangeInclusive<u64> = 1..=1 << 32;
+/// Streams, of all connections or of one.
+pub(super) const MAX_STREAMS: RangeInclusive<usize> = 1..=1_000_000;
+/// The same, for HTTP/2.
+pub(super) const MAX_STREAMS_PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
+/// A filter fits into the lower bound; the upper one is a buffer per request.
+pub(super) const MAX_REQUEST_BYTES: RangeInclusive<usize> = 1024..=1 << 30;
+/// More often would be more notices than flows.
+pub(super) const LOST_EVENT_INTERVAL: RangeInclusive<Duration> = millis(1)..=hours(1);
+/// Zero ends streams at once.
+pub(super) const DRAIN_TIMEOUT: RangeInclusive<Duration> = millis(0)..=hours(1);
+/// Shorter would be no aggregation; `aggregation = false` is for that.
+pub(super) const ACTIVE_INTERVAL: RangeInclusive<Duration> = millis(100)..=hours(1);
+/// Entries of a table in the kernel, at about 200 bytes each.
+pub(super) const TABLE_FLOWS: RangeInclusive<u32> = 1..=1 << 26;
+/// At least a page, at most what a `u32` holds as a power of two.
+pub(super) const RING_BYTES: RangeInclusive<u32> = 4096..=1 << 31;
+/// The tables are swept for ended flows about once a second.
+pub(super) const IDLE: RangeInclusive<Duration> = millis(100)..=hours(24 * 7);
+/// Zones are stored in two bytes; 0 is where interfaces are without a zone.
+pub(super) const ZONE: RangeInclusive<u16> = 0..=u16::MAX;
+
+const fn millis(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+const fn hours(count: u64) -> Duration {
+    Duration::from_secs(count * 3600)
+}

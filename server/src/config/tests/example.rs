@@ -1,0 +1,86 @@
+//! The example file is the documentation of settings: these tests keep it
+//! complete and its defaults true.
+
+use std::collections::BTreeSet;
+
+use toml::Value;
+
+use super::{mistakes, read};
+use crate::config::{Config, Datapath, Endpoint, Identity, Peer, example, example::settings};
+
+/// A key that no section has, nor one like it.
+const STRANGER: &str = "qqqqqqqq";
+
+fn uncommented() -> String {
+    settings().collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_as_it_is_changes_nothing() {
+    assert_eq!(read(example()), Ok(Config::default()));
+}
+
+#[test]
+fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
+    let expect = Config {
+        node_name: "moseisley".into(),
+        datapath: Some(Datapath {
+            zones: vec![("vrf-red*".into(), 1)],
+            ..Datapath::default()
+        }),
+        identity: Identity {
+            endpoints: vec![Endpoint {
+                name: "web-1".into(),
+                namespace: "shop".into(),
+                labels: vec!["app=web".into(), "k8s:tier=front".into()],
+                workload: Some(("web".into(), "Deployment".into())),
+                addresses: ["10.0.0.7", "fd00::7"]
+                    .map(|ip| ip.parse().expect("address"))
+                    .into(),
+                cidrs: vec!["10.0.7.0/24".parse().expect("range")],
+                interfaces: vec!["veth-web-1".into()],
+            }],
+            ..Identity::default()
+        },
+        peers: vec![Peer {
+            name: "dagobah".into(),
+            address: "10.0.0.2:4244".into(),
+            tls_server_name: Some("dagobah.default.hubble-grpc.cilium.io".into()),
+        }],
+        ..Config::default()
+    };
+    assert_eq!(read(&uncommented()), Ok(expect));
+}
+
+#[test]
+fn the_example_has_every_key() {
+    let mut text = format!("{STRANGER} = 1\n");
+    for line in settings() {
+        let line = line.replace("workload = {", &format!("workload = {{ {STRANGER} = 1,"));
+        text += &format!("{line}\n");
+        if line.starts_with('[') {
+            text += &format!("{STRANGER} = 1\n");
+        }
+    }
+    let example: Value = toml::from_str(&text).expect("TOML");
+    let mistakes = mistakes(&text);
+    assert_eq!(mistakes.len(), 9, "one stranger in each section");
+    for mistake in mistakes {
+        let (at, known) = mistake.split_once("known here: ").expect(&mistake);
+        let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();
+        let section = at.split(['[', ']']).nth(1).unwrap_or_default();
+        let keys = keys_of(&example, section);
+        assert_eq!(keys, known, "[{section}] of the example and of the reader");
+    }
+}
+
+/// The keys of a section, and of the first where there can be many.
+fn keys_of<'a>(document: &'a Value, section: &str) -> BTreeSet<&'a str> {
+    let names = section.split('.').filter(|name| !name.is_empty());
+    let section = names.fold(document, |above, name| match &above[name] {
+        Value::Array(sections) => &sections[0],
+        section => section,
+    });
+    let table = section.as_table().expect("a section");
+    table.keys().map(String::as_str).collect()
+}

@@ -1,0 +1,432 @@
+//! The file: every key, and what is said about mistakes.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::{mistakes, read};
+use crate::config::{Config, Listen};
+
+/// Each mistake of the text begins and contains as expected.
+fn check(text: &str, expect: &[(&str, &str)]) {
+    let is = mistakes(text);
+    let wanted: Vec<_> = expect.iter().map(|(place, _)| *place).collect();
+    assert_eq!(
+        is.len(),
+        expect.len(),
+        "{text}\ngives\n{}\nnot\n{wanted:?}",
+        is.join("\n")
+    );
+    for (is, (place, part)) in is.iter().zip(expect) {
+        assert!(
+            is.starts_with(place) && is.contains(part),
+            "{is}: not {place} {part}"
+        );
+    }
+}
+
+fn right(text: &str) -> Config {
+    read(text).expect("no mistakes")
+}
+
+#[test]
+fn every_plain_setting_arrives() {
+    let is = right(
+        "node_name = 'n'\ncluster_name = 'c'\nnode_labels = ['b=2', 'a=1']\nstate_dir = '/s'\n\
+         flow_capacity = 0x10\nreplay = ['r.json']\n\
+         [server]\nlisten = ['tcp://a:1']\nmax_streams = 1\nmax_streams_per_connection = 2\n\
+         max_request_bytes = 4_096\nlost_event_interval = '2s'\ndrain_timeout = '0s'\n\
+         version_header = true\n[metrics]\nlisten = 'off'\n[identity]\nworld = 'by-family'",
+    );
+    assert_eq!((&*is.node_name, &*is.cluster_name), ("n", "c"));
+    assert_eq!(
+        (is.node_labels, is.flow_capacity),
+        (vec!["a=1".into(), "b=2".into()], 16)
+    );
+    assert_eq!(
+        (is.state_dir, is.replay),
+        ("/s".into(), vec!["r.json".into()])
+    );
+    assert_eq!(is.server.listen, [Listen::Tcp("a:1".into())]);
+    assert_eq!(
+        (is.server.max_streams, is.server.max_streams_per_connection),
+        (1, 2)
+    );
+    assert_eq!(
+        (is.server.max_request_bytes, is.server.version_header),
+        (4096, true)
+    );
+    assert_eq!(is.server.lost_event_interval, Duration::from_secs(2));
+    assert_eq!(
+        (is.server.drain_timeout, is.metrics_listen),
+        (Duration::ZERO, None)
+    );
+    assert!(is.identity.world_by_family);
+}
+
+#[test]
+fn every_setting_of_the_datapath_arrives() {
+    let is = right(
+        "[datapath]\ninterfaces = ['e*']\nexclude = ['v*']\naggregation = false\n\
+         active_interval = '100ms'\nflows_ipv4 = 1\nflows_ipv6 = 2\nobserved_ring_bytes = 4096\n\
+         denied_ring_bytes = 8192\ntcp_idle = '1s'\ntcp_closed = '2s'\nother_idle = '3s'\n\
+         force_clsact = true\ndrops = false\n[[datapath.zone]]\ninterface = 'a*'\nzone = 0\n\
+         [[datapath.zone]]\ninterface = 'b'\nzone = 65535",
+    )
+    .datapath
+    .expect("on");
+    assert_eq!(
+        (is.interfaces, is.exclude),
+        (vec!["e*".into()], vec!["v*".into()])
+    );
+    assert_eq!(
+        (is.aggregation, is.force_clsact, is.drops),
+        (false, true, false)
+    );
+    assert_eq!((is.flows_ipv4, is.flows_ipv6), (1, 2));
+    assert_eq!((is.observed_ring_bytes, is.denied_ring_bytes), (4096, 8192));
+    assert_eq!(is.active_interval, Duration::from_millis(100));
+    let idle = [is.tcp_idle, is.tcp_closed, is.other_idle];
+    assert_eq!(idle, [1, 2, 3].map(Duration::from_secs));
+    assert_eq!(is.zones, [("a*".into(), 0), ("b".into(), 65535)]);
+}
+
+#[test]
+fn labels_are_a_list_or_a_table() {
+    let labels = |text: &str| right(&format!("node_labels = {text}")).node_labels;
+    let table = labels("{ 'kubernetes.io/arch' = 'amd64', zone = '' }");
+    assert_eq!(table, labels("['zone=', 'kubernetes.io/arch=amd64']"));
+    check(
+        "node_labels = { a.b = 'c' }",
+        &[("file:1: node_labels: is a table", "dots in quotes")],
+    );
+    check(
+        "node_labels = ['a=1', 'a=2']",
+        &[("file:1: node_labels: label `a`", "keep one")],
+    );
+    check(
+        "node_labels = 'a=1'",
+        &[("file:1: node_labels: is a string", "[\"key=value\"]")],
+    );
+    check(
+        "node_labels = { a = 1 }",
+        &[("file:1: node_labels: is a whole number", "a string")],
+    );
+}
+
+#[test]
+fn an_unknown_key_is_told_with_what_was_meant() {
+    check(
+        "flow-capacity = 1",
+        &[(
+            "file:1: unknown key `flow-capacity`",
+            "did you mean `flow_capacity`?",
+        )],
+    );
+    check(
+        "[server]\nlisen = []",
+        &[("file:2: unknown key `lisen` in [server]", "`listen`?")],
+    );
+    check(
+        "max_streams = 1",
+        &[("file:1:", "it belongs into [server]")],
+    );
+    check(
+        "[server]\nflow_capacity = 1",
+        &[("file:2:", "it belongs above the first section")],
+    );
+    check(
+        "\n[metrics]\nxyz = 1",
+        &[(
+            "file:3: unknown key `xyz` in [metrics]",
+            "known here: listen",
+        )],
+    );
+    check(
+        "[[peers]]\nname = 'x'",
+        &[("file:1: unknown key `peers`", "did you mean `peer`?")],
+    );
+}
+
+#[test]
+fn a_wrong_type_is_told_with_the_right_one() {
+    check(
+        "node_name = 5",
+        &[(
+            "file:1: node_name: is a whole number",
+            "a string, in quotes",
+        )],
+    );
+    check(
+        "flow_capacity = '5'",
+        &[("file:1: flow_capacity: is a string", "without quotes")],
+    );
+    check(
+        "flow_capacity = 5.0",
+        &[("file:1:", "with a fraction; write a whole number")],
+    );
+    check(
+        "replay = 'x'",
+        &[("file:1: replay: is a string", "a list of strings")],
+    );
+    check(
+        "replay = [\n'x',\n1979-05-27]",
+        &[("file:3: replay: is a date or time", "a string")],
+    );
+    check(
+        "[server]\ndrain_timeout = 5",
+        &[("file:2: server.drain_timeout:", "a duration in quotes")],
+    );
+    check(
+        "[datapath]\ndrops = 'no'",
+        &[("file:2: datapath.drops: is a string", "`true` or `false`")],
+    );
+    check(
+        "server = 1",
+        &[("file:1: server: must be one section", "`[server]`")],
+    );
+    check(
+        "[[server]]",
+        &[("file:1: server: must be one section", "`[server]`")],
+    );
+    check(
+        "[peer]",
+        &[("file:1: peer: must be a list of sections", "`[[peer]]`")],
+    );
+    check(
+        "peer = ['x']",
+        &[("file:1: peer: must be a list of sections", "`[[peer]]`")],
+    );
+}
+
+#[test]
+fn numbers_and_durations_are_held_to_their_limits() {
+    check(
+        "flow_capacity = 0",
+        &[("file:1: flow_capacity: `0`", "from 1 to")],
+    );
+    check(
+        "flow_capacity = -1",
+        &[("file:1: flow_capacity: `-1`", "from 1 to")],
+    );
+    check(
+        "flow_capacity = 99999999999999999999999999999999999999999",
+        &[("file:1:", "from 1 to")],
+    );
+    let one = |section: &str, setting: &str, part: &str| {
+        let place = format!(
+            "file:2: {section}.{}: ",
+            setting.split(' ').next().unwrap_or_default()
+        );
+        check(&format!("[{section}]\n{setting}"), &[(&place, part)]);
+    };
+    one("server", "max_streams = 0", "from 1 to");
+    one("server", "max_streams_per_connection = 0", "from 1 to");
+    one("server", "max_request_bytes = 1023", "from 1024 to");
+    one("server", "lost_event_interval = '0s'", "give 1ms to");
+    one("server", "drain_timeout = '61m'", "give 0ns to 3600s");
+    one("datapath", "flows_ipv4 = 0", "from 1 to");
+    one("datapath", "flows_ipv6 = 4294967296", "from 1 to");
+    one("datapath", "active_interval = '99ms'", "give 100ms to");
+    one("datapath", "tcp_idle = '0s'", "give 100ms to");
+    one("datapath", "observed_ring_bytes = 2048", "from 4096 to");
+    one(
+        "datapath",
+        "observed_ring_bytes = 5000",
+        "no power of two; give 4096 or 8192",
+    );
+    one(
+        "datapath",
+        "denied_ring_bytes = 4097",
+        "no power of two; give 4096 or 8192",
+    );
+    one("datapath", "interfaces = ['eth[']", "is not a glob");
+    one("identity", "world = 'all'", "write `single` or `by-family`");
+    check(
+        "[server]\nlisten = []",
+        &[("file:1: server has no listener", "leave it out")],
+    );
+}
+
+#[test]
+fn zones_are_whole_and_told_apart() {
+    let zone = "[[datapath.zone]]\n";
+    check(
+        zone,
+        &[
+            ("file:1: datapath.zone has no `interface`", "add"),
+            ("file:1:", "has no `zone`"),
+        ],
+    );
+    check(
+        &format!("{zone}interface = 'a'\nzone = 65536\n{zone}interface = 'a'\nzone = 1"),
+        &[
+            ("file:3: datapath.zone.zone: `65536`", "0 to 65535"),
+            ("file:5: zone of `a` is in line 2", "keep one"),
+        ],
+    );
+}
+
+#[test]
+fn an_endpoint_has_a_name_and_a_place() {
+    let at = "[[endpoint]]\n";
+    check(
+        at,
+        &[
+            ("file:1: endpoint has no `name`", "add"),
+            (
+                "file:1: endpoint is nowhere",
+                "`addresses`, `cidrs`, `interfaces`",
+            ),
+        ],
+    );
+    check(
+        &format!("{at}name = 'a'\naddresses = []"),
+        &[("file:1: endpoint is nowhere", "at least one")],
+    );
+    check(
+        &format!("{at}name = 'a'\naddresses = ['x']"),
+        &[("file:3: endpoint.addresses: `x`", "not an IP")],
+    );
+    for place in [
+        "addresses = ['::1']",
+        "cidrs = ['10.0.0.0/8']",
+        "interfaces = ['v']",
+    ] {
+        assert_eq!(
+            right(&format!("{at}name = 'a'\n{place}"))
+                .identity
+                .endpoints
+                .len(),
+            1
+        );
+    }
+    check(
+        &format!(
+            "{at}name = 'a/b'\nnamespace = ''\nlabels = ['x']\ninterfaces = ['v*']\nworkload = {{ kind = 'Pod' }}"
+        ),
+        &[
+            ("file:2: endpoint.name: `a/b`", "without spaces"),
+            ("file:3: endpoint.namespace: ``", "use 1 to 63"),
+            ("file:4: endpoint.labels: label `x`", "has no `=`"),
+            ("file:5: endpoint.interfaces: `v*`", "wildcard"),
+            ("file:6: endpoint.workload has no `name`", "add"),
+        ],
+    );
+}
+
+#[test]
+fn an_address_belongs_to_one_endpoint() {
+    let two = |first: &str, second: &str| format!("[[endpoint]]\n{first}\n[[endpoint]]\n{second}");
+    let taken = |place: &str| {
+        let text = two(
+            &format!("name = 'a'\n{place}"),
+            &format!("name = 'b'\n{place}"),
+        );
+        check(
+            &text,
+            &[(
+                "file:6: endpoint.",
+                "is in line 3 already; keep one of them",
+            )],
+        );
+    };
+    taken("addresses = ['10.0.0.1']");
+    taken("cidrs = ['10.0.0.0/8']");
+    taken("interfaces = ['veth1']");
+    check(
+        &two(
+            "name = 'a'\naddresses = ['10.0.0.1']",
+            "name = 'b'\naddresses = ['::ffff:10.0.0.1']",
+        ),
+        &[("file:6: endpoint.addresses: `10.0.0.1`", "line 3")],
+    );
+    let nested = two(
+        "name = 'a'\ncidrs = ['10.0.0.0/8']",
+        "name = 'b'\ncidrs = ['10.1.0.0/16']",
+    );
+    assert_eq!(right(&nested).identity.endpoints.len(), 2);
+}
+
+#[test]
+fn a_name_is_there_once_in_its_namespace() {
+    let two = |first: &str, second: &str| {
+        format!(
+            "[[endpoint]]\nname = 'a'\n{first}\naddresses = ['10.0.0.1']\n\
+             [[endpoint]]\nname = 'a'\n{second}\naddresses = ['10.0.0.2']"
+        )
+    };
+    assert_eq!(
+        right(&two("namespace = 'x'", "namespace = 'y'"))
+            .identity
+            .endpoints
+            .len(),
+        2
+    );
+    assert_eq!(
+        right(&two("namespace = 'x'", "")).identity.endpoints.len(),
+        2
+    );
+    check(
+        &two("", ""),
+        &[("file:5: endpoint `a` is in line 1 already", "keep one")],
+    );
+    let same = two("namespace = 'x'", "namespace = 'x'");
+    check(
+        &same,
+        &[("file:5: endpoint `x/a` is in line 1 already", "keep one")],
+    );
+}
+
+#[test]
+fn a_peer_has_a_name_of_its_own_and_an_address() {
+    check(
+        "[[peer]]",
+        &[
+            ("file:1: peer has no `name`", "add"),
+            ("file:1: peer has no `address`", "add"),
+        ],
+    );
+    check(
+        "[[peer]]\nname = 'a'\naddress = 'b'\ntls_server_name = '*'\n[[peer]]\nname = 'a'\naddress = 'b:1'",
+        &[
+            ("file:3: peer.address: `b`", "has no port"),
+            ("file:4: peer.tls_server_name: `*`", "is not a name"),
+            ("file:5: peer `a` is in line 1 already", "keep one"),
+        ],
+    );
+}
+
+#[test]
+fn a_syntax_error_has_line_and_column() {
+    check("a = 1\nb = = 2", &[("file:2: column 5: ", "`=`")]);
+    check(
+        "a = 1\n\n  [server",
+        &[("file:3: column 10: unclosed table", "expected `]`")],
+    );
+    check("a = 1\na = 2", &[("file:2: column 1: ", "duplicate key")]);
+    check("a = 'ü' x", &[("file:1: column 9: ", "")]);
+    check("x = ", &[("file:1: column ", "")]);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in ".{0,200}") {
+        drop(read(&text));
+    }
+
+    #[test]
+    fn no_mix_of_settings_makes_the_reader_panic(
+        parts in prop::collection::vec(
+            prop::sample::select(vec![
+                "[", "]", "[[", "]]", "{", "}", " = ", "\n", ".", ",", "'", "\"", "\"\"\"", "#",
+                "server", "datapath", "zone", "endpoint", "peer", "name", "addresses", "labels",
+                "workload", "listen", "observed_ring_bytes", "1", "-1", "0x", "1e9", "true", "'a=b'",
+                "['10.0.0.1']", "ü", "\u{feff}", "\r\n", "1979-05-27",
+            ]),
+            0..40,
+        )
+    ) {
+        drop(read(&parts.concat()));
+    }
+}

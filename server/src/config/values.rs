@@ -1,0 +1,161 @@
+//! Words to values: what file, environment and flags have in common.
+//!
+//! Pure. An error is the reason for people: it names what was given and what
+//! to write instead; the caller adds the place.
+
+use std::{
+    fmt::Display,
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use globset::Glob;
+use ipnet::IpNet;
+
+/// Longest name of an interface (`IFNAMSIZ` without its final zero).
+const MAX_INTERFACE: usize = 15;
+
+/// A value, or why there is none.
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// A number as a word.
+pub(super) fn number<T>(text: &str, range: &RangeInclusive<T>) -> Parsed<T>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    text.parse()
+        .ok()
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| {
+            format!(
+                "`{text}` does not fit; give a whole number from {} to {}",
+                range.start(),
+                range.end()
+            )
+        })
+}
+
+/// `yes` and `no`, in the usual spellings.
+pub(super) fn switch(text: &str) -> Parsed<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!(
+            "`{text}` is neither true nor false; write `true` or `false`"
+        )),
+    }
+}
+
+/// `500ms`, `1s`, `5m`, `1h`, and sums such as `1m30s`.
+pub(super) fn duration(text: &str, range: &RangeInclusive<Duration>) -> Parsed<Duration> {
+    let duration = sum_of_units(text).ok_or_else(|| {
+        format!("`{text}` is not a duration; write for example `500ms`, `1s`, `5m` or `1m30s`")
+    })?;
+    if range.contains(&duration) {
+        return Ok(duration);
+    }
+    Err(format!(
+        "`{text}` does not fit; give {:?} to {:?}",
+        range.start(),
+        range.end()
+    ))
+}
+
+fn sum_of_units(text: &str) -> Option<Duration> {
+    let mut rest = text;
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let (digits, after) = split_where(rest, |c| !c.is_ascii_digit());
+        let (unit, next) = split_where(after, |c| c.is_ascii_digit());
+        let count: u64 = digits.parse().ok()?;
+        let part = match unit {
+            "ms" => Duration::from_millis(count),
+            "s" => Duration::from_secs(count),
+            "m" => Duration::from_secs(count.checked_mul(60)?),
+            "h" => Duration::from_secs(count.checked_mul(3600)?),
+            _ => return None,
+        };
+        sum = sum.checked_add(part)?;
+        rest = next;
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
+fn split_where(text: &str, ends: impl Fn(char) -> bool) -> (&str, &str) {
+    text.split_at(text.find(ends).unwrap_or(text.len()))
+}
+
+/// A path; whether it exists is found out by who opens it.
+pub(super) fn path<P: AsRef<Path> + ?Sized>(path: &P) -> Parsed<PathBuf> {
+    let path = path.as_ref();
+    if path.as_os_str().is_empty() {
+        return Err("the path is empty; name a file or folder".into());
+    }
+    Ok(path.into())
+}
+
+/// A pattern of interface names.
+pub(super) fn glob(text: &str) -> Parsed<String> {
+    if let Some(pattern) = text.strip_prefix('!') {
+        return Err(format!(
+            "`{text}` would match nothing; exclude interfaces with `exclude = [\"{pattern}\"]` in [datapath]"
+        ));
+    }
+    if !text.contains(['*', '?', '[', '{', '\\']) {
+        return interface(text);
+    }
+    match Glob::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!(
+            "`{text}` is not a glob: {}; write for example `eth*` or `{{eth,ens}}*`",
+            error.kind()
+        )),
+    }
+}
+
+/// The name of one interface, by the kernel's rules.
+pub(super) fn interface(text: &str) -> Parsed<String> {
+    let wrong = text.is_empty() || text.len() > MAX_INTERFACE || matches!(text, "." | "..");
+    if wrong || text.contains(|c: char| c.is_whitespace() || c.is_control() || "/:*?[{".contains(c))
+    {
+        return Err(format!(
+            "`{text}` is not the name of an interface; `ip link` lists them (at most {MAX_INTERFACE} bytes, no space, `/`, `:` or wildcard)"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// An address; IPv4 in its IPv6 form counts as IPv4, as packets have it.
+pub(super) fn address(text: &str) -> Parsed<IpAddr> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_canonical()),
+        Err(_) if text.parse::<IpNet>().is_ok() => Err(format!(
+            "`{text}` is a range, not an address; put it into `cidrs`"
+        )),
+        Err(_) => Err(format!(
+            "`{text}` is not an IP address; write for example `10.0.0.7` or `fd00::7`"
+        )),
+    }
+}
+
+/// A range of addresses.
+pub(super) fn cidr(text: &str) -> Parsed<IpNet> {
+    match text.parse::<IpNet>() {
+        Ok(net) if net.trunc() == net => Ok(net),
+        Ok(net) => Err(format!(
+            "`{text}` has bits beyond its prefix; write `{}`",
+            net.trunc()
+        )),
+        Err(_) => Err(match text.parse::<IpAddr>() {
+            Ok(IpAddr::V4(_)) => format!("`{text}` has no prefix length; write `{text}/32`"),
+            Ok(IpAddr::V6(_)) => format!("`{text}` has no prefix length; write `{text}/128`"),
+            Err(_) => format!(
+                "`{text}` is not an address range; write for example `{}/8` or `fd00::/8`",
+                Ipv4Addr::new(10, 0, 0, 0)
+            ),
+        }),
+    }
+}

@@ -1,0 +1,92 @@
+//! The kernel side of the daemon: loads the eBPF programs, keeps them attached
+//! to the chosen interfaces, reads the rings and sweeps the flow tables.
+//!
+//! All `unsafe` of the daemon is in here. What comes out are `Event`s of
+//! `sextant_ebpf_common`; nothing in here knows protobuf, filters or clients.
+
+mod attach;
+mod bpf;
+mod clsact;
+mod counters;
+mod links;
+mod loader;
+mod netlink;
+pub mod probe;
+mod reader;
+mod running;
+mod sweep;
+
+pub use attach::{Attachment, Hook, InterfaceChoice};
+pub use counters::{Counted, Counters, InterfaceCount};
+pub use links::{Layer, Link, Links, Role};
+pub use loader::{Loaded, Settings};
+pub use netlink::LinkWatch;
+pub use reader::{Batch, Reader, Stopper};
+pub use running::{Datapath, Zones};
+pub use sweep::Timeouts;
+
+/// What can go wrong with the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum DatapathError {
+    /// The build had no eBPF linker.
+    #[error(
+        "this sextantd was built without its eBPF programs (AYA_BUILD_SKIP); rebuild it with bpf-linker installed, or start it with --no-datapath"
+    )]
+    NoPrograms,
+    /// A right is missing.
+    #[error(
+        "loading eBPF programs needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON ({action}: {source}); run sextantd as root, or with --no-datapath to serve replayed flows only"
+    )]
+    Permission {
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The kernel refused a program or map.
+    #[error(
+        "the kernel refused the eBPF object ({detail}); `sextantd probe` shows what this kernel can do"
+    )]
+    Load {
+        /// The chain of causes.
+        detail: String,
+    },
+    /// A map or program is not in the object.
+    #[error("eBPF object has no {what} `{name}`; the build is inconsistent, rebuild sextantd")]
+    Missing {
+        /// Map or program.
+        what: &'static str,
+        /// Its name.
+        name: &'static str,
+    },
+    /// A glob cannot be parsed.
+    #[error(
+        "interface pattern `{pattern}` is not a glob: {source}; use for example `eth*` or `!veth*`"
+    )]
+    Pattern {
+        /// As given.
+        pattern: String,
+        /// Why.
+        source: globset::Error,
+    },
+    /// A pattern without a wildcard names no interface.
+    #[error("no interface is named `{name}`; `ip link` lists those of this network namespace")]
+    NoInterface {
+        /// As given.
+        name: String,
+    },
+    /// Netlink failed.
+    #[error("cannot list network interfaces by netlink: {detail}")]
+    Netlink {
+        /// Why.
+        detail: String,
+    },
+    /// A system call failed.
+    #[error("{action} failed: {source}")]
+    System {
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+}

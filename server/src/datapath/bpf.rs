@@ -1,0 +1,183 @@
+//! Calls of bpf(2) that aya has no wrapper for: batched look-up, and look-up
+//! with deletion in one step. Kernel 5.14 for hash maps.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd as _, BorrowedFd},
+};
+
+/// A type that can be copied from kernel memory as bytes.
+///
+/// # Safety
+///
+/// `repr(C)`, no padding, valid for any bytes.
+pub(super) unsafe trait Plain: Copy {}
+
+// SAFETY: plain integers and arrays; `common` asserts that there is no padding.
+unsafe impl Plain for sextant_ebpf_common::Key4 {}
+// SAFETY: as above.
+unsafe impl Plain for sextant_ebpf_common::Key6 {}
+// SAFETY: as above.
+unsafe impl Plain for sextant_ebpf_common::Entry {}
+// SAFETY: as above.
+unsafe impl Plain for sextant_ebpf_common::Event {}
+
+const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
+const MAP_LOOKUP_BATCH: libc::c_long = 24;
+
+/// The `batch` member of `union bpf_attr`.
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// The member of `union bpf_attr` for single elements.
+#[repr(C)]
+struct ElemAttr {
+    map_fd: u32,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+/// Walks a hash map in batches.
+pub(super) struct BatchWalk<'a, K, V> {
+    fd: BorrowedFd<'a>,
+    keys: Vec<MaybeUninit<K>>,
+    values: Vec<MaybeUninit<V>>,
+    position: Option<u64>,
+    done: bool,
+}
+
+impl<'a, K: Plain, V: Plain> BatchWalk<'a, K, V> {
+    /// A walk over the map behind `fd`, `batch` elements at a time.
+    pub(super) fn new(fd: BorrowedFd<'a>, batch: usize) -> Self {
+        Self {
+            fd,
+            keys: vec![MaybeUninit::uninit(); batch],
+            values: vec![MaybeUninit::uninit(); batch],
+            position: None,
+            done: false,
+        }
+    }
+
+    /// Calls `each` for the next batch; false at the end of the map.
+    pub(super) fn next(&mut self, mut each: impl FnMut(&K, &V)) -> io::Result<bool> {
+        if self.done {
+            return Ok(false);
+        }
+        let mut next = 0_u64;
+        let mut attr = BatchAttr {
+            in_batch: self
+                .position
+                .as_ref()
+                .map_or(0, |position| std::ptr::from_ref(position) as u64),
+            out_batch: &raw mut next as u64,
+            keys: self.keys.as_mut_ptr() as u64,
+            values: self.values.as_mut_ptr() as u64,
+            count: self.keys.len() as u32,
+            map_fd: self.fd.as_raw_fd() as u32,
+            elem_flags: 0,
+            flags: 0,
+        };
+        // SAFETY: the buffers hold `count` elements of the map's key and value size.
+        match unsafe { bpf(MAP_LOOKUP_BATCH, &mut attr) } {
+            Ok(()) => self.position = Some(next),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => self.done = true,
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                // One bucket holds more than the batch: take a larger one.
+                let larger = self.keys.len() * 2;
+                self.keys.resize(larger, MaybeUninit::uninit());
+                self.values.resize(larger, MaybeUninit::uninit());
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        }
+        for (key, value) in self.keys.iter().zip(&self.values).take(attr.count as usize) {
+            // SAFETY: the kernel wrote the first `count` elements.
+            unsafe { each(key.assume_init_ref(), value.assume_init_ref()) }
+        }
+        Ok(!self.done)
+    }
+}
+
+/// Removes an element and returns its last value; `None` if it was gone.
+pub(super) fn lookup_and_delete<K: Plain, V: Plain>(
+    fd: BorrowedFd<'_>,
+    key: &K,
+) -> io::Result<Option<V>> {
+    let mut value = MaybeUninit::<V>::uninit();
+    let mut attr = ElemAttr {
+        map_fd: fd.as_raw_fd() as u32,
+        pad: 0,
+        key: std::ptr::from_ref(key) as u64,
+        value: value.as_mut_ptr() as u64,
+        flags: 0,
+    };
+    // SAFETY: key and value have the sizes of the map's; the kernel fills the value.
+    match unsafe { bpf(MAP_LOOKUP_AND_DELETE_ELEM, &mut attr) } {
+        // SAFETY: written on success.
+        Ok(()) => Ok(Some(unsafe { value.assume_init() })),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a record of a ring; `None` if it has another size.
+pub(super) fn record<T: Plain>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: the size matches and `T` is valid for any bytes.
+    (bytes.len() == size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// # Safety
+///
+/// `attr` must be what `command` expects, with pointers valid for the call.
+unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
+    // SAFETY: as promised by the caller.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            std::ptr::from_mut(attr),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Nanoseconds of the monotonic clock, which the programs stamp with.
+pub(super) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC) as u64
+}
+
+/// Nanoseconds to add to the monotonic clock for wall time, as of now.
+pub(super) fn wall_offset_ns() -> i64 {
+    // Two reads around one: the wall clock is taken in the middle of them.
+    let before = clock_ns(libc::CLOCK_MONOTONIC);
+    let wall = clock_ns(libc::CLOCK_REALTIME);
+    let after = clock_ns(libc::CLOCK_MONOTONIC);
+    wall - (before + (after - before) / 2)
+}
+
+fn clock_ns(clock: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes a timespec; these clocks always exist.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}

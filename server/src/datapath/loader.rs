@@ -1,0 +1,136 @@
+//! Loads the eBPF object: sizes, constants, programs. Two steps: `Settings`
+//! say what is wanted, `Loaded` is what the kernel accepted.
+
+use std::os::fd::AsFd as _;
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
+    programs::SchedClassifier,
+};
+use sextant_ebpf_common::{CauseCount, InterfaceTotals};
+
+use super::{DatapathError, attach::chain, bpf};
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sextant.o"));
+
+/// The programs for packets.
+const CLASSIFIERS: [&str; 4] = [
+    "sextant_in",
+    "sextant_out",
+    "sextant_in_ip",
+    "sextant_out_ip",
+];
+
+/// For so long after the start, flows may have begun before it.
+const SETTLE_NS: u64 = 3_000_000_000;
+
+/// Sizes and constants of the programs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// IPv4 flows at one time.
+    pub flows4: u32,
+    /// IPv6 flows at one time.
+    pub flows6: u32,
+    /// Bytes of the ring of observed events: a power of two, at least a page.
+    pub observed_ring_bytes: u32,
+    /// Bytes of the ring of dropped and denied events.
+    pub denied_ring_bytes: u32,
+    /// Interval between events of an active flow; 0 is one for each packet.
+    pub active_interval_ns: u64,
+}
+
+/// The maps and programs in the kernel; gone when dropped.
+pub struct Loaded {
+    pub(super) ebpf: Ebpf,
+    pub(super) observed: RingBuf<MapData>,
+    pub(super) denied: RingBuf<MapData>,
+    pub(super) flows4: MapData,
+    pub(super) flows6: MapData,
+    pub(super) counts: PerCpuArray<MapData, CauseCount>,
+    pub(super) totals: PerCpuArray<MapData, InterfaceTotals>,
+    pub(super) slots: HashMap<MapData, u32, u32>,
+    pub(super) zones: Array<MapData, u16>,
+}
+
+impl Loaded {
+    /// Creates the maps and loads the programs; nothing is attached yet.
+    ///
+    /// # Errors
+    ///
+    /// When a right is missing or the kernel refuses the object.
+    pub fn new(settings: &Settings) -> Result<Self, DatapathError> {
+        if OBJECT.is_empty() {
+            return Err(DatapathError::NoPrograms);
+        }
+        let settled_at = bpf::monotonic_ns() + SETTLE_NS;
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("FLOWS4", settings.flows4)
+            .map_max_entries("FLOWS6", settings.flows6)
+            .map_max_entries("OBSERVED", settings.observed_ring_bytes)
+            .map_max_entries("DENIED", settings.denied_ring_bytes)
+            .override_global("ACTIVE_INTERVAL_NS", &settings.active_interval_ns, true)
+            .override_global("SETTLED_AT_NS", &settled_at, true)
+            .load(OBJECT)
+            .map_err(|error| refused("creating eBPF maps", &error))?;
+        for name in CLASSIFIERS {
+            let program: &mut SchedClassifier = ebpf
+                .program_mut(name)
+                .and_then(|program| program.try_into().ok())
+                .ok_or(DatapathError::Missing {
+                    what: "program",
+                    name,
+                })?;
+            program
+                .load()
+                .map_err(|error| refused("loading the classifier programs", &error))?;
+        }
+        Ok(Self {
+            observed: typed(&mut ebpf, "OBSERVED")?,
+            denied: typed(&mut ebpf, "DENIED")?,
+            flows4: hash(&mut ebpf, "FLOWS4")?,
+            flows6: hash(&mut ebpf, "FLOWS6")?,
+            counts: typed(&mut ebpf, "COUNTS")?,
+            totals: typed(&mut ebpf, "TOTALS")?,
+            slots: typed(&mut ebpf, "SLOTS")?,
+            zones: typed(&mut ebpf, "ZONES")?,
+            ebpf,
+        })
+    }
+}
+
+fn typed<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, DatapathError> {
+    ebpf.take_map(name)
+        .and_then(|map| T::try_from(map).ok())
+        .ok_or(DatapathError::Missing { what: "map", name })
+}
+
+fn hash(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, DatapathError> {
+    match ebpf.take_map(name) {
+        Some(Map::HashMap(data)) => {
+            // A map without a file descriptor would be a bug of aya.
+            let _ = data.fd().as_fd();
+            Ok(data)
+        }
+        _ => Err(DatapathError::Missing { what: "map", name }),
+    }
+}
+
+/// Tells missing rights from everything else.
+fn refused(action: &'static str, error: &(dyn std::error::Error + 'static)) -> DatapathError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && io.raw_os_error() == Some(libc::EPERM)
+        {
+            return DatapathError::Permission {
+                action,
+                source: std::io::Error::from_raw_os_error(libc::EPERM),
+            };
+        }
+        cause = inner.source();
+    }
+    DatapathError::Load {
+        detail: chain(error),
+    }
+}

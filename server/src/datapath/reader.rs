@@ -1,0 +1,190 @@
+//! Reads the rings and sweeps the tables, on a thread of its own.
+//!
+//! Denied events first; then observed ones, up to a batch, so that denied
+//! ones never wait for more than a batch of others. Bound: one batch.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use aya::maps::{MapData, RingBuf};
+use sextant_ebpf_common::{Cause, Event, Key4, Key6};
+
+use super::{
+    Counters, DatapathError, Timeouts,
+    bpf::{self, monotonic_ns},
+    sweep::sweep,
+};
+
+/// Events handed on at once.
+const BATCH: usize = 4096;
+/// Between two sweeps of the flow tables.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the reader hands on.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Events in the order of the rings.
+    pub events: Vec<Event>,
+    /// Events that found a ring full since the last batch.
+    pub lost: u64,
+    /// What to add to the events' times for wall time, in nanoseconds.
+    pub wall_offset_ns: i64,
+}
+
+/// Reads what the programs raise.
+pub struct Reader {
+    denied: RingBuf<MapData>,
+    observed: RingBuf<MapData>,
+    flows4: MapData,
+    flows6: MapData,
+    counters: Counters,
+    timeouts: Timeouts,
+    stop: Arc<OwnedFd>,
+    lost_before: u64,
+    batch: Batch,
+}
+
+/// Ends a reader from another thread.
+#[derive(Clone, Debug)]
+pub struct Stopper(Arc<OwnedFd>);
+
+impl Stopper {
+    /// The reader reads what is in the rings and returns.
+    pub fn stop(&self) {
+        let one = 1_u64.to_ne_bytes();
+        // SAFETY: an eventfd takes eight bytes.
+        let written = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        if written < 0 {
+            tracing::debug!(error = %io::Error::last_os_error(), "reader not signalled");
+        }
+    }
+}
+
+impl Reader {
+    pub(super) fn new(
+        denied: RingBuf<MapData>,
+        observed: RingBuf<MapData>,
+        tables: [MapData; 2],
+        counters: Counters,
+        timeouts: Timeouts,
+    ) -> Result<Self, DatapathError> {
+        // SAFETY: returns a new descriptor or -1.
+        let stop = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if stop < 0 {
+            return Err(DatapathError::System {
+                action: "creating an eventfd",
+                source: io::Error::last_os_error(),
+            });
+        }
+        let [flows4, flows6] = tables;
+        Ok(Self {
+            denied,
+            observed,
+            flows4,
+            flows6,
+            counters,
+            timeouts,
+            // SAFETY: just created and owned by nobody else.
+            stop: Arc::new(unsafe { OwnedFd::from_raw_fd(stop) }),
+            lost_before: 0,
+            batch: Batch::default(),
+        })
+    }
+
+    /// Ends `run` from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.stop))
+    }
+
+    /// Reads until stopped. `sink` takes each batch; it may leave it as it is.
+    pub fn run(mut self, mut sink: impl FnMut(&Batch)) {
+        let mut next_sweep = Instant::now() + SWEEP_INTERVAL;
+        loop {
+            let stopping = self.wait(next_sweep.saturating_duration_since(Instant::now()));
+            while self.read_rings() {
+                self.hand_on(&mut sink);
+            }
+            if Instant::now() >= next_sweep || stopping {
+                next_sweep = Instant::now() + SWEEP_INTERVAL;
+                self.sweep();
+                self.count_losses();
+                self.hand_on(&mut sink);
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    fn hand_on(&mut self, sink: &mut impl FnMut(&Batch)) {
+        if self.batch.events.is_empty() && self.batch.lost == 0 {
+            return;
+        }
+        self.batch.wall_offset_ns = bpf::wall_offset_ns();
+        sink(&self.batch);
+        self.batch.events.clear();
+        self.batch.lost = 0;
+    }
+
+    /// Takes at most a batch; false when both rings were empty.
+    fn read_rings(&mut self) -> bool {
+        let events = &mut self.batch.events;
+        while events.len() < BATCH
+            && let Some(item) = self.denied.next()
+        {
+            events.extend(bpf::record::<Event>(&item));
+        }
+        while events.len() < BATCH
+            && let Some(item) = self.observed.next()
+        {
+            events.extend(bpf::record::<Event>(&item));
+        }
+        !events.is_empty()
+    }
+
+    fn sweep(&mut self) {
+        let now = monotonic_ns();
+        let out = &mut self.batch.events;
+        let swept4 = sweep::<Key4>(&self.flows4, now, &self.timeouts, out);
+        let swept6 = sweep::<Key6>(&self.flows6, now, &self.timeouts, out);
+        for result in [swept4, swept6] {
+            if let Err(error) = result {
+                tracing::warn!(%error, "flow table not swept; ended flows stay in it");
+            }
+        }
+    }
+
+    fn count_losses(&mut self) {
+        let lost = self.counters.cause(Cause::ObservedRingFull)
+            + self.counters.cause(Cause::DeniedRingFull);
+        self.batch.lost = lost - self.lost_before;
+        self.lost_before = lost;
+    }
+
+    /// Waits for events; true when told to stop.
+    fn wait(&self, timeout: Duration) -> bool {
+        let mut fds = [
+            readable(self.stop.as_fd()),
+            readable(self.denied.as_fd()),
+            readable(self.observed.as_fd()),
+        ];
+        // Round up, lest the last millisecond is spent spinning.
+        let millis = timeout.as_millis() as i32 + 1;
+        // SAFETY: three valid entries.
+        unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
+        fds[0].revents != 0
+    }
+}
+
+fn readable(fd: BorrowedFd<'_>) -> libc::pollfd {
+    libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    }
+}

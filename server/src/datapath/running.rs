@@ -1,0 +1,169 @@
+//! The running datapath: attachments kept in step with the interfaces, and the
+//! reader's thread.
+
+use std::collections::BTreeMap;
+
+use aya::{
+    Ebpf,
+    maps::{Array, HashMap, MapData},
+};
+use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS};
+use tokio::sync::watch;
+
+use super::{
+    Counters, DatapathError, InterfaceChoice, LinkWatch, Links, Loaded, Reader, Timeouts,
+    attach::Attachments, clsact, counters::direct_slot,
+};
+
+/// Address spaces of interfaces: the first glob that matches gives the zone.
+pub type Zones = Vec<(globset::GlobMatcher, u16)>;
+
+/// Programs in the kernel and the interfaces that they are attached to.
+pub struct Datapath {
+    ebpf: Ebpf,
+    attachments: Attachments,
+    choice: InterfaceChoice,
+    zones: Zones,
+    slot_map: HashMap<MapData, u32, u32>,
+    zone_map: Array<MapData, u16>,
+    /// Slots of interfaces with large indexes.
+    extra: BTreeMap<u32, u32>,
+    counters: Counters,
+    watch: LinkWatch,
+}
+
+impl Datapath {
+    /// Attaches to the chosen interfaces; the reader is run by the caller.
+    ///
+    /// # Errors
+    ///
+    /// When a named interface does not exist or the reader cannot be made.
+    pub async fn start(
+        loaded: Loaded,
+        choice: InterfaceChoice,
+        zones: Zones,
+        timeouts: Timeouts,
+        force_clsact: bool,
+        watch: LinkWatch,
+    ) -> Result<(Self, Reader), DatapathError> {
+        let counters = Counters::new(loaded.counts, loaded.totals);
+        let reader = Reader::new(
+            loaded.denied,
+            loaded.observed,
+            [loaded.flows4, loaded.flows6],
+            counters.clone(),
+            timeouts,
+        )?;
+        let mut datapath = Self {
+            ebpf: loaded.ebpf,
+            attachments: Attachments::new(force_clsact),
+            choice,
+            zones,
+            slot_map: loaded.slots,
+            zone_map: loaded.zones,
+            extra: BTreeMap::new(),
+            counters,
+            watch,
+        };
+        let links = datapath.watch.subscribe().borrow().clone();
+        datapath.choice.check(&links)?;
+        datapath.sync(&links).await;
+        Ok((datapath, reader))
+    }
+
+    /// The programs' counters.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// Follows the interfaces until `stop` changes; then detaches.
+    pub async fn follow(mut self, mut stop: watch::Receiver<bool>) {
+        let mut links = self.watch.subscribe();
+        loop {
+            tokio::select! {
+                changed = links.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    let now = links.borrow_and_update().clone();
+                    self.sync(&now).await;
+                }
+                () = stopped(&mut stop) => break,
+            }
+        }
+        self.attachments.clear(&mut self.ebpf);
+        self.remove_spare_qdiscs().await;
+    }
+
+    async fn sync(&mut self, links: &Links) {
+        self.assign_slots(links);
+        self.attachments.sync(&mut self.ebpf, links, &self.choice);
+        self.remove_spare_qdiscs().await;
+        let attached = self
+            .attachments
+            .iter()
+            .filter_map(|(index, attached)| {
+                let slot = direct_slot(index).or_else(|| self.extra.get(&index).copied())?;
+                Some((index, attached.name.clone(), attached.hook.name(), slot))
+            })
+            .collect();
+        self.counters.set_attached(attached);
+    }
+
+    /// Slots and zones are in place before the first packet is counted.
+    fn assign_slots(&mut self, links: &Links) {
+        let gone: Vec<u32> = self
+            .extra
+            .keys()
+            .copied()
+            .filter(|index| links.get(*index).is_none())
+            .collect();
+        for index in gone {
+            self.extra.remove(&index);
+            let _ = self.slot_map.remove(&index);
+        }
+        let known: std::collections::BTreeSet<u32> =
+            self.attachments.iter().map(|(index, _)| index).collect();
+        for link in links.by_index.values() {
+            if known.contains(&link.index) || !self.choice.takes(link) {
+                continue;
+            }
+            let Some(slot) = self.slot(link.index) else {
+                tracing::warn!(interface = %link.name, "more interfaces than slots; its totals are not kept");
+                continue;
+            };
+            self.counters.clear_slot(slot);
+            let zone = self
+                .zones
+                .iter()
+                .find(|(glob, _)| glob.is_match(&link.name))
+                .map_or(0, |(_, zone)| *zone);
+            if let Err(error) = self.zone_map.set(slot, zone, 0) {
+                tracing::warn!(interface = %link.name, %error, "zone not set");
+            }
+        }
+    }
+
+    fn slot(&mut self, index: u32) -> Option<u32> {
+        if let Some(slot) = direct_slot(index).or_else(|| self.extra.get(&index).copied()) {
+            return Some(slot);
+        }
+        let taken: std::collections::BTreeSet<u32> = self.extra.values().copied().collect();
+        let free = (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).find(|slot| !taken.contains(slot))?;
+        self.slot_map.insert(index, free, 0).ok()?;
+        self.extra.insert(index, free);
+        Some(free)
+    }
+
+    async fn remove_spare_qdiscs(&mut self) {
+        for index in self.attachments.take_spare_qdiscs() {
+            clsact::remove_if_empty(self.watch.handle(), index).await;
+        }
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone is as good as a signal.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,149 @@
+//! Finds flows that have ended, removes them from the kernel's tables and
+//! raises their last event with the totals.
+//!
+//! An entry is read and removed in one step. It has been idle for seconds by
+//! then; a packet that comes at that very moment opens a new flow.
+
+use std::{io, os::fd::AsFd as _, time::Duration};
+
+use aya::maps::MapData;
+use sextant_ebpf_common::{A_TO_B, Entry, Event, Key4, Key6, Kind, initiator};
+
+use super::bpf::{BatchWalk, Plain, lookup_and_delete};
+
+const BATCH: usize = 4096;
+const ICMP: u8 = 1;
+const ICMP6: u8 = 58;
+const TCP: u8 = 6;
+const FIN: u16 = 1;
+const RST: u16 = 1 << 2;
+
+/// How long a flow may be silent before it counts as ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// An open TCP connection.
+    pub tcp: Duration,
+    /// A TCP connection that both sides closed, or that was reset.
+    pub tcp_closed: Duration,
+    /// Everything else.
+    pub other: Duration,
+}
+
+/// A key that knows its sides.
+pub(super) trait Sides: Plain {
+    fn write(&self, forward: bool, event: &mut Event);
+    fn protocol(&self) -> u8;
+}
+
+macro_rules! sides {
+    ($key:ty, $family:expr, $words:expr) => {
+        impl Sides for $key {
+            fn write(&self, forward: bool, event: &mut Event) {
+                let words = $words;
+                let (from, to) = if forward {
+                    (self.a, self.b)
+                } else {
+                    (self.b, self.a)
+                };
+                event.source = words(from);
+                event.destination = words(to);
+                // ICMP has no ports; what is in their place stays there.
+                let sided = !matches!(self.protocol, ICMP | ICMP6);
+                (event.source_port, event.destination_port) = if forward || !sided {
+                    (self.port_a, self.port_b)
+                } else {
+                    (self.port_b, self.port_a)
+                };
+                event.family = $family;
+                event.protocol = self.protocol;
+                event.zone = self.zone;
+            }
+
+            fn protocol(&self) -> u8 {
+                self.protocol
+            }
+        }
+    };
+}
+
+sides!(Key4, 4, |word| [word, 0, 0, 0]);
+sides!(Key6, 6, |words| words);
+
+/// Removes ended flows of one table; their last events go to `out`.
+pub(super) fn sweep<K: Sides>(
+    table: &MapData,
+    now: u64,
+    timeouts: &Timeouts,
+    out: &mut Vec<Event>,
+) -> io::Result<u64> {
+    let fd = table.fd().as_fd();
+    let mut live = 0;
+    let mut ended: Vec<K> = Vec::new();
+    let mut walk = BatchWalk::<K, Entry>::new(fd, BATCH);
+    loop {
+        let more = walk.next(|key, entry| {
+            if is_ended(key.protocol(), entry, now, timeouts) {
+                ended.push(*key);
+            } else {
+                live += 1;
+            }
+        })?;
+        // Removing between batches is safe: the walk goes by bucket.
+        for key in ended.drain(..) {
+            if let Some(entry) = lookup_and_delete::<K, Entry>(fd, &key)? {
+                out.push(last_event(&key, &entry, now));
+            }
+        }
+        if !more {
+            return Ok(live);
+        }
+    }
+}
+
+fn is_ended(protocol: u8, entry: &Entry, now: u64, timeouts: &Timeouts) -> bool {
+    let last = entry.last_ns[0].max(entry.last_ns[1]).max(entry.first_ns);
+    let idle = Duration::from_nanos(now.saturating_sub(last));
+    let limit = if protocol != TCP {
+        timeouts.other
+    } else if is_closed(entry.tcp_flags) {
+        timeouts.tcp_closed
+    } else {
+        timeouts.tcp
+    };
+    idle >= limit
+}
+
+/// Reset by one side, or finished by both.
+fn is_closed(flags: u32) -> bool {
+    let (forward, reverse) = (flags as u16, (flags >> 16) as u16);
+    (forward | reverse) & RST != 0 || forward & reverse & FIN != 0
+}
+
+fn last_event<K: Sides>(key: &K, entry: &Entry, now: u64) -> Event {
+    let from_a = entry.initiator & !initiator::GUESSED == initiator::A;
+    let direction = usize::from(!from_a);
+    let owner = entry.owner[direction];
+    let mut event = Event {
+        time_ns: now,
+        first_ns: entry.first_ns,
+        last_ns: entry.last_ns[0].max(entry.last_ns[1]),
+        packets: entry.packets,
+        bytes: entry.bytes,
+        point: if owner == 0 {
+            entry.owner[1 - direction]
+        } else {
+            owner
+        },
+        owner: entry.owner,
+        points: entry.points,
+        tcp_flags_seen: entry.tcp_flags,
+        vlan: entry.vlan,
+        kind: Kind::Ended as u8,
+        direction: if from_a { A_TO_B as u8 } else { 1 },
+        initiator: entry.initiator,
+        no_mac: 1,
+        ..Event::default()
+    };
+    key.write(from_a, &mut event);
+    event
+}

@@ -1,0 +1,202 @@
+//! Values of expressions: equality and order as in cel-go.
+
+use std::{borrow::Cow, cmp::Ordering, sync::Arc};
+
+use sextant_proto::flow as pb;
+
+use super::{message::Message, plan::Constant};
+use crate::flow::Workload;
+
+/// Evaluation failed; the reason reaches nobody, so it is not kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Failure;
+
+/// A value or a failure.
+pub(super) type Outcome<'a> = Result<Value<'a>, Failure>;
+
+/// A value; borrows from the flow and from the expression.
+#[derive(Clone, Debug)]
+pub(super) enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Uint(u64),
+    Double(f64),
+    String(Cow<'a, str>),
+    Bytes(Cow<'a, [u8]>),
+    /// Nanoseconds.
+    Duration(i64),
+    Timestamp(Instant),
+    /// A type by its name.
+    Type(Cow<'a, str>),
+    List(List<'a>),
+    Map(Arc<Vec<(Value<'a>, Value<'a>)>>),
+    Message(Message<'a>),
+}
+
+/// Seconds since the epoch and nanoseconds of the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Instant {
+    pub(super) seconds: i64,
+    pub(super) nanos: i64,
+}
+
+/// A list, as it lies in the flow or made by the expression.
+#[derive(Clone, Debug)]
+pub(super) enum List<'a> {
+    Values(Arc<Vec<Value<'a>>>),
+    Strings(&'a [String]),
+    Workloads(&'a [Workload]),
+    Headers(&'a [pb::HttpHeader]),
+}
+
+impl<'a> List<'a> {
+    /// Number of elements.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Strings(strings) => strings.len(),
+            Self::Workloads(workloads) => workloads.len(),
+            Self::Headers(headers) => headers.len(),
+        }
+    }
+
+    /// The element at `index`.
+    pub(super) fn get(&self, index: usize) -> Option<Value<'a>> {
+        match self {
+            Self::Values(values) => values.get(index).cloned(),
+            Self::Strings(strings) => strings.get(index).map(|text| Value::text(text)),
+            Self::Workloads(workloads) => workloads
+                .get(index)
+                .map(|workload| Value::Message(Message::Workload(workload))),
+            Self::Headers(headers) => headers
+                .get(index)
+                .map(|header| Value::Message(Message::Header(header))),
+        }
+    }
+
+    /// All elements.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> + '_ {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+
+    /// Whether some element equals the value.
+    pub(super) fn contains(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Self::Strings(strings), Value::String(text)) => strings.iter().any(|s| s == text),
+            _ => self.iter().any(|element| element.equals(value)),
+        }
+    }
+}
+
+impl<'a> Value<'a> {
+    /// A text of the flow or the expression.
+    pub(super) fn text(text: &'a str) -> Self {
+        Self::String(Cow::Borrowed(text))
+    }
+
+    /// A text made on the way.
+    pub(super) fn owned(text: String) -> Self {
+        Self::String(Cow::Owned(text))
+    }
+
+    /// A list made on the way.
+    pub(super) fn list(values: Vec<Self>) -> Self {
+        Self::List(List::Values(Arc::new(values)))
+    }
+
+    /// A value of the expression.
+    pub(super) fn constant(constant: &'a Constant) -> Self {
+        match constant {
+            Constant::Null => Self::Null,
+            Constant::Bool(value) => Self::Bool(*value),
+            Constant::Int(value) => Self::Int(*value),
+            Constant::Uint(value) => Self::Uint(*value),
+            Constant::Double(value) => Self::Double(*value),
+            Constant::String(value) => Self::text(value),
+            Constant::Bytes(value) => Self::Bytes(Cow::Borrowed(value)),
+            Constant::Type(name) => Self::Type(Cow::Borrowed(name)),
+        }
+    }
+
+    /// Name of the value's type.
+    pub(super) fn type_name(&self) -> Cow<'a, str> {
+        Cow::Borrowed(match self {
+            Self::Null => "null_type",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Uint(_) => "uint",
+            Self::Double(_) => "double",
+            Self::String(_) => "string",
+            Self::Bytes(_) => "bytes",
+            Self::Duration(_) => "google.protobuf.Duration",
+            Self::Timestamp(_) => "google.protobuf.Timestamp",
+            Self::Type(_) => "type",
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+            Self::Message(message) => return Cow::Owned(message.name().into()),
+        })
+    }
+
+    /// Equality; numbers of different types are compared by value, other
+    /// values of different types are not equal.
+    pub(super) fn equals(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Self::Null, Value::Null) => true,
+            (Self::Bool(a), Value::Bool(b)) => a == b,
+            (Self::String(a), Value::String(b)) | (Self::Type(a), Value::Type(b)) => a == b,
+            (Self::Bytes(a), Value::Bytes(b)) => a == b,
+            (Self::Duration(a), Value::Duration(b)) => a == b,
+            (Self::Timestamp(a), Value::Timestamp(b)) => a == b,
+            (Self::List(a), Value::List(b)) => {
+                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(&b))
+            }
+            (Self::Map(a), Value::Map(b)) => {
+                a.len() == b.len()
+                    && a.iter().all(|(key, value)| {
+                        other.find(key).is_some_and(|found| value.equals(&found))
+                    })
+            }
+            (Self::Message(a), Value::Message(b)) => a.equals(b),
+            _ => self.compare_numbers(other) == Some(Ordering::Equal),
+        }
+    }
+
+    /// Order; fails for values that have none between them.
+    pub(super) fn compare(&self, other: &Value) -> Result<Ordering, Failure> {
+        match (self, other) {
+            (Self::Bool(a), Value::Bool(b)) => Ok(a.cmp(b)),
+            (Self::String(a), Value::String(b)) => Ok(a.cmp(b)),
+            (Self::Bytes(a), Value::Bytes(b)) => Ok(a.cmp(b)),
+            (Self::Duration(a), Value::Duration(b)) => Ok(a.cmp(b)),
+            (Self::Timestamp(a), Value::Timestamp(b)) => Ok(a.cmp(b)),
+            _ => self.compare_numbers(other).ok_or(Failure),
+        }
+    }
+
+    /// Order of numbers; nothing for others and for NaN.
+    fn compare_numbers(&self, other: &Value) -> Option<Ordering> {
+        match (self, other) {
+            (Self::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+            (Self::Uint(a), Value::Uint(b)) => Some(a.cmp(b)),
+            (Self::Double(a), Value::Double(b)) => a.partial_cmp(b),
+            (Self::Int(a), Value::Uint(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
+            (Self::Uint(a), Value::Int(b)) => Some(i128::from(*a).cmp(&i128::from(*b))),
+            // As in cel-go, integers beyond 2^53 are rounded.
+            (Self::Double(a), Value::Int(b)) => a.partial_cmp(&(*b as f64)),
+            (Self::Double(a), Value::Uint(b)) => a.partial_cmp(&(*b as f64)),
+            (Self::Int(a), Value::Double(b)) => (*a as f64).partial_cmp(b),
+            (Self::Uint(a), Value::Double(b)) => (*a as f64).partial_cmp(b),
+            _ => None,
+        }
+    }
+
+    /// The value of a map at `key`.
+    pub(super) fn find(&self, key: &Value) -> Option<Value<'a>> {
+        let Self::Map(entries) = self else {
+            return None;
+        };
+        let found = entries.iter().find(|(known, _)| known.equals(key));
+        found.map(|(_, value)| value.clone())
+    }
+}

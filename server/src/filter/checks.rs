@@ -1,0 +1,127 @@
+//! The checks of one filter, gathered field by field.
+//!
+//! All checks of a filter must agree and none has an effect, so they run
+//! cheapest first, whatever the order in which they were compiled.
+
+use super::memo::Memo;
+use crate::flow::{Endpoint, Flow, Interned, Names, Origin};
+
+/// Decides on a flow.
+pub(super) type Check = Box<dyn FnMut(&Flow) -> bool + Send + Sync>;
+
+/// Decides on an interned value.
+type Test<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
+
+/// A side of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The sender.
+    Source,
+    /// The receiver.
+    Destination,
+}
+
+impl Side {
+    /// The endpoint of this side.
+    pub(super) fn endpoint(self, flow: &Flow) -> Option<&Interned<Endpoint>> {
+        match self {
+            Self::Source => flow.source.as_ref(),
+            Self::Destination => flow.destination.as_ref(),
+        }
+    }
+
+    fn names(self, flow: &Flow) -> Option<&Interned<Names>> {
+        match self {
+            Self::Source => flow.source_names.as_ref(),
+            Self::Destination => flow.destination_names.as_ref(),
+        }
+    }
+}
+
+/// Checks by what they cost.
+#[derive(Default)]
+pub(super) struct Checks {
+    plain: Vec<Check>,
+    source: Vec<Test<Endpoint>>,
+    destination: Vec<Test<Endpoint>>,
+    origin: Vec<Test<Origin>>,
+    names: Vec<Check>,
+    costly: Vec<Check>,
+}
+
+impl Checks {
+    /// Adds a check of some fields.
+    pub(super) fn plain(&mut self, check: impl FnMut(&Flow) -> bool + Send + Sync + 'static) {
+        self.plain.push(Box::new(check));
+    }
+
+    /// Adds a check that runs last.
+    pub(super) fn costly(&mut self, check: impl FnMut(&Flow) -> bool + Send + Sync + 'static) {
+        self.costly.push(Box::new(check));
+    }
+
+    /// Adds a test of an endpoint. A missing endpoint is tested as an empty one.
+    pub(super) fn endpoint(
+        &mut self,
+        side: Side,
+        test: impl Fn(&Endpoint) -> bool + Send + Sync + 'static,
+    ) {
+        match side {
+            Side::Source => self.source.push(Box::new(test)),
+            Side::Destination => self.destination.push(Box::new(test)),
+        }
+    }
+
+    /// Adds a test of the node.
+    pub(super) fn origin(&mut self, test: impl Fn(&Origin) -> bool + Send + Sync + 'static) {
+        self.origin.push(Box::new(test));
+    }
+
+    /// Adds a test of DNS names; a side without any fails it.
+    pub(super) fn names(
+        &mut self,
+        side: Side,
+        test: impl Fn(&Names) -> bool + Send + Sync + 'static,
+    ) {
+        let mut memo = Memo::default();
+        self.names.push(Box::new(move |flow| {
+            side.names(flow)
+                .is_some_and(|names| memo.verdict(names, &test))
+        }));
+    }
+
+    /// All checks, the cheapest first.
+    pub(super) fn finish(self) -> Vec<Check> {
+        let mut checks = self.plain;
+        checks.extend(on_endpoint(Side::Source, self.source));
+        checks.extend(on_endpoint(Side::Destination, self.destination));
+        checks.extend(on_origin(self.origin));
+        checks.extend(self.names);
+        checks.extend(self.costly);
+        checks
+    }
+}
+
+fn on_endpoint(side: Side, tests: Vec<Test<Endpoint>>) -> Option<Check> {
+    let judge = all_of(tests)?;
+    let missing = judge(&Endpoint::default());
+    let mut memo = Memo::default();
+    Some(Box::new(move |flow| match side.endpoint(flow) {
+        Some(endpoint) => memo.verdict(endpoint, &judge),
+        None => missing,
+    }))
+}
+
+fn on_origin(tests: Vec<Test<Origin>>) -> Option<Check> {
+    let judge = all_of(tests)?;
+    let mut memo = Memo::default();
+    Some(Box::new(move |flow| memo.verdict(&flow.origin, &judge)))
+}
+
+/// One test that passes what all pass; nothing if there are none.
+fn all_of<T: 'static>(tests: Vec<Test<T>>) -> Option<Test<T>> {
+    if tests.is_empty() {
+        return None;
+    }
+    Some(Box::new(move |value| tests.iter().all(|test| test(value))))
+}

@@ -1,0 +1,107 @@
+//! Verdicts on interned values, judged once for each value.
+//!
+//! Bound: 65,536 values; a full table is cleared. The table holds on to its
+//! values, so a key never names two of them.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
+
+use crate::flow::Interned;
+
+/// Verdicts that are remembered at most.
+const CAPACITY: usize = 65_536;
+
+/// Remembered verdicts.
+pub(super) struct Memo<T> {
+    verdicts: HashMap<usize, (Interned<T>, bool), BuildHasherDefault<KeyHasher>>,
+    /// The latest key and verdict: flows of an endpoint come in runs.
+    latest: Option<(usize, bool)>,
+}
+
+impl<T> Default for Memo<T> {
+    fn default() -> Self {
+        Self {
+            verdicts: HashMap::default(),
+            latest: None,
+        }
+    }
+}
+
+impl<T> Memo<T> {
+    /// The remembered verdict on `value`, or that of `judge`.
+    pub(super) fn verdict(&mut self, value: &Interned<T>, judge: impl FnOnce(&T) -> bool) -> bool {
+        let key = value.key();
+        if let Some((latest, verdict)) = self.latest
+            && latest == key
+        {
+            return verdict;
+        }
+        let verdict = match self.verdicts.get(&key) {
+            Some((_, verdict)) => *verdict,
+            None => {
+                if self.verdicts.len() >= CAPACITY {
+                    self.verdicts.clear();
+                }
+                let verdict = judge(value);
+                self.verdicts.insert(key, (value.clone(), verdict));
+                verdict
+            }
+        };
+        self.latest = Some((key, verdict));
+        verdict
+    }
+}
+
+/// Spreads addresses: multiplies by the golden ratio and folds the high bits in.
+#[derive(Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_usize(usize::from(*byte));
+        }
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        let spread = (self.0 ^ n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_judged_once() {
+        let mut memo = Memo::default();
+        let values: Vec<Interned<u32>> = (0..10).map(Interned::from).collect();
+        let mut judged = 0;
+        for _ in 0..3 {
+            for value in &values {
+                let verdict = memo.verdict(value, |n| {
+                    judged += 1;
+                    n % 2 == 0
+                });
+                assert_eq!(verdict, **value % 2 == 0);
+            }
+        }
+        assert_eq!(judged, 10);
+    }
+
+    #[test]
+    fn the_table_is_bounded() {
+        let mut memo = Memo::default();
+        for n in 0..CAPACITY + 10 {
+            memo.verdict(&Interned::from(n), |_| true);
+        }
+        assert!(memo.verdicts.len() <= CAPACITY);
+    }
+}

@@ -1,0 +1,95 @@
+use super::Regexp;
+
+fn check(pattern: &str, text: &str, wanted: bool) {
+    let regexp = Regexp::compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+    assert_eq!(regexp.is_match(text), wanted, "{pattern} on {text:?}");
+}
+
+fn check_refused(pattern: &str, reason: &str) {
+    let error = Regexp::compile(pattern).map(|_| ()).unwrap_err();
+    assert_eq!(error.to_string(), format!("error parsing regexp: {reason}"));
+}
+
+#[test]
+fn patterns_mean_what_they_mean_in_go() {
+    for (pattern, text, wanted) in [
+        ("", "", true),
+        ("a$", "a\n", false),
+        ("(?m)a$", "a\n", true),
+        (".", "\n", false),
+        ("(?s).", "\n", true),
+        ("[^a]", "\n", true),
+        (r"\w", "é", false),
+        (r"(?i)\w", "\u{212a}", true),
+        ("(?i)k", "\u{212a}", true),
+        ("[^a-z&&b]", "&", false),
+        ("[a&&b]", "&", true),
+        ("[+--b]", ",", true),
+        (r"\Qa*\E+", "a***", true),
+        (r"\Q*", "*", true),
+        (r"\101\x{42}\x43\07", "ABC\u{7}", true),
+        (r"\p{^Lu}", "A", false),
+        (r"\pLé", "aé", true),
+        (r"[[:word:]]{2,}", "a_", true),
+        (r"x{,3}", "x{,3}", true),
+        (r"{", "{", true),
+        ("(?P<n>a)(?<m>b)", "ab", true),
+        ("(?i:a)b", "AB", false),
+        (r"\B", "a", false),
+        (r"\Bé", "aé", false),
+        (r"[\x{d000}-\x{e000}]", "\u{e000}", true),
+        (r"\x{d800}", "\u{fffd}", false),
+        ("#a b", "#a b", true),
+    ] {
+        check(pattern, text, wanted);
+    }
+}
+
+#[test]
+fn mistakes_are_reported_in_the_words_of_go() {
+    for (pattern, reason) in [
+        ("(", "missing closing ): `(`"),
+        ("a)", "unexpected ): `a)`"),
+        ("[a", "missing closing ]: `[a`"),
+        ("[z-a]", "invalid character class range: `z-a`"),
+        ("[[:foo:]]", "invalid character class range: `[:foo:]`"),
+        (r"\p{Foo}", r"invalid character class range: `\p{Foo}`"),
+        (
+            r"\p{Old_Italic}",
+            r"invalid character class range: `\p{Old_Italic}`",
+        ),
+        ("a**", "invalid nested repetition operator: `**`"),
+        ("x{2}{3}", "invalid nested repetition operator: `{2}{3}`"),
+        ("*", "missing argument to repetition operator: `*`"),
+        ("a|*", "missing argument to repetition operator: `*`"),
+        ("a{1001}", "invalid repeat count: `{1001}`"),
+        ("(a{100}){11}", "invalid repeat count: `{11}`"),
+        ("(?x)a", "invalid or unsupported Perl syntax: `(?x`"),
+        ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
+        ("(?<n", "invalid named capture: `(?<n`"),
+        ("(?P<n->a)", "invalid named capture: `(?P<n->`"),
+        (r"\C", r"invalid escape sequence: `\C`"),
+        (r"\8", r"invalid escape sequence: `\8`"),
+        (r"\<", ""),
+        (r"[\b]", r"invalid escape sequence: `\b`"),
+        ("\\", "trailing backslash at end of expression: ``"),
+    ] {
+        if reason.is_empty() {
+            assert!(Regexp::compile(pattern).is_ok(), "{pattern}");
+        } else {
+            check_refused(pattern, reason);
+        }
+    }
+}
+
+#[test]
+fn size_and_depth_are_bounded() {
+    let nested =
+        |open: &str, n: usize, close: &str| format!("{}a{}", open.repeat(n), close.repeat(n));
+    assert!(Regexp::compile(&nested("(", 999, ")")).is_ok());
+    let deep = nested("(", 1000, ")");
+    check_refused(&deep, &format!("expression nests too deeply: `{deep}`"));
+    let deep = nested("(?:a|b", 900, ")*");
+    check_refused(&deep, &format!("expression nests too deeply: `{deep}`"));
+    check_refused(r"\pL{1000}", r"expression too large: `\pL{1000}`");
+}

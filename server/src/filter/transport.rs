@@ -1,0 +1,159 @@
+//! Protocols, ports and TCP flags.
+
+use pb::layer7::Record;
+use sextant_proto::flow as pb;
+
+use super::{Checks, FilterError, PortError, Side, set::OneOf, text};
+use crate::flow::{Flow, L4, TcpFlags};
+
+/// Wanted protocols, as bits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Protocols(u16);
+
+impl Protocols {
+    const ICMP4: u16 = 1;
+    const ICMP6: u16 = 1 << 1;
+    const TCP: u16 = 1 << 2;
+    const UDP: u16 = 1 << 3;
+    const SCTP: u16 = 1 << 4;
+    const VRRP: u16 = 1 << 5;
+    const IGMP: u16 = 1 << 6;
+    const DNS: u16 = 1 << 7;
+    const HTTP: u16 = 1 << 8;
+
+    fn compile(names: &[String]) -> Result<Self, FilterError> {
+        let bits = names.iter().try_fold(0, |bits, name| {
+            let bit = match text::to_lower(name).as_str() {
+                "icmp" => Self::ICMP4 | Self::ICMP6,
+                "icmpv4" => Self::ICMP4,
+                "icmpv6" => Self::ICMP6,
+                "tcp" => Self::TCP,
+                "udp" => Self::UDP,
+                "sctp" => Self::SCTP,
+                "vrrp" => Self::VRRP,
+                "igmp" => Self::IGMP,
+                "dns" => Self::DNS,
+                "http" => Self::HTTP,
+                _ => return Err(FilterError::Protocol(name.clone())),
+            };
+            Ok(bits | bit)
+        });
+        bits.map(Self)
+    }
+
+    fn contains(self, flow: &Flow) -> bool {
+        let transport = match &flow.l4 {
+            Some(L4::Tcp { .. }) => Self::TCP,
+            Some(L4::Udp { .. }) => Self::UDP,
+            Some(L4::Icmp4 { .. }) => Self::ICMP4,
+            Some(L4::Icmp6 { .. }) => Self::ICMP6,
+            Some(L4::Sctp { .. }) => Self::SCTP,
+            Some(L4::Vrrp { .. }) => Self::VRRP,
+            Some(L4::Igmp { .. }) => Self::IGMP,
+            Some(L4::Empty) | None => 0,
+        };
+        self.0 & transport != 0 || self.contains_application(flow)
+    }
+
+    fn contains_application(self, flow: &Flow) -> bool {
+        if self.0 & (Self::DNS | Self::HTTP) == 0 {
+            return false;
+        }
+        let application = match flow.l7().and_then(|l7| l7.record.as_ref()) {
+            Some(Record::Dns(_)) => Self::DNS,
+            Some(Record::Http(_)) => Self::HTTP,
+            _ => 0,
+        };
+        self.0 & application != 0
+    }
+}
+
+/// Compiles `protocol`.
+pub(super) fn compile_protocol(
+    filter: &pb::FlowFilter,
+    checks: &mut Checks,
+) -> Result<(), FilterError> {
+    if !filter.protocol.is_empty() {
+        let wanted = Protocols::compile(&filter.protocol)?;
+        checks.plain(move |flow| wanted.contains(flow));
+    }
+    Ok(())
+}
+
+/// Compiles `source_port` and `destination_port`. Ports of flows are cut to 16
+/// bits, as upstream does.
+pub(super) fn compile_ports(
+    filter: &pb::FlowFilter,
+    checks: &mut Checks,
+) -> Result<(), FilterError> {
+    for (side, texts) in [
+        (Side::Source, &filter.source_port),
+        (Side::Destination, &filter.destination_port),
+    ] {
+        if texts.is_empty() {
+            continue;
+        }
+        let ports = texts.iter().map(|text| {
+            parse_port(text).map_err(|reason| FilterError::Port {
+                side,
+                text: text.clone(),
+                reason,
+            })
+        });
+        let ports: OneOf<u16> = ports.collect::<Result<_, _>>()?;
+        checks.plain(move |flow| {
+            let both = flow.l4.as_ref().and_then(L4::ports);
+            both.is_some_and(|(source, destination)| match side {
+                Side::Source => ports.contains(source as u16),
+                Side::Destination => ports.contains(destination as u16),
+            })
+        });
+    }
+    Ok(())
+}
+
+/// Go's `strconv.ParseUint(text, 10, 16)`: digits only, leading zeros allowed.
+/// The first mistake from the left counts.
+fn parse_port(text: &str) -> Result<u16, PortError> {
+    if text.is_empty() {
+        return Err(PortError::Syntax);
+    }
+    text.bytes().try_fold(0_u16, |port, byte| {
+        let digit = byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+        let digit = digit.ok_or(PortError::Syntax)?;
+        let port = port
+            .checked_mul(10)
+            .and_then(|port| port.checked_add(digit));
+        port.ok_or(PortError::Range)
+    })
+}
+
+/// Compiles `tcp_flags`: an entry matches when all its flags are set.
+pub(super) fn compile_tcp_flags(filter: &pb::FlowFilter, checks: &mut Checks) {
+    if !filter.tcp_flags.is_empty() {
+        let masks: Vec<u16> = filter.tcp_flags.iter().map(mask).collect();
+        checks.plain(move |flow| match &flow.l4 {
+            Some(L4::Tcp {
+                flags: Some(flags), ..
+            }) => masks.iter().any(|mask| flags.contains(*mask)),
+            _ => false,
+        });
+    }
+}
+
+fn mask(flags: &pb::TcpFlags) -> u16 {
+    let bits = [
+        (flags.fin, TcpFlags::FIN),
+        (flags.syn, TcpFlags::SYN),
+        (flags.rst, TcpFlags::RST),
+        (flags.psh, TcpFlags::PSH),
+        (flags.ack, TcpFlags::ACK),
+        (flags.urg, TcpFlags::URG),
+        (flags.ece, TcpFlags::ECE),
+        (flags.cwr, TcpFlags::CWR),
+        (flags.ns, TcpFlags::NS),
+    ];
+    bits.iter()
+        .filter(|(set, _)| *set)
+        .fold(0, |all, (_, bit)| all | bit)
+}

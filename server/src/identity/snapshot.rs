@@ -1,0 +1,176 @@
+//! The map from addresses and interfaces to endpoints, at one moment.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use ipnet::IpNet;
+
+use super::{Numbers, reserved};
+use crate::flow::{Endpoint, Interned};
+
+/// Endpoints by address, address range and interface; immutable.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    exact: HashMap<IpAddr, Interned<Endpoint>>,
+    /// Longest prefix first.
+    ranges: Vec<(IpNet, Interned<Endpoint>)>,
+    by_interface: HashMap<String, Interned<Endpoint>>,
+    /// Addresses of this host or of endpoints on it.
+    world4: Interned<Endpoint>,
+    world6: Interned<Endpoint>,
+    host: Interned<Endpoint>,
+    host_addresses: std::collections::HashSet<IpAddr>,
+}
+
+impl Snapshot {
+    /// The endpoint behind an address; the world when nobody claims it.
+    #[must_use]
+    pub fn resolve(&self, address: IpAddr) -> &Interned<Endpoint> {
+        if let Some(endpoint) = self.exact.get(&address) {
+            return endpoint;
+        }
+        if is_loopback(address) {
+            return &self.host;
+        }
+        let range = self.ranges.iter().find(|(net, _)| net.contains(&address));
+        match (range, address) {
+            (Some((_, endpoint)), _) => endpoint,
+            (None, IpAddr::V4(_)) => &self.world4,
+            (None, IpAddr::V6(_)) => &self.world6,
+        }
+    }
+
+    /// The endpoint behind an interface of this host, if one is known.
+    #[must_use]
+    pub fn behind(&self, interface: &str) -> Option<&Interned<Endpoint>> {
+        self.by_interface.get(interface)
+    }
+
+    /// Whether the address is this host's own.
+    #[must_use]
+    pub fn is_host(&self, address: IpAddr) -> bool {
+        is_loopback(address) || self.host_addresses.contains(&address)
+    }
+
+    /// Whether the endpoint stands for the world.
+    #[must_use]
+    pub fn is_world(endpoint: &Endpoint) -> bool {
+        matches!(
+            endpoint.identity,
+            reserved::WORLD | reserved::WORLD_IPV4 | reserved::WORLD_IPV6
+        )
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip == Ipv6Addr::LOCALHOST,
+    }
+}
+
+/// A snapshot in the making.
+pub struct Draft<'a> {
+    numbers: &'a mut Numbers,
+    shared: HashMap<Endpoint, Interned<Endpoint>>,
+    made: Snapshot,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(
+        numbers: &'a mut Numbers,
+        previous: &Snapshot,
+        world_by_family: bool,
+    ) -> Self {
+        let (four, six) = if world_by_family {
+            (
+                world(reserved::WORLD_IPV4, "reserved:world-ipv4"),
+                world(reserved::WORLD_IPV6, "reserved:world-ipv6"),
+            )
+        } else {
+            let world = world(reserved::WORLD, "reserved:world");
+            (world.clone(), world)
+        };
+        let mut draft = Self {
+            numbers,
+            shared: HashMap::new(),
+            made: Snapshot::default(),
+        };
+        // Endpoints that stay keep their shared value, and with it what
+        // filters remember of them.
+        for endpoint in previous
+            .exact
+            .values()
+            .chain(previous.by_interface.values())
+            .chain(previous.ranges.iter().map(|(_, endpoint)| endpoint))
+            .chain([&previous.world4, &previous.world6, &previous.host])
+        {
+            draft
+                .shared
+                .insert(Endpoint::clone(endpoint), endpoint.clone());
+        }
+        draft.made.world4 = draft.share(four);
+        draft.made.world6 = draft.share(six);
+        draft.made.host = draft.share(world(reserved::HOST, "reserved:host"));
+        draft
+    }
+
+    /// The stable number of a label set (sorted `source:key=value`).
+    pub fn number(&mut self, labels: &[String]) -> u32 {
+        self.numbers.of(labels)
+    }
+
+    /// An endpoint has this address.
+    pub fn address(&mut self, address: IpAddr, endpoint: Endpoint) {
+        let endpoint = self.share(endpoint);
+        self.made.exact.entry(address).or_insert(endpoint);
+    }
+
+    /// This address is the host's.
+    pub fn host(&mut self, address: IpAddr) {
+        self.made.host_addresses.insert(address);
+        let host = self.made.host.clone();
+        self.made.exact.entry(address).or_insert(host);
+    }
+
+    /// An endpoint has the addresses of a range that nobody has alone.
+    pub fn range(&mut self, range: IpNet, endpoint: Endpoint) {
+        let endpoint = self.share(endpoint);
+        self.made.ranges.push((range, endpoint));
+    }
+
+    /// An endpoint is behind this interface of the host.
+    pub fn interface(&mut self, interface: &str, endpoint: Endpoint) {
+        let endpoint = self.share(endpoint);
+        self.made
+            .by_interface
+            .entry(interface.to_owned())
+            .or_insert(endpoint);
+    }
+
+    pub(super) fn finish(mut self) -> Snapshot {
+        // Stable: of equal prefixes the earlier provider's comes first.
+        self.made
+            .ranges
+            .sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+        self.numbers.save();
+        self.made
+    }
+
+    fn share(&mut self, endpoint: Endpoint) -> Interned<Endpoint> {
+        self.shared
+            .entry(endpoint)
+            .or_insert_with_key(|endpoint| endpoint.clone().into())
+            .clone()
+    }
+}
+
+fn world(identity: u32, label: &str) -> Endpoint {
+    Endpoint {
+        identity,
+        labels: vec![label.to_owned()],
+        ..Endpoint::default()
+    }
+}

@@ -1,0 +1,163 @@
+//! From raw events to the store: enrich, stamp, push; in batches, by whoever
+//! holds the lock (the reader's thread, or replay before it starts).
+//!
+//! Times are kept rising: an event that comes a moment late (two CPUs, two
+//! rings) is stamped just after the one before it, so `since` and `until` cut
+//! where they should. A clock that was set back by more than that is followed.
+
+mod enrich;
+mod namespaces;
+mod uuid;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use sextant_proto::flow as pb;
+
+use crate::{
+    datapath::{Batch, Links},
+    flow::{Flow, Interned, Interners, Origin, Time},
+    identity::Snapshot,
+    store::{Event, RingWriter, Stamped},
+};
+
+pub use namespaces::Namespaces;
+use uuid::Uuids;
+
+/// Lateness that counts as disorder rather than as a clock that was set back.
+const DISORDER_NS: i64 = 1_000_000_000;
+
+/// Turns raw events into flows and stores them.
+pub struct Pipeline {
+    writer: RingWriter,
+    /// Shared values of replayed and recorded flows.
+    pub interners: Interners,
+    origin: Interned<Origin>,
+    identities: Arc<ArcSwap<Snapshot>>,
+    links: Arc<ArcSwap<Links>>,
+    namespaces: Namespaces,
+    uuids: Uuids,
+    last_time: i64,
+    /// Kept for its capacity.
+    flows: Vec<Event>,
+}
+
+impl Pipeline {
+    /// A pipeline into `writer`, for flows observed at `origin`.
+    #[must_use]
+    pub fn new(
+        writer: RingWriter,
+        origin: Origin,
+        identities: Arc<ArcSwap<Snapshot>>,
+        links: Arc<ArcSwap<Links>>,
+        namespaces: Namespaces,
+    ) -> Self {
+        let mut interners = Interners::default();
+        Self {
+            writer,
+            origin: interners.origins.intern(origin),
+            interners,
+            identities,
+            links,
+            namespaces,
+            uuids: Uuids::new(),
+            last_time: i64::MIN,
+            flows: Vec::new(),
+        }
+    }
+
+    /// The node and emitter of flows observed here.
+    #[must_use]
+    pub fn origin(&self) -> &Interned<Origin> {
+        &self.origin
+    }
+
+    /// Stores what the datapath raised.
+    pub fn observe(&mut self, batch: &Batch) {
+        let identities = self.identities.load_full();
+        let links = self.links.load_full();
+        let mut flows = std::mem::take(&mut self.flows);
+        let mut order: Vec<u32> = (0..batch.events.len() as u32).collect();
+        order.sort_by_key(|index| batch.events[*index as usize].time_ns);
+        for index in order {
+            let event = &batch.events[index as usize];
+            let wall = (event.time_ns as i64).saturating_add(batch.wall_offset_ns);
+            let context = enrich::Context {
+                identities: &identities,
+                links: &links,
+                origin: &self.origin,
+            };
+            let mut flow = enrich::flow(event, &context, &mut self.interners);
+            flow.time = Some(self.rising(wall));
+            flow.uuid = self.uuids.next();
+            flows.push(Event::Flow(flow));
+        }
+        if batch.lost > 0 {
+            flows.push(self.lost_in_kernel(batch.lost));
+        }
+        self.push(&mut flows);
+        self.flows = flows;
+    }
+
+    /// Stores events that came from elsewhere (replay, recording), as they are.
+    pub fn push(&mut self, events: &mut Vec<Event>) {
+        for event in events.iter() {
+            if let Event::Flow(flow) = event {
+                self.namespaces.see(flow);
+            }
+        }
+        self.namespaces.publish();
+        self.writer.push(events.drain(..));
+    }
+
+    /// Stores something that the daemon did.
+    pub fn tell(&mut self, event: pb::AgentEvent) {
+        let time = self.rising(Time::now().as_nanos());
+        let stamped = Stamped {
+            time: Some(time),
+            node_name: self.origin.node_name.clone(),
+            event,
+        };
+        self.writer.push([Event::Agent(Box::new(stamped))]);
+    }
+
+    /// A flow's own endpoint resolution, for captures.
+    #[must_use]
+    pub fn identities(&self) -> Arc<Snapshot> {
+        self.identities.load_full()
+    }
+
+    fn lost_in_kernel(&mut self, lost: u64) -> Event {
+        let time = self.rising(Time::now().as_nanos());
+        Event::Lost(Box::new(Stamped {
+            time: Some(time),
+            node_name: self.origin.node_name.clone(),
+            event: pb::LostEvent {
+                source: pb::LostEventSource::PerfEventRingBuffer.into(),
+                num_events_lost: lost,
+                cpu: None,
+                first: None,
+                last: Some(time.into()),
+            },
+        }))
+    }
+
+    fn rising(&mut self, wall: i64) -> Time {
+        let late = self.last_time.saturating_sub(wall);
+        let time = if (0..DISORDER_NS).contains(&late) {
+            self.last_time + 1
+        } else {
+            wall
+        };
+        self.last_time = time;
+        Time::from_nanos(time)
+    }
+}
+
+/// Whether a flow is one that the `namespaces` answer counts.
+fn sides(flow: &Flow) -> impl Iterator<Item = &Interned<crate::flow::Endpoint>> {
+    flow.source.iter().chain(flow.destination.iter())
+}

@@ -1,0 +1,269 @@
+//! One raw event to one flow: direction, reply, endpoints, observation point.
+
+use std::net::IpAddr;
+
+use sextant_ebpf_common::{self as common, Kind, initiator, point_parts, reason};
+use sextant_proto::flow as pb;
+
+use crate::{
+    datapath::{Links, Role},
+    flow::{
+        Address, Counters, DirectionCounters, EndReason, Endpoint, Ethernet, EventType, Flow,
+        Interface, Interned, Interner, Interners, Ip, Origin, Summary, TcpFlags,
+    },
+    identity::Snapshot,
+};
+
+mod transport;
+
+/// Monitor event type of trace events.
+const TRACE: i32 = 4;
+
+/// What an event is enriched with.
+pub(super) struct Context<'a> {
+    pub(super) identities: &'a Snapshot,
+    pub(super) links: &'a Links,
+    pub(super) origin: &'a Interned<Origin>,
+}
+
+/// The flow of an event, without time and id.
+pub(super) fn flow(
+    event: &common::Event,
+    context: &Context<'_>,
+    interners: &mut Interners,
+) -> Flow {
+    let (ifindex, egress) = point_parts(event.point);
+    let role = context
+        .links
+        .get(ifindex)
+        .map_or(Role::Network, |link| link.role);
+    let (source, destination) = addresses(event);
+    let opened_by = event.initiator & !initiator::GUESSED;
+    let is_reply = event.direction != opened_by;
+    let observed = observation_point(role, egress);
+    let interface = interface(ifindex, context.links, &mut interners.interfaces);
+    let sides = Sides::resolve(
+        source,
+        destination,
+        &interface,
+        egress,
+        is_reply,
+        context.identities,
+    );
+    let mut flow = Flow {
+        verdict: pb::Verdict::Forwarded.into(),
+        flow_type: pb::FlowType::L3L4.into(),
+        traffic_direction: direction(&sides, is_reply).into(),
+        trace_observation_point: observed.into(),
+        trace_reason: trace_reason(event, is_reply).into(),
+        reply: is_reply,
+        is_reply: Some(is_reply),
+        event_type: Some(EventType {
+            kind: TRACE,
+            sub_type: match observed {
+                // The one number that differs from the enum's.
+                pb::TraceObservationPoint::ToEndpoint => 0,
+                other => other.into(),
+            },
+        }),
+        ethernet: ethernet(event),
+        ip: Some(Ip {
+            source: source.into(),
+            destination: destination.into(),
+            version: if event.family == 4 { 1 } else { 2 },
+            encrypted: false,
+        }),
+        l4: Some(transport::l4(event)),
+        source: Some(sides.source),
+        destination: Some(sides.destination),
+        origin: context.origin.clone(),
+        interface: Some(interface),
+        summary: Summary::Derived,
+        counters: Some(Box::new(counters(
+            event,
+            context.links,
+            &mut interners.interfaces,
+        ))),
+        ..Flow::default()
+    };
+    if let Some(tunnel) = transport::tunnel(event, &flow) {
+        flow.cold_mut().tunnel = Some(tunnel);
+    }
+    flow
+}
+
+fn addresses(event: &common::Event) -> (IpAddr, IpAddr) {
+    let of = |words: [u32; 4]| {
+        let [a, b, c, d] = words.map(u32::to_ne_bytes);
+        if event.family == 4 {
+            return IpAddr::from(a);
+        }
+        let mut bytes = [0_u8; 16];
+        for (place, word) in bytes.chunks_exact_mut(4).zip([a, b, c, d]) {
+            place.copy_from_slice(&word);
+        }
+        IpAddr::from(bytes)
+    };
+    (of(event.source), of(event.destination))
+}
+
+/// Both endpoints, and which of them is on this host.
+struct Sides {
+    source: Interned<Endpoint>,
+    destination: Interned<Endpoint>,
+    source_is_local: Option<bool>,
+}
+
+impl Sides {
+    fn resolve(
+        source: IpAddr,
+        destination: IpAddr,
+        interface: &Interface,
+        egress: bool,
+        is_reply: bool,
+        identities: &Snapshot,
+    ) -> Self {
+        let mut sides = Self {
+            source: identities.resolve(source).clone(),
+            destination: identities.resolve(destination).clone(),
+            source_is_local: None,
+        };
+        // What is behind an interface sends into it and receives out of it.
+        let behind = identities.behind(&interface.name);
+        if let Some(behind) = behind {
+            let side = if egress {
+                &mut sides.destination
+            } else {
+                &mut sides.source
+            };
+            if Snapshot::is_world(side) {
+                *side = behind.clone();
+            }
+        }
+        sides.source_is_local = if behind.is_some() {
+            Some(!egress)
+        } else {
+            match (identities.is_host(source), identities.is_host(destination)) {
+                // Within the host: as its initiator sees it.
+                (true, true) => Some(!is_reply),
+                (true, false) => Some(true),
+                (false, true) => Some(false),
+                (false, false) => match (sides.source.id != 0, sides.destination.id != 0) {
+                    (true, false) => Some(true),
+                    (false, true) => Some(false),
+                    _ => None,
+                },
+            }
+        };
+        sides
+    }
+}
+
+/// The connection's direction as its local endpoint sees it: the answers of an
+/// egress connection are egress too.
+fn direction(sides: &Sides, is_reply: bool) -> pb::TrafficDirection {
+    match sides.source_is_local {
+        None => pb::TrafficDirection::Unknown,
+        Some(local) if local != is_reply => pb::TrafficDirection::Egress,
+        Some(_) => pb::TrafficDirection::Ingress,
+    }
+}
+
+fn observation_point(role: Role, egress: bool) -> pb::TraceObservationPoint {
+    use pb::TraceObservationPoint as Point;
+    match (role, egress) {
+        (Role::Loopback, true) => Point::FromHost,
+        (Role::Loopback, false) => Point::ToHost,
+        (Role::Endpoint, true) => Point::ToEndpoint,
+        (Role::Endpoint, false) => Point::FromEndpoint,
+        (Role::Bridge, true) => Point::FromStack,
+        (Role::Bridge, false) => Point::ToStack,
+        (Role::Overlay, true) => Point::ToOverlay,
+        (Role::Overlay, false) => Point::FromOverlay,
+        (Role::Network, true) => Point::ToNetwork,
+        (Role::Network, false) => Point::FromNetwork,
+    }
+}
+
+fn trace_reason(event: &common::Event, is_reply: bool) -> pb::TraceReason {
+    if is_reply {
+        pb::TraceReason::Reply
+    } else if event.reasons & reason::FIRST != 0 && event.initiator & initiator::GUESSED == 0 {
+        pb::TraceReason::New
+    } else {
+        pb::TraceReason::Established
+    }
+}
+
+fn ethernet(event: &common::Event) -> Option<Ethernet> {
+    if event.no_mac != 0 {
+        return None;
+    }
+    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = event.mac;
+    Some(Ethernet::Mac {
+        source: [s0, s1, s2, s3, s4, s5],
+        destination: [d0, d1, d2, d3, d4, d5],
+    })
+}
+
+fn interface(index: u32, links: &Links, interner: &mut Interner<Interface>) -> Interned<Interface> {
+    // An interface that is gone already keeps its number.
+    let name = links.get(index).map(|link| link.name.clone());
+    interner.intern(Interface {
+        index,
+        name: name.unwrap_or_default(),
+    })
+}
+
+fn counters(event: &common::Event, links: &Links, interner: &mut Interner<Interface>) -> Counters {
+    let forward = usize::from(event.initiator & !initiator::GUESSED);
+    let direction = |index: usize| DirectionCounters {
+        packets: event.packets[index],
+        bytes: event.bytes[index],
+        tcp_flags: (event.tcp_flags_seen >> (16 * index)) as u16,
+    };
+    let ended = event.kind == Kind::Ended as u8;
+    let last = if ended { event.last_ns } else { event.time_ns };
+    let mut points: Vec<u32> = Vec::new();
+    for point in event.owner.iter().chain(&event.points) {
+        if *point != 0 && !points.contains(point) {
+            points.push(*point);
+        }
+    }
+    Counters {
+        forward: direction(forward),
+        reverse: direction(1 - forward),
+        duration_ns: last.saturating_sub(event.first_ns),
+        end: ended.then(|| end_reason(event)),
+        initiator_guessed: event.initiator & initiator::GUESSED != 0,
+        vlan: event.vlan,
+        kernel_drop_reason: None,
+        drops: 0,
+        observation_points: points
+            .into_iter()
+            .map(|point| {
+                let (index, egress) = point_parts(point);
+                (interface(index, links, interner), egress)
+            })
+            .collect(),
+    }
+}
+
+fn end_reason(event: &common::Event) -> EndReason {
+    let (forward, reverse) = (
+        event.tcp_flags_seen as u16,
+        (event.tcp_flags_seen >> 16) as u16,
+    );
+    if (forward | reverse) & TcpFlags::RST != 0 {
+        EndReason::Rst
+    } else if forward & reverse & TcpFlags::FIN != 0 {
+        EndReason::Fin
+    } else {
+        EndReason::Idle
+    }
+}
+
+/// The transport header's text of the address, for `Tunnel`.
+fn text(address: &Address) -> String {
+    address.to_text().into_owned()
+}

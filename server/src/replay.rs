@@ -1,0 +1,142 @@
+//! Loads recorded flows and captures into events of the store (`--replay`).
+//!
+//! Two kinds of file, told apart by their extension: Hubble JSON lines (what
+//! the CLI and the exporter write) and packet captures. Files are streamed; what
+//! is held at once is one line of at most 16 MiB or one packet, and the bounded
+//! connection table of a capture. A line or packet that cannot be used is
+//! reported by its number and counted by cause, and the rest is loaded.
+//!
+//! It is not a source of live events, and does not merge or sort files: events
+//! come in the order of the file, times as recorded. Called once at start.
+
+mod capture;
+mod json;
+mod report;
+#[cfg(test)]
+pub(crate) mod testing;
+mod tracker;
+
+use std::{
+    fs::File,
+    io::{self, BufReader},
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    flow::{Endpoint, Interned, Interners, Origin},
+    store::Event,
+};
+
+pub use report::{Cause, MAX_PROBLEMS, Problem, Report};
+
+/// Bytes read from a file at once.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Why a file could not be loaded. Bad content of a readable file is no error:
+/// it is in the `Report`.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// Missing, or not readable by the daemon.
+    #[error("cannot open replay file {}: {source}; check path and permissions", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system failed in the middle of the file.
+    #[error("cannot read replay file {} beyond {unit} {number}: {source}; copy it to a sound disk", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// `line` or `packet`.
+        unit: &'static str,
+        /// The last one that was read.
+        number: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The extension names no format that can be replayed.
+    #[error(
+        "replay file {} has an unknown extension; name it .jsonl or .json (Hubble JSON lines, \
+         uncompressed), .pcap or .pcapng", path.display()
+    )]
+    Extension {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that is named as a capture, but is none.
+    #[error("replay file {} is no pcap or pcapng capture; write it with `tcpdump -w`", path.display())]
+    NotCapture {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Hubble's identity of what is outside, and its label.
+const IDENTITY_WORLD: u32 = 2;
+const LABEL_WORLD: &str = "reserved:world";
+
+/// What replayed flows are joined with.
+pub struct Context<'a> {
+    /// Where the shared parts of recorded flows are kept.
+    pub interners: &'a mut Interners,
+    /// The node that the flows of a capture are of. Recorded flows have their own.
+    pub node: &'a Interned<Origin>,
+    /// Who is behind an address of a capture. Recorded flows say so themselves.
+    pub resolve: &'a mut dyn FnMut(IpAddr) -> Interned<Endpoint>,
+}
+
+/// Loads a file; each event goes to `sink` as soon as it is read. All addresses
+/// of a capture are taken to be outside (identity 2, `reserved:world`).
+///
+/// # Errors
+/// The file cannot be opened or read, or is of no known kind.
+pub fn load(
+    path: &Path,
+    interners: &mut Interners,
+    node: &Interned<Origin>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Report, ReplayError> {
+    let world = interners.endpoints.intern(Endpoint {
+        identity: IDENTITY_WORLD,
+        labels: vec![LABEL_WORLD.into()],
+        ..Endpoint::default()
+    });
+    let mut context = Context {
+        interners,
+        node,
+        resolve: &mut |_| world.clone(),
+    };
+    load_in(path, &mut context, sink)
+}
+
+/// As `load`, with endpoints resolved by the caller.
+///
+/// # Errors
+/// The file cannot be opened or read, or is of no known kind.
+pub fn load_in(
+    path: &Path,
+    context: &mut Context<'_>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Report, ReplayError> {
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    match extension.to_str() {
+        Some("jsonl" | "json") => json::load(path, open(path)?, context.interners, sink),
+        Some("pcap" | "pcapng") => capture::load(path, open(path)?, context, sink),
+        _ => Err(ReplayError::Extension { path: path.into() }),
+    }
+}
+
+fn open(path: &Path) -> Result<BufReader<File>, ReplayError> {
+    File::open(path)
+        .map(|file| BufReader::with_capacity(BUFFER_BYTES, file))
+        .map_err(|source| ReplayError::Open {
+            path: path.into(),
+            source,
+        })
+}
+
+#[cfg(test)]
+mod tests;

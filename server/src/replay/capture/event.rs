@@ -1,0 +1,188 @@
+//! From a decoded packet to the flow event that Hubble would give without
+//! aggregation: a trace event of the network, with endpoints, connection state
+//! and the counts of this one packet.
+
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::Path,
+};
+
+use sextant_proto::flow as pb;
+
+use super::{Frame, fragments::Fragments, l4};
+use crate::{
+    decode::{Direction, Ip, Packet, Transport, Tunnel, TunnelProtocol},
+    flow::{Counters, DirectionCounters, Ethernet, EventType, Flow, L4, Summary, Uuid, proto},
+    replay::{
+        Context,
+        tracker::{Tracked, Tracker},
+    },
+};
+
+/// Hubble's `CiliumEventType` of trace events.
+const EVENT_TRACE: i32 = 4;
+
+/// Connections that are remembered.
+const MAX_CONNECTIONS: usize = 262_144;
+
+/// Makes the events of one file.
+pub(super) struct EventMaker {
+    tracker: Tracker,
+    fragments: Fragments,
+    /// What the ids of this file's events are made from.
+    seed: u64,
+}
+
+impl EventMaker {
+    pub(super) fn new(path: &Path) -> Self {
+        let mut hasher = DefaultHasher::new();
+        path.hash(&mut hasher);
+        Self {
+            tracker: Tracker::new(MAX_CONNECTIONS),
+            fragments: Fragments::default(),
+            seed: hasher.finish(),
+        }
+    }
+
+    /// Connections and fragments that the bounded tables forgot.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.tracker.forgotten() + self.fragments.forgotten()
+    }
+
+    /// The event of packet `number` of the file.
+    pub(super) fn make(
+        &mut self,
+        number: u64,
+        frame: &Frame<'_>,
+        mut packet: Packet,
+        context: &mut Context<'_>,
+    ) -> Flow {
+        packet.transport = self.fragments.complete(&packet);
+        let seconds = frame.time.map_or(0, |time| time.seconds);
+        let tracked = self.tracker.track(&packet, seconds);
+        let direction = frame.direction.or(packet.direction);
+        let point = observation_point(direction) as i32;
+        let mut flow = Flow {
+            time: frame.time,
+            uuid: self.uuid(number),
+            verdict: pb::Verdict::Forwarded as i32,
+            flow_type: pb::FlowType::L3L4 as i32,
+            traffic_direction: traffic_direction(direction, tracked.is_reply) as i32,
+            trace_observation_point: point,
+            trace_reason: tracked.reason as i32,
+            reply: tracked.is_reply,
+            is_reply: Some(tracked.is_reply),
+            event_type: Some(EventType {
+                kind: EVENT_TRACE,
+                sub_type: point,
+            }),
+            ethernet: packet.macs.map(|macs| Ethernet::Mac {
+                source: macs.source,
+                destination: macs.destination,
+            }),
+            ip: Some(network(&packet.ip)),
+            l4: l4::from(packet.transport),
+            source: Some((context.resolve)(packet.ip.source)),
+            destination: Some((context.resolve)(packet.ip.destination)),
+            origin: context.node.clone(),
+            interface: frame.interface.cloned(),
+            summary: Summary::Derived,
+            counters: Some(Box::new(counters(frame.wire_length, &packet, tracked))),
+            ..Flow::default()
+        };
+        if let Some(tunnel) = packet.tunnel {
+            flow.cold_mut().tunnel = Some(outer_headers(&tunnel));
+        }
+        flow
+    }
+
+    /// The same for the same packet of the same file (UUID version 8).
+    fn uuid(&self, number: u64) -> Uuid {
+        let mut hasher = DefaultHasher::new();
+        (self.seed, number).hash(&mut hasher);
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.seed.to_be_bytes());
+        bytes[8..].copy_from_slice(&hasher.finish().to_be_bytes());
+        bytes[6] = bytes[6] & 0x0f | 0x80;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        Uuid::Binary(bytes)
+    }
+}
+
+fn observation_point(direction: Option<Direction>) -> pb::TraceObservationPoint {
+    match direction {
+        Some(Direction::Outgoing) => pb::TraceObservationPoint::ToNetwork,
+        Some(Direction::Incoming) | None => pb::TraceObservationPoint::FromNetwork,
+    }
+}
+
+/// Direction of the connection, of which a reply goes the other way.
+fn traffic_direction(direction: Option<Direction>, is_reply: bool) -> pb::TrafficDirection {
+    match (direction, is_reply) {
+        (None, _) => pb::TrafficDirection::Unknown,
+        (Some(Direction::Outgoing), false) | (Some(Direction::Incoming), true) => {
+            pb::TrafficDirection::Egress
+        }
+        (Some(Direction::Outgoing), true) | (Some(Direction::Incoming), false) => {
+            pb::TrafficDirection::Ingress
+        }
+    }
+}
+
+fn network(ip: &Ip) -> crate::flow::Ip {
+    crate::flow::Ip {
+        source: ip.source.into(),
+        destination: ip.destination.into(),
+        version: match ip.source.is_ipv4() {
+            true => pb::IpVersion::IPv4 as i32,
+            false => pb::IpVersion::IPv6 as i32,
+        },
+        encrypted: false,
+    }
+}
+
+fn counters(wire_length: u32, packet: &Packet, tracked: Tracked) -> Counters {
+    let this = DirectionCounters {
+        packets: 1,
+        bytes: wire_length.into(),
+        tcp_flags: match packet.transport {
+            Transport::Tcp { flags, .. } => flags,
+            _ => 0,
+        },
+    };
+    let other = DirectionCounters::default();
+    let (forward, reverse) = match tracked.is_reply {
+        false => (this, other),
+        true => (other, this),
+    };
+    Counters {
+        forward,
+        reverse,
+        initiator_guessed: tracked.guessed,
+        vlan: packet.vlan,
+        ..Counters::default()
+    }
+}
+
+fn outer_headers(tunnel: &Tunnel) -> pb::Tunnel {
+    let protocol = match tunnel.protocol {
+        TunnelProtocol::Vxlan => pb::tunnel::Protocol::Vxlan,
+        TunnelProtocol::Geneve => pb::tunnel::Protocol::Geneve,
+    };
+    let ip = network(&tunnel.ip);
+    let udp = L4::Udp {
+        source_port: tunnel.ports.0.into(),
+        destination_port: tunnel.ports.1.into(),
+    };
+    pb::Tunnel {
+        protocol: protocol as i32,
+        ip: Some(pb::Ip {
+            source: ip.source.to_text().into_owned(),
+            destination: ip.destination.to_text().into_owned(),
+            ip_version: ip.version,
+            ..pb::Ip::default()
+        }),
+        l4: Some(proto::l4_to(&udp)),
+        vni: tunnel.vni,
+    }
+}

@@ -1,0 +1,242 @@
+//! Connections of a capture: who spoke first, and so which packets are replies.
+//!
+//! Both directions meet in one entry. The first sender is the initiator, unless
+//! the packet itself tells otherwise: a TCP SYN-ACK or an ICMP answer comes from
+//! the other side. Of a TCP connection that is met in the middle the side with
+//! the higher port is taken to be the initiator, and the guess is told. It is
+//! no state machine of TCP and checks no sequence numbers.
+//!
+//! Bound: two generations of half the capacity each. When the younger one is
+//! full the older one is forgotten and counted; what is in use moves on.
+
+use std::{collections::HashMap, mem, net::IpAddr};
+
+use sextant_proto::flow::TraceReason;
+
+use crate::{
+    decode::{Packet, Transport},
+    flow::TcpFlags,
+};
+
+/// A TCP connection that was silent for this long is a new one (as in Cilium).
+const TCP_IDLE_SECONDS: i64 = 8_000;
+
+/// The same for all other protocols.
+const OTHER_IDLE_SECONDS: i64 = 60;
+
+/// What is known of a packet's connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tracked {
+    /// The packet goes to the initiator.
+    pub(super) is_reply: bool,
+    /// The initiator is a guess.
+    pub(super) guessed: bool,
+    /// Hubble's reason of a trace event.
+    pub(super) reason: TraceReason,
+}
+
+/// The bounded table of connections.
+pub(super) struct Tracker {
+    young: HashMap<Key, Connection>,
+    old: HashMap<Key, Connection>,
+    generation: usize,
+    forgotten: u64,
+}
+
+/// One end of a connection: address and port, or ICMP id.
+type End = (IpAddr, u16);
+
+/// The same for both directions: the lower end comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    ends: [End; 2],
+    protocol: u8,
+    /// Tunnelled networks may overlap: the network's number, where there is one.
+    vni: Option<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Connection {
+    /// The lower end of the key is the initiator.
+    lower_began: bool,
+    guessed: bool,
+    replied: bool,
+    /// A FIN or RST was seen.
+    closing: bool,
+    last_seconds: i64,
+}
+
+/// What a packet tells by itself of its sender.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hint {
+    /// It opens a connection.
+    Opens,
+    /// It answers the opening.
+    Answers,
+    /// It belongs to a connection that is open already.
+    Within,
+    /// Nothing.
+    None,
+}
+
+impl Tracker {
+    /// For at most `capacity` connections.
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+            generation: (capacity / 2).max(1),
+            forgotten: 0,
+        }
+    }
+
+    /// Connections that were forgotten for want of space.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Takes note of a packet that was captured at `seconds`.
+    pub(super) fn track(&mut self, packet: &Packet, seconds: i64) -> Tracked {
+        let (source, destination) = ends(packet);
+        let from_lower = source <= destination;
+        let key = Key {
+            ends: match from_lower {
+                true => [source, destination],
+                false => [destination, source],
+            },
+            protocol: packet.ip.protocol,
+            vni: packet.tunnel.map(|tunnel| tunnel.vni),
+        };
+        let hint = hint(&packet.transport);
+        let known = self
+            .take(&key)
+            .filter(|known| !known.is_over(hint, from_lower, key.protocol, seconds));
+        let mut connection = known.unwrap_or_else(|| Connection {
+            lower_began: from_lower == source_began(hint, source.1, destination.1),
+            guessed: hint == Hint::Within,
+            replied: false,
+            closing: false,
+            last_seconds: seconds,
+        });
+        let is_reply = connection.lower_began != from_lower;
+        let reason = match (is_reply, known) {
+            (true, _) => TraceReason::Reply,
+            (false, None) => TraceReason::New,
+            (false, Some(_)) => TraceReason::Established,
+        };
+        connection.replied |= is_reply;
+        connection.closing |= closes(&packet.transport);
+        connection.last_seconds = connection.last_seconds.max(seconds);
+        self.put(key, connection);
+        Tracked {
+            is_reply,
+            guessed: connection.guessed,
+            reason,
+        }
+    }
+
+    fn take(&mut self, key: &Key) -> Option<Connection> {
+        match self.young.get(key) {
+            Some(connection) => Some(*connection),
+            None => self.old.remove(key),
+        }
+    }
+
+    fn put(&mut self, key: Key, connection: Connection) {
+        self.young.insert(key, connection);
+        if self.young.len() >= self.generation {
+            self.forgotten += self.old.len() as u64;
+            self.old = mem::take(&mut self.young);
+        }
+    }
+}
+
+impl Connection {
+    /// Whether a packet with this hint belongs to a connection after this one,
+    /// or shows that this one was guessed wrong.
+    fn is_over(&self, hint: Hint, from_lower: bool, protocol: u8, seconds: i64) -> bool {
+        let idle = match protocol {
+            6 => TCP_IDLE_SECONDS,
+            _ => OTHER_IDLE_SECONDS,
+        };
+        let from_initiator = self.lower_began == from_lower;
+        let renewed = match hint {
+            Hint::Opens if protocol == 6 => {
+                self.closing || self.guessed || (!from_initiator && self.replied)
+            }
+            Hint::Opens => !from_initiator,
+            Hint::Answers => from_initiator,
+            Hint::Within | Hint::None => false,
+        };
+        renewed || seconds.saturating_sub(self.last_seconds) > idle
+    }
+}
+
+/// Whether the sender of a connection's first packet is its initiator.
+fn source_began(hint: Hint, source_port: u16, destination_port: u16) -> bool {
+    match hint {
+        Hint::Opens | Hint::None => true,
+        Hint::Answers => false,
+        Hint::Within => source_port >= destination_port,
+    }
+}
+
+fn ends(packet: &Packet) -> (End, End) {
+    let (source, destination) = match packet.transport {
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            ..
+        }
+        | Transport::Udp {
+            source_port,
+            destination_port,
+        }
+        | Transport::Sctp {
+            source_port,
+            destination_port,
+            ..
+        } => (source_port, destination_port),
+        Transport::Icmp4 { id, .. } | Transport::Icmp6 { id, .. } => {
+            (id.unwrap_or_default(), id.unwrap_or_default())
+        }
+        _ => (0, 0),
+    };
+    let ip = &packet.ip;
+    ((ip.source, source), (ip.destination, destination))
+}
+
+fn hint(transport: &Transport) -> Hint {
+    match *transport {
+        Transport::Tcp { flags, .. } => {
+            let flags = TcpFlags(flags);
+            match (flags.contains(TcpFlags::SYN), flags.contains(TcpFlags::ACK)) {
+                (true, false) => Hint::Opens,
+                (true, true) => Hint::Answers,
+                (false, _) => Hint::Within,
+            }
+        }
+        // INIT and INIT ACK.
+        Transport::Sctp { chunk: Some(1), .. } => Hint::Opens,
+        Transport::Sctp { chunk: Some(2), .. } => Hint::Answers,
+        // Echo, timestamp, information, address mask: the query and its answer.
+        Transport::Icmp4 { kind, .. } => match kind {
+            8 | 13 | 15 | 17 => Hint::Opens,
+            0 | 14 | 16 | 18 => Hint::Answers,
+            _ => Hint::None,
+        },
+        Transport::Icmp6 { kind, .. } => match kind {
+            128 => Hint::Opens,
+            129 => Hint::Answers,
+            _ => Hint::None,
+        },
+        _ => Hint::None,
+    }
+}
+
+fn closes(transport: &Transport) -> bool {
+    matches!(*transport, Transport::Tcp { flags, .. } if flags & (TcpFlags::FIN | TcpFlags::RST) != 0)
+}
+
+#[cfg(test)]
+mod tests;

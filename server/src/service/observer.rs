@@ -1,0 +1,196 @@
+//! `observer.Observer`: flows, events, nodes, namespaces, status.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::{Stream, stream};
+use sextant_proto::observer as api;
+use tonic::{Request, Response, Status, metadata::MetadataValue};
+
+use super::{
+    events::{EventQuery, EventStream, Kind},
+    flows::{FlowStream, Query},
+    generated::observer_server::{Observer, ObserverServer},
+    limits::Limits,
+    nodes::NodeDirectory,
+    wire::Encoded,
+};
+use crate::{pipeline::Namespaces, store::Ring};
+
+/// Response header that names the server's version.
+const VERSION_HEADER: &str = "hubble-server-version";
+
+/// What the server says of itself.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// `node` or `cluster/node`.
+    pub node_name: String,
+    /// Semantic version.
+    pub version: String,
+    /// Send the version as a header.
+    pub version_header: bool,
+    /// When the server started.
+    pub started: Instant,
+    /// A lost-events message at most this often for each stream.
+    pub lost_event_interval: Duration,
+}
+
+/// The service; clones share everything.
+#[derive(Clone)]
+pub struct ObserverService {
+    about: Arc<About>,
+    ring: Ring,
+    namespaces: Namespaces,
+    nodes: Arc<NodeDirectory>,
+    limits: Limits,
+}
+
+type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl ObserverService {
+    /// A service over the events of `ring`.
+    #[must_use]
+    pub fn new(
+        about: About,
+        ring: Ring,
+        namespaces: Namespaces,
+        nodes: NodeDirectory,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            about: Arc::new(about),
+            ring,
+            namespaces,
+            nodes: Arc::new(nodes),
+            limits,
+        }
+    }
+
+    /// For the gRPC server.
+    #[must_use]
+    pub fn into_server(self, max_request_bytes: usize) -> ObserverServer<Self> {
+        ObserverServer::new(self).max_decoding_message_size(max_request_bytes)
+    }
+
+    /// State of this server, as ServerStatus gives it.
+    fn own_status(&self) -> api::ServerStatusResponse {
+        api::ServerStatusResponse {
+            num_flows: self.ring.len(),
+            max_flows: self.ring.capacity(),
+            seen_flows: self.ring.seen_flows(),
+            uptime_ns: self.about.started.elapsed().as_nanos() as u64,
+            num_connected_nodes: None,
+            num_unavailable_nodes: None,
+            unavailable_nodes: Vec::new(),
+            version: format!("sextantd v{}", self.about.version),
+            flows_rate: self.ring.flows_per_second(),
+        }
+    }
+
+    fn respond<T>(&self, message: T) -> Response<T> {
+        let mut response = Response::new(message);
+        if self.about.version_header
+            && let Ok(version) = MetadataValue::try_from(self.about.version.as_str())
+        {
+            response.metadata_mut().insert(VERSION_HEADER, version);
+        }
+        response
+    }
+
+    async fn events<T: Kind + Send + 'static>(
+        &self,
+        query: EventQuery,
+    ) -> Result<Response<Responses<T>>, Status> {
+        let events = EventStream::start::<T>(&query, &self.ring, self.limits.clone()).await?;
+        let responses = stream::unfold(events, |mut events| async move {
+            events.next::<T>().await.map(|response| (response, events))
+        });
+        Ok(self.respond(Box::pin(responses)))
+    }
+}
+
+#[tonic::async_trait]
+impl Observer for ObserverService {
+    type GetFlowsStream = Responses<Encoded>;
+    type GetAgentEventsStream = Responses<api::GetAgentEventsResponse>;
+    type GetDebugEventsStream = Responses<api::GetDebugEventsResponse>;
+
+    async fn get_flows(
+        &self,
+        request: Request<api::GetFlowsRequest>,
+    ) -> Result<Response<Self::GetFlowsStream>, Status> {
+        let flows = FlowStream::start(
+            Query::compile(request.into_inner())?,
+            &self.ring,
+            self.limits.clone(),
+            self.about.lost_event_interval,
+            self.about.node_name.clone(),
+        )
+        .await?;
+        let responses = stream::unfold(flows, |mut flows| async move {
+            flows.next().await.map(|response| (response, flows))
+        });
+        Ok(self.respond(Box::pin(responses)))
+    }
+
+    async fn get_agent_events(
+        &self,
+        request: Request<api::GetAgentEventsRequest>,
+    ) -> Result<Response<Self::GetAgentEventsStream>, Status> {
+        let request = request.into_inner();
+        self.events(EventQuery {
+            number: request.number,
+            first: request.first,
+            follow: request.follow,
+            since: request.since,
+            until: request.until,
+        })
+        .await
+    }
+
+    async fn get_debug_events(
+        &self,
+        request: Request<api::GetDebugEventsRequest>,
+    ) -> Result<Response<Self::GetDebugEventsStream>, Status> {
+        let request = request.into_inner();
+        self.events(EventQuery {
+            number: request.number,
+            first: request.first,
+            follow: request.follow,
+            since: request.since,
+            until: request.until,
+        })
+        .await
+    }
+
+    async fn get_nodes(
+        &self,
+        _request: Request<api::GetNodesRequest>,
+    ) -> Result<Response<api::GetNodesResponse>, Status> {
+        let nodes = self.nodes.list(&self.own_status()).await;
+        Ok(self.respond(api::GetNodesResponse { nodes }))
+    }
+
+    async fn get_namespaces(
+        &self,
+        _request: Request<api::GetNamespacesRequest>,
+    ) -> Result<Response<api::GetNamespacesResponse>, Status> {
+        let namespaces = self
+            .namespaces
+            .list()
+            .into_iter()
+            .map(|(cluster, namespace)| api::Namespace { cluster, namespace })
+            .collect();
+        Ok(self.respond(api::GetNamespacesResponse { namespaces }))
+    }
+
+    async fn server_status(
+        &self,
+        _request: Request<api::ServerStatusRequest>,
+    ) -> Result<Response<api::ServerStatusResponse>, Status> {
+        Ok(self.respond(self.own_status()))
+    }
+}

@@ -1,0 +1,60 @@
+//! Flows per second over the last minute, by the flows' own times.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::flow::Time;
+
+/// Seconds that are looked at.
+const WINDOW: i64 = 60;
+/// More than the window, so that a second is not used again while it counts.
+const SLOTS: usize = 64;
+
+/// Counts by second; each slot has its second in the high half.
+#[derive(Debug)]
+pub(super) struct Rate {
+    slots: [AtomicU64; SLOTS],
+}
+
+impl Rate {
+    pub(super) fn new() -> Self {
+        Self {
+            slots: [const { AtomicU64::new(0) }; SLOTS],
+        }
+    }
+
+    /// Counts a flow; called by the one writer.
+    pub(super) fn count(&self, time: Time) {
+        let slot = &self.slots[time.seconds.rem_euclid(SLOTS as i64) as usize];
+        let second = time.seconds as u32;
+        let held = slot.load(Relaxed);
+        let (held_second, held_count) = ((held >> 32) as u32, held as u32);
+        if held_second == second {
+            slot.store(
+                held & !0xffff_ffff | u64::from(held_count.saturating_add(1)),
+                Relaxed,
+            );
+        } else if second > held_second {
+            slot.store(u64::from(second) << 32 | 1, Relaxed);
+        }
+    }
+
+    /// Flows per second; the span is shorter while the oldest flow is younger.
+    pub(super) fn per_second(&self, now: Time, oldest: Option<Time>) -> f64 {
+        let from = now.seconds - WINDOW;
+        let flows: u64 = self
+            .slots
+            .iter()
+            .map(|slot| slot.load(Relaxed))
+            .filter(|held| {
+                let second = (held >> 32) as i64;
+                second > from && second <= now.seconds
+            })
+            .map(|held| held & 0xffff_ffff)
+            .sum();
+        let Some(oldest) = oldest.filter(|_| flows > 0) else {
+            return 0.0;
+        };
+        let age = (now.as_nanos() - oldest.as_nanos()) as f64 / 1e9;
+        flows as f64 / age.clamp(1e-3, WINDOW as f64)
+    }
+}
