@@ -17,6 +17,7 @@ mod atomic;
 mod dropped;
 mod event;
 mod fragment;
+mod listener;
 mod maps;
 mod packet;
 mod parse;

@@ -6,8 +6,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use sextant_ebpf_common::{
-    CAUSES, Cause, CauseCount, DIRECT_SLOTS, EXTRA_SLOTS, Entry, FragmentKey, FragmentPorts,
-    InterfaceTotals, Key4, Key6,
+    CAUSES, Cause, CauseCount, DIRECT_SLOTS, DropCount, DropKey, EXTRA_SLOTS, Entry, FragmentKey,
+    FragmentPorts, InterfaceTotals, Key4, Key6,
 };
 
 use crate::packet::Packet;
@@ -49,6 +49,10 @@ pub static ZONES: Array<u16> = Array::with_max_entries(DIRECT_SLOTS + EXTRA_SLOT
 /// Packets without a flow and events not raised, by cause.
 #[map]
 pub static COUNTS: PerCpuArray<CauseCount> = PerCpuArray::with_max_entries(CAUSES.len() as u32, 0);
+
+/// Dropped flows by reason. The daemon removes those that are over.
+#[map]
+pub static DROPS: HashMap<DropKey, DropCount> = HashMap::with_max_entries(16_384, 0);
 
 /// Where packets of unusual layout are taken apart.
 #[map]

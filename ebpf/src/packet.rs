@@ -65,6 +65,8 @@ pub struct Packet {
     pub later_fragment: bool,
     /// The link has a MAC header.
     pub has_mac: bool,
+    /// Of a new flow: as in `Entry`.
+    pub initiator: u8,
 }
 
 /// Observes one packet.
@@ -134,6 +136,7 @@ fn frame<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) -> Packet {
         answer: false,
         later_fragment: false,
         has_mac: MAC,
+        initiator: 0,
     }
 }
 

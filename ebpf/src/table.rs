@@ -13,6 +13,7 @@ use sextant_ebpf_common::{A_TO_B, Cause, Entry, POINTS, initiator, reason};
 
 use crate::{
     atomic, event,
+    listener::listens,
     maps::{self, active_interval_ns, settled_at_ns},
     packet::Packet,
     parse::TCP,
@@ -35,11 +36,12 @@ pub fn record<K>(
     table: &HashMap<K, Entry>,
     key: &K,
     skb: *mut __sk_buff,
-    packet: &Packet,
+    packet: &mut Packet,
     full: Cause,
 ) {
     let mut found = table.get_ptr_mut(key);
     if found.is_none() {
+        packet.initiator = who_spoke_first(skb, packet);
         if !create(table, key, packet, full) {
             return;
         }
@@ -61,7 +63,7 @@ fn create<K>(table: &HashMap<K, Entry>, key: &K, packet: &Packet, full: Cause) -
         first_ns: precise_now(),
         event_ns: packet.now,
         vlan: packet.vlan,
-        initiator: who_spoke_first(packet),
+        initiator: packet.initiator,
         ..Entry::default()
     };
     let cause = match table.insert(key, entry, u64::from(BPF_NOEXIST)) {
@@ -77,7 +79,7 @@ fn create<K>(table: &HashMap<K, Entry>, key: &K, packet: &Packet, full: Cause) -
 /// The initiator, from TCP's handshake or from who came first; a guess for
 /// flows that may have begun before we watched.
 #[inline(always)]
-fn who_spoke_first(packet: &Packet) -> u8 {
+fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
     let sender = if packet.direction == A_TO_B {
         initiator::A
     } else {
@@ -96,9 +98,11 @@ fn who_spoke_first(packet: &Packet) -> u8 {
     } else if packet.now >= settled_at_ns() {
         return sender;
     }
-    // In the middle: the lower port is likely the server's. The daemon
-    // improves on it where it knows the listening sockets.
-    let guess = if packet.source_port < packet.destination_port {
+    // In the middle: who listens is the server, else who has the lower port.
+    let tcp = packet.protocol == TCP;
+    let guess = if tcp && listens(skb, packet, true) {
+        sender
+    } else if tcp && listens(skb, packet, false) || packet.source_port < packet.destination_port {
         receiver
     } else {
         sender

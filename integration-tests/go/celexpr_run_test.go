@@ -1,16 +1,23 @@
 package differential
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 )
 
-// TestCELExpressions tries each expression by itself, so that each counts whatever the generator draws.
+// TestCELExpressions tries each expression by itself, so that each counts whatever the generator draws, and as many varied ones.
 func TestCELExpressions(t *testing.T) {
-	servers := startPair(t, corpusCapacity, corpus(newDice(seed(t), purposeCorpus), 300))
+	chosen := seed(t)
+	servers := startPair(t, corpusCapacity, corpus(newDice(chosen, purposeCorpus), 300))
+	d := newDice(chosen, purposeCEL)
+	expressions := slices.Clone(celExpressions)
+	for range requestCount(t) / 4 {
+		expressions = append(expressions, pick(d, []func(dice) string{joinedCEL, damagedCEL})(d))
+	}
 	var requests []proto.Message
-	for _, expression := range celExpressions {
+	for _, expression := range expressions {
 		request := only(byCEL(expression))
 		request.FieldMask = mask("uuid")
 		requests = append(requests, request)

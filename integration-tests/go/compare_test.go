@@ -19,7 +19,7 @@ func difference(want, got reply) string {
 		if !sameResponse(want.responses[i], got.responses[i]) {
 			wantRest, gotRest := rests(want.responses[i], got.responses[i])
 			return fmt.Sprintf("response %d (of %d wanted, %d got) differs; of what is not equal:\n  want: %s\n  got:  %s",
-				i, len(want.responses), len(got.responses), show(wantRest), show(gotRest))
+				i, len(want.responses), len(got.responses), brief(wantRest), brief(gotRest))
 		}
 	}
 	if len(want.responses) != len(got.responses) {
@@ -68,7 +68,7 @@ func dropEqual(a, b protoreflect.Message) {
 		case a.Get(field).Equal(b.Get(field)):
 			a.Clear(field)
 			b.Clear(field)
-		case field.Message() != nil && !field.IsList() && !field.IsMap():
+		case field.Message() != nil && !field.IsList() && field.Message().ParentFile().Package() != "google.protobuf":
 			dropEqual(a.Mutable(field).Message(), b.Mutable(field).Message())
 		}
 	}
@@ -94,7 +94,7 @@ func foldSpace(message string) string {
 	return strings.Join(strings.Fields(message), " ")
 }
 
-// brief is the beginning of what show prints: enough to recognise a flow.
+// brief is the beginning of what show prints: enough to recognise a flow, or a difference.
 func brief(message proto.Message) string {
 	const length = 300
 	text := show(message)

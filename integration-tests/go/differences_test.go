@@ -12,7 +12,9 @@ import (
 	"github.com/cilium/cilium/pkg/hubble/parser/fieldmask"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
 // exchange is one request with the replies of both servers.
@@ -74,6 +76,13 @@ var meantDifferences = []meantDifference{
 		reason: "a node of upstream leaves GetNodes to relay. Hubble UI asks it all the time and gives up on an error, so sextantd, which " +
 			"can stand behind the UI without relay, answers with itself.",
 		explains: explainsNodes,
+		seen:     new(atomic.Int64),
+	},
+	{
+		name: "number in a mixed ring",
+		reason: "upstream goes back number events of any kind that its filters let through, and then sends those of the kind that was asked " +
+			"for: fewer than there are, or none. sextantd counts that kind only.",
+		explains: explainsLastOfKind,
 		seen:     new(atomic.Int64),
 	},
 }
@@ -178,4 +187,59 @@ func explainsEmptyFirst(x exchange) bool {
 		return response.(*observerpb.GetFlowsResponse).GetLostEvents().GetSource() != flowpb.LostEventSource_HUBBLE_RING_BUFFER
 	})
 	return onlyLost && difference(reply{}, x.got) == ""
+}
+
+func explainsLastOfKind(x exchange) bool {
+	request, ok := x.request.(rangeRequest)
+	if !ok || request.GetNumber() == 0 || request.GetFirst() || request.GetFollow() || request.GetSince() != nil {
+		return false
+	}
+	return difference(reply{responses: lastOfKind(request, x.oracle.call(withoutEnd(x.request)).responses)}, x.got) == ""
+}
+
+// lastOfKind are the last responses of all, as many as the request has for number; lost events do not count. Until ends them.
+func lastOfKind(request rangeRequest, all []proto.Message) []proto.Message {
+	start, back := len(all), uint64(0)
+	for start > 0 && back < request.GetNumber() {
+		start--
+		if !isLost(all[start]) {
+			back++
+		}
+	}
+	sent := uint64(0)
+	for i, response := range all[start:] {
+		timed := response.(interface{ GetTime() *timestamppb.Timestamp })
+		late := request.GetUntil() != nil && timed.GetTime().AsTime().After(request.GetUntil().AsTime())
+		if sent == request.GetNumber() || late && !isLost(response) {
+			return all[start : start+i]
+		}
+		if !isLost(response) {
+			sent++
+		}
+	}
+	return all[start:]
+}
+
+func isLost(response proto.Message) bool {
+	flows, ok := response.(*observerpb.GetFlowsResponse)
+	return ok && flows.GetLostEvents() != nil
+}
+
+// rangeRequest is what the requests for flows, agent events and debug events have in common.
+type rangeRequest interface {
+	GetNumber() uint64
+	GetFirst() bool
+	GetFollow() bool
+	GetSince() *timestamppb.Timestamp
+	GetUntil() *timestamppb.Timestamp
+}
+
+// withoutEnd is the request for the whole ring.
+func withoutEnd(request proto.Message) proto.Message {
+	whole := proto.Clone(request)
+	fields := whole.ProtoReflect().Descriptor().Fields()
+	for _, name := range []protoreflect.Name{"number", "until"} {
+		whole.ProtoReflect().Clear(fields.ByName(name))
+	}
+	return whole
 }

@@ -1,6 +1,7 @@
 // Package differential holds sextantd against the real Hubble observer: both are loaded with the same events and asked the same.
 //
-// Run it with "go test ." in this folder once sextantd is built. The environment:
+// Run it with "go test -count=1 ." in this folder once sextantd is built (without -count=1 Go may repeat an old result: it does not
+// see that sextantd is another one). The environment:
 //
 //	SEXTANTD          the binary (default: target/debug, then target/release of this repository)
 //	SEXTANT_SEED      seed of the flows and requests, or "random"
@@ -29,6 +30,7 @@ const (
 const (
 	purposeCorpus uint64 = iota
 	purposeRequests
+	purposeCEL
 )
 
 // pair is the two servers loaded with the same events.

@@ -156,6 +156,9 @@ var filterFields = []filterField{
 		f.Encrypted = values(d, false, []bool{true, false}, nil)
 	}},
 	{"experimental", func(d dice, f *flowpb.FlowFilter, like *flowpb.Flow) {
-		f.Experimental = &flowpb.FlowFilter_Experimental{CelExpression: some(d, 1, 2, celExpressions)}
+		f.Experimental = cel(randomCEL(d))
+		if d.chance(25) {
+			f.Experimental = cel(randomCEL(d), randomCEL(d))
+		}
 	}},
 }

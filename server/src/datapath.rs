@@ -8,6 +8,7 @@ mod attach;
 mod bpf;
 mod clsact;
 mod counters;
+mod layout;
 mod links;
 mod loader;
 mod netlink;
@@ -18,6 +19,7 @@ mod sweep;
 
 pub use attach::{Attachment, Hook, InterfaceChoice};
 pub use counters::{Counted, Counters, InterfaceCount};
+pub use layout::DropReasons;
 pub use links::{Layer, Link, Links, Role};
 pub use loader::{Loaded, Settings};
 pub use netlink::LinkWatch;
@@ -61,7 +63,7 @@ pub enum DatapathError {
     },
     /// A glob cannot be parsed.
     #[error(
-        "interface pattern `{pattern}` is not a glob: {source}; use for example `eth*` or `!veth*`"
+        "interface pattern `{pattern}` is not a glob: {source}; use for example `eth*`, and [datapath] exclude for what is left alone"
     )]
     Pattern {
         /// As given.

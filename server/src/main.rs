@@ -23,7 +23,10 @@ fn main() -> ExitCode {
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sextantd: {error:#}");
+            // Several mistakes stand on a line each.
+            for line in format!("{error:#}").lines() {
+                eprintln!("sextantd: {line}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -34,11 +37,12 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         print!("{}", probe::Report::take());
         return Ok(());
     }
-    let config = config::load(flags, |name| std::env::var(name).ok())?;
+    let environment = |name: &str| std::env::var(name).ok();
     if let Some(Command::Check) = flags.command {
-        println!("ok");
+        println!("{}", config::check(flags, environment)?);
         return Ok(());
     }
+    let config = config::load(flags, environment)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

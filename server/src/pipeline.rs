@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 use sextant_proto::flow as pb;
 
 use crate::{
-    datapath::{Batch, Links},
+    datapath::{Batch, DropReasons, Links},
     flow::{Flow, Interned, Interners, Origin, Time},
     identity::Snapshot,
     store::{Event, RingWriter, Stamped},
@@ -38,6 +38,7 @@ pub struct Pipeline {
     origin: Interned<Origin>,
     identities: Arc<ArcSwap<Snapshot>>,
     links: Arc<ArcSwap<Links>>,
+    drop_reasons: DropReasons,
     namespaces: Namespaces,
     uuids: Uuids,
     last_time: i64,
@@ -62,6 +63,7 @@ impl Pipeline {
             interners,
             identities,
             links,
+            drop_reasons: DropReasons::default(),
             namespaces,
             uuids: Uuids::new(),
             last_time: i64::MIN,
@@ -73,6 +75,11 @@ impl Pipeline {
     #[must_use]
     pub fn origin(&self) -> &Interned<Origin> {
         &self.origin
+    }
+
+    /// Names of the kernel's drop reasons.
+    pub fn set_drop_reasons(&mut self, reasons: DropReasons) {
+        self.drop_reasons = reasons;
     }
 
     /// Stores what the datapath raised.
@@ -89,6 +96,7 @@ impl Pipeline {
                 identities: &identities,
                 links: &links,
                 origin: &self.origin,
+                drop_reasons: &self.drop_reasons,
             };
             let mut flow = enrich::flow(event, &context, &mut self.interners);
             flow.time = Some(self.rising(wall));

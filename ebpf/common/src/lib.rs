@@ -5,9 +5,11 @@
 #![no_std]
 
 mod cause;
+mod drop;
 mod event;
 
 pub use cause::{CAUSES, Cause};
+pub use drop::{DropCount, DropKey, DropLayout};
 pub use event::{Event, Kind, reason};
 
 /// Index of the direction from the key's side `a` to side `b`.
@@ -173,16 +175,21 @@ const _: () = {
     assert!(size_of::<Entry>() == 104);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<Event>() == 184);
+    assert!(size_of::<DropKey>() == 40);
+    assert!(size_of::<DropCount>() == 32);
+    assert!(size_of::<DropLayout>() == 88);
 };
 
 #[cfg(feature = "user")]
 mod user {
     use aya::Pod;
 
-    use crate::{CauseCount, InterfaceTotals};
+    use crate::{CauseCount, DropLayout, InterfaceTotals};
 
     // SAFETY: `repr(C)` integers without padding.
     unsafe impl Pod for CauseCount {}
     // SAFETY: as above.
     unsafe impl Pod for InterfaceTotals {}
+    // SAFETY: as above.
+    unsafe impl Pod for DropLayout {}
 }

@@ -57,6 +57,7 @@ impl RunningDatapath {
         let (datapath, reader) =
             Datapath::start(loaded, choice, zones, timeouts, config.force_clsact, watch).await?;
         let counters = datapath.counters();
+        lock(&pipeline).set_drop_reasons(datapath.drop_reasons());
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
         let identify = tokio::spawn(async move {
@@ -107,5 +108,6 @@ fn settings(config: &config::Datapath) -> Settings {
         } else {
             0
         },
+        drops: config.drops,
     }
 }

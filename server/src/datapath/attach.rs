@@ -340,6 +340,9 @@ fn exists(error: &TcError) -> bool {
     errno(error) == Some(libc::EEXIST)
 }
 
+/// Of a longer text (the verifier's log) the beginning and the end are kept.
+const MAX_TEXT: usize = 1200;
+
 /// An error with its causes.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -351,5 +354,11 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
-    text
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= MAX_TEXT {
+        return text;
+    }
+    let head: String = chars[..MAX_TEXT / 4].iter().collect();
+    let tail: String = chars[chars.len() - MAX_TEXT * 3 / 4..].iter().collect();
+    format!("{head} [...] {tail}")
 }

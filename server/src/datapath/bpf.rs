@@ -22,6 +22,10 @@ unsafe impl Plain for sextant_ebpf_common::Key6 {}
 unsafe impl Plain for sextant_ebpf_common::Entry {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::Event {}
+// SAFETY: as above.
+unsafe impl Plain for sextant_ebpf_common::DropKey {}
+// SAFETY: as above.
+unsafe impl Plain for sextant_ebpf_common::DropCount {}
 
 const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;

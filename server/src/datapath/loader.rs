@@ -6,11 +6,16 @@ use std::os::fd::AsFd as _;
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::SchedClassifier,
+    programs::{RawTracePoint, SchedClassifier},
 };
-use sextant_ebpf_common::{CauseCount, InterfaceTotals};
+use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals};
 
-use super::{DatapathError, attach::chain, bpf};
+use super::{
+    DatapathError,
+    attach::chain,
+    bpf,
+    layout::{self, DropReasons},
+};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sextant.o"));
 
@@ -38,6 +43,8 @@ pub struct Settings {
     pub denied_ring_bytes: u32,
     /// Interval between events of an active flow; 0 is one for each packet.
     pub active_interval_ns: u64,
+    /// Watch packets that the kernel drops.
+    pub drops: bool,
 }
 
 /// The maps and programs in the kernel; gone when dropped.
@@ -47,6 +54,8 @@ pub struct Loaded {
     pub(super) denied: RingBuf<MapData>,
     pub(super) flows4: MapData,
     pub(super) flows6: MapData,
+    pub(super) drops: MapData,
+    pub(super) reasons: DropReasons,
     pub(super) counts: PerCpuArray<MapData, CauseCount>,
     pub(super) totals: PerCpuArray<MapData, InterfaceTotals>,
     pub(super) slots: HashMap<MapData, u32, u32>,
@@ -63,6 +72,7 @@ impl Loaded {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoPrograms);
         }
+        let (drop_layout, reasons) = drop_layout(settings.drops);
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS4", settings.flows4)
@@ -71,6 +81,7 @@ impl Loaded {
             .map_max_entries("DENIED", settings.denied_ring_bytes)
             .override_global("ACTIVE_INTERVAL_NS", &settings.active_interval_ns, true)
             .override_global("SETTLED_AT_NS", &settled_at, true)
+            .override_global("DROP_LAYOUT", &drop_layout, true)
             .load(OBJECT)
             .map_err(|error| refused("creating eBPF maps", &error))?;
         for name in CLASSIFIERS {
@@ -85,17 +96,46 @@ impl Loaded {
                 .load()
                 .map_err(|error| refused("loading the classifier programs", &error))?;
         }
+        if drop_layout != DropLayout::ABSENT {
+            watch_drops(&mut ebpf);
+        }
         Ok(Self {
             observed: typed(&mut ebpf, "OBSERVED")?,
             denied: typed(&mut ebpf, "DENIED")?,
             flows4: hash(&mut ebpf, "FLOWS4")?,
             flows6: hash(&mut ebpf, "FLOWS6")?,
+            drops: hash(&mut ebpf, "DROPS")?,
+            reasons,
             counts: typed(&mut ebpf, "COUNTS")?,
             totals: typed(&mut ebpf, "TOTALS")?,
             slots: typed(&mut ebpf, "SLOTS")?,
             zones: typed(&mut ebpf, "ZONES")?,
             ebpf,
         })
+    }
+}
+
+fn drop_layout(wanted: bool) -> (DropLayout, DropReasons) {
+    if !wanted {
+        return (DropLayout::ABSENT, DropReasons::default());
+    }
+    layout::find().unwrap_or_else(|error| {
+        tracing::warn!(%error, "packets that the kernel drops are not observed");
+        (DropLayout::ABSENT, DropReasons::default())
+    })
+}
+
+/// The programs for packets work without it, so a failure is told and no more.
+fn watch_drops(ebpf: &mut Ebpf) {
+    let Some(program): Option<&mut RawTracePoint> = ebpf
+        .program_mut("sextant_drop")
+        .and_then(|program| program.try_into().ok())
+    else {
+        return;
+    };
+    let attached = program.load().and_then(|()| program.attach("kfree_skb"));
+    if let Err(error) = attached {
+        tracing::warn!(error = %chain(&error), "packets that the kernel drops are not observed");
     }
 }
 

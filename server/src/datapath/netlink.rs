@@ -5,7 +5,7 @@
 //! burst of changes costs one dump. Bound: one task, no queue but the
 //! kernel's socket buffer and the library's channel, which is drained on wake.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::HashSet, net::IpAddr, time::Duration};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use netlink_packet_route::{
@@ -106,16 +106,29 @@ fn netlink_error(error: impl std::fmt::Display) -> DatapathError {
 
 async fn dump(handle: &Handle) -> Result<Links, DatapathError> {
     let mut links = Links::default();
-    let mut messages = handle.link().get().execute();
-    while let Some(message) = messages.try_next().await.map_err(netlink_error)? {
-        let link = link(&message);
-        links.by_index.insert(link.index, link);
-    }
+    let mut numbered = HashSet::new();
     let mut messages = handle.address().get().execute();
     while let Some(message) = messages.try_next().await.map_err(netlink_error)? {
-        links.addresses.extend(address(&message.attributes));
+        let found = address(&message.attributes);
+        if found.is_some_and(|address| !is_link_local(address)) {
+            numbered.insert(message.header.index);
+        }
+        links.addresses.extend(found);
+    }
+    let mut messages = handle.link().get().execute();
+    while let Some(message) = messages.try_next().await.map_err(netlink_error)? {
+        let link = link(&message, numbered.contains(&message.header.index));
+        links.by_index.insert(link.index, link);
     }
     Ok(links)
+}
+
+/// Every interface has such an address; it says nothing of its role.
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
 }
 
 /// The interface's own address (`IFA_LOCAL`; IPv6 has `IFA_ADDRESS` only).
@@ -131,7 +144,7 @@ fn address(attributes: &[AddressAttribute]) -> Option<IpAddr> {
     found
 }
 
-fn link(message: &LinkMessage) -> Link {
+fn link(message: &LinkMessage, numbered: bool) -> Link {
     let mut name = String::new();
     let mut kind = String::new();
     let mut peer_elsewhere = false;
@@ -153,7 +166,7 @@ fn link(message: &LinkMessage) -> Link {
         index: message.header.index,
         name,
         layer: layer(message.header.link_layer_type),
-        role: role(message, &kind, peer_elsewhere),
+        role: role(message, &kind, peer_elsewhere && !numbered),
         up: message.header.flags.contains(LinkFlags::Up),
         kind,
     }
@@ -174,12 +187,14 @@ fn layer(kind: LinkLayerType) -> Layer {
     }
 }
 
-fn role(message: &LinkMessage, kind: &str, peer_elsewhere: bool) -> Role {
+/// `for_endpoint`: the other end is elsewhere and this one is not numbered, as
+/// it is for containers; inside of one it is numbered and leads to the network.
+fn role(message: &LinkMessage, kind: &str, for_endpoint: bool) -> Role {
     if message.header.link_layer_type == LinkLayerType::Loopback {
         return Role::Loopback;
     }
     let is = |wanted: InfoKind| kind == wanted.to_string();
-    if is(InfoKind::Veth) && peer_elsewhere {
+    if is(InfoKind::Veth) && for_endpoint {
         Role::Endpoint
     } else if is(InfoKind::Bridge) {
         Role::Bridge

@@ -69,6 +69,7 @@ fn programs() -> Ability {
         observed_ring_bytes: 4096,
         denied_ring_bytes: 4096,
         active_interval_ns: 1,
+        drops: false,
     };
     let loaded: Result<Loaded, DatapathError> = Loaded::new(&smallest);
     Ability {

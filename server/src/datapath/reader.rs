@@ -16,7 +16,7 @@ use sextant_ebpf_common::{Cause, Event, Key4, Key6};
 use super::{
     Counters, DatapathError, Timeouts,
     bpf::{self, monotonic_ns},
-    sweep::sweep,
+    sweep::{sweep, sweep_drops},
 };
 
 /// Events handed on at once.
@@ -41,6 +41,7 @@ pub struct Reader {
     observed: RingBuf<MapData>,
     flows4: MapData,
     flows6: MapData,
+    drops: MapData,
     counters: Counters,
     timeouts: Timeouts,
     stop: Arc<OwnedFd>,
@@ -68,7 +69,7 @@ impl Reader {
     pub(super) fn new(
         denied: RingBuf<MapData>,
         observed: RingBuf<MapData>,
-        tables: [MapData; 2],
+        tables: [MapData; 3],
         counters: Counters,
         timeouts: Timeouts,
     ) -> Result<Self, DatapathError> {
@@ -80,12 +81,13 @@ impl Reader {
                 source: io::Error::last_os_error(),
             });
         }
-        let [flows4, flows6] = tables;
+        let [flows4, flows6, drops] = tables;
         Ok(Self {
             denied,
             observed,
             flows4,
             flows6,
+            drops,
             counters,
             timeouts,
             // SAFETY: just created and owned by nobody else.
@@ -152,7 +154,8 @@ impl Reader {
         let out = &mut self.batch.events;
         let swept4 = sweep::<Key4>(&self.flows4, now, &self.timeouts, out);
         let swept6 = sweep::<Key6>(&self.flows6, now, &self.timeouts, out);
-        for result in [swept4, swept6] {
+        let dropped = sweep_drops(&self.drops, now, out);
+        for result in [swept4, swept6, dropped] {
             if let Err(error) = result {
                 tracing::warn!(%error, "flow table not swept; ended flows stay in it");
             }

@@ -1,7 +1,7 @@
 //! The running datapath: attachments kept in step with the interfaces, and the
 //! reader's thread.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use aya::{
     Ebpf,
@@ -11,8 +11,8 @@ use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS};
 use tokio::sync::watch;
 
 use super::{
-    Counters, DatapathError, InterfaceChoice, LinkWatch, Links, Loaded, Reader, Timeouts,
-    attach::Attachments, clsact, counters::direct_slot,
+    Counters, DatapathError, DropReasons, InterfaceChoice, LinkWatch, Links, Loaded, Reader,
+    Timeouts, attach::Attachments, clsact, counters::direct_slot,
 };
 
 /// Address spaces of interfaces: the first glob that matches gives the zone.
@@ -29,6 +29,7 @@ pub struct Datapath {
     /// Slots of interfaces with large indexes.
     extra: BTreeMap<u32, u32>,
     counters: Counters,
+    reasons: DropReasons,
     watch: LinkWatch,
 }
 
@@ -50,7 +51,7 @@ impl Datapath {
         let reader = Reader::new(
             loaded.denied,
             loaded.observed,
-            [loaded.flows4, loaded.flows6],
+            [loaded.flows4, loaded.flows6, loaded.drops],
             counters.clone(),
             timeouts,
         )?;
@@ -63,6 +64,7 @@ impl Datapath {
             zone_map: loaded.zones,
             extra: BTreeMap::new(),
             counters,
+            reasons: loaded.reasons,
             watch,
         };
         let links = datapath.watch.subscribe().borrow().clone();
@@ -75,6 +77,12 @@ impl Datapath {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters.clone()
+    }
+
+    /// Names of the kernel's drop reasons.
+    #[must_use]
+    pub fn drop_reasons(&self) -> DropReasons {
+        Arc::clone(&self.reasons)
     }
 
     /// Follows the interfaces until `stop` changes; then detaches.

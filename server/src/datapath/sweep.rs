@@ -7,7 +7,7 @@
 use std::{io, os::fd::AsFd as _, time::Duration};
 
 use aya::maps::MapData;
-use sextant_ebpf_common::{A_TO_B, Entry, Event, Key4, Key6, Kind, initiator};
+use sextant_ebpf_common::{A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator};
 
 use super::bpf::{BatchWalk, Plain, lookup_and_delete};
 
@@ -97,6 +97,55 @@ pub(super) fn sweep<K: Sides>(
         if !more {
             return Ok(live);
         }
+    }
+}
+
+/// A dropped flow is forgotten when no event was due for so long.
+const DROP_IDLE: Duration = Duration::from_secs(15);
+
+/// Removes dropped flows that are over; drops not yet told go to `out`.
+pub(super) fn sweep_drops(table: &MapData, now: u64, out: &mut Vec<Event>) -> io::Result<u64> {
+    let fd = table.fd().as_fd();
+    let mut live = 0;
+    let mut over: Vec<DropKey> = Vec::new();
+    let mut walk = BatchWalk::<DropKey, DropCount>::new(fd, BATCH);
+    loop {
+        let more = walk.next(|key, count| {
+            if Duration::from_nanos(now.saturating_sub(count.event_ns)) >= DROP_IDLE {
+                over.push(*key);
+            } else {
+                live += 1;
+            }
+        })?;
+        for key in over.drain(..) {
+            let last = lookup_and_delete::<DropKey, DropCount>(fd, &key)?;
+            if let Some(count) = last.filter(|count| count.drops > count.told) {
+                out.push(last_drops(&key, &count, now));
+            }
+        }
+        if !more {
+            return Ok(live);
+        }
+    }
+}
+
+fn last_drops(key: &DropKey, count: &DropCount, now: u64) -> Event {
+    Event {
+        time_ns: now,
+        first_ns: now,
+        last_ns: now,
+        source: key.source,
+        destination: key.destination,
+        source_port: key.source_port,
+        destination_port: key.destination_port,
+        protocol: key.protocol,
+        family: key.family,
+        point: count.point,
+        drop_reason: u32::from(key.reason),
+        drops: u32::try_from(count.drops - count.told).unwrap_or(u32::MAX),
+        kind: Kind::Dropped as u8,
+        no_mac: 1,
+        ..Event::default()
     }
 }
 

@@ -1,15 +1,100 @@
-//! CEL expressions.
+//! Filtering by expressions of the Common Expression Language.
+//!
+//! An expression is parsed by the grammar that cel-go has, checked against the
+//! message `flow.Flow` as cel-go does, and turned into a tree that is evaluated
+//! on the compact flow. The variable is `_flow`; names are looked up in the
+//! package `flow` first, so `Verdict.FORWARDED` is a number. The result must be
+//! a bool. Where evaluation fails the whole field does not match, and later
+//! expressions are not tried.
+//!
+//! # Differences from cel-go
+//!
+//! - Time zones by name other than `UTC` are not known: evaluation fails.
+//! - `Flow.extensions` can hold well-known types and messages of the package
+//!   `flow`; evaluation fails for others, which cel-go may have linked in.
+//! - Of the well-known types only wrappers, `Timestamp` and `Duration` can be
+//!   constructed with fields; others are `undefined field` mistakes.
+//! - The limit of 250 levels is counted on the tree, cel-go counts grammar
+//!   rules; an expression with more than 5,000 operators is refused likewise.
+//! - After `existsOne`, which is no macro, cel-go reports further mistakes.
+//! - Syntax mistakes far beyond repair may be worded differently.
+
+mod any;
+mod check;
+mod convert;
+mod declare;
+mod dynamic;
+mod eval;
+mod function;
+mod issue;
+mod message;
+mod parse;
+mod plan;
+mod schema;
+mod time;
+mod types;
+mod value;
+
+#[cfg(test)]
+mod tests;
 
 use sextant_proto::flow as pb;
 
-use super::{Checks, FilterError};
+use super::{Checks, FilterError, text::quote};
+use crate::flow::Flow;
+use plan::Node;
+use types::Type;
 
 /// Compiles `experimental.cel_expression`.
-pub(super) fn compile(filter: &pb::FlowFilter, _checks: &mut Checks) -> Result<(), FilterError> {
-    match &filter.experimental {
-        Some(experimental) if !experimental.cel_expression.is_empty() => {
-            Err(FilterError::Cel("not implemented yet".into()))
+pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
+    let Some(experimental) = &filter.experimental else {
+        return Ok(());
+    };
+    if experimental.cel_expression.is_empty() {
+        return Ok(());
+    }
+    let sources = experimental.cel_expression.as_slice();
+    let compile = || sources.iter().map(|e| Expression::compile(e)).collect();
+    let compiled: Option<Result<Vec<_>, _>> = parse::with_stack(compile);
+    let unparsed = || Err(FilterError::Cel("expression cannot be parsed".into()));
+    let expressions = compiled.unwrap_or_else(unparsed)?;
+    checks.costly(move |flow| some_is_true(&expressions, flow));
+    Ok(())
+}
+
+/// The first expression that is true or fails decides.
+fn some_is_true(expressions: &[Expression], flow: &Flow) -> bool {
+    for expression in expressions {
+        match eval::is_true(&expression.plan, flow) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(_) => return false,
         }
-        _ => Ok(()),
+    }
+    false
+}
+
+/// A checked expression of type bool.
+#[derive(Debug)]
+struct Expression {
+    plan: Node,
+}
+
+impl Expression {
+    /// Parses and checks; the mistakes are in cel-go's words.
+    fn compile(source: &str) -> Result<Self, FilterError> {
+        let report = |issues| FilterError::Cel(issue::report(source, issues));
+        let parsed = parse::parse(source).map_err(report)?;
+        let plan = check::check(&parsed).map_err(report)?;
+        if plan.ty != Type::Bool {
+            let found = quote(&types::declared_name(&plan.ty));
+            return Err(FilterError::Cel(format!(
+                "got {found}, wanted \"bool\" result type"
+            )));
+        }
+        match plan.obstacle {
+            Some(obstacle) => Err(FilterError::CelProgram(obstacle)),
+            None => Ok(Self { plan: plan.node }),
+        }
     }
 }

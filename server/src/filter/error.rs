@@ -93,6 +93,9 @@ pub enum FilterError {
     /// A CEL expression that does not compile.
     #[error("error compiling CEL expression: {0}")]
     Cel(String),
+    /// A CEL expression that compiles, but cannot be evaluated.
+    #[error("error building CEL program: {0}")]
+    CelProgram(String),
 }
 
 /// What is wrong with a port.

@@ -6,7 +6,7 @@ use sextant_ebpf_common::{self as common, Kind, initiator, point_parts, reason};
 use sextant_proto::flow as pb;
 
 use crate::{
-    datapath::{Links, Role},
+    datapath::{DropReasons, Links, Role},
     flow::{
         Address, Counters, DirectionCounters, EndReason, Endpoint, Ethernet, EventType, Flow,
         Interface, Interned, Interner, Interners, Ip, Origin, Summary, TcpFlags,
@@ -14,6 +14,7 @@ use crate::{
     identity::Snapshot,
 };
 
+mod dropped;
 mod transport;
 
 /// Monitor event type of trace events.
@@ -24,6 +25,7 @@ pub(super) struct Context<'a> {
     pub(super) identities: &'a Snapshot,
     pub(super) links: &'a Links,
     pub(super) origin: &'a Interned<Origin>,
+    pub(super) drop_reasons: &'a DropReasons,
 }
 
 /// The flow of an event, without time and id.
@@ -86,6 +88,9 @@ pub(super) fn flow(
         ))),
         ..Flow::default()
     };
+    if event.kind == Kind::Dropped as u8 {
+        dropped::mark(&mut flow, event, context.drop_reasons);
+    }
     if let Some(tunnel) = transport::tunnel(event, &flow) {
         flow.cold_mut().tunnel = Some(tunnel);
     }

@@ -5,8 +5,8 @@
 //! in which names are resolved.
 
 use cel::common::ast::{
-    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, SelectExpr,
-    StructExpr,
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue,
+    SelectExpr, StructExpr,
 };
 
 use super::{
@@ -18,18 +18,33 @@ use super::{
     types::{self, Mapping, Type},
 };
 
-/// Checks an expression; gives its type and its plan.
-pub(super) fn check(parsed: &Parsed) -> Result<(Type, Node), Vec<Issue>> {
+/// A checked expression.
+pub(super) struct Plan {
+    /// Type of the result.
+    pub(super) ty: Type,
+    /// What is to be evaluated.
+    pub(super) node: Node,
+    /// Why it cannot be, although the types agree.
+    pub(super) obstacle: Option<String>,
+}
+
+/// Checks an expression.
+pub(super) fn check(parsed: &Parsed) -> Result<Plan, Vec<Issue>> {
     let mut checker = Checker {
         parsed,
         mapping: Mapping::default(),
         variables: 0,
         scope: Vec::new(),
         issues: Vec::new(),
+        obstacle: None,
     };
     let (ty, node) = checker.check(&parsed.root);
     if checker.issues.is_empty() {
-        Ok((checker.mapping.substitute(&ty, true), node))
+        Ok(Plan {
+            ty: checker.mapping.substitute(&ty, true),
+            node,
+            obstacle: checker.obstacle,
+        })
     } else {
         Err(checker.issues)
     }
@@ -45,6 +60,7 @@ struct Checker<'a> {
     /// Variables of the comprehensions around; a variable's index is its slot.
     scope: Vec<(String, Type)>,
     issues: Vec<Issue>,
+    obstacle: Option<String>,
 }
 
 impl Checker<'_> {
@@ -88,11 +104,29 @@ impl Checker<'_> {
     }
 
     /// A variable of a comprehension, or a global name.
-    fn resolve(&self, name: &str) -> Option<Checked> {
+    fn resolve(&mut self, name: &str) -> Option<Checked> {
         if let Some(slot) = self.scope.iter().rposition(|(known, _)| known == name) {
             return Some((self.scope[slot].1.clone(), Node::Slot(slot)));
         }
-        schema::candidates(name).iter().find_map(|n| global(n))
+        self.global(name)
+    }
+
+    /// What a name means outside all comprehensions.
+    fn global(&mut self, name: &str) -> Option<Checked> {
+        let find = |name: String| schema::global(&name).map(|meaning| (name, meaning));
+        let (name, meaning) = schema::candidates(name).into_iter().find_map(find)?;
+        Some(match meaning {
+            Meaning::Flow => (Type::Message("flow.Flow".into()), Node::Flow),
+            Meaning::Number(number) => (Type::Int, Node::Constant(Constant::Int(number))),
+            Meaning::Type(ty) => {
+                if !schema::is_type_value(&name) {
+                    let obstacle = || format!("reference to undefined type: {name}");
+                    self.obstacle.get_or_insert_with(obstacle);
+                }
+                let constant = Constant::Type(types::runtime_name(&ty));
+                (Type::of(ty), Node::Constant(constant))
+            }
+        })
     }
 
     fn select(&mut self, expr: &IdedExpr, select: &SelectExpr) -> Checked {
@@ -113,14 +147,14 @@ impl Checker<'_> {
     }
 
     /// A name with dots that is global as a whole.
-    fn qualified(&self, expr: &IdedExpr) -> Option<Checked> {
+    fn qualified(&mut self, expr: &IdedExpr) -> Option<Checked> {
         let name = qualified_name(expr)?;
         let first = name.trim_start_matches('.').split('.').next()?;
         let local = self.scope.iter().any(|(known, _)| known == first);
         if local && !name.starts_with('.') {
             return None;
         }
-        schema::candidates(&name).iter().find_map(|n| global(n))
+        self.global(&name)
     }
 
     /// Type and number of a field of what may have fields.
@@ -297,8 +331,11 @@ impl Checker<'_> {
         let Some((name, mut ty)) = found else {
             return self.undeclared(id, &message.type_name);
         };
-        if !name.contains('.') && !matches!(ty, Type::List(_) | Type::Map(..) | Type::Null) {
-            let text = format!("'{}' is not a message type", types::declared_name(&ty));
+        if matches!(name.as_str(), "list" | "null_type") {
+            self.obstacle
+                .get_or_insert_with(|| format!("unknown type: {name}"));
+        } else if !name.contains('.') {
+            let text = format!("'{}' is not a message type", types::runtime_name(&ty));
             self.issue(id, text);
             ty = Type::Error;
         }
@@ -378,24 +415,15 @@ impl Checker<'_> {
     }
 }
 
-fn global(name: &str) -> Option<Checked> {
-    Some(match schema::global(name)? {
-        Meaning::Flow => (Type::Message("flow.Flow".into()), Node::Flow),
-        Meaning::Number(number) => (Type::Int, Node::Constant(Constant::Int(number))),
-        Meaning::Type(ty) => {
-            let constant = Constant::Type(types::runtime_name(&ty));
-            (Type::of(ty), Node::Constant(constant))
-        }
-    })
-}
-
 /// `a.b.c`, if it is but names; a presence test is none.
 fn qualified_name(expr: &IdedExpr) -> Option<String> {
     match &expr.expr {
         Expr::Ident(name) => Some(name.clone()),
-        Expr::Select(select) if !select.test => {
-            Some(format!("{}.{}", qualified_name(&select.operand)?, select.field))
-        }
+        Expr::Select(select) if !select.test => Some(format!(
+            "{}.{}",
+            qualified_name(&select.operand)?,
+            select.field
+        )),
         _ => None,
     }
 }

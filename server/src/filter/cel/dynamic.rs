@@ -15,18 +15,6 @@ use super::{
 };
 use crate::flow::{Flow, L4, proto};
 
-/// Full name of a message.
-pub(super) fn name(message: &DynamicMessage) -> &'static str {
-    let name = message.descriptor();
-    // The descriptor lives in the pool, which is never dropped; its name is
-    // borrowed from there by looking the message up again.
-    schema::pool()
-        .all_messages()
-        .position(|known| known == name)
-        .and_then(schema::message_name)
-        .unwrap_or("")
-}
-
 /// The message of a flow.
 pub(super) fn of_flow(flow: &Flow) -> Option<DynamicMessage> {
     transcode("flow.Flow", &proto::to_proto(flow))
@@ -47,32 +35,52 @@ pub(super) fn flow_has(flow: &Flow, number: u32) -> bool {
     of_flow(flow).is_some_and(|message| has(&message, number))
 }
 
+fn of_layer4(l4: Option<&L4>) -> Option<DynamicMessage> {
+    transcode("flow.Layer4", &l4.map(proto::l4_to).unwrap_or_default())
+}
+
 /// A field of the transport layer, from its protobuf form.
 pub(super) fn layer4_field(l4: Option<&L4>, number: u32) -> Outcome<'static> {
-    let message = l4.map(proto::l4_to).unwrap_or_default();
-    get(&transcode("flow.Layer4", &message).ok_or(Failure)?, number)
+    get(&of_layer4(l4).ok_or(Failure)?, number)
+}
+
+/// Whether a field of the transport layer is set, from its protobuf form.
+pub(super) fn layer4_has(l4: Option<&L4>, number: u32) -> bool {
+    of_layer4(l4).is_some_and(|message| has(&message, number))
+}
+
+fn of_layer7(l7: Option<&pb::Layer7>) -> Option<DynamicMessage> {
+    transcode("flow.Layer7", &l7.cloned().unwrap_or_default())
 }
 
 /// A field of the application layer, from its protobuf form.
 pub(super) fn layer7_field(l7: Option<&pb::Layer7>, number: u32) -> Outcome<'static> {
-    let message = l7.cloned().unwrap_or_default();
-    get(&transcode("flow.Layer7", &message).ok_or(Failure)?, number)
+    get(&of_layer7(l7).ok_or(Failure)?, number)
+}
+
+/// Whether a field of the application layer is set, from its protobuf form.
+pub(super) fn layer7_has(l7: Option<&pb::Layer7>, number: u32) -> bool {
+    of_layer7(l7).is_some_and(|message| has(&message, number))
 }
 
 /// The value of a field.
 pub(super) fn get(message: &DynamicMessage, number: u32) -> Outcome<'static> {
     let field = message.descriptor().get_field(number).ok_or(Failure)?;
-    if !message.has_field(&field) && is_wrapper(&field) {
+    if !message.has_field(&field) && is_nullable(&field) {
         return Ok(Value::Null);
     }
     from_reflect(&message.get_field(&field))
 }
 
-fn is_wrapper(field: &FieldDescriptor) -> bool {
-    let Kind::Message(message) = field.kind() else {
-        return false;
-    };
-    message.full_name().starts_with("google.protobuf.") && message.full_name().ends_with("Value")
+/// Wrappers and messages of any type read as null where they are missing.
+fn is_nullable(field: &FieldDescriptor) -> bool {
+    match field.kind() {
+        Kind::Message(message) => {
+            let name = message.full_name().strip_prefix("google.protobuf.");
+            name.is_some_and(|name| name == "Any" || name.ends_with("Value"))
+        }
+        _ => false,
+    }
 }
 
 /// Whether a field is set.
@@ -116,9 +124,7 @@ fn unwrap(message: &DynamicMessage) -> Outcome<'static> {
     };
     let descriptor = message.descriptor();
     match descriptor.full_name() {
-        "google.protobuf.Timestamp" => {
-            Ok(Value::Timestamp(Instant::new(integer(1), integer(2))))
-        }
+        "google.protobuf.Timestamp" => Ok(Value::Timestamp(Instant::new(integer(1), integer(2)))),
         "google.protobuf.Any" => {
             let any = Any::decode(message.encode_to_vec().as_slice()).map_err(|_| Failure)?;
             super::any::unpack(&any)
@@ -147,7 +153,7 @@ pub(super) fn make(name: &str, fields: &[(u32, Value)]) -> Outcome<'static> {
 
 /// Copies a message field by field.
 pub(super) fn copy(view: &Message) -> Option<DynamicMessage> {
-    let descriptor = schema::message(view.name())?;
+    let descriptor = schema::message(&view.name())?;
     let mut message = DynamicMessage::new(descriptor.clone());
     for field in descriptor.fields().filter(|field| view.has(field.number())) {
         let value = view.get(field.number()).ok()?;
@@ -170,7 +176,9 @@ fn set(message: &mut DynamicMessage, number: u32, value: &Value) -> Result<(), F
 
 fn to_list(field: &FieldDescriptor, list: &List) -> Result<prost_reflect::Value, Failure> {
     let values = list.iter().map(|value| to_reflect(&field.kind(), &value));
-    values.collect::<Result<_, _>>().map(prost_reflect::Value::List)
+    values
+        .collect::<Result<_, _>>()
+        .map(prost_reflect::Value::List)
 }
 
 fn to_reflect(kind: &Kind, value: &Value) -> Result<prost_reflect::Value, Failure> {

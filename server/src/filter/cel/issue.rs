@@ -23,11 +23,11 @@ impl Place {
         column: -1,
     };
 
-    /// The place of a character.
+    /// The place of a byte.
     pub(super) fn of(source: &str, offset: usize) -> Self {
-        let before: Vec<char> = source.chars().take(offset).collect();
-        let line = before.iter().filter(|c| **c == '\n').count();
-        let column = before.iter().rev().take_while(|c| **c != '\n').count();
+        let before = source.get(..offset).unwrap_or(source);
+        let line = before.matches('\n').count();
+        let column = before.chars().rev().take_while(|c| *c != '\n').count();
         Self {
             line: line as i64 + 1,
             column: column as i64,

@@ -6,12 +6,12 @@
 use std::{borrow::Cow, sync::Arc};
 
 use pb::layer7::Record;
-use prost_reflect::DynamicMessage;
+use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use sextant_proto::flow as pb;
 
 use super::{
     dynamic,
-    value::{Instant, List, Outcome, Value},
+    value::{Failure, Instant, List, Outcome, Value},
 };
 use crate::flow::{Endpoint, EventType, Flow, Interface, L4, TcpFlags, Workload};
 
@@ -35,6 +35,8 @@ pub(super) enum Message<'a> {
     Header(&'a pb::HttpHeader),
     Service(Option<&'a pb::Service>),
     Dynamic(Arc<DynamicMessage>),
+    /// `google.protobuf.Empty`.
+    Empty,
 }
 
 /// Messages with ports.
@@ -49,8 +51,8 @@ pub(super) enum Transport {
 
 impl<'a> Message<'a> {
     /// Full name.
-    pub(super) fn name(&self) -> &str {
-        match self {
+    pub(super) fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Flow(_) => "flow.Flow",
             Self::Endpoint(_) => "flow.Endpoint",
             Self::Workload(_) => "flow.Workload",
@@ -69,8 +71,11 @@ impl<'a> Message<'a> {
             Self::Http(_) => "flow.HTTP",
             Self::Header(_) => "flow.HTTPHeader",
             Self::Service(_) => "flow.Service",
-            Self::Dynamic(message) => dynamic::name(message),
-        }
+            Self::Empty => "google.protobuf.Empty",
+            Self::Dynamic(message) => {
+                return Cow::Owned(message.descriptor().full_name().into());
+            }
+        })
     }
 
     /// The value of a field.
@@ -78,6 +83,7 @@ impl<'a> Message<'a> {
         Ok(match (self, number) {
             (Self::Flow(flow), _) => return flow_field(flow, number),
             (Self::Dynamic(message), _) => return dynamic::get(message, number),
+            (Self::Empty, _) => return Err(Failure),
             (Self::Ip(flow), _) => ip_field(flow, number),
             (Self::Endpoint(endpoint), _) => endpoint_field(*endpoint, number),
             (Self::Workload(workload), 1) => Value::text(&workload.name),
@@ -108,6 +114,8 @@ impl<'a> Message<'a> {
         match self {
             Self::Dynamic(message) => dynamic::has(message, number),
             Self::Flow(flow) => flow_has(flow, number),
+            Self::Layer4(l4) if number > 5 => dynamic::layer4_has(*l4, number),
+            Self::Layer7(l7) if number > 101 => dynamic::layer7_has(*l7, number),
             _ => self.get(number).is_ok_and(|value| is_set(&value)),
         }
     }
@@ -177,7 +185,9 @@ fn flow_field(flow: &Flow, number: u32) -> Outcome<'_> {
         10 => int(flow.flow_type),
         11 => Value::text(&flow.origin.node_name),
         37 => Value::List(List::Strings(&flow.origin.node_labels)),
-        13 => Value::List(List::Strings(flow.source_names.as_deref().map_or(&[], |n| n))),
+        13 => Value::List(List::Strings(
+            flow.source_names.as_deref().map_or(&[], |n| n),
+        )),
         14 => Value::List(List::Strings(
             flow.destination_names.as_deref().map_or(&[], |n| n),
         )),
@@ -244,7 +254,9 @@ fn endpoint_field(endpoint: Option<&Endpoint>, number: u32) -> Value<'_> {
         1 => Value::Uint(endpoint.map_or(0, |endpoint| endpoint.id.into())),
         2 => Value::Uint(endpoint.map_or(0, |endpoint| endpoint.identity.into())),
         3 => Value::text(endpoint.map_or("", |endpoint| &endpoint.namespace)),
-        4 => Value::List(List::Strings(endpoint.map_or(&[], |endpoint| &endpoint.labels))),
+        4 => Value::List(List::Strings(
+            endpoint.map_or(&[], |endpoint| &endpoint.labels),
+        )),
         5 => Value::text(endpoint.map_or("", |endpoint| &endpoint.pod_name)),
         6 => Value::List(List::Workloads(
             endpoint.map_or(&[], |endpoint| &endpoint.workloads),

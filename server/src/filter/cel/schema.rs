@@ -1,11 +1,11 @@
 //! Names that expressions may use: messages, fields and enumeration values of
 //! `flow.proto`, and the well-known types.
 
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-use super::types::Type;
+use super::{types::Type, value::Value};
 
 /// The variable that holds the flow.
 pub(super) const FLOW: &str = "_flow";
@@ -110,7 +110,9 @@ fn enum_value(name: &str) -> Option<i64> {
         return Some(0);
     }
     let (of, value) = name.rsplit_once('.')?;
-    let of = POOL.get_enum_by_name(of).filter(|e| e.package_name() == CONTAINER)?;
+    let of = POOL
+        .get_enum_by_name(of)
+        .filter(|e| e.package_name() == CONTAINER)?;
     let value = of.get_value_by_name(value)?;
     Some(i64::from(value.number()))
 }
@@ -146,4 +148,28 @@ pub(super) fn well_known_field(message: &str, field: &str) -> Option<(Type, u32)
         },
         _ => None,
     }
+}
+
+/// Whether a name of a type may be used as a value. Well-known types that are
+/// something else as values may not.
+pub(super) fn is_type_value(name: &str) -> bool {
+    match name.strip_prefix("google.protobuf.") {
+        Some(name) => matches!(name, "Duration" | "Empty" | "Timestamp"),
+        None => true,
+    }
+}
+
+/// The value of a wrapper without fields.
+pub(super) fn default_of_wrapper(name: &str) -> Option<Value<'static>> {
+    let Type::Wrapper(of) = well_known(name)? else {
+        return None;
+    };
+    Some(match *of {
+        Type::Bool => Value::Bool(false),
+        Type::Int => Value::Int(0),
+        Type::Uint => Value::Uint(0),
+        Type::Double => Value::Double(0.0),
+        Type::Bytes => Value::Bytes(Cow::Borrowed(&[])),
+        _ => Value::text(""),
+    })
 }

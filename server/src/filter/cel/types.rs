@@ -294,10 +294,9 @@ impl Mapping {
         match ty {
             Type::Param(_) if to_dyn => Type::Dyn,
             Type::List(element) => Type::list(self.substitute(element, to_dyn)),
-            Type::Map(key, value) => Type::map(
-                self.substitute(key, to_dyn),
-                self.substitute(value, to_dyn),
-            ),
+            Type::Map(key, value) => {
+                Type::map(self.substitute(key, to_dyn), self.substitute(value, to_dyn))
+            }
             Type::Type(Some(of)) => Type::of(self.substitute(of, to_dyn)),
             other => other.clone(),
         }

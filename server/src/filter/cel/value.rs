@@ -41,6 +41,16 @@ pub(super) struct Instant {
     pub(super) nanos: i64,
 }
 
+impl Instant {
+    /// With the nanoseconds brought into the second.
+    pub(super) fn new(seconds: i64, nanos: i64) -> Self {
+        Self {
+            seconds: seconds.saturating_add(nanos.div_euclid(1_000_000_000)),
+            nanos: nanos.rem_euclid(1_000_000_000),
+        }
+    }
+}
+
 /// A list, as it lies in the flow or made by the expression.
 #[derive(Clone, Debug)]
 pub(super) enum List<'a> {
@@ -134,7 +144,7 @@ impl<'a> Value<'a> {
             Self::Type(_) => "type",
             Self::List(_) => "list",
             Self::Map(_) => "map",
-            Self::Message(message) => return Cow::Owned(message.name().into()),
+            Self::Message(message) => return message.name(),
         })
     }
 
@@ -191,12 +201,15 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The value of a map at `key`.
+    /// The value of a map at `key`; a key of the same type comes before a
+    /// number of another.
     pub(super) fn find(&self, key: &Value) -> Option<Value<'a>> {
         let Self::Map(entries) = self else {
             return None;
         };
-        let found = entries.iter().find(|(known, _)| known.equals(key));
+        let equal = || entries.iter().filter(|(known, _)| known.equals(key));
+        let same_type = |(known, _): &&(Value, Value)| known.type_name() == key.type_name();
+        let found = equal().find(same_type).or_else(|| equal().next());
         found.map(|(_, value)| value.clone())
     }
 }

@@ -27,11 +27,17 @@ fn fields(counters: &Counters) -> Struct {
     let mut put = |key: &str, kind: Kind| {
         out.fields.insert(key.into(), Value { kind: Some(kind) });
     };
-    put("packets", number(counters.forward.packets));
-    put("bytes", number(counters.forward.bytes));
-    put("reverse_packets", number(counters.reverse.packets));
-    put("reverse_bytes", number(counters.reverse.bytes));
-    put("duration_ns", number(counters.duration_ns));
+    if let Some(reason) = &counters.kernel_drop_reason {
+        // A drop has no totals of its own: its packets count in their flow.
+        put("kernel_drop_reason", text(reason));
+        put("drops", number(counters.drops));
+    } else {
+        put("packets", number(counters.forward.packets));
+        put("bytes", number(counters.forward.bytes));
+        put("reverse_packets", number(counters.reverse.packets));
+        put("reverse_bytes", number(counters.reverse.bytes));
+        put("duration_ns", number(counters.duration_ns));
+    }
     if counters.forward.tcp_flags != 0 {
         put("tcp_flags", flags(counters.forward.tcp_flags));
     }
@@ -52,10 +58,6 @@ fn fields(counters: &Counters) -> Struct {
         .collect();
     if !tags.is_empty() {
         put("vlan", list(tags));
-    }
-    if let Some(reason) = &counters.kernel_drop_reason {
-        put("kernel_drop_reason", text(reason));
-        put("drops", number(counters.drops));
     }
     if !counters.observation_points.is_empty() {
         let points = counters.observation_points.iter();
