@@ -118,7 +118,10 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
         }
         None => None,
     };
-    lock(&pipeline).tell(agent_started());
+    if datapath.is_some() {
+        // Without it nothing is observed: the store holds what was replayed.
+        lock(&pipeline).tell(agent_started());
+    }
     set_serving(&health, true).await;
     Ok(App {
         bound,

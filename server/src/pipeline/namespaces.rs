@@ -1,7 +1,8 @@
 //! Namespaces that flows had lately, for `GetNamespaces`.
 //!
-//! As in Hubble, only those of the node's own cluster, forgotten an hour after
-//! they were last seen. Bound: one entry for each namespace.
+//! As in Hubble, they are given under the node's own cluster, which is left out
+//! when it is the default one, and are forgotten an hour after they were last
+//! seen. Bound: one entry for each namespace.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -29,7 +30,11 @@ impl Namespaces {
     #[must_use]
     pub fn new(cluster: String) -> Self {
         Self {
-            cluster,
+            cluster: if cluster == "default" {
+                String::new()
+            } else {
+                cluster
+            },
             seen: Arc::default(),
             batch: HashSet::new(),
         }
@@ -47,10 +52,7 @@ impl Namespaces {
 
     pub(super) fn see(&mut self, flow: &Flow) {
         for side in sides(flow) {
-            if !side.namespace.is_empty()
-                && side.cluster_name == self.cluster
-                && !self.batch.contains(&side.namespace)
-            {
+            if !side.namespace.is_empty() && !self.batch.contains(&side.namespace) {
                 self.batch.insert(side.namespace.clone());
             }
         }

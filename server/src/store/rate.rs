@@ -38,8 +38,9 @@ impl Rate {
         }
     }
 
-    /// Flows per second; the span is shorter while the oldest flow is younger.
-    pub(super) fn per_second(&self, now: Time, oldest: Option<Time>) -> f64 {
+    /// Flows per second. While the oldest of the `stored` events is younger than
+    /// the window, the span is its age, and what is no longer stored is not counted.
+    pub(super) fn per_second(&self, now: Time, oldest: Option<Time>, stored: u64) -> f64 {
         let from = now.seconds - WINDOW;
         let flows: u64 = self
             .slots
@@ -55,6 +56,10 @@ impl Rate {
             return 0.0;
         };
         let age = (now.as_nanos() - oldest.as_nanos()) as f64 / 1e9;
-        flows as f64 / age.clamp(1e-3, WINDOW as f64)
+        if age >= WINDOW as f64 {
+            flows as f64 / WINDOW as f64
+        } else {
+            flows.min(stored) as f64 / age.max(1e-3)
+        }
     }
 }

@@ -131,7 +131,7 @@ impl Ring {
             Read::Event(time) => time,
             Read::Lost(_) | Read::Empty => None,
         };
-        self.0.rate.per_second(Time::now(), oldest)
+        self.0.rate.per_second(Time::now(), oldest, self.len())
     }
 
     /// A cursor whose next event is `seq`.

@@ -1,5 +1,5 @@
 //! Moments and durations, as Go's `time` reads, writes and counts them. All in
-//! UTC or at a fixed offset; named time zones other than UTC are not known.
+//! UTC, at a fixed offset, or in a named time zone of the system's database.
 
 use std::fmt::Write as _;
 
@@ -45,7 +45,7 @@ pub(super) fn part<'a>(function: Function, of: &Value, zone: Option<&Value>) -> 
         (Value::Duration(nanos), None) => of_duration(function, *nanos)?,
         (Value::Timestamp(at), None) => of_instant(function, *at)?,
         (Value::Timestamp(at), Some(Value::String(zone))) => {
-            let seconds = at.seconds.checked_add(offset(zone).ok_or(Failure)?);
+            let seconds = at.seconds.checked_add(offset(zone, *at).ok_or(Failure)?);
             let seconds = seconds.ok_or(Failure)?;
             of_instant(function, Instant { seconds, ..*at })?
         }
@@ -83,10 +83,14 @@ fn of_instant(function: Function, at: Instant) -> Result<i64, Failure> {
     })
 }
 
-/// Seconds east of UTC: `UTC`, nothing, or hours and minutes with a sign.
-fn offset(zone: &str) -> Option<i64> {
+/// Seconds east of UTC: `UTC`, nothing, hours and minutes with a sign, or a
+/// name of the IANA database, whose offset depends on the moment.
+fn offset(zone: &str, at: Instant) -> Option<i64> {
     let Some((hours, minutes)) = zone.split_once(':') else {
-        return matches!(zone, "" | "UTC").then_some(0);
+        return match zone {
+            "" | "UTC" => Some(0),
+            name => named(name, at),
+        };
     };
     let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
     let minutes = if zone.starts_with('-') {
@@ -95,6 +99,12 @@ fn offset(zone: &str) -> Option<i64> {
         minutes
     };
     hours.checked_mul(60)?.checked_add(minutes)?.checked_mul(60)
+}
+
+fn named(zone: &str, at: Instant) -> Option<i64> {
+    let zone = jiff::tz::TimeZone::get(zone).ok()?;
+    let at = jiff::Timestamp::from_second(at.seconds).ok()?;
+    Some(i64::from(zone.to_offset(at).seconds()))
 }
 
 /// Year, month and day of a day since the epoch (proleptic Gregorian).
