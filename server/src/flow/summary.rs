@@ -26,8 +26,29 @@ impl Summary {
         match self {
             Self::None => String::new(),
             Self::Text(text) => text.to_string(),
-            Self::Derived => derive(flow),
+            Self::Derived => derive(flow) + &totals(flow),
         }
+    }
+}
+
+/// What the last event of a flow and a repeated drop add, so that the CLI's
+/// users see it, who have no column for it.
+fn totals(flow: &Flow) -> String {
+    let Some(counters) = flow.counters.as_deref() else {
+        return String::new();
+    };
+    let (forward, reverse) = (counters.forward, counters.reverse);
+    match counters.end {
+        Some(end) => format!(
+            "; ended ({}): {}+{} packets, {}+{} bytes",
+            end.name(),
+            forward.packets,
+            reverse.packets,
+            forward.bytes,
+            reverse.bytes
+        ),
+        None if counters.drops > 1 => format!("; {} drops", counters.drops),
+        None => String::new(),
     }
 }
 

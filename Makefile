@@ -1,0 +1,101 @@
+# `make run` and `make test` do all the set-up on a Debian machine that has
+# Rust (rustup), Go and Node. Everything else here is a part of them.
+
+BPF_LINKER := 0.13.0
+CARGO_DENY := 0.20.2
+BUF        := 1.75.0
+
+TOOLS := $(CURDIR)/.tools
+BIN   := $(TOOLS)/bin
+GO    := integration-tests/go
+SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
+AS_ROOT := $(if $(SUDO),sudo --preserve-env env "PATH=$$PATH")
+LLVM  := /usr/lib/llvm-22/lib
+
+# What bpf-linker is built with.
+BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev build-essential
+# Traffic, captures and inspection for the tests.
+TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
+	dnsmasq-base dnsutils curl python3 bpftool procps util-linux
+
+export SEXTANT_TOOLS := $(BIN)
+
+.PHONY: run test setup setup-build setup-test hubble lint unit differential integration demo clean
+
+run: setup-build hubble ## Build sextantd and run it on this host's interfaces.
+	cargo build --release --package sextantd
+	@echo
+	@echo "In another terminal:  $(BIN)/hubble observe --follow"
+	@echo
+	$(SUDO) ./target/release/sextantd
+
+test: setup lint unit differential integration ## Install what is missing; run every test and lint.
+	@echo "all tests and lints passed"
+
+setup: setup-build setup-test hubble
+
+# $(1): packages. Nothing is asked of apt when all are there.
+define install
+	@missing=; for package in $(1); do \
+		dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+		echo "installing:$$missing"; \
+		$(SUDO) apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+endef
+
+setup-build:
+	$(call install,$(BUILD_PACKAGES))
+	@rustup component list --installed | grep -q '^rust-src' || rustup component add rust-src
+	@bpf-linker --version 2>/dev/null | grep -q '$(BPF_LINKER)' || \
+		RUSTFLAGS='-L native=$(LLVM)' cargo install --quiet --locked --version $(BPF_LINKER) \
+		--no-default-features --features llvm-22 bpf-linker
+
+setup-test:
+	$(call install,$(TEST_PACKAGES))
+	@cargo deny --version 2>/dev/null | grep -q '$(CARGO_DENY)' || \
+		cargo install --quiet --locked --version $(CARGO_DENY) cargo-deny
+	@test -x $(TOOLS)/node_modules/.bin/buf || \
+		npm install --silent --no-save --prefix $(TOOLS) @bufbuild/buf@$(BUF)
+
+# The real clients, at the versions that the Go module pins.
+hubble: $(BIN)/.built
+$(BIN)/.built: $(GO)/go.mod $(GO)/go.sum
+	@mkdir -p $(BIN)
+	cd $(GO) && CGO_ENABLED=0 go build -ldflags='-s -w' -o $(BIN) \
+		github.com/cilium/cilium/hubble \
+		github.com/cilium/cilium/hubble-relay \
+		github.com/fullstorydev/grpcurl/cmd/grpcurl
+	@touch $@
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	cargo deny --log-level error check bans licenses sources
+	$(TOOLS)/node_modules/.bin/buf lint
+	cd $(GO) && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet ./...
+
+unit:
+	cargo test --workspace --exclude sextant-integration-tests
+
+# Against the real observer, in one process with the test.
+differential:
+	cargo build --package sextantd
+	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd CGO_ENABLED=0 go test -count=1 ./...
+
+# In network namespaces, with real programs and real traffic.
+integration: hubble
+	cargo build --package sextantd
+	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/debug/sextantd \
+		cargo test --package sextant-integration-tests
+
+demo: setup-build hubble ## Two namespaces with traffic, watched with the real CLI.
+	$(call install,$(TEST_PACKAGES))
+	cargo build --release --package sextantd
+	$(SUDO) SEXTANTD=$(CURDIR)/target/release/sextantd HUBBLE=$(BIN)/hubble integration-tests/demo.sh
+
+clean:
+	cargo clean
+	rm -rf $(TOOLS)

@@ -1,0 +1,47 @@
+//! Support for tests with real kernels, traffic and clients: network
+//! namespaces, the daemon in one of them, captures, frames, the real CLI.
+//!
+//! Everything made here is a guard that cleans up when dropped, also when the
+//! test panics. All of it needs root; `root()` says so where it is missing.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+pub mod capture;
+pub mod daemon;
+pub mod frame;
+pub mod hubble;
+pub mod netns;
+pub mod totals;
+
+use std::time::{Duration, Instant};
+
+pub use daemon::Daemon;
+pub use netns::{Netns, Process, veth};
+
+/// Whether this process may do what the tests do; tells so when it may not.
+#[must_use]
+pub fn root() -> bool {
+    let root = std::fs::read_to_string("/proc/self/status")
+        .unwrap()
+        .lines()
+        .any(|line| line.starts_with("Uid:\t0\t"));
+    if !root {
+        println!("SKIPPED: network namespaces and eBPF need root");
+    }
+    root
+}
+
+/// Asks again until there is an answer.
+///
+/// # Panics
+///
+/// When there is none in time; `what` says what was waited for.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
