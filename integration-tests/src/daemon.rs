@@ -71,12 +71,8 @@ impl Daemon {
             .arg(format!("unix://{}", folder.path().join("socket").display()))
             .arg("--state-dir")
             .arg(folder.path().join("state"))
-            .args([
-                "--metrics-listen",
-                "127.0.0.1:9965",
-                "--node-name",
-                "node-a",
-            ])
+            .args(["--metrics-listen", "127.0.0.1:9965"])
+            .env("SEXTANT_NODE_NAME", "node-a")
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
