@@ -77,6 +77,11 @@ pub enum DatapathError {
         /// As given.
         name: String,
     },
+    /// Without TCX, two processes would take each other's filters for stale ones.
+    #[error(
+        "another sextantd is attached by clsact in this network namespace; stop it, or use a kernel with TCX (6.6), where several go together"
+    )]
+    Busy,
     /// Netlink failed.
     #[error("cannot list network interfaces by netlink: {detail}")]
     Netlink {

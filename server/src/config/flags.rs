@@ -17,6 +17,7 @@ use super::{Config, DEFAULT_FILE, Listen, example, given::variable};
 #[command(
     name = "sextantd",
     version,
+    args_override_self = true,
     about = "Shows the network flows of this host over Hubble's gRPC API",
     after_help = "Variables with several values have commas between them. \
                   `--help` shows the defaults of the file as well.",

@@ -4,7 +4,13 @@
 //! clsact filter, which would outlive a crash: it carries our name, is removed
 //! when we start, and the qdisc is removed with it if nobody else uses it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::net::{SocketAddr, UnixListener},
+    },
+};
 
 use aya::{
     Ebpf,
@@ -128,6 +134,10 @@ pub(super) struct Attachments {
     refused: BTreeMap<u32, String>,
     /// TCX was refused once by the kernel itself: use clsact.
     no_tcx: bool,
+    /// Held while clsact is used.
+    only_one: Option<UnixListener>,
+    /// Another process holds it.
+    pub(super) is_busy: bool,
     /// Interfaces whose clsact qdisc is ours and no longer needed.
     spare_qdiscs: Vec<u32>,
 }
@@ -231,6 +241,7 @@ impl Attachments {
                 Err(error) => return Err(error),
             }
         }
+        self.be_the_only_one()?;
         let was_ours = remove_stale(&link.name);
         let owns_qdisc = match tc::qdisc_add_clsact(&link.name) {
             Ok(()) => true,
@@ -248,6 +259,24 @@ impl Attachments {
             links,
             owns_qdisc,
         })
+    }
+
+    /// A filter of ours on clsact is either this process's or left by one that
+    /// crashed, so there must be one at a time in a network namespace. Abstract
+    /// sockets belong to the namespace and vanish with the process.
+    fn be_the_only_one(&mut self) -> Result<(), ProgramError> {
+        if self.only_one.is_none() {
+            let held = SocketAddr::from_abstract_name("sextantd-clsact")
+                .and_then(|name| UnixListener::bind_addr(&name));
+            match held {
+                Ok(held) => self.only_one = Some(held),
+                Err(error) => {
+                    self.is_busy = true;
+                    return Err(TcError::IoError(error).into());
+                }
+            }
+        }
+        Ok(())
     }
 
     fn detach(&mut self, ebpf: &mut Ebpf, index: u32, still_there: bool) {

@@ -70,6 +70,9 @@ impl Datapath {
         let links = datapath.watch.subscribe().borrow().clone();
         datapath.choice.check(&links)?;
         datapath.sync(&links).await;
+        if datapath.attachments.is_busy {
+            return Err(DatapathError::Busy);
+        }
         Ok((datapath, reader))
     }
 
