@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 pub mod capture;
+pub mod compare;
 pub mod daemon;
 pub mod frame;
 pub mod hubble;

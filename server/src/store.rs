@@ -21,6 +21,10 @@ pub use ring::{Ring, RingWriter};
 
 /// What the ring holds.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all events are flows; the others are boxed"
+)]
 pub enum Event {
     /// A flow.
     Flow(Flow),

@@ -1,6 +1,9 @@
 //! The programs' per-CPU counters, summed up.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
 use sextant_ebpf_common::{CAUSES, Cause, CauseCount, DIRECT_SLOTS, InterfaceTotals};
@@ -59,6 +62,15 @@ impl Counters {
 
     pub(super) fn set_attached(&self, attached: Vec<(u32, String, &'static str, u32)>) {
         self.lock().attached = attached;
+    }
+
+    /// Indexes of the attached interfaces.
+    pub(super) fn attached(&self) -> HashSet<u32> {
+        self.lock()
+            .attached
+            .iter()
+            .map(|attached| attached.0)
+            .collect()
     }
 
     /// Clears a slot before an interface uses it.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya::maps::{MapData, RingBuf};
-use sextant_ebpf_common::{Cause, Event, Key4, Key6};
+use sextant_ebpf_common::{Cause, Event, Key4, Key6, Kind, point_parts};
 
 use super::{
     Counters, DatapathError, Timeouts,
@@ -124,6 +124,7 @@ impl Reader {
     }
 
     fn hand_on(&mut self, sink: &mut impl FnMut(&Batch)) {
+        self.leave_out_foreign_drops();
         if self.batch.events.is_empty() && self.batch.lost == 0 {
             return;
         }
@@ -131,6 +132,19 @@ impl Reader {
         sink(&self.batch);
         self.batch.events.clear();
         self.batch.lost = 0;
+    }
+
+    /// The kernel tells drops of all interfaces; those that are not observed
+    /// are left out. Interface 0 is none: a packet that was not sent at all.
+    fn leave_out_foreign_drops(&mut self) {
+        let is_drop = |event: &Event| event.kind == Kind::Dropped as u8;
+        if self.batch.events.iter().any(is_drop) {
+            let observed = self.counters.attached();
+            self.batch.events.retain(|event| {
+                let (ifindex, _) = point_parts(event.point);
+                !is_drop(event) || ifindex == 0 || observed.contains(&ifindex)
+            });
+        }
     }
 
     /// Takes at most a batch; false when both rings were empty.

@@ -5,6 +5,10 @@ use std::{collections::HashMap, fmt};
 
 /// A type.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the type of types is called `type` in CEL"
+)]
 pub(super) enum Type {
     Dyn,
     /// Of an expression with a mistake in it; agrees with everything.

@@ -136,7 +136,10 @@ fn the_first_mistake_in_order_is_reported() {
             .to_string()
     };
     let port = r#"invalid source port filter: invalid port "x": strconv.ParseUint: parsing "x": invalid syntax"#;
-    assert_eq!(refuse(&[first.clone()], &[second.clone()]), port);
+    assert_eq!(
+        refuse(&[first.clone()], std::slice::from_ref(&second)),
+        port
+    );
     assert_eq!(refuse(&[first.clone(), second.clone()], &[]), port);
     first.source_port.clear();
     assert_eq!(refuse(&[first], &[second]), "empty pattern");

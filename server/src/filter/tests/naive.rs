@@ -138,13 +138,12 @@ fn on_glob(glob: &str, name: &str) -> bool {
 fn on_labels(selector: &str, labels: &[String]) -> bool {
     let value_of = |wanted: &str| {
         let (wanted_source, wanted_key) = wanted.split_once(':').unwrap_or(("any", wanted));
-        let found = labels.iter().find_map(|label| {
+        labels.iter().find_map(|label| {
             let (source, rest) = label.split_once(':').unwrap_or(("unspec", label));
             let (key, value) = rest.split_once('=').unwrap_or((rest, ""));
             let meant = key == wanted_key && ["any", source].contains(&wanted_source);
             meant.then(|| value.to_string())
-        });
-        found
+        })
     };
     if let Some(key) = selector.strip_prefix('!') {
         return value_of(key).is_none();
