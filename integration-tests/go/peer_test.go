@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
@@ -26,6 +27,8 @@ type peer struct {
 	name     string
 	observer observerpb.ObserverClient
 	health   healthpb.HealthClient
+	// reflection tells the descriptors.
+	reflection reflectionpb.ServerReflectionClient
 }
 
 // reply is what a call brought: responses in order, and how it ended.
@@ -45,9 +48,10 @@ func dial(t *testing.T, name, socket string) *peer {
 	}
 	t.Cleanup(func() { _ = connection.Close() })
 	return &peer{
-		name:     name,
-		observer: observerpb.NewObserverClient(connection),
-		health:   healthpb.NewHealthClient(connection),
+		name:       name,
+		observer:   observerpb.NewObserverClient(connection),
+		health:     healthpb.NewHealthClient(connection),
+		reflection: reflectionpb.NewServerReflectionClient(connection),
 	}
 }
 

@@ -22,7 +22,7 @@ impl Link {
     fn new() -> Self {
         let (a, b) = (Netns::new(), Netns::new());
         veth((&a, "va"), (&b, "vb"), 1);
-        a.run("ethtool -K va gso on tx on sg on >/dev/null");
+        a.run("ethtool -K va gso on tx on sg on tx-udp-segmentation off >/dev/null");
         Self { a, b }
     }
 
@@ -122,7 +122,9 @@ fn tcp_in_a_vxlan_that_is_cut_later_counts_as_its_segments() {
         namespace.run(&format!(
             "ip link add vx0 type vxlan id 42 dstport 4789 dev {device} \
              local 10.9.1.{own} remote 10.9.1.{peer} && \
-             ip addr add 10.8.1.{own}/24 dev vx0 && ip link set vx0 up"
+             ip addr add 10.8.1.{own}/24 dev vx0 && ip link set vx0 addrgenmode none && \
+             ip link set vx0 address 02:00:00:00:08:0{own} up && \
+             ip neigh add 10.8.1.{peer} lladdr 02:00:00:00:08:0{peer} dev vx0 nud permanent"
         ));
     }
     let daemon = Daemon::start(&link.a, QUICK, &["--interface", "va"]);
