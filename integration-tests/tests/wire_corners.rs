@@ -116,8 +116,7 @@ fn ports_used_again_after_fin_or_rst_are_flows_of_their_own() {
     if !root() {
         return;
     }
-    let linger =
-        "s.setsockopt(socket.SOL_SOCKET,socket.SO_LINGER,struct.pack(\"ii\",1,0))";
+    let linger = "s.setsockopt(socket.SOL_SOCKET,socket.SO_LINGER,struct.pack(\"ii\",1,0))";
     for (close, reason) in [("pass", "fin"), (linger, "rst")] {
         let (a, b) = linked();
         let daemon = Daemon::start(&b, QUICK, &["--interface", "vb"]);
@@ -166,8 +165,7 @@ fn pings_at_the_same_time_are_flows_by_their_ids() {
             .iter()
             .filter(|flow| totals::text(flow, "end_reason").is_some())
             .filter(|flow| {
-                totals::direction(flow)
-                    .is_some_and(|way| way.protocol == protocol && way.is_ours())
+                totals::direction(flow).is_some_and(|way| way.protocol == protocol && way.is_ours())
             })
             .map(|flow| {
                 let number = |key| totals::number(flow, key);

@@ -9,7 +9,7 @@
 //!
 //! # Differences from cel-go
 //!
-//! - Time zones by name other than `UTC` are not known: evaluation fails.
+//! - Time zones by name are those of the system's database, cel-go may have its own.
 //! - `Flow.extensions` can hold well-known types and messages of the package
 //!   `flow`; evaluation fails for others, which cel-go may have linked in.
 //! - Of the well-known types only wrappers, `Timestamp` and `Duration` can be

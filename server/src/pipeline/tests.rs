@@ -1,1 +1,224 @@
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+use sextant_ebpf_common::{Event as Raw, Kind, initiator, point, reason};
+use sextant_proto::flow as pb;
+
+use super::{Namespaces, Pipeline};
+use crate::{
+    datapath::{Batch, Layer, Link, Links, Role},
+    flow::{EndReason, Flow, Origin},
+    identity::{Draft, Identities, Numbers, Provider},
+    store::{Event, Read, Ring},
+};
+
+const HOST: [u8; 4] = [10, 0, 0, 1];
+const OTHER: [u8; 4] = [192, 0, 2, 7];
+
+struct OneAddress;
+
+impl Provider for OneAddress {
+    fn contribute(&self, draft: &mut Draft<'_>) {
+        draft.host(HOST.into());
+    }
+}
+
+fn pipeline() -> (Pipeline, Ring) {
+    let (ring, writer) = Ring::new(64);
+    let identities = Identities::new(vec![Box::new(OneAddress)], Numbers::in_memory(), false);
+    let mut links = Links::default();
+    links.by_index.insert(
+        3,
+        Link {
+            index: 3,
+            name: "eth3".into(),
+            layer: Layer::Ethernet,
+            role: Role::Network,
+            up: true,
+            kind: String::new(),
+        },
+    );
+    let pipeline = Pipeline::new(
+        writer,
+        Origin::default(),
+        identities.snapshot(),
+        Arc::new(ArcSwap::from_pointee(links)),
+        Namespaces::new("default".into()),
+    );
+    (pipeline, ring)
+}
+
+/// A TCP packet that leaves this host, whose side is `a` in the key.
+fn packet(time_ns: u64) -> Raw {
+    let words = |address: [u8; 4]| [u32::from_ne_bytes(address), 0, 0, 0];
+    Raw {
+        time_ns,
+        source: words(HOST),
+        destination: words(OTHER),
+        source_port: 4000,
+        destination_port: 80,
+        protocol: 6,
+        family: 4,
+        tcp_flags: 2,
+        point: point(3, true),
+        reasons: reason::FIRST,
+        initiator: initiator::A,
+        packets: [1, 0],
+        bytes: [74, 0],
+        ..Raw::default()
+    }
+}
+
+fn flows_of(events: Vec<Raw>) -> Vec<Flow> {
+    let (mut pipeline, ring) = pipeline();
+    pipeline.observe(&Batch {
+        events,
+        lost: 0,
+        wall_offset_ns: 1_000_000_000,
+    });
+    stored(&ring)
+}
+
+fn stored(ring: &Ring) -> Vec<Flow> {
+    let mut cursor = ring.cursor_at(0);
+    let mut flows = Vec::new();
+    while let Read::Event(flow) = cursor.next(|event| event.as_flow().cloned()) {
+        flows.extend(flow);
+    }
+    flows
+}
+
+#[test]
+fn what_leaves_the_host_is_egress_and_its_answer_too() {
+    let answer = Raw {
+        source: packet(0).destination,
+        destination: packet(0).source,
+        direction: 1,
+        point: point(3, false),
+        ..packet(2)
+    };
+    let flows = flows_of(vec![packet(1), answer]);
+    for flow in &flows {
+        assert_eq!(flow.traffic_direction, pb::TrafficDirection::Egress as i32);
+    }
+    assert_eq!(
+        (flows[0].is_reply, flows[1].is_reply),
+        (Some(false), Some(true))
+    );
+    assert_eq!(flows[0].trace_reason, pb::TraceReason::New as i32);
+    assert_eq!(flows[1].trace_reason, pb::TraceReason::Reply as i32);
+    assert_eq!(flows[0].source.as_ref().unwrap().identity, 1);
+    assert_eq!(flows[0].destination.as_ref().unwrap().identity, 2);
+    assert_eq!(flows[0].interface.as_ref().unwrap().name, "eth3");
+}
+
+#[test]
+fn a_batch_is_stored_in_order_of_time_and_no_two_times_are_equal() {
+    let flows = flows_of(vec![packet(30), packet(10), packet(10), packet(20)]);
+    let times: Vec<i64> = flows
+        .iter()
+        .map(|flow| flow.time.unwrap().as_nanos())
+        .collect();
+    assert_eq!(times, [10, 11, 20, 30].map(|ns| 1_000_000_000 + ns));
+}
+
+#[test]
+fn a_late_event_is_stamped_after_the_one_before_but_a_clock_set_back_is_followed() {
+    let (mut pipeline, ring) = pipeline();
+    for (time_ns, wall_offset_ns) in [
+        (5_000_000_000, 0),
+        (4_999_999_000, 0),
+        (6_000_000_000, -4_000_000_000),
+    ] {
+        pipeline.observe(&Batch {
+            events: vec![packet(time_ns)],
+            lost: 0,
+            wall_offset_ns,
+        });
+    }
+    let times: Vec<i64> = stored(&ring)
+        .iter()
+        .map(|flow| flow.time.unwrap().as_nanos())
+        .collect();
+    assert_eq!(times, [5_000_000_000, 5_000_000_001, 2_000_000_000]);
+}
+
+#[test]
+fn totals_are_the_initiators_even_if_it_is_the_higher_side() {
+    let ended = Raw {
+        kind: Kind::Ended as u8,
+        direction: 1,
+        initiator: initiator::B | initiator::GUESSED,
+        packets: [3, 5],
+        bytes: [300, 500],
+        tcp_flags_seen: 0x0001_0001,
+        first_ns: 10,
+        last_ns: 50,
+        ..packet(100)
+    };
+    let flows = flows_of(vec![ended]);
+    let counters = flows[0].counters.as_ref().unwrap();
+    assert_eq!((counters.forward.packets, counters.reverse.bytes), (5, 300));
+    assert_eq!(counters.end, Some(EndReason::Fin));
+    assert_eq!(counters.duration_ns, 40);
+    assert!(counters.initiator_guessed);
+    assert_eq!(
+        flows[0].summary.to_text(&flows[0]),
+        "TCP Flags: FIN; ended (fin): 5+3 packets, 500+300 bytes"
+    );
+}
+
+#[test]
+fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
+    let (mut pipeline, ring) = pipeline();
+    pipeline.set_drop_reasons(Arc::new([(8, "NETFILTER_DROP".to_owned())].into()));
+    let drop = |drop_reason| Raw {
+        kind: Kind::Dropped as u8,
+        drop_reason,
+        drops: 7,
+        ..packet(1)
+    };
+    pipeline.observe(&Batch {
+        events: vec![drop(8), drop(9)],
+        lost: 0,
+        wall_offset_ns: 0,
+    });
+    let flows = stored(&ring);
+    assert_eq!(flows[0].verdict, pb::Verdict::Dropped as i32);
+    assert_eq!(flows[0].is_reply, None);
+    assert_eq!(
+        (flows[0].drop_reason, flows[0].drop_reason_desc),
+        (133, 133)
+    );
+    assert_eq!(flows[0].event_type.unwrap().kind, 1);
+    assert_eq!(
+        flows[0].summary.to_text(&flows[0]),
+        "TCP Flags: SYN; 7 drops"
+    );
+    // A reason that this kernel does not name keeps its number.
+    let unnamed = flows[1]
+        .counters
+        .as_ref()
+        .unwrap()
+        .kernel_drop_reason
+        .as_deref();
+    assert_eq!(unnamed, Some("9"));
+}
+
+#[test]
+fn losses_in_the_kernel_are_events_for_everyone() {
+    let (mut pipeline, ring) = pipeline();
+    pipeline.observe(&Batch {
+        events: vec![packet(1)],
+        lost: 12,
+        wall_offset_ns: 0,
+    });
+    let mut cursor = ring.cursor_at(1);
+    let Read::Event(lost) = cursor.next(|event| match event {
+        Event::Lost(lost) => Some((lost.event.source(), lost.event.num_events_lost)),
+        _ => None,
+    }) else {
+        panic!("no second event");
+    };
+    assert_eq!(lost, Some((pb::LostEventSource::PerfEventRingBuffer, 12)));
+}
