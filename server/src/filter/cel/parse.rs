@@ -151,7 +151,8 @@ fn depth(expr: &IdedExpr, info: &SourceInfo) -> usize {
     let below = children(expr).into_iter().map(|part| {
         let added = matches!(expr.expr, Expr::Comprehension(_))
             && info.offset_for(part.id) == info.offset_for(expr.id);
-        depth(part, info) - usize::from(added && depth(part, info) > 0)
+        // Once for each part: nested macros would take for ever otherwise.
+        depth(part, info).saturating_sub(usize::from(added))
     });
     usize::from(counts) + below.max().unwrap_or(0)
 }

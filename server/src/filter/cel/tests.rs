@@ -105,3 +105,12 @@ fn mistakes_are_told_when_the_request_comes() {
     check("_flow.verdict ==", "Syntax error");
     check("_flow.uuid == 1", "found no matching overload");
 }
+
+#[test]
+fn nested_macros_are_compiled_in_the_time_of_their_length() {
+    let levels = 40;
+    let open = "[1].all(x, ".repeat(levels);
+    let nested = format!("{open}true{}", ")".repeat(levels));
+    // Accepted or refused as too deep; what counts is that it ends.
+    let _ = filters(&[&nested]);
+}
