@@ -73,7 +73,9 @@ fn a_client_that_stops_reading_costs_nothing_and_is_told_its_loss() {
         return;
     }
     let namespace = Netns::new();
-    let config = "flow_capacity = 2000\n[datapath]\naggregation = false\n";
+    // A ring that takes the whole flood: nothing is lost before the store.
+    let config = "flow_capacity = 2000\n[datapath]\naggregation = false\n\
+                  observed_ring_bytes = 134217728\ndrops = false\n";
     let daemon = Daemon::start(&namespace, config, &["--interface", "lo"]);
     let flood = |packets: u32| {
         namespace.run(&format!(
@@ -96,10 +98,14 @@ fn a_client_that_stops_reading_costs_nothing_and_is_told_its_loss() {
     flood(40_000);
     let grown = resident(daemon.pid()).saturating_sub(settled);
     assert!(grown < 20_000, "grew by {grown} KiB");
+    // A batch shows in the status when it is stored whole.
+    let mut last = (0, std::time::Instant::now());
     let seen = eventually("the store is at rest", || {
-        let before = daemon.status()?.seen_flows;
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        (daemon.status()?.seen_flows == before).then_some(before)
+        let seen = daemon.status()?.seen_flows;
+        if seen != last.0 {
+            last = (seen, std::time::Instant::now());
+        }
+        (last.1.elapsed().as_secs() >= 2).then_some(seen)
     });
     assert!(seen > 60_000, "{seen}");
     let (mut received, mut lost) = (0_u64, 0_u64);
@@ -114,6 +120,8 @@ fn a_client_that_stops_reading_costs_nothing_and_is_told_its_loss() {
             }
         }
     });
+    let full = "sextant_unaccounted_packets_total{cause=\"observed_ring_full\"}";
+    assert_eq!(daemon.metric(&namespace, full), 0);
     assert_eq!(received + lost, seen, "{received} received, {lost} lost");
     assert!(lost > 0);
 }
