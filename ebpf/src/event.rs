@@ -58,8 +58,8 @@ unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet
     (*event).time_ns = precise_now();
     (*event).first_ns = (*entry).first_ns;
     (*event).last_ns = packet.now;
-    (*event).source = packet.source;
-    (*event).destination = packet.destination;
+    (*event).source = address(&packet.source, packet.family);
+    (*event).destination = address(&packet.destination, packet.family);
     (*event).l4 = [0; 16];
     (*event).mac = [0; 12];
     (*event).point = packet.point;
@@ -96,5 +96,15 @@ unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet
     if packet.has_mac {
         // A frame that was parsed has its MAC header.
         bpf_skb_load_bytes(skb, 0, (&raw mut (*event).mac).cast(), 12);
+    }
+}
+
+/// An address without what is left over behind an IPv4 one.
+#[inline(always)]
+pub fn address(words: &[u32; 4], family: u8) -> [u32; 4] {
+    if family == 4 {
+        [words[0], 0, 0, 0]
+    } else {
+        *words
     }
 }

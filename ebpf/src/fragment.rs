@@ -3,7 +3,7 @@
 
 use sextant_ebpf_common::{FragmentKey, FragmentPorts};
 
-use crate::{maps::FRAGMENTS, packet::Packet};
+use crate::{event::address, maps::FRAGMENTS, packet::Packet};
 
 /// Keeps the ports of the first fragment for the later ones.
 #[inline(never)]
@@ -31,8 +31,8 @@ pub fn recall(packet: &mut Packet, id: u32) -> bool {
 #[inline(always)]
 fn key(packet: &Packet, id: u32) -> FragmentKey {
     FragmentKey {
-        source: packet.source,
-        destination: packet.destination,
+        source: address(&packet.source, packet.family),
+        destination: address(&packet.destination, packet.family),
         id,
         protocol: packet.protocol,
         pad: 0,

@@ -14,8 +14,8 @@ const ETHERNET: usize = 14;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
-/// A packet, filled in step by step: in place, for the sake of the stack.
-#[derive(Clone, Copy)]
+/// A packet, filled in step by step: in place, for the sake of the stack. Of
+/// IPv4 addresses only the first word is set.
 pub struct Packet {
     /// Coarse monotonic time.
     pub now: u64,
@@ -23,7 +23,7 @@ pub struct Packet {
     pub packets: u64,
     /// Bytes on the wire.
     pub bytes: u64,
-    /// Sender; IPv4 in the first word.
+    /// Sender; IPv4 in the first word, the others are left over.
     pub source: [u32; 4],
     /// Receiver.
     pub destination: [u32; 4],
@@ -41,6 +41,9 @@ pub struct Packet {
     pub gso_size: u32,
     /// Segments of a GSO packet, where the kernel knows.
     pub gso_segments: u32,
+    /// On egress the kernel's own count of bytes on the wire, without the tag in
+    /// the metadata; it knows the headers of tunnels. 0 on ingress.
+    pub wire_len: u32,
     /// Observation point.
     pub point: u32,
     /// VLAN ids, outer first.
@@ -80,11 +83,10 @@ pub fn observe<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) {
         return;
     };
     // SAFETY: a per-CPU slot, and programs of a hook are not re-entered on a
-    // CPU before they return.
-    let packet = unsafe {
-        scratch.write(frame::<EGRESS, MAC>(ctx));
-        &mut *scratch
-    };
+    // CPU before they return. Any bytes are a valid packet but for the bools,
+    // which only we write.
+    let packet = unsafe { &mut *scratch };
+    begin::<EGRESS, MAC>(ctx, packet);
     let l3 = if MAC { ETHERNET } else { 0 };
     let linear = Linear::new(ctx);
     let ethertype = if MAC {
@@ -104,40 +106,28 @@ pub fn observe<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) {
     }
 }
 
+/// Sets what is known before the headers are read. The parser sets the rest,
+/// each field once: clearing it all first costs as much as the look-up.
 #[inline(always)]
-fn frame<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) -> Packet {
+fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Packet) {
     // SAFETY: the kernel gives a valid context; loads of it are rewritten.
     let skb = unsafe { &*ctx.skb.skb };
-    let (tagged, tci) = (skb.vlan_present, skb.vlan_tci);
-    let tag_len = if tagged != 0 { 4 } else { 0 };
-    Packet {
-        // SAFETY: no arguments.
-        now: unsafe { bpf_ktime_get_coarse_ns() },
-        packets: 1,
-        bytes: 0,
-        source: [0; 4],
-        destination: [0; 4],
-        l4: 0,
-        direction: A_TO_B,
-        headers: 0,
-        len: skb.len + tag_len,
-        tag_len,
-        gso_size: skb.gso_size,
-        gso_segments: skb.gso_segs,
-        point: point(skb.ifindex, EGRESS),
-        vlan: [if tagged != 0 { tci as u16 & 0xfff } else { 0 }, 0],
-        source_port: 0,
-        destination_port: 0,
-        tcp_flags: 0,
-        zone: 0,
-        family: 0,
-        protocol: 0,
-        sided: true,
-        answer: false,
-        later_fragment: false,
-        has_mac: MAC,
-        initiator: 0,
-    }
+    // SAFETY: no arguments.
+    packet.now = unsafe { bpf_ktime_get_coarse_ns() };
+    let tagged = skb.vlan_present != 0;
+    packet.tag_len = if tagged { 4 } else { 0 };
+    packet.vlan[0] = if tagged {
+        skb.vlan_tci as u16 & 0xfff
+    } else {
+        0
+    };
+    packet.vlan[1] = 0;
+    packet.len = skb.len + packet.tag_len;
+    packet.gso_size = skb.gso_size;
+    packet.gso_segments = skb.gso_segs;
+    packet.wire_len = if EGRESS { skb.wire_len } else { 0 };
+    packet.point = point(skb.ifindex, EGRESS);
+    packet.has_mac = MAC;
 }
 
 /// Any layout: tags in the frame, options, extension headers, fragments,
@@ -226,6 +216,7 @@ fn account(ctx: &TcContext, packet: &mut Packet) {
 #[inline(always)]
 fn wire(packet: &mut Packet) {
     let (size, segments) = (packet.gso_size, packet.gso_segments);
+    packet.packets = 1;
     packet.bytes = u64::from(packet.len);
     if size == 0 {
         return;
@@ -243,6 +234,10 @@ fn wire(packet: &mut Packet) {
         segments
     };
     packet.packets = u64::from(segments);
+    if packet.wire_len != 0 {
+        packet.bytes = u64::from(packet.wire_len) + u64::from(segments) * u64::from(packet.tag_len);
+        return;
+    }
     packet.bytes += u64::from(segments - 1) * u64::from(headers + packet.tag_len);
 }
 

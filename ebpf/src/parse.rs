@@ -171,6 +171,8 @@ fn fragmented<R: Read>(
     packet.sided = !matches!(packet.protocol, ICMP | ICMP6);
     packet.l4 = l4;
     packet.headers = l4 as u32;
+    packet.answer = false;
+    packet.tcp_flags = 0;
     packet.later_fragment = true;
     if fragment::recall(packet, id) {
         Ok(())
@@ -183,6 +185,9 @@ fn fragmented<R: Read>(
 fn transport<R: Read>(reader: &R, l4: usize, packet: &mut Packet) -> Result<(), Stop> {
     packet.l4 = l4;
     packet.headers = l4 as u32;
+    packet.sided = true;
+    packet.answer = false;
+    packet.later_fragment = false;
     match packet.protocol {
         TCP => {
             // Ports, sequence, acknowledgement, offset and flags (RFC 9293).
@@ -195,19 +200,26 @@ fn transport<R: Read>(reader: &R, l4: usize, packet: &mut Packet) -> Result<(), 
         UDP | UDP_LITE => {
             let header: [u16; 4] = read(reader, l4, Cause::TruncatedTransport)?;
             ports(packet, &header);
+            packet.tcp_flags = 0;
             packet.headers += 8;
         }
         SCTP | DCCP => {
             let header: [u16; 6] = read(reader, l4, Cause::TruncatedTransport)?;
             ports(packet, &header);
+            packet.tcp_flags = 0;
         }
         ICMP | ICMP6 => {
             // Some messages are as short as four bytes; ids are in the next.
             let header: [u8; 4] = read(reader, l4, Cause::TruncatedTransport)?;
             packet.sided = false;
+            packet.tcp_flags = 0;
             icmp(reader, l4, packet, header[0], header[1]);
         }
-        _ => {}
+        _ => {
+            packet.source_port = 0;
+            packet.destination_port = 0;
+            packet.tcp_flags = 0;
+        }
     }
     Ok(())
 }
@@ -234,9 +246,7 @@ fn icmp<R: Read>(reader: &R, l4: usize, packet: &mut Packet, kind: u8, code: u8)
     };
     packet.answer = matches!(kind, 0 | 14 | 129);
     packet.destination_port = class;
-    if let Some(id) = reader.read::<u16>(l4 + 4) {
-        packet.source_port = u16::from_be(id);
-    }
+    packet.source_port = reader.read::<u16>(l4 + 4).map_or(0, u16::from_be);
 }
 
 #[inline(always)]
