@@ -1,7 +1,7 @@
 //! From a socket buffer to its flow.
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::TcContext};
-use sextant_ebpf_common::{A_TO_B, B_TO_A, Cause, Key4, Key6, point};
+use sextant_ebpf_common::{Cause, Ends, Key4, Key6, point};
 
 use crate::{
     maps::{self, FLOWS4, FLOWS6},
@@ -243,82 +243,26 @@ fn wire(packet: &mut Packet) {
 
 #[inline(always)]
 fn flow4(ctx: &TcContext, packet: &mut Packet) {
-    let (source, destination) = (packet.source[0], packet.destination[0]);
-    orient(
-        packet,
-        u64::from(u32::from_be(source)),
-        u64::from(u32::from_be(destination)),
-    );
-    let forward = packet.direction == A_TO_B;
-    let (port_a, port_b) = ports(packet);
-    let key = Key4 {
-        a: if forward { source } else { destination },
-        b: if forward { destination } else { source },
-        port_a,
-        port_b,
-        protocol: packet.protocol,
-        pad: 0,
-        zone: packet.zone,
-    };
+    let (key, direction) = Key4::of(packet.source[0], packet.destination[0], &ends(packet));
+    packet.direction = direction;
     table::record(&FLOWS4, &key, ctx.skb.skb, packet, Cause::Table4Full);
 }
 
 #[inline(always)]
 fn flow6(ctx: &TcContext, packet: &mut Packet) {
-    let (source, destination) = (words(&packet.source), words(&packet.destination));
-    // The first word that differs decides.
-    let differing = usize::from(source[0] == destination[0]);
-    orient(packet, source[differing], destination[differing]);
-    let forward = packet.direction == A_TO_B;
-    let (port_a, port_b) = ports(packet);
-    let key = Key6 {
-        a: if forward {
-            packet.source
-        } else {
-            packet.destination
-        },
-        b: if forward {
-            packet.destination
-        } else {
-            packet.source
-        },
-        port_a,
-        port_b,
-        protocol: packet.protocol,
-        pad: 0,
-        zone: packet.zone,
-    };
+    let (key, direction) = Key6::of(&packet.source, &packet.destination, &ends(packet));
+    packet.direction = direction;
     table::record(&FLOWS6, &key, ctx.skb.skb, packet, Cause::Table6Full);
 }
 
-/// In the order of numbers.
 #[inline(always)]
-fn words(address: &[u32; 4]) -> [u64; 2] {
-    let word = |index: usize| u64::from(u32::from_be(address[index]));
-    [word(0) << 32 | word(1), word(2) << 32 | word(3)]
-}
-
-/// Sets the direction: from the lower to the higher side, where ports decide
-/// between equal addresses and ICMP has none.
-#[inline(always)]
-fn orient(packet: &mut Packet, source: u64, destination: u64) {
-    let backward = if source != destination {
-        source > destination
-    } else if packet.sided {
-        packet.source_port > packet.destination_port
-    } else {
-        // A host that pings itself.
-        packet.answer
-    };
-    packet.direction = if backward { B_TO_A } else { A_TO_B };
-}
-
-#[inline(always)]
-fn ports(packet: &Packet) -> (u16, u16) {
-    let (s, d) = (packet.source_port, packet.destination_port);
-    if packet.direction == A_TO_B || !packet.sided {
-        (s, d)
-    } else {
-        (d, s)
+fn ends(packet: &Packet) -> Ends {
+    Ends {
+        source_port: packet.source_port,
+        destination_port: packet.destination_port,
+        sided: packet.sided,
+        answer: packet.answer,
+        protocol: packet.protocol,
+        zone: packet.zone,
     }
 }

@@ -2,66 +2,22 @@
 //! records, causes. `#[repr(C)]`, explicit padding, sizes asserted. Addresses
 //! are words in network order, ports in host order, times in nanoseconds of the
 //! kernel's monotonic clock.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 
 mod cause;
 mod drop;
 mod event;
+mod key;
 
 pub use cause::{CAUSES, Cause};
 pub use drop::{DropCount, DropKey, DropLayout};
 pub use event::{Event, Kind, reason};
+pub use key::{Ends, ICMP_MESSAGE, Key4, Key6};
 
 /// Index of the direction from the key's side `a` to side `b`.
 pub const A_TO_B: usize = 0;
 /// Index of the direction from side `b` to side `a`.
 pub const B_TO_A: usize = 1;
-
-/// Key of an IPv4 flow, canonical: `(a, port_a)` is the lower side, so both
-/// directions meet in one entry. For ICMP the ports are not those of the sides:
-/// of queries and answers `port_a` is the id and `port_b` the type of the query;
-/// of other messages `port_a` is type and code and `port_b` is `ICMP_MESSAGE`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key4 {
-    /// Lower address.
-    pub a: u32,
-    /// Higher address.
-    pub b: u32,
-    /// Port of `a`.
-    pub port_a: u16,
-    /// Port of `b`.
-    pub port_b: u16,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Zero.
-    pub pad: u8,
-    /// Address space, where several overlap.
-    pub zone: u16,
-}
-
-/// Key of an IPv6 flow; as `Key4`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key6 {
-    /// Lower address.
-    pub a: [u32; 4],
-    /// Higher address.
-    pub b: [u32; 4],
-    /// Port of `a`.
-    pub port_a: u16,
-    /// Port of `b`.
-    pub port_b: u16,
-    /// IP protocol number.
-    pub protocol: u8,
-    /// Zero.
-    pub pad: u8,
-    /// Address space, where several overlap.
-    pub zone: u16,
-}
-
-/// `port_b` of ICMP messages that are no query: `port_a` has type and code.
-pub const ICMP_MESSAGE: u16 = 0xffff;
 
 /// Who opened a flow.
 pub mod initiator {
