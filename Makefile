@@ -80,10 +80,10 @@ lint:
 unit:
 	cargo test --workspace --exclude sextant-integration-tests
 
-# Against the real observer, in one process with the test.
+# Against the real observer, in one process with the test. Verbose: it prints its seed.
 differential:
 	cargo build --package sextantd
-	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd CGO_ENABLED=0 go test -count=1 ./...
+	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd CGO_ENABLED=0 go test -count=1 -v ./...
 
 # In network namespaces, with real programs and real traffic.
 integration: hubble
