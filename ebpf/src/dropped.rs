@@ -7,7 +7,9 @@
 use aya_ebpf::{
     bindings::BPF_NOEXIST, helpers::bpf_probe_read_kernel, programs::RawTracePointContext,
 };
-use sextant_ebpf_common::{Cause, DropCount, DropKey, DropLayout, Event, Kind, point, reason};
+use sextant_ebpf_common::{
+    Cause, DropCount, DropKey, DropLayout, Event, Kind, interface_number, point, reason,
+};
 
 use crate::{
     atomic,
@@ -66,14 +68,12 @@ struct Dropped {
     l4_len: u8,
 }
 
-/// Reads the packet; `None` when it is another namespace's or not IP.
+/// Reads the packet; `None` when its namespace is not observed or it is not IP.
 #[inline(always)]
 fn read(skb: u64, layout: &DropLayout) -> Option<Dropped> {
     let device: u64 = load(skb, layout.skb_dev)?;
     let iif: u32 = load(skb, layout.skb_iif)?;
-    if !is_ours(skb, device, layout) {
-        return None;
-    }
+    let namespace = namespace(skb, device, layout)?;
     let ifindex: u32 = if device == 0 {
         iif
     } else {
@@ -86,7 +86,7 @@ fn read(skb: u64, layout: &DropLayout) -> Option<Dropped> {
     let mut dropped = Dropped {
         key: DropKey::default(),
         // What was received has the interface that it came in by.
-        point: point(ifindex, iif == 0),
+        point: point(interface_number(namespace, ifindex), iif == 0),
         len: load(skb, layout.skb_len)?,
         tcp_flags: 0,
         mac: [0; 12],
@@ -109,17 +109,21 @@ fn read(skb: u64, layout: &DropLayout) -> Option<Dropped> {
     Some(dropped)
 }
 
-/// Whether the packet belongs to the daemon's network namespace.
+/// The number of the packet's network namespace, if it is an observed one.
 #[inline(always)]
-fn is_ours(skb: u64, device: u64, layout: &DropLayout) -> bool {
-    let net: Option<u64> = if device == 0 {
-        let socket = load::<u64>(skb, layout.skb_sk).filter(|socket| *socket != 0);
-        socket.and_then(|socket| load(socket, layout.sock_net))
+fn namespace(skb: u64, device: u64, layout: &DropLayout) -> Option<u32> {
+    let net: u64 = if device == 0 {
+        let socket = load::<u64>(skb, layout.skb_sk).filter(|socket| *socket != 0)?;
+        load(socket, layout.sock_net)?
     } else {
-        load(device, layout.dev_net)
+        load(device, layout.dev_net)?
     };
-    let inode = net.and_then(|net| load::<u32>(net, layout.net_inode));
-    inode == Some(layout.namespace)
+    let cookie: u64 = load(net, layout.net_cookie)?;
+    if cookie == layout.namespace {
+        return Some(0);
+    }
+    let number = maps::namespace(cookie);
+    (number != 0).then_some(number)
 }
 
 /// Addresses and protocol; the address of the transport header, if it is here.

@@ -46,6 +46,11 @@ pub static SLOTS: HashMap<u32, u32> = HashMap::with_max_entries(EXTRA_SLOTS, 0);
 #[map]
 pub static ZONES: Array<u16> = Array::with_max_entries(DIRECT_SLOTS + EXTRA_SLOTS, 0);
 
+/// Numbers of the other network namespaces that are observed, by cookie.
+#[map]
+pub static NAMESPACES: HashMap<u64, u32> =
+    HashMap::with_max_entries(sextant_ebpf_common::NAMESPACES, 0);
+
 /// Packets without a flow and events not raised, by cause.
 #[map]
 pub static COUNTS: PerCpuArray<CauseCount> = PerCpuArray::with_max_entries(CAUSES.len() as u32, 0);
@@ -66,6 +71,25 @@ static ACTIVE_INTERVAL_NS: u64 = 5_000_000_000;
 /// the programs were attached, so its initiator is a guess.
 #[unsafe(no_mangle)]
 static SETTLED_AT_NS: u64 = 0;
+
+/// Whether there may be other network namespaces than the daemon's own; where
+/// there are none the kernel removes the look-up when it loads the program.
+#[unsafe(no_mangle)]
+static SEVERAL_NAMESPACES: u32 = 0;
+
+/// Whether the number of a namespace must be looked up.
+#[inline(always)]
+pub fn has_several_namespaces() -> bool {
+    // SAFETY: as below.
+    unsafe { core::ptr::read_volatile(&raw const SEVERAL_NAMESPACES) != 0 }
+}
+
+/// The number of the namespace with this cookie; 0 for the daemon's own.
+#[inline(always)]
+pub fn namespace(cookie: u64) -> u32 {
+    // SAFETY: copied at once.
+    unsafe { NAMESPACES.get(&cookie) }.copied().unwrap_or(0)
+}
 
 /// See `ACTIVE_INTERVAL_NS`.
 #[inline(always)]

@@ -1,7 +1,10 @@
 //! From a socket buffer to its flow.
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::TcContext};
-use sextant_ebpf_common::{Cause, Ends, Key4, Key6, point};
+use aya_ebpf::{
+    helpers::generated::{bpf_get_netns_cookie, bpf_ktime_get_coarse_ns},
+    programs::TcContext,
+};
+use sextant_ebpf_common::{Cause, Ends, Key4, Key6, interface_number, point};
 
 use crate::{
     maps::{self, FLOWS4, FLOWS6},
@@ -126,7 +129,13 @@ fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Pack
     packet.gso_size = skb.gso_size;
     packet.gso_segments = skb.gso_segs;
     packet.wire_len = if EGRESS { skb.wire_len } else { 0 };
-    packet.point = point(skb.ifindex, EGRESS);
+    let namespace = if maps::has_several_namespaces() {
+        // SAFETY: a valid context.
+        maps::namespace(unsafe { bpf_get_netns_cookie(ctx.skb.skb.cast()) })
+    } else {
+        0
+    };
+    packet.point = point(interface_number(namespace, skb.ifindex), EGRESS);
     packet.has_mac = MAC;
 }
 

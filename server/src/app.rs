@@ -21,6 +21,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::{
     config::Config,
+    datapath::{LinkWatch, NamespaceChoice},
     flow::{Origin, Time},
     identity::{Host, Identities, Inventory, Numbers, Provider},
     metrics::{Metrics, MetricsServer},
@@ -60,7 +61,10 @@ pub struct App {
 pub async fn build(config: Config) -> anyhow::Result<App> {
     let draining = watch::Sender::new(false);
     let links = match &config.datapath {
-        Some(_) => Some(crate::datapath::LinkWatch::start().await?),
+        Some(datapath) => {
+            let namespaces = NamespaceChoice::new(&datapath.namespaces)?;
+            Some(LinkWatch::start(namespaces).await?)
+        }
         None => None,
     };
     let identities = Arc::new(identities(&config, links.as_ref())?);
@@ -177,10 +181,7 @@ fn lock(pipeline: &Mutex<Pipeline>) -> std::sync::MutexGuard<'_, Pipeline> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn identities(
-    config: &Config,
-    links: Option<&crate::datapath::LinkWatch>,
-) -> anyhow::Result<Identities> {
+fn identities(config: &Config, links: Option<&LinkWatch>) -> anyhow::Result<Identities> {
     // The inventory first: it may say more of an address than that it is ours.
     let mut providers: Vec<Box<dyn Provider>> = vec![Box::new(Inventory::new(
         config.identity.endpoints.clone(),

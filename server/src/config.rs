@@ -120,6 +120,8 @@ pub struct Datapath {
     pub drops: bool,
     /// Interfaces with address spaces of their own: glob and zone.
     pub zones: Vec<(String, u16)>,
+    /// Other network namespaces: path, whose last part may be a glob, and zone.
+    pub namespaces: Vec<(String, u16)>,
 }
 
 /// Identities.
@@ -213,6 +215,7 @@ impl Default for Datapath {
             force_clsact: false,
             drops: true,
             zones: Vec::new(),
+            namespaces: Vec::new(),
         }
     }
 }

@@ -8,9 +8,11 @@ mod attach;
 mod bpf;
 mod clsact;
 mod counters;
+mod kernel;
 mod layout;
 mod links;
 mod loader;
+mod namespace;
 mod netlink;
 pub mod probe;
 mod reader;
@@ -22,6 +24,7 @@ pub use counters::{Counted, Counters, InterfaceCount};
 pub use layout::DropReasons;
 pub use links::{Layer, Link, Links, Role};
 pub use loader::{Loaded, Settings};
+pub use namespace::{Namespace, NamespaceChoice};
 pub use netlink::LinkWatch;
 pub use reader::{Batch, Reader, Stopper};
 pub use running::{Datapath, Zones};
@@ -76,6 +79,24 @@ pub enum DatapathError {
     NoInterface {
         /// As given.
         name: String,
+    },
+    /// A network namespace cannot be entered.
+    #[error(
+        "cannot observe the network namespace {path}: {source}; name one that exists (`ip netns`, `lsns -t net`), as root"
+    )]
+    NoNamespace {
+        /// As given.
+        path: String,
+        /// What the kernel said.
+        source: std::io::Error,
+    },
+    /// The helper that tells network namespaces apart is missing.
+    #[error(
+        "this kernel ({release}) cannot tell a packet's network namespace (that came with 6.13); remove [[datapath.namespace]], and run a sextantd in each namespace instead"
+    )]
+    NamespacesUnsupported {
+        /// Release of the kernel.
+        release: String,
     },
     /// Without TCX, two processes would take each other's filters for stale ones.
     #[error(

@@ -116,13 +116,15 @@ pub struct Workload {
     pub kind: String,
 }
 
-/// A network interface: index and name.
+/// A network interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Interface {
     /// Interface index.
     pub index: u32,
     /// Interface name.
     pub name: String,
+    /// Network namespace that it is in; empty for the daemon's own.
+    pub namespace: String,
 }
 
 /// Where a flow was observed: the node and the program.

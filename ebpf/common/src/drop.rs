@@ -42,6 +42,8 @@ pub struct DropCount {
 pub struct DropLayout {
     /// Bit set of reasons that are not observed.
     pub quiet: [u64; 4],
+    /// Cookie of the daemon's network namespace.
+    pub namespace: u64,
     /// `sk_buff.head`.
     pub skb_head: u32,
     /// `sk_buff.len`.
@@ -64,10 +66,10 @@ pub struct DropLayout {
     pub dev_net: u32,
     /// `sock.__sk_common.skc_net.net`.
     pub sock_net: u32,
-    /// `net.ns.inum`.
-    pub net_inode: u32,
-    /// Inode of the daemon's network namespace.
-    pub namespace: u32,
+    /// `net.net_cookie`.
+    pub net_cookie: u32,
+    /// Zero.
+    pub pad: u32,
     /// Reasons up to this number say nothing.
     pub first_reason: u32,
 }
@@ -76,6 +78,7 @@ impl DropLayout {
     /// Nothing was found: every reason is beyond it.
     pub const ABSENT: Self = Self {
         quiet: [u64::MAX; 4],
+        namespace: 0,
         skb_head: 0,
         skb_len: 0,
         skb_dev: 0,
@@ -87,8 +90,8 @@ impl DropLayout {
         dev_ifindex: 0,
         dev_net: 0,
         sock_net: 0,
-        net_inode: 0,
-        namespace: 0,
+        net_cookie: 0,
+        pad: 0,
         first_reason: u32::MAX,
     };
 }

@@ -60,13 +60,35 @@ pub struct Entry {
     pub pad: [u8; 7],
 }
 
-/// An observation point: interface index and direction in one number.
+/// Bits of an interface number that are the index in its network namespace;
+/// those above are the number of the namespace, 0 for the daemon's own.
+pub const INDEX_BITS: u32 = 24;
+/// Network namespaces at one time, the daemon's own included.
+pub const NAMESPACES: u32 = 128;
+
+/// Zones from here on are for the loopbacks of namespaces other than the
+/// daemon's own, where equal addresses are other sockets.
+pub const LOOPBACK_ZONES: u16 = u16::MAX - NAMESPACES as u16 + 1;
+
+/// The number of an interface; with namespace 0 it is the index.
 #[must_use]
-pub const fn point(ifindex: u32, egress: bool) -> u32 {
-    (ifindex << 1) | egress as u32
+pub const fn interface_number(namespace: u32, ifindex: u32) -> u32 {
+    (namespace << INDEX_BITS) | ifindex
 }
 
-/// Interface index and whether it is on egress.
+/// Number of the namespace and index of the interface in it.
+#[must_use]
+pub const fn interface_parts(number: u32) -> (u32, u32) {
+    (number >> INDEX_BITS, number & ((1 << INDEX_BITS) - 1))
+}
+
+/// An observation point: interface number and direction in one.
+#[must_use]
+pub const fn point(interface: u32, egress: bool) -> u32 {
+    (interface << 1) | egress as u32
+}
+
+/// Interface number and whether it is on egress.
 #[must_use]
 pub const fn point_parts(point: u32) -> (u32, bool) {
     (point >> 1, point & 1 == 1)
@@ -133,7 +155,7 @@ const _: () = {
     assert!(size_of::<Event>() == 184);
     assert!(size_of::<DropKey>() == 40);
     assert!(size_of::<DropCount>() == 32);
-    assert!(size_of::<DropLayout>() == 88);
+    assert!(size_of::<DropLayout>() == 96);
 };
 
 #[cfg(feature = "user")]

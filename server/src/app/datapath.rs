@@ -109,5 +109,6 @@ fn settings(config: &config::Datapath) -> Settings {
             0
         },
         drops: config.drops,
+        several_namespaces: !config.namespaces.is_empty(),
     }
 }

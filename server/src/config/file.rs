@@ -149,6 +149,7 @@ fn datapath(mut section: Section<'_>, to: &mut Datapath) {
     set(&mut to.force_clsact, s.item("force_clsact").switch());
     set(&mut to.drops, s.item("drops").switch());
     to.zones = zones(s);
+    to.namespaces = namespaces(s);
     section.finish();
 }
 
@@ -179,6 +180,22 @@ fn zones(datapath: &mut Section<'_>) -> Vec<(String, u16)> {
         section.finish();
     }
     zones
+}
+
+fn namespaces(datapath: &mut Section<'_>) -> Vec<(String, u16)> {
+    let mut once = Once::new(datapath.report());
+    let mut namespaces = Vec::new();
+    for mut section in datapath.sections("namespace") {
+        let item = section.required("path");
+        let path = item.text(values::namespace_path);
+        let zone = section.item("zone").number(limits::ZONE).unwrap_or(0);
+        if let (Some(path), Some(offset)) = (path, item.offset()) {
+            once.see(format!("network namespace `{path}`"), offset);
+            namespaces.push((path, zone));
+        }
+        section.finish();
+    }
+    namespaces
 }
 
 fn world_by_family(text: &str) -> values::Parsed<bool> {

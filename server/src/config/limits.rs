@@ -2,6 +2,9 @@
 
 use std::{ops::RangeInclusive, time::Duration};
 
+/// The datapath gives loopbacks of other network namespaces the zones after it.
+const LAST_ZONE: u16 = sextant_ebpf_common::LOOPBACK_ZONES - 1;
+
 /// Flows in memory, at about 300 bytes each.
 pub(super) const FLOW_CAPACITY: RangeInclusive<u64> = 1..=1 << 32;
 /// Streams, of all connections or of one.
@@ -22,8 +25,8 @@ pub(super) const TABLE_FLOWS: RangeInclusive<u32> = 1..=1 << 26;
 pub(super) const RING_BYTES: RangeInclusive<u32> = 4096..=1 << 31;
 /// The tables are swept for ended flows about once a second.
 pub(super) const IDLE: RangeInclusive<Duration> = millis(100)..=hours(24 * 7);
-/// Zones are stored in two bytes; 0 is where interfaces are without a zone.
-pub(super) const ZONE: RangeInclusive<u16> = 0..=u16::MAX;
+/// 0 is where interfaces are without a zone; the datapath has the last ones.
+pub(super) const ZONE: RangeInclusive<u16> = 0..=LAST_ZONE;
 
 const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)

@@ -49,6 +49,25 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
+/// The path of network namespaces; its last part may be a glob.
+pub(super) fn namespace_path(text: &str) -> Parsed<String> {
+    let path = Path::new(text);
+    let wildcard = |part: &Path| part.to_string_lossy().contains(['*', '?', '[', '{']);
+    if !path.is_absolute() || path.file_name().is_none() {
+        return Err(format!(
+            "`{text}` is not the path of a network namespace; write for example `/run/netns/blue`"
+        ));
+    }
+    if path.parent().is_some_and(wildcard) {
+        return Err(format!(
+            "`{text}` has a wildcard before its last part; name the folder"
+        ));
+    }
+    path.file_name()
+        .map_or(Ok(String::new()), |name| glob(&name.to_string_lossy()))
+        .map(|_| text.to_owned())
+}
+
 /// `500ms`, `1s`, `5m`, `1h`, and sums such as `1m30s`.
 pub(super) fn duration(text: &str, range: &RangeInclusive<Duration>) -> Parsed<Duration> {
     let duration = sum_of_units(text).ok_or_else(|| {

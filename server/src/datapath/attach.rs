@@ -5,11 +5,12 @@
 //! when we start, and the qdisc is removed with it if nobody else uses it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map},
     os::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixListener},
     },
+    sync::Arc,
 };
 
 use aya::{
@@ -20,8 +21,9 @@ use aya::{
     },
 };
 use globset::{Glob, GlobSet, GlobSetBuilder};
+use sextant_ebpf_common::interface_parts;
 
-use super::{DatapathError, Layer, Link, Links};
+use super::{DatapathError, Layer, Link, Links, Namespace, namespace};
 
 /// How a program is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,11 +121,28 @@ fn globs(patterns: &[String]) -> Result<GlobSet, DatapathError> {
 pub struct Attachment {
     /// Interface name.
     pub name: String,
+    /// The network namespace that it is in; `None` is the daemon's own.
+    pub namespace: Option<Arc<Namespace>>,
     /// How both directions are attached.
     pub hook: Hook,
     links: Vec<(&'static str, SchedClassifierLinkId)>,
     /// The clsact qdisc is ours.
     owns_qdisc: bool,
+}
+
+impl Attachment {
+    /// The name, in another network namespace with that before it.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{}/{}", namespace.name, self.name),
+            None => self.name.clone(),
+        }
+    }
+
+    fn is_of(&self, link: &Link) -> bool {
+        link.name == self.name && link.namespace == self.namespace
+    }
 }
 
 /// All attachments of this process.
@@ -134,8 +153,8 @@ pub(super) struct Attachments {
     refused: BTreeMap<u32, String>,
     /// TCX was refused once by the kernel itself: use clsact.
     no_tcx: bool,
-    /// Held while clsact is used.
-    only_one: Option<UnixListener>,
+    /// Held while clsact is used, by number of the network namespace.
+    only_one: BTreeMap<u32, UnixListener>,
     /// Another process holds it.
     pub(super) is_busy: bool,
     /// Interfaces whose clsact qdisc is ours and no longer needed.
@@ -180,7 +199,7 @@ impl Attachments {
             .filter(|(index, attached)| {
                 links
                     .get(**index)
-                    .is_none_or(|link| link.name != attached.name || !choice.takes(link))
+                    .is_none_or(|link| !attached.is_of(link) || !choice.takes(link))
             })
             .map(|(index, _)| *index)
             .collect();
@@ -194,9 +213,12 @@ impl Attachments {
             if self.by_index.contains_key(&link.index) || self.refused.contains_key(&link.index) {
                 continue;
             }
-            match self.attach(ebpf, link) {
+            let path = link.namespace.as_ref().map(|known| known.path.as_path());
+            let attached = namespace::within(path, || self.attach(ebpf, link))
+                .unwrap_or_else(|error| Err(TcError::IoError(error).into()));
+            match attached {
                 Ok(attached) => {
-                    tracing::info!(interface = %link.name, hook = attached.hook.name(), "attached");
+                    tracing::info!(interface = %attached.full_name(), hook = attached.hook.name(), "attached");
                     self.by_index.insert(link.index, attached);
                 }
                 Err(error) if is_gone(&error) => {
@@ -229,6 +251,7 @@ impl Attachments {
                 Ok(links) => {
                     return Ok(Attachment {
                         name: link.name.clone(),
+                        namespace: link.namespace.clone(),
                         hook: Hook::Tcx,
                         links,
                         owns_qdisc: false,
@@ -241,7 +264,7 @@ impl Attachments {
                 Err(error) => return Err(error),
             }
         }
-        self.be_the_only_one()?;
+        self.be_the_only_one(interface_parts(link.index).0)?;
         let was_ours = remove_stale(&link.name);
         let owns_qdisc = match tc::qdisc_add_clsact(&link.name) {
             Ok(()) => true,
@@ -255,6 +278,7 @@ impl Attachments {
         )?;
         Ok(Attachment {
             name: link.name.clone(),
+            namespace: link.namespace.clone(),
             hook: Hook::Clsact,
             links,
             owns_qdisc,
@@ -264,12 +288,14 @@ impl Attachments {
     /// A filter of ours on clsact is either this process's or left by one that
     /// crashed, so there must be one at a time in a network namespace. Abstract
     /// sockets belong to the namespace and vanish with the process.
-    fn be_the_only_one(&mut self) -> Result<(), ProgramError> {
-        if self.only_one.is_none() {
+    fn be_the_only_one(&mut self, namespace: u32) -> Result<(), ProgramError> {
+        if let btree_map::Entry::Vacant(place) = self.only_one.entry(namespace) {
             let held = SocketAddr::from_abstract_name("sextantd-clsact")
                 .and_then(|name| UnixListener::bind_addr(&name));
             match held {
-                Ok(held) => self.only_one = Some(held),
+                Ok(held) => {
+                    place.insert(held);
+                }
                 Err(error) => {
                     self.is_busy = true;
                     return Err(TcError::IoError(error).into());
@@ -283,18 +309,25 @@ impl Attachments {
         let Some(attached) = self.by_index.remove(&index) else {
             return;
         };
-        for (name, id) in attached.links {
-            if let Some(program) = classifier(ebpf, name)
-                && let Err(error) = program.detach(id)
-                && still_there
-            {
-                tracing::warn!(interface = %attached.name, %error, "not detached");
-            }
+        let name = attached.full_name();
+        let path = attached
+            .namespace
+            .as_ref()
+            .map(|known| known.path.as_path());
+        let links = attached.links;
+        let detached = namespace::within(path, || detach_all(ebpf, links));
+        if let Err(error) = detached
+            .map_err(TcError::IoError)
+            .map_err(ProgramError::from)
+            .flatten()
+            && still_there
+        {
+            tracing::warn!(interface = %name, error = %chain(&error), "not detached");
         }
         if attached.owns_qdisc && still_there {
             self.spare_qdiscs.push(index);
         }
-        tracing::info!(interface = %attached.name, "detached");
+        tracing::info!(interface = %name, "detached");
     }
 }
 
@@ -319,6 +352,22 @@ fn attach_all(
         }
     }
     Ok(links)
+}
+
+/// All of them, also when one fails; the last failure.
+fn detach_all(
+    ebpf: &mut Ebpf,
+    links: Vec<(&'static str, SchedClassifierLinkId)>,
+) -> Result<(), ProgramError> {
+    let mut failure = Ok(());
+    for (name, id) in links {
+        if let Some(program) = classifier(ebpf, name)
+            && let Err(error) = program.detach(id)
+        {
+            failure = Err(error);
+        }
+    }
+    failure
 }
 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Option<&'a mut SchedClassifier> {

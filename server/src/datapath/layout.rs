@@ -4,13 +4,14 @@
 //! programs and passes them as constants. Where something is not found the
 //! feature is off and says so.
 
-use std::{collections::HashMap, os::unix::fs::MetadataExt as _, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use btf_rs::{Btf, BtfType, Struct, Type};
 use sextant_ebpf_common::DropLayout;
 
+use super::namespace::own_cookie;
+
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-const NAMESPACE: &str = "/proc/self/ns/net";
 const REASON_ENUM: &str = "skb_drop_reason";
 const REASON_PREFIX: &str = "SKB_DROP_REASON_";
 /// The last reason that says nothing.
@@ -44,8 +45,8 @@ pub(super) enum LayoutError {
     /// The type is not there, or is another than expected.
     #[error("this kernel has no {0}")]
     Missing(String),
-    /// The namespace's inode is not known.
-    #[error("cannot read {NAMESPACE}: {0}")]
+    /// The cookie of the network namespace is not known.
+    #[error("cannot tell the own network namespace (it came with 5.14): {0}")]
     Namespace(#[from] std::io::Error),
 }
 
@@ -68,6 +69,7 @@ pub(super) fn find() -> Result<(DropLayout, DropReasons), LayoutError> {
     let offset = |root: &str, path: &str| offset(&btf, root, path);
     let layout = DropLayout {
         quiet,
+        namespace: own_cookie()?,
         skb_head: offset("sk_buff", "head")?,
         skb_len: offset("sk_buff", "len")?,
         skb_dev: offset("sk_buff", "dev")?,
@@ -79,8 +81,8 @@ pub(super) fn find() -> Result<(DropLayout, DropReasons), LayoutError> {
         dev_ifindex: offset("net_device", "ifindex")?,
         dev_net: offset("net_device", "nd_net.net")?,
         sock_net: offset("sock", "__sk_common.skc_net.net")?,
-        net_inode: offset("net", "ns.inum")?,
-        namespace: std::fs::metadata(NAMESPACE)?.ino() as u32,
+        net_cookie: offset("net", "net_cookie")?,
+        pad: 0,
         first_reason: number(NOT_SPECIFIED)
             .ok_or_else(|| LayoutError::Missing(format!("{REASON_PREFIX}{NOT_SPECIFIED}")))?,
     };
@@ -178,7 +180,7 @@ mod tests {
             return;
         }
         let (layout, reasons) = find().unwrap();
-        assert!(layout.skb_network > 0 && layout.dev_net > 0 && layout.net_inode > 0);
+        assert!(layout.skb_network > 0 && layout.dev_net > 0 && layout.net_cookie > 0);
         assert!(reasons.values().any(|name| name == "NETFILTER_DROP"));
         assert!(reasons.values().any(|name| name == "NO_SOCKET"));
     }

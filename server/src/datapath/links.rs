@@ -4,7 +4,12 @@
 use std::{
     collections::{BTreeMap, HashSet},
     net::IpAddr,
+    sync::Arc,
 };
+
+use sextant_ebpf_common::interface_number;
+
+use super::Namespace;
 
 /// What frames on a link begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +40,8 @@ pub enum Role {
 /// One interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
-    /// Interface index.
+    /// Interface number: the index, in another network namespace with the
+    /// number of that above it.
     pub index: u32,
     /// Interface name.
     pub name: String,
@@ -47,21 +53,40 @@ pub struct Link {
     pub up: bool,
     /// Kind as netlink names it (`veth`, `bridge`, ...); empty for devices.
     pub kind: String,
+    /// The network namespace that it is in; `None` is the daemon's own.
+    pub namespace: Option<Arc<Namespace>>,
 }
 
-/// All interfaces and the host's addresses at one moment.
+/// All interfaces, and the addresses of the daemon's own network namespace, at
+/// one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Links {
-    /// By index.
+    /// By interface number.
     pub by_index: BTreeMap<u32, Link>,
     /// Addresses of this host, loopback's included.
     pub addresses: HashSet<IpAddr>,
 }
 
 impl Links {
-    /// The interface with this index.
+    /// The interface with this number.
     #[must_use]
     pub fn get(&self, index: u32) -> Option<&Link> {
         self.by_index.get(&index)
+    }
+
+    /// Puts the interfaces of one network namespace in the place of what was
+    /// known of it; tells whether that is a change.
+    pub(super) fn replace(&mut self, namespace: u32, now: Self) -> bool {
+        let own = interface_number(namespace, 0)..interface_number(namespace + 1, 0);
+        let same = self.by_index.range(own.clone()).eq(now.by_index.iter());
+        if !same {
+            self.by_index.retain(|index, _| !own.contains(index));
+            self.by_index.extend(now.by_index);
+        }
+        if namespace != 0 || self.addresses == now.addresses {
+            return !same;
+        }
+        self.addresses = now.addresses;
+        true
     }
 }

@@ -13,7 +13,7 @@ use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals};
 use super::{
     DatapathError,
     attach::chain,
-    bpf,
+    bpf, kernel,
     layout::{self, DropReasons},
 };
 
@@ -45,6 +45,8 @@ pub struct Settings {
     pub active_interval_ns: u64,
     /// Watch packets that the kernel drops.
     pub drops: bool,
+    /// Other network namespaces than the daemon's own may be observed.
+    pub several_namespaces: bool,
 }
 
 /// The maps and programs in the kernel; gone when dropped.
@@ -60,6 +62,7 @@ pub struct Loaded {
     pub(super) totals: PerCpuArray<MapData, InterfaceTotals>,
     pub(super) slots: HashMap<MapData, u32, u32>,
     pub(super) zones: Array<MapData, u16>,
+    pub(super) namespaces: HashMap<MapData, u64, u32>,
 }
 
 impl Loaded {
@@ -81,6 +84,11 @@ impl Loaded {
             .map_max_entries("DENIED", settings.denied_ring_bytes)
             .override_global("ACTIVE_INTERVAL_NS", &settings.active_interval_ns, true)
             .override_global("SETTLED_AT_NS", &settled_at, true)
+            .override_global(
+                "SEVERAL_NAMESPACES",
+                &u32::from(settings.several_namespaces),
+                true,
+            )
             .override_global("DROP_LAYOUT", &drop_layout, true)
             .load(OBJECT)
             .map_err(|error| refused("creating eBPF maps", &error))?;
@@ -94,7 +102,7 @@ impl Loaded {
                 })?;
             program
                 .load()
-                .map_err(|error| refused("loading the classifier programs", &error))?;
+                .map_err(|error| classifier_refused(settings, &error))?;
         }
         if drop_layout != DropLayout::ABSENT {
             watch_drops(&mut ebpf);
@@ -110,9 +118,22 @@ impl Loaded {
             totals: typed(&mut ebpf, "TOTALS")?,
             slots: typed(&mut ebpf, "SLOTS")?,
             zones: typed(&mut ebpf, "ZONES")?,
+            namespaces: typed(&mut ebpf, "NAMESPACES")?,
             ebpf,
         })
     }
+}
+
+/// Says so when it is the look-up of the namespace that the kernel lacks.
+fn classifier_refused(
+    settings: &Settings,
+    error: &(dyn std::error::Error + 'static),
+) -> DatapathError {
+    let release = kernel::release();
+    if settings.several_namespaces && !kernel::at_least(&release, 6, 13) {
+        return DatapathError::NamespacesUnsupported { release };
+    }
+    refused("loading the classifier programs", error)
 }
 
 fn drop_layout(wanted: bool) -> (DropLayout, DropReasons) {

@@ -1,8 +1,8 @@
 //! What this kernel can do for Sextant, and what is chosen for it.
 
-use std::{fmt, fs, path::Path};
+use std::{fmt, path::Path};
 
-use super::{DatapathError, Loaded, Settings};
+use super::{DatapathError, Loaded, Settings, kernel};
 
 /// One ability.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +28,11 @@ impl Report {
     /// Looks at this machine; loads the programs and lets them go again.
     #[must_use]
     pub fn take() -> Self {
-        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")
-            .map(|release| release.trim().to_owned())
-            .unwrap_or_default();
-        let tcx = at_least(&kernel, 6, 6);
+        let kernel = kernel::release();
+        let tcx = kernel::at_least(&kernel, 6, 6);
         Self {
             abilities: vec![
-                programs(),
+                programs(false),
                 ability(
                     "tcx",
                     tcx,
@@ -46,6 +44,12 @@ impl Report {
                     Path::new("/sys/kernel/btf/vmlinux").exists(),
                     "drop reasons are read with this kernel's own layouts",
                     "no BTF: packets dropped by the kernel are not observed",
+                ),
+                ability(
+                    "netns",
+                    programs(true).present,
+                    "other network namespaces can be observed too",
+                    "before 6.13: only the network namespace that sextantd runs in",
                 ),
             ],
             kernel,
@@ -62,7 +66,7 @@ fn ability(name: &'static str, present: bool, yes: &str, no: &str) -> Ability {
 }
 
 /// The real thing: the kernel takes the programs, or says why not.
-fn programs() -> Ability {
+fn programs(several_namespaces: bool) -> Ability {
     let smallest = Settings {
         flows4: 1,
         flows6: 1,
@@ -70,6 +74,7 @@ fn programs() -> Ability {
         denied_ring_bytes: 4096,
         active_interval_ns: 1,
         drops: false,
+        several_namespaces,
     };
     let loaded: Result<Loaded, DatapathError> = Loaded::new(&smallest);
     Ability {
@@ -80,14 +85,6 @@ fn programs() -> Ability {
             Err(error) => error.to_string(),
         },
     }
-}
-
-fn at_least(release: &str, major: u32, minor: u32) -> bool {
-    let mut numbers = release
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|number| number.parse::<u32>().unwrap_or(0));
-    let found = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    found >= (major, minor)
 }
 
 impl fmt::Display for Report {

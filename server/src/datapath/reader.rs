@@ -11,7 +11,7 @@ use std::{
 };
 
 use aya::maps::{MapData, RingBuf};
-use sextant_ebpf_common::{Cause, Event, Key4, Key6, Kind, point_parts};
+use sextant_ebpf_common::{Cause, Event, Key4, Key6, Kind, interface_parts, point_parts};
 
 use super::{
     Counters, DatapathError, Timeouts,
@@ -141,8 +141,9 @@ impl Reader {
         if self.batch.events.iter().any(is_drop) {
             let observed = self.counters.attached();
             self.batch.events.retain(|event| {
-                let (ifindex, _) = point_parts(event.point);
-                !is_drop(event) || ifindex == 0 || observed.contains(&ifindex)
+                let (interface, _) = point_parts(event.point);
+                let is_none = interface_parts(interface).1 == 0;
+                !is_drop(event) || is_none || observed.contains(&interface)
             });
         }
     }

@@ -7,12 +7,12 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
-use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS};
+use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS, LOOPBACK_ZONES, interface_parts};
 use tokio::sync::watch;
 
 use super::{
-    Counters, DatapathError, DropReasons, InterfaceChoice, LinkWatch, Links, Loaded, Reader,
-    Timeouts, attach::Attachments, clsact, counters::direct_slot,
+    Counters, DatapathError, DropReasons, InterfaceChoice, Link, LinkWatch, Links, Loaded, Reader,
+    Role, Timeouts, attach::Attachments, clsact, counters::direct_slot,
 };
 
 /// Address spaces of interfaces: the first glob that matches gives the zone.
@@ -26,6 +26,7 @@ pub struct Datapath {
     zones: Zones,
     slot_map: HashMap<MapData, u32, u32>,
     zone_map: Array<MapData, u16>,
+    namespace_map: HashMap<MapData, u64, u32>,
     /// Slots of interfaces with large indexes.
     extra: BTreeMap<u32, u32>,
     counters: Counters,
@@ -62,6 +63,7 @@ impl Datapath {
             zones,
             slot_map: loaded.slots,
             zone_map: loaded.zones,
+            namespace_map: loaded.namespaces,
             extra: BTreeMap::new(),
             counters,
             reasons: loaded.reasons,
@@ -108,6 +110,7 @@ impl Datapath {
     }
 
     async fn sync(&mut self, links: &Links) {
+        self.number_namespaces(links);
         self.assign_slots(links);
         self.attachments.sync(&mut self.ebpf, links, &self.choice);
         self.remove_spare_qdiscs().await;
@@ -116,10 +119,48 @@ impl Datapath {
             .iter()
             .filter_map(|(index, attached)| {
                 let slot = direct_slot(index).or_else(|| self.extra.get(&index).copied())?;
-                Some((index, attached.name.clone(), attached.hook.name(), slot))
+                Some((index, attached.full_name(), attached.hook.name(), slot))
             })
             .collect();
         self.counters.set_attached(attached);
+    }
+
+    /// The programs know a namespace before its first packet is counted.
+    fn number_namespaces(&mut self, links: &Links) {
+        let now: BTreeMap<u64, u32> = links
+            .by_index
+            .values()
+            .filter_map(|link| {
+                let (number, _) = interface_parts(link.index);
+                Some((link.namespace.as_ref()?.cookie, number))
+            })
+            .collect();
+        let known: Vec<u64> = self.namespace_map.keys().flatten().collect();
+        for gone in known.iter().filter(|cookie| !now.contains_key(cookie)) {
+            let _ = self.namespace_map.remove(gone);
+        }
+        for (cookie, number) in now {
+            if let Err(error) = self.namespace_map.insert(cookie, number, 0) {
+                tracing::warn!(number, %error, "network namespace not numbered");
+            }
+        }
+    }
+
+    fn zone(&self, link: &Link) -> u16 {
+        let Some(namespace) = &link.namespace else {
+            return self.zone_by_name(link).unwrap_or(0);
+        };
+        if link.role == Role::Loopback {
+            return LOOPBACK_ZONES + interface_parts(link.index).0 as u16;
+        }
+        self.zone_by_name(link).unwrap_or(namespace.zone)
+    }
+
+    fn zone_by_name(&self, link: &Link) -> Option<u16> {
+        let mut zones = self.zones.iter();
+        zones
+            .find(|(glob, _)| glob.is_match(&link.name))
+            .map(|(_, zone)| *zone)
     }
 
     /// Slots and zones are in place before the first packet is counted.
@@ -145,11 +186,7 @@ impl Datapath {
                 continue;
             };
             self.counters.clear_slot(slot);
-            let zone = self
-                .zones
-                .iter()
-                .find(|(glob, _)| glob.is_match(&link.name))
-                .map_or(0, |(_, zone)| *zone);
+            let zone = self.zone(link);
             if let Err(error) = self.zone_map.set(slot, zone, 0) {
                 tracing::warn!(interface = %link.name, %error, "zone not set");
             }
@@ -169,7 +206,9 @@ impl Datapath {
 
     async fn remove_spare_qdiscs(&mut self) {
         for index in self.attachments.take_spare_qdiscs() {
-            clsact::remove_if_empty(self.watch.handle(), index).await;
+            if let Some(handle) = self.watch.handle(index) {
+                clsact::remove_if_empty(&handle, interface_parts(index).1).await;
+            }
         }
     }
 }

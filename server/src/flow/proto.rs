@@ -60,6 +60,7 @@ pub fn from_proto(flow: pb::Flow, interners: &mut Interners) -> Flow {
             interners.interfaces.intern(Interface {
                 index: interface.index,
                 name: interface.name,
+                namespace: String::new(),
             })
         }),
         summary: match flow.summary {
@@ -136,9 +137,10 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
         socket_cookie: cold.socket_cookie,
         cgroup_id: cold.cgroup_id,
         summary: flow.summary.to_text(flow),
-        extensions: cold
-            .extensions
-            .or_else(|| flow.counters.as_deref().map(extensions::of)),
+        extensions: cold.extensions.or_else(|| {
+            let counters = flow.counters.as_deref()?;
+            Some(extensions::of(counters, flow.interface.as_deref()))
+        }),
         egress_allowed_by: cold.egress_allowed_by,
         ingress_allowed_by: cold.ingress_allowed_by,
         egress_denied_by: cold.egress_denied_by,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use sextant_ebpf_common::{self as common, Kind, initiator, point_parts, reason};
+use sextant_ebpf_common::{self as common, Kind, initiator, interface_parts, point_parts, reason};
 use sextant_proto::flow as pb;
 
 use crate::{
@@ -34,16 +34,16 @@ pub(super) fn flow(
     context: &Context<'_>,
     interners: &mut Interners,
 ) -> Flow {
-    let (ifindex, egress) = point_parts(event.point);
+    let (number, egress) = point_parts(event.point);
     let role = context
         .links
-        .get(ifindex)
+        .get(number)
         .map_or(Role::Network, |link| link.role);
     let (source, destination) = addresses(event);
     let opened_by = event.initiator & !initiator::GUESSED;
     let is_reply = event.direction != opened_by;
     let observed = observation_point(role, egress);
-    let interface = interface(ifindex, context.links, &mut interners.interfaces);
+    let interface = interface(number, context.links, &mut interners.interfaces);
     let sides = Sides::resolve(
         source,
         destination,
@@ -134,7 +134,9 @@ impl Sides {
             source_is_local: None,
         };
         // What is behind an interface sends into it and receives out of it.
-        let behind = identities.behind(&interface.name);
+        let behind = identities
+            .behind(&interface.name)
+            .filter(|_| interface.namespace.is_empty());
         if let Some(behind) = behind {
             let side = if egress {
                 &mut sides.destination
@@ -211,12 +213,20 @@ fn ethernet(event: &common::Event) -> Option<Ethernet> {
     })
 }
 
-fn interface(index: u32, links: &Links, interner: &mut Interner<Interface>) -> Interned<Interface> {
-    // An interface that is gone already keeps its number.
-    let name = links.get(index).map(|link| link.name.clone());
+fn interface(
+    number: u32,
+    links: &Links,
+    interner: &mut Interner<Interface>,
+) -> Interned<Interface> {
+    // An interface that is gone already keeps its index.
+    let link = links.get(number);
+    let namespace = link.and_then(|link| link.namespace.as_ref());
     interner.intern(Interface {
-        index,
-        name: name.unwrap_or_default(),
+        index: interface_parts(number).1,
+        name: link.map(|link| link.name.clone()).unwrap_or_default(),
+        namespace: namespace
+            .map(|namespace| namespace.name.clone())
+            .unwrap_or_default(),
     })
 }
 
@@ -247,8 +257,8 @@ fn counters(event: &common::Event, links: &Links, interner: &mut Interner<Interf
         observation_points: points
             .into_iter()
             .map(|point| {
-                let (index, egress) = point_parts(point);
-                (interface(index, links, interner), egress)
+                let (number, egress) = point_parts(point);
+                (interface(number, links, interner), egress)
             })
             .collect(),
     }

@@ -36,6 +36,7 @@ fn pipeline() -> (Pipeline, Ring) {
             role: Role::Network,
             up: true,
             kind: String::new(),
+            namespace: None,
         },
     );
     let pipeline = Pipeline::new(

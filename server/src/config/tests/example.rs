@@ -26,6 +26,7 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
         node_name: "moseisley".into(),
         datapath: Some(Datapath {
             zones: vec![("vrf-red*".into(), 1)],
+            namespaces: vec![("/run/netns/*".into(), 2)],
             ..Datapath::default()
         }),
         identity: Identity {

@@ -71,7 +71,9 @@ fn every_setting_of_the_datapath_arrives() {
          active_interval = '100ms'\nflows_ipv4 = 1\nflows_ipv6 = 2\nobserved_ring_bytes = 4096\n\
          denied_ring_bytes = 8192\ntcp_idle = '1s'\ntcp_closed = '2s'\nother_idle = '3s'\n\
          force_clsact = true\ndrops = false\n[[datapath.zone]]\ninterface = 'a*'\nzone = 0\n\
-         [[datapath.zone]]\ninterface = 'b'\nzone = 65535",
+         [[datapath.zone]]\ninterface = 'b'\nzone = 65407\n\
+         [[datapath.namespace]]\npath = '/run/netns/*'\n\
+         [[datapath.namespace]]\npath = '/proc/7/ns/net'\nzone = 3",
     )
     .datapath
     .expect("on");
@@ -88,7 +90,9 @@ fn every_setting_of_the_datapath_arrives() {
     assert_eq!(is.active_interval, Duration::from_millis(100));
     let idle = [is.tcp_idle, is.tcp_closed, is.other_idle];
     assert_eq!(idle, [1, 2, 3].map(Duration::from_secs));
-    assert_eq!(is.zones, [("a*".into(), 0), ("b".into(), 65535)]);
+    assert_eq!(is.zones, [("a*".into(), 0), ("b".into(), 65407)]);
+    let namespaces = [("/run/netns/*".into(), 0), ("/proc/7/ns/net".into(), 3)];
+    assert_eq!(is.namespaces, namespaces);
 }
 
 #[test]
@@ -261,7 +265,7 @@ fn zones_are_whole_and_told_apart() {
     check(
         &format!("{zone}interface = 'a'\nzone = 65536\n{zone}interface = 'a'\nzone = 1"),
         &[
-            ("file:3: datapath.zone.zone: `65536`", "0 to 65535"),
+            ("file:3: datapath.zone.zone: `65536`", "0 to 65407"),
             ("file:5: zone of `a` is in line 2", "keep one"),
         ],
     );

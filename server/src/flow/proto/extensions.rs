@@ -4,25 +4,28 @@
 //! Keys: `packets`, `bytes`, `reverse_packets`, `reverse_bytes`, `duration_ns`
 //! (numbers), `tcp_flags`, `reverse_tcp_flags` (lists), `end_reason`, `initiator`
 //! (`"guessed"`), `vlan` (list, outer tag first), `kernel_drop_reason`, `drops`,
-//! `observation_points` (list of `interface:direction`). A key without a
-//! meaning for the flow is left out.
+//! `observation_points` (list of `interface:direction`, in another network
+//! namespace `namespace/interface:direction`), `network_namespace` (of the
+//! interface, if it is not the daemon's own). A key without a meaning for the
+//! flow is left out.
 
 use prost::Message as _;
 use prost_types::{Any, ListValue, Struct, Value, value::Kind};
 
-use crate::flow::{Counters, TcpFlags};
+use crate::flow::{Counters, Interface, TcpFlags};
 
 const TYPE_URL: &str = "type.googleapis.com/google.protobuf.Struct";
 
-/// The extensions of a flow with these counters.
-pub(super) fn of(counters: &Counters) -> Any {
+/// The extensions of a flow with these counters, seen on this interface.
+pub(super) fn of(counters: &Counters, interface: Option<&Interface>) -> Any {
+    let namespace = interface.map_or("", |interface| interface.namespace.as_str());
     Any {
         type_url: TYPE_URL.into(),
-        value: fields(counters).encode_to_vec(),
+        value: fields(counters, namespace).encode_to_vec(),
     }
 }
 
-fn fields(counters: &Counters) -> Struct {
+fn fields(counters: &Counters, namespace: &str) -> Struct {
     let mut out = Struct::default();
     let mut put = |key: &str, kind: Kind| {
         out.fields.insert(key.into(), Value { kind: Some(kind) });
@@ -65,9 +68,15 @@ fn fields(counters: &Counters) -> Struct {
             "observation_points",
             list(points.map(|(interface, egress)| {
                 let direction = if *egress { "egress" } else { "ingress" };
-                text(&format!("{}:{direction}", interface.name))
+                match interface.namespace.as_str() {
+                    "" => text(&format!("{}:{direction}", interface.name)),
+                    namespace => text(&format!("{namespace}/{}:{direction}", interface.name)),
+                }
             })),
         );
+    }
+    if !namespace.is_empty() {
+        put("network_namespace", text(namespace));
     }
     out
 }

@@ -48,7 +48,11 @@ impl Interface {
             (OPTION_INTERFACE_NAME, name) => {
                 let name = String::from_utf8_lossy(name);
                 let name = name.trim_end_matches('\0').to_owned();
-                self.name = Some(flow::Interface { index: 0, name }.into());
+                let interface = flow::Interface {
+                    name,
+                    ..flow::Interface::default()
+                };
+                self.name = Some(interface.into());
             }
             (OPTION_RESOLUTION, &[resolution, ..]) => {
                 self.ticks_per_second = match resolution {
