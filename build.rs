@@ -6,11 +6,13 @@ use std::{env, fs, path::PathBuf};
 use prost::Message as _;
 
 /// `struct.proto` is what flows carry in `extensions`; reflection must know it.
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "flow/flow.proto",
     "observer/observer.proto",
     "peer/peer.proto",
     "relay/relay.proto",
+    "sextant/flow/v1/flow_service.proto",
+    "sextant/status/v1/status_service.proto",
     "google/protobuf/struct.proto",
 ];
 

@@ -31,5 +31,23 @@ pub mod relay {
     tonic::include_proto!("relay");
 }
 
+/// Sextant's own API.
+pub mod sextant {
+    /// Recording, summaries and filter hints (package `sextant.flow.v1`).
+    pub mod flow {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("sextant.flow.v1");
+        }
+    }
+    /// The daemon's own state (package `sextant.status.v1`).
+    pub mod status {
+        /// Version 1.
+        pub mod v1 {
+            tonic::include_proto!("sextant.status.v1");
+        }
+    }
+}
+
 /// Serialised `FileDescriptorSet` of all files and their imports.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
