@@ -4,9 +4,7 @@
 //! later ones are counted and told at most once in an interval, so that a storm
 //! costs little. The daemon finds the kernel's field offsets when it loads us.
 
-use aya_ebpf::{
-    bindings::BPF_NOEXIST, helpers::bpf_probe_read_kernel, programs::RawTracePointContext,
-};
+use aya_ebpf::{bindings::BPF_NOEXIST, programs::RawTracePointContext};
 use sextant_ebpf_common::{
     Cause, DropCount, DropKey, DropLayout, Event, Kind, interface_number, point, reason,
 };
@@ -14,6 +12,7 @@ use sextant_ebpf_common::{
 use crate::{
     atomic,
     maps::{self, DENIED, DROPS, active_interval_ns},
+    namespace::{self, load},
     table::precise_now,
 };
 
@@ -71,9 +70,9 @@ struct Dropped {
 /// Reads the packet; `None` when its namespace is not observed or it is not IP.
 #[inline(always)]
 fn read(skb: u64, layout: &DropLayout) -> Option<Dropped> {
-    let device: u64 = load(skb, layout.skb_dev)?;
+    let device: u64 = load(skb, layout.net.skb_dev)?;
     let iif: u32 = load(skb, layout.skb_iif)?;
-    let namespace = namespace(skb, device, layout)?;
+    let namespace = namespace_of(skb, device, layout)?;
     let ifindex: u32 = if device == 0 {
         iif
     } else {
@@ -111,19 +110,14 @@ fn read(skb: u64, layout: &DropLayout) -> Option<Dropped> {
 
 /// The number of the packet's network namespace, if it is an observed one.
 #[inline(always)]
-fn namespace(skb: u64, device: u64, layout: &DropLayout) -> Option<u32> {
+fn namespace_of(skb: u64, device: u64, layout: &DropLayout) -> Option<u32> {
     let net: u64 = if device == 0 {
         let socket = load::<u64>(skb, layout.skb_sk).filter(|socket| *socket != 0)?;
         load(socket, layout.sock_net)?
     } else {
-        load(device, layout.dev_net)?
+        load(device, layout.net.dev_net)?
     };
-    let cookie: u64 = load(net, layout.net_cookie)?;
-    if cookie == layout.namespace {
-        return Some(0);
-    }
-    let number = maps::namespace(cookie);
-    (number != 0).then_some(number)
+    namespace::number(net, &layout.net)
 }
 
 /// Addresses and protocol; the address of the transport header, if it is here.
@@ -242,11 +236,4 @@ fn raise(dropped: &Dropped, drops: u32) {
         ..Event::default()
     });
     record.submit(0);
-}
-
-#[inline(always)]
-fn load<T>(base: u64, offset: u32) -> Option<T> {
-    let address = (base + u64::from(offset)) as *const T;
-    // SAFETY: the helper checks the address.
-    unsafe { bpf_probe_read_kernel(address) }.ok()
 }

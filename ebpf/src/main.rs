@@ -19,6 +19,7 @@ mod event;
 mod fragment;
 mod listener;
 mod maps;
+mod namespace;
 mod packet;
 mod parse;
 mod read;

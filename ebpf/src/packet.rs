@@ -1,13 +1,11 @@
 //! From a socket buffer to its flow.
 
-use aya_ebpf::{
-    helpers::generated::{bpf_get_netns_cookie, bpf_ktime_get_coarse_ns},
-    programs::TcContext,
-};
+use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::TcContext};
 use sextant_ebpf_common::{Cause, Ends, Key4, Key6, interface_number, point};
 
 use crate::{
     maps::{self, FLOWS4, FLOWS6},
+    namespace,
     parse::{self, Stop, TCP, UDP},
     read::{Copied, Linear, Read},
     table,
@@ -130,8 +128,7 @@ fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Pack
     packet.gso_segments = skb.gso_segs;
     packet.wire_len = if EGRESS { skb.wire_len } else { 0 };
     let namespace = if maps::has_several_namespaces() {
-        // SAFETY: a valid context.
-        maps::namespace(unsafe { bpf_get_netns_cookie(ctx.skb.skb.cast()) })
+        namespace::of_packet(ctx.skb.skb)
     } else {
         0
     };

@@ -90,13 +90,13 @@ pub enum DatapathError {
         /// What the kernel said.
         source: std::io::Error,
     },
-    /// The helper that tells network namespaces apart is missing.
+    /// What tells network namespaces apart is missing.
     #[error(
-        "this kernel ({release}) cannot tell a packet's network namespace (that came with 6.13); remove [[datapath.namespace]], and run a sextantd in each namespace instead"
+        "this kernel cannot tell a packet's network namespace ({detail}); remove [[datapath.namespace]], and run a sextantd in each namespace instead"
     )]
     NamespacesUnsupported {
-        /// Release of the kernel.
-        release: String,
+        /// What is missing.
+        detail: String,
     },
     /// Without TCX, two processes would take each other's filters for stale ones.
     #[error(

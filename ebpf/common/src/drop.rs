@@ -36,20 +36,46 @@ pub struct DropCount {
     pub pad: u32,
 }
 
+/// Where the network namespace of a device is found, as offsets in bytes in the
+/// kernel's structures; by BTF at load time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetLayout {
+    /// Cookie of the daemon's network namespace.
+    pub own: u64,
+    /// `sk_buff.dev`.
+    pub skb_dev: u32,
+    /// `net_device.nd_net.net`.
+    pub dev_net: u32,
+    /// `net.net_cookie`.
+    pub net_cookie: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+impl NetLayout {
+    /// Nothing was found.
+    pub const ABSENT: Self = Self {
+        own: 0,
+        skb_dev: 0,
+        dev_net: 0,
+        net_cookie: 0,
+        pad: 0,
+    };
+}
+
 /// Offsets in the kernel's structures, in bytes; found by BTF at load time.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DropLayout {
     /// Bit set of reasons that are not observed.
     pub quiet: [u64; 4],
-    /// Cookie of the daemon's network namespace.
-    pub namespace: u64,
+    /// Network namespaces.
+    pub net: NetLayout,
     /// `sk_buff.head`.
     pub skb_head: u32,
     /// `sk_buff.len`.
     pub skb_len: u32,
-    /// `sk_buff.dev`.
-    pub skb_dev: u32,
     /// `sk_buff.sk`.
     pub skb_sk: u32,
     /// `sk_buff.skb_iif`.
@@ -62,14 +88,8 @@ pub struct DropLayout {
     pub skb_mac: u32,
     /// `net_device.ifindex`.
     pub dev_ifindex: u32,
-    /// `net_device.nd_net.net`.
-    pub dev_net: u32,
     /// `sock.__sk_common.skc_net.net`.
     pub sock_net: u32,
-    /// `net.net_cookie`.
-    pub net_cookie: u32,
-    /// Zero.
-    pub pad: u32,
     /// Reasons up to this number say nothing.
     pub first_reason: u32,
 }
@@ -78,20 +98,16 @@ impl DropLayout {
     /// Nothing was found: every reason is beyond it.
     pub const ABSENT: Self = Self {
         quiet: [u64::MAX; 4],
-        namespace: 0,
+        net: NetLayout::ABSENT,
         skb_head: 0,
         skb_len: 0,
-        skb_dev: 0,
         skb_sk: 0,
         skb_iif: 0,
         skb_protocol: 0,
         skb_network: 0,
         skb_mac: 0,
         dev_ifindex: 0,
-        dev_net: 0,
         sock_net: 0,
-        net_cookie: 0,
-        pad: 0,
         first_reason: u32::MAX,
     };
 }

@@ -10,7 +10,7 @@ mod event;
 mod key;
 
 pub use cause::{CAUSES, Cause};
-pub use drop::{DropCount, DropKey, DropLayout};
+pub use drop::{DropCount, DropKey, DropLayout, NetLayout};
 pub use event::{Event, Kind, reason};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6};
 
@@ -155,14 +155,14 @@ const _: () = {
     assert!(size_of::<Event>() == 184);
     assert!(size_of::<DropKey>() == 40);
     assert!(size_of::<DropCount>() == 32);
-    assert!(size_of::<DropLayout>() == 96);
+    assert!(size_of::<DropLayout>() == 96 && size_of::<NetLayout>() == 24);
 };
 
 #[cfg(feature = "user")]
 mod user {
     use aya::Pod;
 
-    use crate::{CauseCount, DropLayout, InterfaceTotals};
+    use crate::{CauseCount, DropLayout, InterfaceTotals, NetLayout};
 
     // SAFETY: `repr(C)` integers without padding.
     unsafe impl Pod for CauseCount {}
@@ -170,4 +170,6 @@ mod user {
     unsafe impl Pod for InterfaceTotals {}
     // SAFETY: as above.
     unsafe impl Pod for DropLayout {}
+    // SAFETY: as above.
+    unsafe impl Pod for NetLayout {}
 }

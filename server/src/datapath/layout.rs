@@ -7,7 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use btf_rs::{Btf, BtfType, Struct, Type};
-use sextant_ebpf_common::DropLayout;
+use sextant_ebpf_common::{DropLayout, NetLayout};
 
 use super::namespace::own_cookie;
 
@@ -36,7 +36,7 @@ const QUIET: [&str; 10] = [
 /// Names of this kernel's drop reasons, by number; shared.
 pub type DropReasons = Arc<HashMap<u32, String>>;
 
-/// What is missing for the observation of drops.
+/// What this kernel does not tell.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum LayoutError {
     /// No BTF.
@@ -66,27 +66,39 @@ pub(super) fn find() -> Result<(DropLayout, DropReasons), LayoutError> {
             *word |= 1 << (reason % 64);
         }
     }
+    let net = net(&btf)?;
     let offset = |root: &str, path: &str| offset(&btf, root, path);
     let layout = DropLayout {
         quiet,
-        namespace: own_cookie()?,
+        net,
         skb_head: offset("sk_buff", "head")?,
         skb_len: offset("sk_buff", "len")?,
-        skb_dev: offset("sk_buff", "dev")?,
         skb_sk: offset("sk_buff", "sk")?,
         skb_iif: offset("sk_buff", "skb_iif")?,
         skb_protocol: offset("sk_buff", "protocol")?,
         skb_network: offset("sk_buff", "network_header")?,
         skb_mac: offset("sk_buff", "mac_header")?,
         dev_ifindex: offset("net_device", "ifindex")?,
-        dev_net: offset("net_device", "nd_net.net")?,
         sock_net: offset("sock", "__sk_common.skc_net.net")?,
-        net_cookie: offset("net", "net_cookie")?,
-        pad: 0,
         first_reason: number(NOT_SPECIFIED)
             .ok_or_else(|| LayoutError::Missing(format!("{REASON_PREFIX}{NOT_SPECIFIED}")))?,
     };
     Ok((layout, Arc::new(reasons)))
+}
+
+/// Where the network namespace of a packet is found.
+pub(super) fn find_net() -> Result<NetLayout, LayoutError> {
+    net(&Btf::from_file(VMLINUX)?)
+}
+
+fn net(btf: &Btf) -> Result<NetLayout, LayoutError> {
+    Ok(NetLayout {
+        own: own_cookie()?,
+        skb_dev: offset(btf, "sk_buff", "dev")?,
+        dev_net: offset(btf, "net_device", "nd_net.net")?,
+        net_cookie: offset(btf, "net", "net_cookie")?,
+        pad: 0,
+    })
 }
 
 fn reasons(btf: &Btf) -> Result<HashMap<u32, String>, LayoutError> {
@@ -180,7 +192,7 @@ mod tests {
             return;
         }
         let (layout, reasons) = find().unwrap();
-        assert!(layout.skb_network > 0 && layout.dev_net > 0 && layout.net_cookie > 0);
+        assert!(layout.skb_network > 0 && layout.net.dev_net > 0 && layout.net.net_cookie > 0);
         assert!(reasons.values().any(|name| name == "NETFILTER_DROP"));
         assert!(reasons.values().any(|name| name == "NO_SOCKET"));
     }

@@ -8,12 +8,12 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{RawTracePoint, SchedClassifier},
 };
-use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals};
+use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals, NetLayout};
 
 use super::{
     DatapathError,
     attach::chain,
-    bpf, kernel,
+    bpf,
     layout::{self, DropReasons},
 };
 
@@ -76,6 +76,7 @@ impl Loaded {
             return Err(DatapathError::NoPrograms);
         }
         let (drop_layout, reasons) = drop_layout(settings.drops);
+        let net_layout = net_layout(settings.several_namespaces)?;
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS4", settings.flows4)
@@ -89,6 +90,7 @@ impl Loaded {
                 &u32::from(settings.several_namespaces),
                 true,
             )
+            .override_global("NET_LAYOUT", &net_layout, true)
             .override_global("DROP_LAYOUT", &drop_layout, true)
             .load(OBJECT)
             .map_err(|error| refused("creating eBPF maps", &error))?;
@@ -102,7 +104,7 @@ impl Loaded {
                 })?;
             program
                 .load()
-                .map_err(|error| classifier_refused(settings, &error))?;
+                .map_err(|error| refused("loading the classifier programs", &error))?;
         }
         if drop_layout != DropLayout::ABSENT {
             watch_drops(&mut ebpf);
@@ -124,16 +126,14 @@ impl Loaded {
     }
 }
 
-/// Says so when it is the look-up of the namespace that the kernel lacks.
-fn classifier_refused(
-    settings: &Settings,
-    error: &(dyn std::error::Error + 'static),
-) -> DatapathError {
-    let release = kernel::release();
-    if settings.several_namespaces && !kernel::at_least(&release, 6, 13) {
-        return DatapathError::NamespacesUnsupported { release };
+/// Needed only where there are several namespaces.
+fn net_layout(wanted: bool) -> Result<NetLayout, DatapathError> {
+    if !wanted {
+        return Ok(NetLayout::ABSENT);
     }
-    refused("loading the classifier programs", error)
+    layout::find_net().map_err(|error| DatapathError::NamespacesUnsupported {
+        detail: error.to_string(),
+    })
 }
 
 fn drop_layout(wanted: bool) -> (DropLayout, DropReasons) {

@@ -49,7 +49,7 @@ impl Report {
                     "netns",
                     programs(true).present,
                     "other network namespaces can be observed too",
-                    "before 6.13: only the network namespace that sextantd runs in",
+                    "no BTF, or before 5.14: only the network namespace that sextantd runs in",
                 ),
             ],
             kernel,
