@@ -2,8 +2,8 @@
 //! `datapath::loader` to embed. With `AYA_BUILD_SKIP=1` (lints, docs, machines
 //! without bpf-linker) the object is empty and the daemon says so.
 //!
-//! Also writes the Observer's server with a codec of our own for flows, whose
-//! responses are encoded before they reach tonic.
+//! Also writes the Observer's server without GetFlows, whose responses do not
+//! pass through tonic.
 //!
 //! Cargo is called directly, since aya-build has no way to choose the
 //! instruction set: version 3 has the atomic operations that the flow table
@@ -23,36 +23,25 @@ fn main() -> anyhow::Result<()> {
     ebpf_object()
 }
 
-/// The Observer service as in `observer.proto`, with GetFlows on raw bytes.
+/// The Observer service as in `observer.proto` without GetFlows, which is served
+/// on raw bytes by `service::get_flows`.
 fn observer_service() {
-    const PROST: &str = "tonic_prost::ProstCodec";
-    let method = |name: &str, route: &str, output: &str, codec: &str, stream: bool| {
+    let message = |name: &str, route: &str, stream: bool| {
         let method = Method::builder()
             .name(name)
             .route_name(route)
             .input_type(format!("sextant_proto::observer::{route}Request"))
-            .output_type(output)
-            .codec_path(codec);
+            .output_type(format!("sextant_proto::observer::{route}Response"))
+            .codec_path("tonic_prost::ProstCodec");
         if stream {
             method.server_streaming().build()
         } else {
             method.build()
         }
     };
-    let message = |name: &str, route: &str, stream: bool| {
-        let output = format!("sextant_proto::observer::{route}Response");
-        method(name, route, &output, PROST, stream)
-    };
     let service = Service::builder()
         .name("Observer")
         .package("observer")
-        .method(method(
-            "get_flows",
-            "GetFlows",
-            "crate::service::wire::Encoded",
-            "crate::service::wire::FlowsCodec",
-            true,
-        ))
         .method(message("get_agent_events", "GetAgentEvents", true))
         .method(message("get_debug_events", "GetDebugEvents", true))
         .method(message("get_nodes", "GetNodes", false))

@@ -12,16 +12,15 @@ mod intern;
 pub mod proto;
 mod summary;
 mod transport;
+pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
 use sextant_proto::flow as pb;
 
 pub use address::{Address, Ethernet, Uuid};
-pub use counters::{Counters, DirectionCounters, EndReason};
+pub use counters::{Counters, DirectionCounters, EndReason, Points};
 pub use intern::{Interned, Interner, Interners};
 pub use summary::Summary;
 pub use transport::{L4, TcpFlags};
@@ -261,12 +260,5 @@ impl Flow {
     #[must_use]
     pub fn node_name(&self) -> &str {
         &self.origin.node_name
-    }
-}
-
-/// Shares one value among the flows that hold it, without an interner.
-impl<T> From<T> for Interned<T> {
-    fn from(value: T) -> Self {
-        Interned::new(Arc::new(value))
     }
 }

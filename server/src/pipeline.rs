@@ -7,6 +7,7 @@
 
 mod enrich;
 mod namespaces;
+mod places;
 mod uuid;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ use crate::{
 };
 
 pub use namespaces::Namespaces;
+use places::Places;
 use uuid::Uuids;
 
 /// Lateness that counts as disorder rather than as a clock that was set back.
@@ -38,6 +40,7 @@ pub struct Pipeline {
     origin: Interned<Origin>,
     identities: Arc<ArcSwap<Snapshot>>,
     links: Arc<ArcSwap<Links>>,
+    places: Places,
     drop_reasons: DropReasons,
     namespaces: Namespaces,
     uuids: Uuids,
@@ -63,6 +66,7 @@ impl Pipeline {
             interners,
             identities,
             links,
+            places: Places::default(),
             drop_reasons: DropReasons::default(),
             namespaces,
             uuids: Uuids::new(),
@@ -85,20 +89,21 @@ impl Pipeline {
     /// Stores what the datapath raised.
     pub fn observe(&mut self, batch: &Batch) {
         let identities = self.identities.load_full();
-        let links = self.links.load_full();
+        self.places.follow(self.links.load_full());
         let mut flows = std::mem::take(&mut self.flows);
         let mut order: Vec<u32> = (0..batch.events.len() as u32).collect();
         order.sort_by_key(|index| batch.events[*index as usize].time_ns);
         for index in order {
             let event = &batch.events[index as usize];
             let wall = (event.time_ns as i64).saturating_add(batch.wall_offset_ns);
-            let context = enrich::Context {
+            let mut context = enrich::Context {
                 identities: &identities,
-                links: &links,
                 origin: &self.origin,
                 drop_reasons: &self.drop_reasons,
+                places: &mut self.places,
+                interners: &mut self.interners,
             };
-            let mut flow = enrich::flow(event, &context, &mut self.interners);
+            let mut flow = enrich::flow(event, &mut context);
             flow.time = Some(self.rising(wall));
             flow.uuid = self.uuids.next();
             flows.push(Event::Flow(flow));

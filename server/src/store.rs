@@ -16,7 +16,7 @@ use sextant_proto::flow as pb;
 
 use crate::flow::{Flow, Time};
 
-pub use cursor::{Cursor, Read};
+pub use cursor::{Cursor, Read, Run};
 pub use ring::{Ring, RingWriter};
 
 /// What the ring holds.

@@ -56,10 +56,27 @@ pub struct Counters {
     /// VLAN tags, outer first; 0 where there is none.
     pub vlan: [u16; 2],
     /// Name of the kernel's drop reason, for dropped packets.
-    pub kernel_drop_reason: Option<Box<str>>,
+    pub kernel_drop_reason: Option<Interned<String>>,
     /// Packets that this event stands for beyond the first, for drops.
     pub drops: u64,
-    /// All points at which packets of the flow were seen: the interface and
-    /// whether it was on egress.
-    pub observation_points: Vec<(Interned<Interface>, bool)>,
+    /// All points at which packets of the flow were seen, if any.
+    pub observation_points: Option<Interned<Points>>,
+}
+
+/// Observation points: the interface and whether it was on egress.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Points(pub Vec<(Interned<Interface>, bool)>);
+
+impl Points {
+    /// Each as `interface:direction`, in another network namespace than the
+    /// daemon's own as `namespace/interface:direction`.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        self.0.iter().map(|(interface, egress)| {
+            let direction = if *egress { "egress" } else { "ingress" };
+            match interface.namespace.as_str() {
+                "" => format!("{}:{direction}", interface.name),
+                namespace => format!("{namespace}/{}:{direction}", interface.name),
+            }
+        })
+    }
 }

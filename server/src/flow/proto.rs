@@ -7,6 +7,8 @@
 
 mod extensions;
 
+pub(crate) use extensions::STRUCT_URL;
+
 use pb::layer4::Protocol;
 use prost_types::Timestamp;
 use sextant_proto::flow as pb;

@@ -3,7 +3,7 @@
 //! Texts follow Hubble v1.20. A replayed flow keeps its own text; flows of our
 //! own derive it from the packet, which costs nothing until somebody reads it.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write};
 
 use super::{Flow, Interned, L4, TcpFlags};
 
@@ -23,23 +23,32 @@ impl Summary {
     /// The text for `flow`.
     #[must_use]
     pub fn to_text(&self, flow: &Flow) -> String {
-        match self {
-            Self::None => String::new(),
-            Self::Text(text) => text.to_string(),
-            Self::Derived => derive(flow) + &totals(flow),
-        }
+        let mut text = String::new();
+        self.write(flow, &mut text);
+        text
+    }
+
+    /// Writes the text for `flow`; `out` must be one that cannot fail.
+    pub(super) fn write(&self, flow: &Flow, out: &mut impl Write) {
+        let written = match self {
+            Self::None => Ok(()),
+            Self::Text(text) => out.write_str(text),
+            Self::Derived => derive(flow, out).and_then(|()| totals(flow, out)),
+        };
+        debug_assert!(written.is_ok(), "memory takes any text");
     }
 }
 
 /// What the last event of a flow and a repeated drop add, so that the CLI's
 /// users see it, who have no column for it.
-fn totals(flow: &Flow) -> String {
+fn totals(flow: &Flow, out: &mut impl Write) -> fmt::Result {
     let Some(counters) = flow.counters.as_deref() else {
-        return String::new();
+        return Ok(());
     };
     let (forward, reverse) = (counters.forward, counters.reverse);
     match counters.end {
-        Some(end) => format!(
+        Some(end) => write!(
+            out,
             "; ended ({}): {}+{} packets, {}+{} bytes",
             end.name(),
             forward.packets,
@@ -47,31 +56,37 @@ fn totals(flow: &Flow) -> String {
             forward.bytes,
             reverse.bytes
         ),
-        None if counters.drops > 1 => format!("; {} drops", counters.drops),
-        None => String::new(),
+        None if counters.drops > 1 => write!(out, "; {} drops", counters.drops),
+        None => Ok(()),
     }
 }
 
-fn derive(flow: &Flow) -> String {
+fn derive(flow: &Flow, out: &mut impl Write) -> fmt::Result {
     match &flow.l4 {
-        Some(L4::Tcp { flags, .. }) => tcp(flags.unwrap_or_default()),
-        Some(L4::Udp { .. }) => "UDP".into(),
-        Some(L4::Sctp { .. }) => "SCTP".into(),
-        Some(L4::Icmp4 { kind, code }) => format!("ICMPv4 {}", icmp4(*kind, *code)),
-        Some(L4::Icmp6 { kind, code }) => format!("ICMPv6 {}", icmp6(*kind, *code)),
-        Some(L4::Vrrp { .. }) => "VRRP VRRPv2 Advertisement".into(),
-        Some(L4::Igmp { kind, .. }) => format!("IGMP {}", igmp(*kind)),
-        Some(L4::Empty) | None => match flow.ip.as_ref().map(|ip| ip.version) {
-            Some(1) => "IPv4".into(),
-            Some(2) => "IPv6".into(),
-            _ => "Ethernet".into(),
-        },
+        Some(L4::Tcp { flags, .. }) => tcp(flags.unwrap_or_default(), out),
+        Some(L4::Udp { .. }) => out.write_str("UDP"),
+        Some(L4::Sctp { .. }) => out.write_str("SCTP"),
+        Some(L4::Icmp4 { kind, code }) => write!(out, "ICMPv4 {}", icmp4(*kind, *code)),
+        Some(L4::Icmp6 { kind, code }) => write!(out, "ICMPv6 {}", icmp6(*kind, *code)),
+        Some(L4::Vrrp { .. }) => out.write_str("VRRP VRRPv2 Advertisement"),
+        Some(L4::Igmp { kind, .. }) => write!(out, "IGMP {}", igmp(*kind)),
+        Some(L4::Empty) | None => out.write_str(match flow.ip.as_ref().map(|ip| ip.version) {
+            Some(1) => "IPv4",
+            Some(2) => "IPv6",
+            _ => "Ethernet",
+        }),
     }
 }
 
-fn tcp(flags: TcpFlags) -> String {
-    let names: Vec<&str> = flags.names().collect();
-    format!("TCP Flags: {}", names.join(", "))
+fn tcp(flags: TcpFlags, out: &mut impl Write) -> fmt::Result {
+    out.write_str("TCP Flags: ")?;
+    for (index, name) in flags.names().enumerate() {
+        if index > 0 {
+            out.write_str(", ")?;
+        }
+        out.write_str(name)?;
+    }
+    Ok(())
 }
 
 /// Name of a type, and the names of its codes.

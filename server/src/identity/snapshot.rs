@@ -6,6 +6,7 @@ use std::{
 };
 
 use ipnet::IpNet;
+use rustc_hash::FxHashMap;
 
 use super::{Numbers, reserved};
 use crate::flow::{Endpoint, Interned};
@@ -13,27 +14,42 @@ use crate::flow::{Endpoint, Interned};
 /// Endpoints by address, address range and interface; immutable.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    exact: HashMap<IpAddr, Interned<Endpoint>>,
+    exact: FxHashMap<IpAddr, Known>,
     /// Longest prefix first.
     ranges: Vec<(IpNet, Interned<Endpoint>)>,
     by_interface: HashMap<String, Interned<Endpoint>>,
-    /// Addresses of this host or of endpoints on it.
     world4: Interned<Endpoint>,
     world6: Interned<Endpoint>,
     host: Interned<Endpoint>,
-    host_addresses: std::collections::HashSet<IpAddr>,
+}
+
+/// What is known of an address.
+#[derive(Clone, Debug)]
+struct Known {
+    endpoint: Interned<Endpoint>,
+    is_host: bool,
 }
 
 impl Snapshot {
     /// The endpoint behind an address; the world when nobody claims it.
     #[must_use]
     pub fn resolve(&self, address: IpAddr) -> &Interned<Endpoint> {
-        if let Some(endpoint) = self.exact.get(&address) {
-            return endpoint;
+        self.look_up(address).0
+    }
+
+    /// The endpoint behind an address, and whether it is this host's own.
+    #[must_use]
+    pub fn look_up(&self, address: IpAddr) -> (&Interned<Endpoint>, bool) {
+        if let Some(known) = self.exact.get(&address) {
+            return (&known.endpoint, known.is_host || is_loopback(address));
         }
         if is_loopback(address) {
-            return &self.host;
+            return (&self.host, true);
         }
+        (self.elsewhere(address), false)
+    }
+
+    fn elsewhere(&self, address: IpAddr) -> &Interned<Endpoint> {
         let range = self.ranges.iter().find(|(net, _)| net.contains(&address));
         match (range, address) {
             (Some((_, endpoint)), _) => endpoint,
@@ -46,12 +62,6 @@ impl Snapshot {
     #[must_use]
     pub fn behind(&self, interface: &str) -> Option<&Interned<Endpoint>> {
         self.by_interface.get(interface)
-    }
-
-    /// Whether the address is this host's own.
-    #[must_use]
-    pub fn is_host(&self, address: IpAddr) -> bool {
-        is_loopback(address) || self.host_addresses.contains(&address)
     }
 
     /// Whether the endpoint stands for the world.
@@ -103,6 +113,7 @@ impl<'a> Draft<'a> {
         for endpoint in previous
             .exact
             .values()
+            .map(|known| &known.endpoint)
             .chain(previous.by_interface.values())
             .chain(previous.ranges.iter().map(|(_, endpoint)| endpoint))
             .chain([&previous.world4, &previous.world6, &previous.host])
@@ -125,14 +136,20 @@ impl<'a> Draft<'a> {
     /// An endpoint has this address.
     pub fn address(&mut self, address: IpAddr, endpoint: Endpoint) {
         let endpoint = self.share(endpoint);
-        self.made.exact.entry(address).or_insert(endpoint);
+        self.made.exact.entry(address).or_insert(Known {
+            endpoint,
+            is_host: false,
+        });
     }
 
     /// This address is the host's.
     pub fn host(&mut self, address: IpAddr) {
-        self.made.host_addresses.insert(address);
         let host = self.made.host.clone();
-        self.made.exact.entry(address).or_insert(host);
+        let known = self.made.exact.entry(address).or_insert(Known {
+            endpoint: host,
+            is_host: false,
+        });
+        known.is_host = true;
     }
 
     /// An endpoint has the addresses of a range that nobody has alone.

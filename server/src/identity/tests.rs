@@ -65,7 +65,7 @@ fn addresses_resolve_to_endpoint_then_host_then_range_then_world() {
     check("10.1.3.4", 258, "narrow");
     check("192.0.2.1", reserved::WORLD, "");
     check("2001:db8::1", reserved::WORLD, "");
-    assert!(snapshot.is_host(ip("10.0.0.9")));
+    assert!(snapshot.look_up(ip("10.0.0.9")).1);
 }
 
 #[test]

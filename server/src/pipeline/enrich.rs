@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use sextant_ebpf_common::{self as common, Kind, initiator, interface_parts, point_parts, reason};
+use sextant_ebpf_common::{self as common, Kind, initiator, point_parts, reason};
 use sextant_proto::flow as pb;
 
+use super::places::Places;
 use crate::{
-    datapath::{DropReasons, Links, Role},
+    datapath::{DropReasons, Role},
     flow::{
         Address, Counters, DirectionCounters, EndReason, Endpoint, Ethernet, EventType, Flow,
-        Interface, Interned, Interner, Interners, Ip, Origin, Summary, TcpFlags,
+        Interface, Interned, Interners, Ip, Origin, Summary, TcpFlags,
     },
     identity::Snapshot,
 };
@@ -23,27 +24,20 @@ const TRACE: i32 = 4;
 /// What an event is enriched with.
 pub(super) struct Context<'a> {
     pub(super) identities: &'a Snapshot,
-    pub(super) links: &'a Links,
     pub(super) origin: &'a Interned<Origin>,
     pub(super) drop_reasons: &'a DropReasons,
+    pub(super) places: &'a mut Places,
+    pub(super) interners: &'a mut Interners,
 }
 
 /// The flow of an event, without time and id.
-pub(super) fn flow(
-    event: &common::Event,
-    context: &Context<'_>,
-    interners: &mut Interners,
-) -> Flow {
+pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
     let (number, egress) = point_parts(event.point);
-    let role = context
-        .links
-        .get(number)
-        .map_or(Role::Network, |link| link.role);
+    let (interface, role) = context.places.interface(number, context.interners);
     let (source, destination) = addresses(event);
     let opened_by = event.initiator & !initiator::GUESSED;
     let is_reply = event.direction != opened_by;
     let observed = observation_point(role, egress);
-    let interface = interface(number, context.links, &mut interners.interfaces);
     let sides = Sides::resolve(
         source,
         destination,
@@ -81,15 +75,11 @@ pub(super) fn flow(
         origin: context.origin.clone(),
         interface: Some(interface),
         summary: Summary::Derived,
-        counters: Some(Box::new(counters(
-            event,
-            context.links,
-            &mut interners.interfaces,
-        ))),
+        counters: Some(Box::new(counters(event, context))),
         ..Flow::default()
     };
     if event.kind == Kind::Dropped as u8 {
-        dropped::mark(&mut flow, event, context.drop_reasons);
+        dropped::mark(&mut flow, event, context);
     }
     if let Some(tunnel) = transport::tunnel(event, &flow) {
         flow.cold_mut().tunnel = Some(tunnel);
@@ -128,9 +118,11 @@ impl Sides {
         is_reply: bool,
         identities: &Snapshot,
     ) -> Self {
+        let (source, source_is_host) = identities.look_up(source);
+        let (destination, destination_is_host) = identities.look_up(destination);
         let mut sides = Self {
-            source: identities.resolve(source).clone(),
-            destination: identities.resolve(destination).clone(),
+            source: source.clone(),
+            destination: destination.clone(),
             source_is_local: None,
         };
         // What is behind an interface sends into it and receives out of it.
@@ -150,7 +142,7 @@ impl Sides {
         sides.source_is_local = if behind.is_some() {
             Some(!egress)
         } else {
-            match (identities.is_host(source), identities.is_host(destination)) {
+            match (source_is_host, destination_is_host) {
                 // Within the host: as its initiator sees it.
                 (true, true) => Some(!is_reply),
                 (true, false) => Some(true),
@@ -213,24 +205,7 @@ fn ethernet(event: &common::Event) -> Option<Ethernet> {
     })
 }
 
-fn interface(
-    number: u32,
-    links: &Links,
-    interner: &mut Interner<Interface>,
-) -> Interned<Interface> {
-    // An interface that is gone already keeps its index.
-    let link = links.get(number);
-    let namespace = link.and_then(|link| link.namespace.as_ref());
-    interner.intern(Interface {
-        index: interface_parts(number).1,
-        name: link.map(|link| link.name.clone()).unwrap_or_default(),
-        namespace: namespace
-            .map(|namespace| namespace.name.clone())
-            .unwrap_or_default(),
-    })
-}
-
-fn counters(event: &common::Event, links: &Links, interner: &mut Interner<Interface>) -> Counters {
+fn counters(event: &common::Event, context: &mut Context<'_>) -> Counters {
     let forward = usize::from(event.initiator & !initiator::GUESSED);
     let direction = |index: usize| DirectionCounters {
         packets: event.packets[index],
@@ -239,12 +214,6 @@ fn counters(event: &common::Event, links: &Links, interner: &mut Interner<Interf
     };
     let ended = event.kind == Kind::Ended as u8;
     let last = if ended { event.last_ns } else { event.time_ns };
-    let mut points: Vec<u32> = Vec::new();
-    for point in event.owner.iter().chain(&event.points) {
-        if *point != 0 && !points.contains(point) {
-            points.push(*point);
-        }
-    }
     Counters {
         forward: direction(forward),
         reverse: direction(1 - forward),
@@ -254,13 +223,7 @@ fn counters(event: &common::Event, links: &Links, interner: &mut Interner<Interf
         vlan: event.vlan,
         kernel_drop_reason: None,
         drops: 0,
-        observation_points: points
-            .into_iter()
-            .map(|point| {
-                let (number, egress) = point_parts(point);
-                (interface(number, links, interner), egress)
-            })
-            .collect(),
+        observation_points: context.places.points(event, context.interners),
     }
 }
 

@@ -203,7 +203,7 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
         .unwrap()
         .kernel_drop_reason
         .as_deref();
-    assert_eq!(unnamed, Some("9"));
+    assert_eq!(unnamed.map(String::as_str), Some("9"));
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! The stream of one GetFlows request: cursor, filter, mask, encode.
+//! The stream of one GetFlows request: cursor, filter, mask, encode; many
+//! responses at once.
 //!
 //! Pulled by the transport, so a client that does not read costs a cursor and
 //! its transport window, and is told what it lost when it reads again.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
+use bytes::Bytes;
 use sextant_proto::{flow as pb, observer::GetFlowsRequest};
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
@@ -13,20 +15,25 @@ use tokio::{
 use tonic::Status;
 
 use super::{
+    deliveries::Deliveries,
     limits::{Limits, shutting_down},
     mask::Mask,
     position::{InRange, Range},
     status::{RequestError, check_time},
-    wire::Encoded,
+    wire::{put_flow, put_lost},
 };
 use crate::{
     filter::Filters,
     flow::Time,
-    store::{Cursor, Event, Read, Ring, Stamped},
+    store::{Cursor, Event, Ring, Run, Stamped},
 };
 
 /// Events looked at before others get a turn.
-const TURN: u32 = 1024;
+const TURN: u64 = 4096;
+/// Bytes collected before they are sent.
+const CHUNK: usize = 64 << 10;
+/// Room for the first responses of a stream.
+const SMALL_CHUNK: usize = 2 << 10;
 
 /// A request that was checked and compiled.
 pub(super) struct Query {
@@ -71,17 +78,13 @@ pub(super) struct FlowStream {
     node_name: String,
     published: watch::Receiver<u64>,
     limits: Limits,
+    deliveries: Deliveries,
     scratch: Vec<u8>,
+    chunk: Vec<u8>,
+    /// Length of the chunk before, for the room that the next one is given.
+    last_chunk: usize,
+    is_over: bool,
     _place: OwnedSemaphorePermit,
-}
-
-/// What to do after a look at the ring.
-enum Next {
-    Send(Encoded),
-    Skip,
-    Lost(u64),
-    Wait,
-    End,
 }
 
 impl FlowStream {
@@ -92,6 +95,7 @@ impl FlowStream {
         limits: Limits,
         lost_interval: Duration,
         node_name: String,
+        deliveries: Deliveries,
     ) -> Result<Self, Status> {
         let place = limits.admit()?;
         // Before the position is taken, so that no wake-up is missed.
@@ -111,72 +115,101 @@ impl FlowStream {
             node_name,
             published,
             limits,
+            deliveries,
             scratch: Vec::new(),
+            chunk: Vec::new(),
+            last_chunk: 0,
+            is_over: false,
             _place: place,
         })
     }
 
-    /// The next response; `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Result<Encoded, Status>> {
+    /// The next responses, as gRPC messages one behind the other; `None` at the
+    /// end, whose status is OK.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, Status>> {
         let mut turn = TURN;
-        loop {
+        while !self.is_over {
             if let Some(lost) = self.lost.due() {
-                return Some(Ok(self.lapped(lost)));
+                self.put_lapped(lost);
+            }
+            if self.chunk.len() >= CHUNK {
+                break;
             }
             match self.look() {
-                Next::Send(response) => return Some(Ok(response)),
-                Next::Skip => {}
-                Next::Lost(count) => self.lost.add(count),
-                Next::End => return self.lost.take().map(|lost| Ok(self.lapped(lost))),
-                Next::Wait => {
+                Run::Events(seen) => turn = turn.saturating_sub(seen),
+                Run::Lost(count) => {
+                    self.deliveries.lapped(count);
+                    self.lost.add(count);
+                }
+                Run::Empty if !self.query.range.follow => self.is_over = true,
+                // What there is goes out before we wait for more.
+                Run::Empty if !self.chunk.is_empty() => break,
+                Run::Empty => {
                     if let Some(end) = self.wait().await {
                         return Some(Err(end));
                     }
                 }
             }
-            turn -= 1;
             if turn == 0 {
                 turn = TURN;
                 tokio::task::yield_now().await;
             }
         }
+        if self.is_over
+            && let Some(lost) = self.lost.take()
+        {
+            self.put_lapped(lost);
+        }
+        (!self.chunk.is_empty()).then(|| {
+            self.last_chunk = self.chunk.len();
+            Ok(std::mem::take(&mut self.chunk).into())
+        })
     }
 
-    fn look(&mut self) -> Next {
-        if self
-            .query
-            .range
-            .limit()
-            .is_some_and(|limit| self.sent >= limit)
-        {
-            return Next::End;
+    /// Looks at a run of events and puts what is wanted of them into the chunk.
+    fn look(&mut self) -> Run {
+        if self.chunk.capacity() == 0 {
+            // A stream that was behind will be so again; one that follows sends little.
+            let room = self.last_chunk.clamp(SMALL_CHUNK, CHUNK) * 5 / 4;
+            self.chunk.reserve(room);
         }
         let Query {
             range,
             filters,
             mask,
         } = &mut self.query;
-        let (scratch, node_name) = (&mut self.scratch, &self.node_name);
-        let read = self.cursor.next(|event| match event {
-            // A loss is for everyone: no filter, no range, no counting.
-            Event::Lost(lost) => (Next::Send(lost_here(lost, node_name)), false),
-            _ if range.place(event) == InRange::After => (Next::End, false),
-            _ if range.place(event) == InRange::Before => (Next::Skip, false),
-            Event::Flow(flow) if filters.matches(flow) => {
-                let response = Encoded::flow(flow, mask.as_ref(), scratch);
-                (Next::Send(response), true)
+        let limit = range.limit();
+        let (chunk, scratch) = (&mut self.chunk, &mut self.scratch);
+        let (sent, is_over) = (&mut self.sent, &mut self.is_over);
+        let before = *sent;
+        let run = self.cursor.run(|event| {
+            match event {
+                // A loss is for everyone: no filter, no range, no counting.
+                Event::Lost(lost) => put_lost(&lost_here(lost, &self.node_name), chunk),
+                _ => match range.place(event) {
+                    InRange::After => *is_over = true,
+                    InRange::Before => {}
+                    InRange::Within => {
+                        if let Event::Flow(flow) = event
+                            && filters.matches(flow)
+                        {
+                            put_flow(flow, mask.as_ref(), scratch, chunk);
+                            *sent += 1;
+                            *is_over = limit.is_some_and(|limit| *sent >= limit);
+                        }
+                    }
+                },
             }
-            Event::Flow(_) | Event::Agent(_) | Event::Debug(_) => (Next::Skip, false),
+            if *is_over || chunk.len() >= CHUNK {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
-        match read {
-            Read::Event((next, counted)) => {
-                self.sent += u64::from(counted);
-                next
-            }
-            Read::Lost(count) => Next::Lost(count),
-            Read::Empty if self.query.range.follow => Next::Wait,
-            Read::Empty => Next::End,
+        if let Run::Events(seen) = run {
+            self.deliveries.read(seen, *sent - before);
         }
+        run
     }
 
     /// Waits for new events; the status to end with when there will be none.
@@ -189,9 +222,9 @@ impl FlowStream {
         }
     }
 
-    /// The message for events that this reader was too slow for.
-    fn lapped(&self, lost: Loss) -> Encoded {
-        Encoded::lost(&Stamped {
+    /// Tells of events that this reader was too slow for.
+    fn put_lapped(&mut self, lost: Loss) {
+        let message = Stamped {
             time: Some(Time::now()),
             node_name: self.node_name.clone(),
             event: pb::LostEvent {
@@ -201,16 +234,17 @@ impl FlowStream {
                 first: Some(lost.first.into()),
                 last: Some(lost.last.into()),
             },
-        })
+        };
+        put_lost(&message, &mut self.chunk);
     }
 }
 
 /// A loss that was stored, under this server's name.
-fn lost_here(lost: &Stamped<pb::LostEvent>, node_name: &str) -> Encoded {
-    Encoded::lost(&Stamped {
+fn lost_here(lost: &Stamped<pb::LostEvent>, node_name: &str) -> Stamped<pb::LostEvent> {
+    Stamped {
         node_name: node_name.to_owned(),
         ..lost.clone()
-    })
+    }
 }
 
 /// Losses not yet told.

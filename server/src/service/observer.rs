@@ -11,12 +11,13 @@ use sextant_proto::observer as api;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
+    deliveries::Deliveries,
     events::{EventQuery, EventStream, Kind},
     flows::{FlowStream, Query},
-    generated::observer_server::{Observer, ObserverServer},
+    generated::observer_server::Observer,
+    get_flows::ObserverRoutes,
     limits::Limits,
     nodes::NodeDirectory,
-    wire::Encoded,
 };
 use crate::{pipeline::Namespaces, store::Ring};
 
@@ -46,6 +47,7 @@ pub struct ObserverService {
     namespaces: Namespaces,
     nodes: Arc<NodeDirectory>,
     limits: Limits,
+    deliveries: Deliveries,
 }
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -66,13 +68,42 @@ impl ObserverService {
             namespaces,
             nodes: Arc::new(nodes),
             limits,
+            deliveries: Deliveries::default(),
         }
     }
 
     /// For the gRPC server.
     #[must_use]
-    pub fn into_server(self, max_request_bytes: usize) -> ObserverServer<Self> {
-        ObserverServer::new(self).max_decoding_message_size(max_request_bytes)
+    pub fn into_server(self, max_request_bytes: usize) -> ObserverRoutes {
+        ObserverRoutes::new(self, max_request_bytes)
+    }
+
+    /// What the streams of GetFlows did.
+    #[must_use]
+    pub fn deliveries(&self) -> Deliveries {
+        self.deliveries.clone()
+    }
+
+    /// Begins a stream of GetFlows.
+    pub(super) async fn flows(&self, request: api::GetFlowsRequest) -> Result<FlowStream, Status> {
+        FlowStream::start(
+            Query::compile(request)?,
+            &self.ring,
+            self.limits.clone(),
+            self.about.lost_event_interval,
+            self.about.node_name.clone(),
+            self.deliveries.clone(),
+        )
+        .await
+    }
+
+    /// Adds the header that names the server's version, if it is wanted.
+    pub(super) fn add_version(&self, headers: &mut http::HeaderMap) {
+        if self.about.version_header
+            && let Ok(version) = http::HeaderValue::try_from(self.about.version.as_str())
+        {
+            headers.insert(VERSION_HEADER, version);
+        }
     }
 
     /// State of this server, as ServerStatus gives it.
@@ -114,27 +145,8 @@ impl ObserverService {
 
 #[tonic::async_trait]
 impl Observer for ObserverService {
-    type GetFlowsStream = Responses<Encoded>;
     type GetAgentEventsStream = Responses<api::GetAgentEventsResponse>;
     type GetDebugEventsStream = Responses<api::GetDebugEventsResponse>;
-
-    async fn get_flows(
-        &self,
-        request: Request<api::GetFlowsRequest>,
-    ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let flows = FlowStream::start(
-            Query::compile(request.into_inner())?,
-            &self.ring,
-            self.limits.clone(),
-            self.about.lost_event_interval,
-            self.about.node_name.clone(),
-        )
-        .await?;
-        let responses = stream::unfold(flows, |mut flows| async move {
-            flows.next().await.map(|response| (response, flows))
-        });
-        Ok(self.respond(Box::pin(responses)))
-    }
 
     async fn get_agent_events(
         &self,

@@ -5,7 +5,7 @@ use sextant_proto::observer::{
 };
 use tonic::{Code, Status};
 
-use super::{flows::Query, mask::Mask, status::check_time, wire::Encoded};
+use super::{flows::Query, mask::Mask, status::check_time, wire::put_flow};
 use crate::flow::{Flow, Interners, Origin, Time};
 
 fn flow() -> Flow {
@@ -22,8 +22,11 @@ fn flow() -> Flow {
 fn decoded(mask: &[&str]) -> GetFlowsResponse {
     let paths: Vec<String> = mask.iter().map(|path| (*path).to_owned()).collect();
     let mask = Mask::compile(&paths).unwrap();
-    let encoded = Encoded::flow(&flow(), mask.as_ref(), &mut Vec::new());
-    GetFlowsResponse::decode(encoded.bytes()).unwrap()
+    let mut framed = Vec::new();
+    put_flow(&flow(), mask.as_ref(), &mut Vec::new(), &mut framed);
+    let (prefix, message) = framed.split_at(5);
+    assert_eq!(prefix[1..], (message.len() as u32).to_be_bytes());
+    GetFlowsResponse::decode(message).unwrap()
 }
 
 #[test]

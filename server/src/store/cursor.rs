@@ -1,6 +1,9 @@
 //! A reader's place in the ring.
 
-use std::sync::{Arc, Weak};
+use std::{
+    ops::ControlFlow,
+    sync::{Arc, Weak},
+};
 
 use super::{Event, Ring, ring::Segment};
 
@@ -10,6 +13,17 @@ pub enum Read<T> {
     /// The event, as mapped by the caller.
     Event(T),
     /// The writer overtook the cursor by so many events; it goes on at the oldest.
+    Lost(u64),
+    /// Nothing new yet.
+    Empty,
+}
+
+/// What a run of a cursor came to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Run {
+    /// So many events were looked at; there may be more.
+    Events(u64),
+    /// As in `Read`.
     Lost(u64),
     /// Nothing new yet.
     Empty,
@@ -61,6 +75,35 @@ impl Cursor {
         Read::Event(mapped)
     }
 
+    /// Looks at the next events, up to the end of a segment or until `each`
+    /// breaks, and moves behind the last one that it saw. One look-up of the
+    /// segment for all of them, which is held meanwhile.
+    pub fn run(&mut self, mut each: impl FnMut(&Event) -> ControlFlow<()>) -> Run {
+        let next = self.ring.next_seq();
+        if self.seq >= next {
+            return Run::Empty;
+        }
+        let oldest = next.saturating_sub(self.ring.capacity());
+        if self.seq < oldest {
+            return self.skip_to::<()>(oldest).into();
+        }
+        let Some(segment) = self.segment() else {
+            // Overtaken between the two looks.
+            return self.skip_to::<()>(self.ring.oldest_seq()).into();
+        };
+        let begin = self.seq;
+        for event in segment.from(begin) {
+            self.seq += 1;
+            if each(event).is_break() {
+                break;
+            }
+        }
+        match self.seq - begin {
+            0 => Run::Empty,
+            events => Run::Events(events),
+        }
+    }
+
     /// Looks at the event before the cursor and moves back onto it; `None` at
     /// the oldest readable event.
     pub fn previous<T>(&mut self, map: impl FnOnce(&Event) -> T) -> Option<T> {
@@ -95,5 +138,15 @@ impl Cursor {
         let segment = self.ring.segment_of(self.seq)?;
         self.hint = Arc::downgrade(&segment);
         Some(segment)
+    }
+}
+
+impl From<Read<()>> for Run {
+    fn from(read: Read<()>) -> Self {
+        match read {
+            Read::Event(()) => Self::Events(1),
+            Read::Lost(lost) => Self::Lost(lost),
+            Read::Empty => Self::Empty,
+        }
     }
 }

@@ -40,6 +40,12 @@ impl Segment {
         let offset = seq.checked_sub(self.first)?;
         self.slots.get(usize::try_from(offset).ok()?)?.get()
     }
+
+    /// The written events from this sequence number on, which is in here.
+    pub(super) fn from(&self, seq: u64) -> impl Iterator<Item = &Event> {
+        let offset = seq.saturating_sub(self.first) as usize;
+        self.slots[offset..].iter().map_while(OnceLock::get)
+    }
 }
 
 #[derive(Debug)]

@@ -14,13 +14,14 @@ use prost_types::{Any, ListValue, Struct, Value, value::Kind};
 
 use crate::flow::{Counters, Interface, TcpFlags};
 
-const TYPE_URL: &str = "type.googleapis.com/google.protobuf.Struct";
+/// The type in the `Any`.
+pub(crate) const STRUCT_URL: &str = "type.googleapis.com/google.protobuf.Struct";
 
 /// The extensions of a flow with these counters, seen on this interface.
 pub(super) fn of(counters: &Counters, interface: Option<&Interface>) -> Any {
     let namespace = interface.map_or("", |interface| interface.namespace.as_str());
     Any {
-        type_url: TYPE_URL.into(),
+        type_url: STRUCT_URL.into(),
         value: fields(counters, namespace).encode_to_vec(),
     }
 }
@@ -62,18 +63,9 @@ fn fields(counters: &Counters, namespace: &str) -> Struct {
     if !tags.is_empty() {
         put("vlan", list(tags));
     }
-    if !counters.observation_points.is_empty() {
-        let points = counters.observation_points.iter();
-        put(
-            "observation_points",
-            list(points.map(|(interface, egress)| {
-                let direction = if *egress { "egress" } else { "ingress" };
-                match interface.namespace.as_str() {
-                    "" => text(&format!("{}:{direction}", interface.name)),
-                    namespace => text(&format!("{namespace}/{}:{direction}", interface.name)),
-                }
-            })),
-        );
+    if let Some(points) = &counters.observation_points {
+        let points = points.texts().map(|point| text(&point));
+        put("observation_points", list(points));
     }
     if !namespace.is_empty() {
         put("network_namespace", text(namespace));

@@ -3,17 +3,15 @@
 use sextant_ebpf_common::Event;
 use sextant_proto::flow::{self as pb, DropReason};
 
-use crate::{
-    datapath::DropReasons,
-    flow::{EventType, Flow},
-};
+use super::Context;
+use crate::flow::{EventType, Flow};
 
 /// Monitor event type of drops.
 const DROP: i32 = 1;
 
 /// Makes a drop of a flow. Whether a dropped packet is a reply is not known.
-pub(super) fn mark(flow: &mut Flow, event: &Event, reasons: &DropReasons) {
-    let kernel = reasons.get(&event.drop_reason);
+pub(super) fn mark(flow: &mut Flow, event: &Event, context: &mut Context<'_>) {
+    let kernel = context.drop_reasons.get(&event.drop_reason);
     let reason = kernel.map_or(DropReason::Unknown, |name| hubble_reason(name));
     flow.verdict = pb::Verdict::Dropped.into();
     flow.drop_reason = reason as u32;
@@ -27,8 +25,9 @@ pub(super) fn mark(flow: &mut Flow, event: &Event, reasons: &DropReasons) {
     flow.trace_observation_point = 0;
     flow.trace_reason = 0;
     if let Some(counters) = &mut flow.counters {
-        let number = event.drop_reason.to_string();
-        counters.kernel_drop_reason = Some(kernel.unwrap_or(&number).as_str().into());
+        let name = kernel.cloned();
+        let name = name.unwrap_or_else(|| event.drop_reason.to_string());
+        counters.kernel_drop_reason = Some(context.interners.texts.intern(name));
         counters.drops = u64::from(event.drops);
     }
 }
