@@ -6,12 +6,12 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, programs::RawTracePointContext};
 use sextant_ebpf_common::{
-    Cause, DropCount, DropKey, DropLayout, Event, Kind, interface_number, point, reason,
+    Cause, DropCount, DropKey, DropLayout, Event, Kind, Tally, interface_number, point, reason,
 };
 
 use crate::{
     atomic,
-    maps::{self, DENIED, DROPS, active_interval_ns},
+    maps::{self, DENIED, DROPS},
     namespace::{self, load},
     table::precise_now,
 };
@@ -195,7 +195,7 @@ fn record(dropped: &Dropped) {
     // SAFETY: a value of the map; counters are added to atomically.
     unsafe {
         let drops = atomic::fetch_add(&raw mut (*entry).drops, 1) + 1;
-        if now.saturating_sub((*entry).event_ns) >= active_interval_ns() {
+        if now.saturating_sub((*entry).event_ns) >= maps::tuning().active_interval_ns {
             (*entry).event_ns = now;
             let told = (*entry).told;
             (*entry).told = drops;
@@ -206,6 +206,7 @@ fn record(dropped: &Dropped) {
 
 #[inline(always)]
 fn raise(dropped: &Dropped, drops: u32) {
+    maps::tally(Tally::Raised, 1, 0);
     let Some(mut record) = DENIED.reserve::<Event>(0) else {
         maps::count(Cause::DeniedRingFull, 1, u64::from(dropped.len));
         return;

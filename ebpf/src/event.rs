@@ -1,7 +1,10 @@
 //! Raises events: fills a record in the ring, or counts that it was full.
 
-use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
-use sextant_ebpf_common::{Cause, Entry, Event, Kind};
+use aya_ebpf::{
+    bindings::__sk_buff,
+    helpers::generated::{bpf_get_prandom_u32, bpf_skb_load_bytes},
+};
+use sextant_ebpf_common::{Cause, Entry, Event, Kind, Tally, reason};
 
 use crate::{
     atomic,
@@ -10,9 +13,14 @@ use crate::{
     table::precise_now,
 };
 
-/// Raises an event with the totals of the flow.
+/// Raises an event with the totals of the flow, unless it is sampled away.
 #[inline(never)]
 pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, reasons: u8) {
+    maps::tally(Tally::Raised, 1, 0);
+    if is_sampled_away(reasons) {
+        maps::count(Cause::Sampled, 1, packet.bytes);
+        return;
+    }
     let Some(mut record) = OBSERVED.reserve::<Event>(0) else {
         maps::count(Cause::ObservedRingFull, 1, packet.bytes);
         return;
@@ -27,6 +35,14 @@ pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, rea
     record.submit(0);
 }
 
+/// SYN, FIN and RST never are. Which of the others it is, is left to chance, so
+/// that no flow is always the one.
+#[inline(always)]
+unsafe fn is_sampled_away(reasons: u8) -> bool {
+    let sampling = maps::tuning().sampling;
+    sampling > 1 && reasons & reason::TCP_FLAGS == 0 && bpf_get_prandom_u32() & (sampling - 1) != 0
+}
+
 /// Raises the end of a flow whose entry begins anew; takes its totals.
 #[inline(never)]
 pub unsafe fn raise_end(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, flags: u32) {
@@ -38,6 +54,12 @@ pub unsafe fn raise_end(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet,
         atomic::take(&raw mut (*entry).bytes[0]),
         atomic::take(&raw mut (*entry).bytes[1]),
     ];
+    maps::tally(
+        Tally::Reopened,
+        packets[0] + packets[1],
+        bytes[0] + bytes[1],
+    );
+    maps::tally(Tally::Raised, 1, 0);
     let Some(mut record) = OBSERVED.reserve::<Event>(0) else {
         maps::count(Cause::ObservedRingFull, 1, bytes[0].wrapping_add(bytes[1]));
         return;

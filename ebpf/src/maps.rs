@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use sextant_ebpf_common::{
     CAUSES, Cause, CauseCount, DIRECT_SLOTS, DropCount, DropKey, EXTRA_SLOTS, Entry, FragmentKey,
-    FragmentPorts, InterfaceTotals, Key4, Key6,
+    FragmentPorts, InterfaceTotals, Key4, Key6, TALLIES, Tally, Tuning,
 };
 
 use crate::packet::Packet;
@@ -63,9 +63,13 @@ pub static DROPS: HashMap<DropKey, DropCount> = HashMap::with_max_entries(16_384
 #[map]
 pub static SCRATCH: PerCpuArray<Packet> = PerCpuArray::with_max_entries(1, 0);
 
-/// Interval between events of an active flow; 0 raises one for each packet.
-#[unsafe(no_mangle)]
-static ACTIVE_INTERVAL_NS: u64 = 5_000_000_000;
+/// What the daemon may change while the programs run.
+#[map]
+static TUNING: Array<Tuning> = Array::with_max_entries(1, 0);
+
+/// Counts beside those by cause, by `Tally`.
+#[map]
+static TALLY: PerCpuArray<CauseCount> = PerCpuArray::with_max_entries(TALLIES, 0);
 
 /// Until this time (monotonic clock) an unknown flow may have begun before
 /// the programs were attached, so its initiator is a guess.
@@ -91,11 +95,10 @@ pub fn namespace(cookie: u64) -> u32 {
     unsafe { NAMESPACES.get(&cookie) }.copied().unwrap_or(0)
 }
 
-/// See `ACTIVE_INTERVAL_NS`.
+/// What is set now.
 #[inline(always)]
-pub fn active_interval_ns() -> u64 {
-    // SAFETY: a static of this program; volatile, since the loader rewrites it.
-    unsafe { core::ptr::read_volatile(&raw const ACTIVE_INTERVAL_NS) }
+pub fn tuning() -> Tuning {
+    TUNING.get(0).copied().unwrap_or_default()
 }
 
 /// See `SETTLED_AT_NS`.
@@ -110,6 +113,18 @@ pub fn settled_at_ns() -> u64 {
 pub fn count(cause: Cause, packets: u64, bytes: u64) {
     if let Some(count) = COUNTS.get_ptr_mut(cause as u32) {
         // SAFETY: a per-CPU slot; nobody else writes it while we run.
+        unsafe {
+            (*count).packets += packets;
+            (*count).bytes += bytes;
+        }
+    }
+}
+
+/// Adds to a tally.
+#[inline(always)]
+pub fn tally(tally: Tally, packets: u64, bytes: u64) {
+    if let Some(count) = TALLY.get_ptr_mut(tally as u32) {
+        // SAFETY: as above.
         unsafe {
             (*count).packets += packets;
             (*count).bytes += bytes;

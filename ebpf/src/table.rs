@@ -14,7 +14,7 @@ use sextant_ebpf_common::{A_TO_B, Cause, Entry, POINTS, initiator, reason};
 use crate::{
     atomic, event,
     listener::listens,
-    maps::{self, active_interval_ns, settled_at_ns},
+    maps::{self, settled_at_ns, tuning},
     packet::Packet,
     parse::TCP,
 };
@@ -61,7 +61,7 @@ pub fn record<K>(
 fn create<K>(table: &HashMap<K, Entry>, key: &K, packet: &Packet, full: Cause) -> bool {
     let entry = Entry {
         first_ns: precise_now(),
-        event_ns: packet.now,
+        due_ns: packet.now + tuning().active_interval_ns,
         vlan: packet.vlan,
         initiator: packet.initiator,
         ..Entry::default()
@@ -144,16 +144,12 @@ unsafe fn news(entry: *mut Entry, packet: &Packet, direction: usize, first: bool
             reasons |= reason::TCP_FLAGS;
         }
     }
-    let interval = active_interval_ns();
-    if packet.now.saturating_sub((*entry).event_ns) >= interval {
-        reasons |= if interval == 0 {
-            reason::EVERY
-        } else {
-            reason::ACTIVE
-        };
+    // Without aggregation an event is due at once.
+    if packet.now >= (*entry).due_ns {
+        reasons |= reason::ACTIVE;
     }
     if reasons != 0 {
-        (*entry).event_ns = packet.now;
+        (*entry).due_ns = packet.now + tuning().active_interval_ns;
     }
     reasons
 }
@@ -211,7 +207,7 @@ unsafe fn reopen_if_closed(entry: *mut Entry, skb: *mut __sk_buff, packet: &Pack
     }
     event::raise_end(entry, skb, packet, seen);
     (*entry).first_ns = precise_now();
-    (*entry).event_ns = packet.now;
+    (*entry).due_ns = packet.now + tuning().active_interval_ns;
     (*entry).vlan = packet.vlan;
     (*entry).initiator = packet.direction as u8 & 1;
     for place in 0..POINTS {

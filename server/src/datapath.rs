@@ -14,10 +14,13 @@ mod links;
 mod loader;
 mod namespace;
 mod netlink;
+mod objects;
 pub mod probe;
 mod reader;
 mod running;
 mod sweep;
+mod tuning;
+mod volumes;
 
 pub use attach::{Attachment, Hook, InterfaceChoice};
 pub use counters::{Counted, Counters, InterfaceCount};
@@ -26,9 +29,12 @@ pub use links::{Layer, Link, Links, Role};
 pub use loader::{Loaded, Settings};
 pub use namespace::{Namespace, NamespaceChoice};
 pub use netlink::LinkWatch;
+pub use objects::{MapCost, Measuring, Objects, ProgramCost};
 pub use reader::{Batch, Reader, Stopper};
 pub use running::{Datapath, Zones};
 pub use sweep::Timeouts;
+pub use tuning::Tuner;
+pub use volumes::{ReaderCounts, Volume, Volumes};
 
 /// What can go wrong with the kernel.
 #[derive(Debug, thiserror::Error)]

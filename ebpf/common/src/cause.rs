@@ -36,10 +36,21 @@ pub enum Cause {
     DropUnreadable = 14,
     /// No slot for this interface; its totals are missing.
     NoInterfaceSlot = 15,
+    /// An event that was left out to keep the overhead budget (counts events).
+    Sampled = 16,
+}
+
+impl Cause {
+    /// Whether it says why packets are in no flow; else it counts something else.
+    #[must_use]
+    pub const fn is_without_flow(self) -> bool {
+        // A drop is an event; a packet without a slot is not in the totals.
+        (self as u32) <= Self::SeenElsewhere as u32
+    }
 }
 
 /// All causes with their names, in the order of their numbers.
-pub const CAUSES: [(Cause, &str); 16] = [
+pub const CAUSES: [(Cause, &str); 17] = [
     (Cause::NotIp, "not_ip"),
     (Cause::TooManyTags, "too_many_vlan_tags"),
     (Cause::TruncatedLink, "truncated_link_header"),
@@ -56,6 +67,7 @@ pub const CAUSES: [(Cause, &str); 16] = [
     (Cause::DropTableFull, "drop_table_full"),
     (Cause::DropUnreadable, "drop_unreadable"),
     (Cause::NoInterfaceSlot, "no_interface_slot"),
+    (Cause::Sampled, "sampled"),
 ];
 
 const _: () = {

@@ -20,10 +20,9 @@ pub mod reason {
     pub const FIRST: u8 = 1;
     /// A SYN, FIN or RST not yet seen in its direction.
     pub const TCP_FLAGS: u8 = 1 << 1;
-    /// The flow is active and its interval is over.
+    /// The flow is active and its interval is over, which it is at each packet
+    /// when aggregation is off.
     pub const ACTIVE: u8 = 1 << 2;
-    /// Aggregation is off.
-    pub const EVERY: u8 = 1 << 3;
 }
 
 /// One event. `packets`, `bytes`, `tcp_flags_seen` are totals of the flow, by

@@ -44,8 +44,8 @@ pub struct Entry {
     pub last_ns: [u64; 2],
     /// When the first packet came.
     pub first_ns: u64,
-    /// When the last event was raised.
-    pub event_ns: u64,
+    /// When an event is due that tells that the flow is active.
+    pub due_ns: u64,
     /// Observation point that counts; 0 for none yet.
     pub owner: [u32; 2],
     /// Other points at which packets were seen; 0 for none.
@@ -119,6 +119,32 @@ pub struct CauseCount {
     pub bytes: u64,
 }
 
+/// What the daemon may change while the programs run.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tuning {
+    /// Interval between events of an active flow; 0 raises one for each packet.
+    pub active_interval_ns: u64,
+    /// Of events that may be left out, one in so many is raised: a power of
+    /// two, 0 and 1 for all.
+    pub sampling: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// Per-CPU counts beside those by cause; the number is the index.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tally {
+    /// Events that were to be raised, whatever became of them (counts events).
+    Raised = 0,
+    /// Packets of flows whose entry began anew, as a port was used again.
+    Reopened = 1,
+}
+
+/// How many tallies there are.
+pub const TALLIES: u32 = 2;
+
 /// Key of an IP datagram whose fragments are on their way.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -162,7 +188,7 @@ const _: () = {
 mod user {
     use aya::Pod;
 
-    use crate::{CauseCount, DropLayout, InterfaceTotals, NetLayout};
+    use crate::{CauseCount, DropLayout, InterfaceTotals, NetLayout, Tuning};
 
     // SAFETY: `repr(C)` integers without padding.
     unsafe impl Pod for CauseCount {}
@@ -172,4 +198,6 @@ mod user {
     unsafe impl Pod for DropLayout {}
     // SAFETY: as above.
     unsafe impl Pod for NetLayout {}
+    // SAFETY: as above.
+    unsafe impl Pod for Tuning {}
 }

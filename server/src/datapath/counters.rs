@@ -3,10 +3,13 @@
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
 };
 
 use aya::maps::{MapData, PerCpuArray, PerCpuValues};
-use sextant_ebpf_common::{CAUSES, Cause, CauseCount, DIRECT_SLOTS, InterfaceTotals};
+use sextant_ebpf_common::{CAUSES, Cause, CauseCount, DIRECT_SLOTS, InterfaceTotals, Tally};
+
+use super::Volume;
 
 /// Packets (or events) and bytes counted for one cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,17 +33,36 @@ pub struct InterfaceCount {
     pub name: String,
     /// `tcx` or `clsact`.
     pub hook: &'static str,
+    /// Since when programs are on it.
+    pub since: SystemTime,
     /// Packets, `[ingress, egress]`.
     pub packets: [u64; 2],
     /// Bytes, `[ingress, egress]`.
     pub bytes: [u64; 2],
 }
 
+/// An interface with programs on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Attached {
+    /// Interface number.
+    pub(super) index: u32,
+    /// Its name, with that of its namespace.
+    pub(super) name: String,
+    /// `tcx` or `clsact`.
+    pub(super) hook: &'static str,
+    /// Where its totals are.
+    pub(super) slot: u32,
+    /// Since when.
+    pub(super) since: SystemTime,
+}
+
 struct Maps {
     counts: PerCpuArray<MapData, CauseCount>,
+    tallies: PerCpuArray<MapData, CauseCount>,
     totals: PerCpuArray<MapData, InterfaceTotals>,
-    /// Index, name, hook and slot of each attached interface.
-    attached: Vec<(u32, String, &'static str, u32)>,
+    attached: Vec<Attached>,
+    /// Totals of interfaces that are gone.
+    retired: Volume,
 }
 
 /// Reads the counters; clones share the maps. The lock is held for a few
@@ -51,17 +73,32 @@ pub struct Counters(Arc<Mutex<Maps>>);
 impl Counters {
     pub(super) fn new(
         counts: PerCpuArray<MapData, CauseCount>,
+        tallies: PerCpuArray<MapData, CauseCount>,
         totals: PerCpuArray<MapData, InterfaceTotals>,
     ) -> Self {
         Self(Arc::new(Mutex::new(Maps {
             counts,
+            tallies,
             totals,
             attached: Vec::new(),
+            retired: Volume::default(),
         })))
     }
 
-    pub(super) fn set_attached(&self, attached: Vec<(u32, String, &'static str, u32)>) {
-        self.lock().attached = attached;
+    /// What is attached from now on. Those that stay keep their `since`; the
+    /// totals of those that are gone are kept.
+    pub(super) fn set_attached(&self, mut attached: Vec<Attached>) {
+        let mut maps = self.lock();
+        let before = std::mem::take(&mut maps.attached);
+        for old in before {
+            let is_same = |new: &&mut Attached| new.index == old.index && new.name == old.name;
+            if let Some(same) = attached.iter_mut().find(is_same) {
+                same.since = old.since;
+            } else if attached.iter().all(|new| new.slot != old.slot) {
+                maps.retire(old.slot);
+            }
+        }
+        maps.attached = attached;
     }
 
     /// Indexes of the attached interfaces.
@@ -69,20 +106,35 @@ impl Counters {
         self.lock()
             .attached
             .iter()
-            .map(|attached| attached.0)
+            .map(|attached| attached.index)
             .collect()
     }
 
-    /// Clears a slot before an interface uses it.
+    /// Clears a slot before an interface uses it; what was in it is kept.
     pub(super) fn clear_slot(&self, slot: u32) {
-        let mut maps = self.lock();
-        let zeros = aya::util::nr_cpus()
-            .ok()
-            .and_then(|cpus| PerCpuValues::try_from(vec![InterfaceTotals::default(); cpus]).ok());
-        if let Some(zeros) = zeros
-            && let Err(error) = maps.totals.set(slot, zeros, 0)
-        {
-            tracing::debug!(slot, %error, "interface totals not cleared");
+        self.lock().retire(slot);
+    }
+
+    /// Packets and bytes of all interfaces since the start.
+    #[must_use]
+    pub fn seen(&self) -> Volume {
+        let maps = self.lock();
+        let mut seen = maps.retired;
+        for attached in &maps.attached {
+            let sum = maps.totals(attached.slot);
+            seen.add(sum.packets, sum.bytes);
+        }
+        seen
+    }
+
+    /// One tally.
+    #[must_use]
+    pub fn tally(&self, tally: Tally) -> Volume {
+        let maps = self.lock();
+        let sum = sum(&maps.tallies, tally as u32);
+        Volume {
+            packets: sum.packets,
+            bytes: sum.bytes,
         }
     }
 
@@ -116,20 +168,13 @@ impl Counters {
         let maps = self.lock();
         maps.attached
             .iter()
-            .map(|(index, name, hook, slot)| {
-                let mut sum = InterfaceTotals::default();
-                if let Ok(values) = maps.totals.get(slot, 0) {
-                    for value in values.iter() {
-                        for direction in 0..2 {
-                            sum.packets[direction] += value.packets[direction];
-                            sum.bytes[direction] += value.bytes[direction];
-                        }
-                    }
-                }
+            .map(|attached| {
+                let sum = maps.totals(attached.slot);
                 InterfaceCount {
-                    index: *index,
-                    name: name.clone(),
-                    hook,
+                    index: attached.index,
+                    name: attached.name.clone(),
+                    hook: attached.hook,
+                    since: attached.since,
                     packets: sum.packets,
                     bytes: sum.bytes,
                 }
@@ -144,15 +189,47 @@ impl Counters {
 
 impl Maps {
     fn count(&self, cause: Cause) -> CauseCount {
-        let mut sum = CauseCount::default();
-        if let Ok(values) = self.counts.get(&(cause as u32), 0) {
+        sum(&self.counts, cause as u32)
+    }
+
+    fn totals(&self, slot: u32) -> InterfaceTotals {
+        let mut sum = InterfaceTotals::default();
+        if let Ok(values) = self.totals.get(&slot, 0) {
             for value in values.iter() {
-                sum.packets += value.packets;
-                sum.bytes += value.bytes;
+                for direction in 0..2 {
+                    sum.packets[direction] += value.packets[direction];
+                    sum.bytes[direction] += value.bytes[direction];
+                }
             }
         }
         sum
     }
+
+    /// Moves what is in a slot to the totals of interfaces that are gone.
+    fn retire(&mut self, slot: u32) {
+        let old = self.totals(slot);
+        if old == InterfaceTotals::default() {
+            return;
+        }
+        let zeros = aya::util::nr_cpus()
+            .ok()
+            .and_then(|cpus| PerCpuValues::try_from(vec![InterfaceTotals::default(); cpus]).ok());
+        match zeros.map(|zeros| self.totals.set(slot, zeros, 0)) {
+            Some(Ok(())) => self.retired.add(old.packets, old.bytes),
+            failed => tracing::debug!(slot, ?failed, "interface totals not cleared"),
+        }
+    }
+}
+
+fn sum(map: &PerCpuArray<MapData, CauseCount>, index: u32) -> CauseCount {
+    let mut sum = CauseCount::default();
+    if let Ok(values) = map.get(&index, 0) {
+        for value in values.iter() {
+            sum.packets += value.packets;
+            sum.bytes += value.bytes;
+        }
+    }
+    sum
 }
 
 /// The slot of an interface with a small index.

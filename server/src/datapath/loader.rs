@@ -8,10 +8,10 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{RawTracePoint, SchedClassifier},
 };
-use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals, NetLayout};
+use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals, NetLayout, Tuning};
 
 use super::{
-    DatapathError,
+    DatapathError, Objects,
     attach::chain,
     bpf,
     layout::{self, DropReasons},
@@ -58,6 +58,9 @@ pub struct Loaded {
     pub(super) flows6: MapData,
     pub(super) drops: MapData,
     pub(super) reasons: DropReasons,
+    pub(super) objects: Objects,
+    pub(super) tuning: Array<MapData, Tuning>,
+    pub(super) tallies: PerCpuArray<MapData, CauseCount>,
     pub(super) counts: PerCpuArray<MapData, CauseCount>,
     pub(super) totals: PerCpuArray<MapData, InterfaceTotals>,
     pub(super) slots: HashMap<MapData, u32, u32>,
@@ -83,7 +86,6 @@ impl Loaded {
             .map_max_entries("FLOWS6", settings.flows6)
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
             .map_max_entries("DENIED", settings.denied_ring_bytes)
-            .override_global("ACTIVE_INTERVAL_NS", &settings.active_interval_ns, true)
             .override_global("SETTLED_AT_NS", &settled_at, true)
             .override_global(
                 "SEVERAL_NAMESPACES",
@@ -109,7 +111,11 @@ impl Loaded {
         if drop_layout != DropLayout::ABSENT {
             watch_drops(&mut ebpf);
         }
+        let objects = Objects::hold(&ebpf)?;
         Ok(Self {
+            objects,
+            tuning: tuning(&mut ebpf, settings)?,
+            tallies: typed(&mut ebpf, "TALLY")?,
             observed: typed(&mut ebpf, "OBSERVED")?,
             denied: typed(&mut ebpf, "DENIED")?,
             flows4: hash(&mut ebpf, "FLOWS4")?,
@@ -158,6 +164,19 @@ fn watch_drops(ebpf: &mut Ebpf) {
     if let Err(error) = attached {
         tracing::warn!(error = %chain(&error), "packets that the kernel drops are not observed");
     }
+}
+
+/// The setting is in place before the first packet.
+fn tuning(ebpf: &mut Ebpf, settings: &Settings) -> Result<Array<MapData, Tuning>, DatapathError> {
+    let mut map: Array<MapData, Tuning> = typed(ebpf, "TUNING")?;
+    let tuning = Tuning {
+        active_interval_ns: settings.active_interval_ns,
+        sampling: 1,
+        pad: 0,
+    };
+    map.set(0, tuning, 0)
+        .map_err(|error| refused("setting the event interval", &error))?;
+    Ok(map)
 }
 
 fn typed<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, DatapathError> {

@@ -14,13 +14,15 @@ use aya::maps::{MapData, RingBuf};
 use sextant_ebpf_common::{Cause, Event, Key4, Key6, Kind, interface_parts, point_parts};
 
 use super::{
-    Counters, DatapathError, Timeouts,
+    Counters, DatapathError, Timeouts, Tuner, Volumes,
     bpf::{self, monotonic_ns},
     sweep::{sweep, sweep_drops},
 };
 
 /// Events handed on at once.
 const BATCH: usize = 4096;
+/// FIN or RST in either direction.
+const CLOSED: u32 = 0x0005_0005;
 /// Between two sweeps of the flow tables.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,8 @@ pub struct Reader {
     flows6: MapData,
     drops: MapData,
     counters: Counters,
+    volumes: Volumes,
+    tuner: Tuner,
     timeouts: Timeouts,
     stop: Arc<OwnedFd>,
     lost_before: u64,
@@ -71,6 +75,8 @@ impl Reader {
         observed: RingBuf<MapData>,
         tables: [MapData; 3],
         counters: Counters,
+        volumes: Volumes,
+        tuner: Tuner,
         timeouts: Timeouts,
     ) -> Result<Self, DatapathError> {
         // SAFETY: returns a new descriptor or -1.
@@ -89,6 +95,8 @@ impl Reader {
             flows6,
             drops,
             counters,
+            volumes,
+            tuner,
             timeouts,
             // SAFETY: just created and owned by nobody else.
             stop: Arc::new(unsafe { OwnedFd::from_raw_fd(stop) }),
@@ -140,41 +148,53 @@ impl Reader {
         let is_drop = |event: &Event| event.kind == Kind::Dropped as u8;
         if self.batch.events.iter().any(is_drop) {
             let observed = self.counters.attached();
+            let before = self.batch.events.len();
             self.batch.events.retain(|event| {
                 let (interface, _) = point_parts(event.point);
                 let is_none = interface_parts(interface).1 == 0;
                 !is_drop(event) || is_none || observed.contains(&interface)
             });
+            let left_out = before - self.batch.events.len();
+            self.volumes.foreign_drops(left_out as u64);
         }
     }
 
     /// Takes at most a batch; false when both rings were empty.
     fn read_rings(&mut self) -> bool {
         let events = &mut self.batch.events;
-        while events.len() < BATCH
-            && let Some(item) = self.denied.next()
-        {
-            events.extend(bpf::record::<Event>(&item));
+        let mut taken = 0;
+        for ring in [&mut self.denied, &mut self.observed] {
+            while events.len() < BATCH
+                && let Some(item) = ring.next()
+            {
+                taken += 1;
+                events.extend(bpf::record::<Event>(&item));
+            }
         }
-        while events.len() < BATCH
-            && let Some(item) = self.observed.next()
-        {
-            events.extend(bpf::record::<Event>(&item));
-        }
-        !events.is_empty()
+        self.volumes.read(taken, taken - events.len() as u64);
+        taken > 0
     }
 
     fn sweep(&mut self) {
-        let now = monotonic_ns();
+        let begin = monotonic_ns();
         let out = &mut self.batch.events;
-        let swept4 = sweep::<Key4>(&self.flows4, now, &self.timeouts, out);
-        let swept6 = sweep::<Key6>(&self.flows6, now, &self.timeouts, out);
-        let dropped = sweep_drops(&self.drops, now, out);
-        for result in [swept4, swept6, dropped] {
-            if let Err(error) = result {
-                tracing::warn!(%error, "flow table not swept; ended flows stay in it");
+        let before = out.len();
+        let swept4 = sweep::<Key4>(&self.flows4, begin, &self.timeouts, out);
+        let swept6 = sweep::<Key6>(&self.flows6, begin, &self.timeouts, out);
+        let dropped = sweep_drops(&self.drops, begin, out);
+        for (table, result) in [swept4, swept6, dropped].into_iter().enumerate() {
+            match result {
+                Ok(swept) => self.volumes.swept(table, swept),
+                Err(error) => {
+                    tracing::warn!(%error, "flow table not swept; ended flows stay in it");
+                }
             }
         }
+        let ended = out.len() - before;
+        sample_ends(out, before, self.tuner.sampling());
+        let kept = out.len() - before;
+        self.volumes.ended(ended as u64, (ended - kept) as u64);
+        self.volumes.sweep_took(monotonic_ns() - begin);
     }
 
     fn count_losses(&mut self) {
@@ -197,6 +217,25 @@ impl Reader {
         unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
         fds[0].revents != 0
     }
+}
+
+/// Over the budget only one in `sampling` flows that TCP did not close is told
+/// to have ended. Drops and closed connections always are.
+fn sample_ends(events: &mut Vec<Event>, from: usize, sampling: u32) {
+    if sampling <= 1 {
+        return;
+    }
+    let mut number = 0_u32;
+    let mut index = 0;
+    events.retain(|event| {
+        index += 1;
+        if index <= from || event.kind == Kind::Dropped as u8 || event.tcp_flags_seen & CLOSED != 0
+        {
+            return true;
+        }
+        number += 1;
+        number % sampling == 1
+    });
 }
 
 fn readable(fd: BorrowedFd<'_>) -> libc::pollfd {

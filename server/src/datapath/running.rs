@@ -11,8 +11,11 @@ use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS, LOOPBACK_ZONES, interface_p
 use tokio::sync::watch;
 
 use super::{
-    Counters, DatapathError, DropReasons, InterfaceChoice, Link, LinkWatch, Links, Loaded, Reader,
-    Role, Timeouts, attach::Attachments, clsact, counters::direct_slot,
+    Counters, DatapathError, DropReasons, InterfaceChoice, Link, LinkWatch, Links, Loaded, Objects,
+    Reader, Role, Timeouts, Tuner, Volumes,
+    attach::Attachments,
+    clsact,
+    counters::{Attached, direct_slot},
 };
 
 /// Address spaces of interfaces: the first glob that matches gives the zone.
@@ -29,6 +32,9 @@ pub struct Datapath {
     namespace_map: HashMap<MapData, u64, u32>,
     /// Slots of interfaces with large indexes.
     extra: BTreeMap<u32, u32>,
+    objects: Objects,
+    volumes: Volumes,
+    tuner: Tuner,
     counters: Counters,
     reasons: DropReasons,
     watch: LinkWatch,
@@ -48,12 +54,16 @@ impl Datapath {
         force_clsact: bool,
         watch: LinkWatch,
     ) -> Result<(Self, Reader), DatapathError> {
-        let counters = Counters::new(loaded.counts, loaded.totals);
+        let counters = Counters::new(loaded.counts, loaded.tallies, loaded.totals);
+        let volumes = Volumes::default();
+        let tuner = Tuner::new(loaded.tuning);
         let reader = Reader::new(
             loaded.denied,
             loaded.observed,
             [loaded.flows4, loaded.flows6, loaded.drops],
             counters.clone(),
+            volumes.clone(),
+            tuner.clone(),
             timeouts,
         )?;
         let mut datapath = Self {
@@ -65,6 +75,9 @@ impl Datapath {
             zone_map: loaded.zones,
             namespace_map: loaded.namespaces,
             extra: BTreeMap::new(),
+            objects: loaded.objects,
+            volumes,
+            tuner,
             counters,
             reasons: loaded.reasons,
             watch,
@@ -82,6 +95,24 @@ impl Datapath {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters.clone()
+    }
+
+    /// Programs and maps in the kernel.
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        self.objects.clone()
+    }
+
+    /// What the tables held and the reader did.
+    #[must_use]
+    pub fn volumes(&self) -> Volumes {
+        self.volumes.clone()
+    }
+
+    /// What can be changed while it runs.
+    #[must_use]
+    pub fn tuner(&self) -> Tuner {
+        self.tuner.clone()
     }
 
     /// Names of the kernel's drop reasons.
@@ -119,7 +150,13 @@ impl Datapath {
             .iter()
             .filter_map(|(index, attached)| {
                 let slot = direct_slot(index).or_else(|| self.extra.get(&index).copied())?;
-                Some((index, attached.full_name(), attached.hook.name(), slot))
+                Some(Attached {
+                    index,
+                    name: attached.full_name(),
+                    hook: attached.hook.name(),
+                    slot,
+                    since: std::time::SystemTime::now(),
+                })
             })
             .collect();
         self.counters.set_attached(attached);

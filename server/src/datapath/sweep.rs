@@ -9,7 +9,10 @@ use std::{io, os::fd::AsFd as _, time::Duration};
 use aya::maps::MapData;
 use sextant_ebpf_common::{A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator};
 
-use super::bpf::{BatchWalk, Plain, lookup_and_delete};
+use super::{
+    bpf::{BatchWalk, Plain, lookup_and_delete},
+    volumes::Swept,
+};
 
 const BATCH: usize = 4096;
 const ICMP: u8 = 1;
@@ -75,9 +78,9 @@ pub(super) fn sweep<K: Sides>(
     now: u64,
     timeouts: &Timeouts,
     out: &mut Vec<Event>,
-) -> io::Result<u64> {
+) -> io::Result<Swept> {
     let fd = table.fd().as_fd();
-    let mut live = 0;
+    let mut swept = Swept::default();
     let mut ended: Vec<K> = Vec::new();
     let mut walk = BatchWalk::<K, Entry>::new(fd, BATCH);
     loop {
@@ -85,17 +88,19 @@ pub(super) fn sweep<K: Sides>(
             if is_ended(key.protocol(), entry, now, timeouts) {
                 ended.push(*key);
             } else {
-                live += 1;
+                swept.entries += 1;
+                swept.live.add(entry.packets, entry.bytes);
             }
         })?;
         // Removing between batches is safe: the walk goes by bucket.
         for key in ended.drain(..) {
             if let Some(entry) = lookup_and_delete::<K, Entry>(fd, &key)? {
+                swept.ended.add(entry.packets, entry.bytes);
                 out.push(last_event(&key, &entry, now));
             }
         }
         if !more {
-            return Ok(live);
+            return Ok(swept);
         }
     }
 }
@@ -104,9 +109,9 @@ pub(super) fn sweep<K: Sides>(
 const DROP_IDLE: Duration = Duration::from_secs(15);
 
 /// Removes dropped flows that are over; drops not yet told go to `out`.
-pub(super) fn sweep_drops(table: &MapData, now: u64, out: &mut Vec<Event>) -> io::Result<u64> {
+pub(super) fn sweep_drops(table: &MapData, now: u64, out: &mut Vec<Event>) -> io::Result<Swept> {
     let fd = table.fd().as_fd();
-    let mut live = 0;
+    let mut swept = Swept::default();
     let mut over: Vec<DropKey> = Vec::new();
     let mut walk = BatchWalk::<DropKey, DropCount>::new(fd, BATCH);
     loop {
@@ -114,7 +119,7 @@ pub(super) fn sweep_drops(table: &MapData, now: u64, out: &mut Vec<Event>) -> io
             if Duration::from_nanos(now.saturating_sub(count.event_ns)) >= DROP_IDLE {
                 over.push(*key);
             } else {
-                live += 1;
+                swept.entries += 1;
             }
         })?;
         for key in over.drain(..) {
@@ -124,7 +129,7 @@ pub(super) fn sweep_drops(table: &MapData, now: u64, out: &mut Vec<Event>) -> io
             }
         }
         if !more {
-            return Ok(live);
+            return Ok(swept);
         }
     }
 }
