@@ -16,8 +16,10 @@ use crate::{
     table::precise_now,
 };
 
+const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const ICMP6: u8 = 58;
 const SCTP: u8 = 132;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -45,8 +47,21 @@ pub fn observe(ctx: &RawTracePointContext) {
     let Some(mut dropped) = read(skb, &layout) else {
         return;
     };
+    if why == layout.no_socket && is_echo_reply(&dropped) {
+        return;
+    }
     dropped.key.reason = why as u16;
     record(&dropped);
+}
+
+/// The kernel frees an echo reply in this way after `ping` got its copy through
+/// a raw socket.
+#[inline(always)]
+fn is_echo_reply(dropped: &Dropped) -> bool {
+    matches!(
+        (dropped.key.protocol, dropped.l4[0]),
+        (ICMP, 0) | (ICMP6, 129)
+    ) && dropped.l4_len != 0
 }
 
 /// Reasons that are part of a healthy connection (old TCP data and the like).
@@ -149,7 +164,7 @@ fn ipv6(l3: u64, key: &mut DropKey) -> Option<Option<u64>> {
     key.source = [header[2], header[3], header[4], header[5]];
     key.destination = [header[6], header[7], header[8], header[9]];
     // Extension headers are not followed here: the ports stay zero.
-    Some(matches!(key.protocol, TCP | UDP | SCTP | 58).then_some(l3 + 40))
+    Some(matches!(key.protocol, TCP | UDP | SCTP | ICMP6).then_some(l3 + 40))
 }
 
 #[inline(always)]

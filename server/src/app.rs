@@ -24,11 +24,13 @@ use crate::{
     datapath::{LinkWatch, NamespaceChoice},
     flow::{Origin, Time},
     identity::{Host, Identities, Inventory, Numbers, Provider},
+    ledger::Sources,
     metrics::{Metrics, MetricsServer},
+    overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
     service::{
-        About, Bound, Limits, Listeners, NodeDirectory, ObserverService, PeerNode, PeerService,
-        ServeError, with_reflection,
+        About, Bound, DaemonStatusService, Limits, Listeners, NodeDirectory, ObserverService,
+        PeerNode, PeerService, ServeError, with_reflection,
     },
     store::Ring,
 };
@@ -82,6 +84,8 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
 
     let listeners = Listeners::bind(&config.server.listen).await?;
     let bound = listeners.addresses();
+    let (health, health_service) = tonic_health::server::health_reporter();
+    set_serving(&health, false).await;
     let limits = Limits::new(config.server.max_streams, draining.subscribe());
     let nodes = node_directory(&config, &bound);
     let observer = ObserverService::new(
@@ -91,17 +95,7 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
         nodes.clone(),
         limits.clone(),
     );
-    let (health, health_service) = tonic_health::server::health_reporter();
-    set_serving(&health, false).await;
-    let routes = Routes::new(health_service)
-        .add_service(observer.into_server(config.server.max_request_bytes))
-        .add_service(PeerService::new(nodes, limits).into_server());
-    let server = tokio::spawn(listeners.serve(
-        with_reflection(routes)?,
-        config.server.max_streams_per_connection,
-        draining.subscribe(),
-    ));
-
+    // Connections wait meanwhile: what is told of the datapath is then complete.
     let datapath = match (&config.datapath, links) {
         (Some(settings), Some(links)) => Some(
             RunningDatapath::start(
@@ -115,10 +109,36 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
         ),
         _ => None,
     };
+    let sources = Sources {
+        ring,
+        stored: lock(&pipeline).stored(),
+        deliveries: observer.deliveries(),
+        datapath: datapath.as_ref().map(RunningDatapath::sources),
+    };
+    let overhead = Overhead::start(
+        f64::from(config.cpu_budget_percent) / 100.0,
+        datapath.as_ref().map(RunningDatapath::overhead),
+        draining.subscribe(),
+    );
+    let status = DaemonStatusService::new(
+        about(&config),
+        sources.clone(),
+        overhead.clone(),
+        datapath.as_ref().map(RunningDatapath::parts),
+        limits.clone(),
+    );
+    let routes = Routes::new(health_service)
+        .add_service(observer.into_server(config.server.max_request_bytes))
+        .add_service(PeerService::new(nodes, limits).into_server())
+        .add_service(status.into_server());
+    let server = tokio::spawn(listeners.serve(
+        with_reflection(routes)?,
+        config.server.max_streams_per_connection,
+        draining.subscribe(),
+    ));
     let metrics = match &config.metrics_listen {
         Some(address) => {
-            let counters = datapath.as_ref().map(RunningDatapath::counters);
-            Some(MetricsServer::start(address, Metrics::new(ring, counters)).await?)
+            Some(MetricsServer::start(address, Metrics::new(sources, overhead)).await?)
         }
         None => None,
     };

@@ -55,6 +55,8 @@ pub struct Config {
     pub replay: Vec<PathBuf>,
     /// eBPF; `None` serves replayed and recorded flows only.
     pub datapath: Option<Datapath>,
+    /// CPU that daemon and programs may take, in percent of one CPU; 0 is no limit.
+    pub cpu_budget_percent: u32,
     /// Who is who.
     pub identity: Identity,
     /// Other servers that are announced to relays.
@@ -175,6 +177,7 @@ impl Default for Config {
             flow_capacity: 131_071,
             replay: Vec::new(),
             datapath: Some(Datapath::default()),
+            cpu_budget_percent: 0,
             identity: Identity::default(),
             peers: Vec::new(),
         }

@@ -7,13 +7,17 @@ use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _, text::encode},
-    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, text::encode},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
 use tokio::net::TcpListener;
 
-use crate::{datapath::Counters, store::Ring};
+use crate::{
+    datapath::{Counters, InterfaceCount},
+    ledger::{Events, Ledger, Sources},
+    overhead::Overhead,
+};
 
 /// Cannot serve metrics.
 #[derive(Debug, thiserror::Error)]
@@ -28,15 +32,15 @@ pub struct MetricsError {
 /// What metrics are made of.
 #[derive(Clone)]
 pub struct Metrics {
-    ring: Ring,
-    counters: Option<Counters>,
+    sources: Sources,
+    overhead: Overhead,
 }
 
 impl Metrics {
-    /// Metrics of the store and, if there is one, of the datapath.
+    /// Metrics of the ledger, of its sources and of the daemon's own cost.
     #[must_use]
-    pub fn new(ring: Ring, counters: Option<Counters>) -> Self {
-        Self { ring, counters }
+    pub fn new(sources: Sources, overhead: Overhead) -> Self {
+        Self { sources, overhead }
     }
 
     /// The registry with all of them.
@@ -55,82 +59,180 @@ impl fmt::Debug for Metrics {
 }
 
 impl Collector for Metrics {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let seen = ConstCounter::new(self.ring.seen_flows());
-        let metric = encoder.encode_descriptor(
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        let ring = &self.sources.ring;
+        page.counter(
             "flows",
             "Flow events stored since the start",
-            None,
-            seen.metric_type(),
+            ring.seen_flows(),
         )?;
-        seen.encode(metric)?;
-        let stored = ConstGauge::new(self.ring.len() as i64);
-        let metric = encoder.encode_descriptor(
-            "stored_events",
-            "Events in the store",
-            None,
-            stored.metric_type(),
+        page.gauge("stored_events", "Events in the store", ring.len() as f64)?;
+        let ledger = self.sources.take();
+        page.events(&ledger.events)?;
+        page.delivery(&ledger)?;
+        page.cost(&self.overhead)?;
+        let Some((counters, volumes)) = &self.sources.datapath else {
+            return Ok(());
+        };
+        let in_flows = ledger.packets.in_flows;
+        page.counter("flow_packets", "Packets counted in flows", in_flows.packets)?;
+        page.counter("flow_bytes", "Bytes counted in flows", in_flows.bytes)?;
+        page.causes(counters)?;
+        page.interfaces(counters)?;
+        let tables = ["ipv4", "ipv6", "drops"].into_iter().zip(volumes.entries());
+        let mut family = page.family(
+            "table_entries",
+            "Entries of the kernel's tables",
+            ConstGauge::new(0_i64).metric_type(),
         )?;
-        stored.encode(metric)?;
-        match &self.counters {
-            Some(counters) => datapath(&mut encoder, counters),
-            None => Ok(()),
+        for (table, entries) in tables {
+            ConstGauge::new(entries as i64).encode(family.encode_family(&[("table", table)])?)?;
         }
+        Ok(())
     }
 }
 
-fn datapath(encoder: &mut DescriptorEncoder<'_>, counters: &Counters) -> fmt::Result {
-    let causes = counters.causes();
-    let mut family = |name, help, value: fn(&crate::datapath::Counted) -> u64| {
+/// A page of metrics in the making.
+struct Page<'a>(DescriptorEncoder<'a>);
+
+impl Page<'_> {
+    fn family<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let counter = ConstCounter::new(value);
+        counter.encode(self.family(name, help, counter.metric_type())?)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        let gauge = ConstGauge::new(value);
+        gauge.encode(self.family(name, help, gauge.metric_type())?)
+    }
+
+    /// Counters of one family, each with its labels.
+    fn counters<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = ([(&'l str, &'l str); N], u64)>,
+    ) -> fmt::Result {
         let kind = ConstCounter::new(0_u64).metric_type();
-        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        for cause in &causes {
-            let labels = [("cause", cause.name)];
-            ConstCounter::new(value(cause)).encode(family.encode_family(&labels)?)?;
+        let mut family = self.family(name, help, kind)?;
+        for (labels, value) in values {
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
         }
-        Ok::<_, fmt::Error>(())
-    };
-    family(
-        "unaccounted_packets",
-        "Packets without a flow of their own, or events not raised, by cause",
-        |cause| cause.packets,
-    )?;
-    family(
-        "unaccounted_bytes",
-        "Bytes of those packets, by cause",
-        |cause| cause.bytes,
-    )?;
-    let interfaces = counters.interfaces();
-    for (name, help, bytes) in [
-        (
+        Ok(())
+    }
+
+    fn events(&mut self, events: &Events) -> fmt::Result {
+        let made = [
+            ("kernel", events.raised),
+            ("sweep", events.ended),
+            ("recorded", events.recorded),
+            ("own", events.own),
+        ];
+        self.counters(
+            "events",
+            "Events that were made, by source",
+            made.map(|(source, count)| ([("source", source)], count)),
+        )?;
+        let lost = events.lost.iter();
+        self.counters(
+            "lost_events",
+            "Events lost or left out before the store, by place and cause",
+            lost.map(|lost| ([("place", lost.place), ("cause", lost.cause)], lost.events)),
+        )
+    }
+
+    fn delivery(&mut self, ledger: &Ledger) -> fmt::Result {
+        let delivered = ledger.delivered;
+        let fates = [
+            ("delivered", delivered.delivered),
+            ("filtered", delivered.read - delivered.delivered),
+            ("lapped", delivered.lapped),
+        ];
+        self.counters(
+            "stream_events",
+            "Stored events as the streams of GetFlows met them, by what became of them",
+            fates.map(|(fate, count)| ([("fate", fate)], count)),
+        )?;
+        self.counter(
+            "overwritten_events",
+            "Events overwritten in the store, read or not",
+            ledger.overwritten,
+        )
+    }
+
+    fn cost(&mut self, overhead: &Overhead) -> fmt::Result {
+        let (load, budget) = (overhead.load(), overhead.budget());
+        let shares = [("daemon", load.daemon_cpu), ("datapath", load.datapath_cpu)];
+        let kind = ConstGauge::new(0.0).metric_type();
+        let mut family = self.family("cpu_share", "Share of one CPU that is taken", kind)?;
+        for (part, share) in shares {
+            ConstGauge::new(share).encode(family.encode_family(&[("part", part)])?)?;
+        }
+        self.gauge(
+            "resident_bytes",
+            "Resident memory of the daemon",
+            load.resident_bytes as f64,
+        )?;
+        self.gauge(
+            "budget_step",
+            "How coarse events are to keep the overhead budget; 0 is as configured",
+            f64::from(budget.step),
+        )
+    }
+
+    fn causes(&mut self, counters: &Counters) -> fmt::Result {
+        let causes = counters.causes();
+        self.counters(
+            "unaccounted_packets",
+            "Packets without a flow of their own, or events not raised, by cause",
+            causes
+                .iter()
+                .map(|cause| ([("cause", cause.name)], cause.packets)),
+        )?;
+        self.counters(
+            "unaccounted_bytes",
+            "Bytes of those packets, by cause",
+            causes
+                .iter()
+                .map(|cause| ([("cause", cause.name)], cause.bytes)),
+        )
+    }
+
+    fn interfaces(&mut self, counters: &Counters) -> fmt::Result {
+        let interfaces = counters.interfaces();
+        let values = |of: fn(&InterfaceCount) -> [u64; 2]| {
+            interfaces.iter().flat_map(move |interface| {
+                let [ingress, egress] = of(interface);
+                [("ingress", ingress), ("egress", egress)].map(|(direction, value)| {
+                    let labels = [
+                        ("interface", interface.name.as_str()),
+                        ("direction", direction),
+                    ];
+                    (labels, value)
+                })
+            })
+        };
+        self.counters(
             "interface_packets",
             "Packets observed, by interface and direction",
-            false,
-        ),
-        (
+            values(|interface| interface.packets),
+        )?;
+        self.counters(
             "interface_bytes",
             "Bytes observed, by interface and direction",
-            true,
-        ),
-    ] {
-        let kind = ConstCounter::new(0_u64).metric_type();
-        let mut family = encoder.encode_descriptor(name, help, None, kind)?;
-        for interface in &interfaces {
-            for (index, direction) in ["ingress", "egress"].into_iter().enumerate() {
-                let values = if bytes {
-                    interface.bytes
-                } else {
-                    interface.packets
-                };
-                let labels = [
-                    ("interface", interface.name.as_str()),
-                    ("direction", direction),
-                ];
-                ConstCounter::new(values[index]).encode(family.encode_family(&labels)?)?;
-            }
-        }
+            values(|interface| interface.bytes),
+        )
     }
-    Ok(())
 }
 
 /// The endpoint; it ends when dropped.

@@ -8,6 +8,7 @@
 mod enrich;
 mod namespaces;
 mod places;
+mod stored;
 mod uuid;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::{
 
 pub use namespaces::Namespaces;
 use places::Places;
+pub use stored::{Stored, StoredCounts};
 use uuid::Uuids;
 
 /// Lateness that counts as disorder rather than as a clock that was set back.
@@ -44,6 +46,7 @@ pub struct Pipeline {
     drop_reasons: DropReasons,
     namespaces: Namespaces,
     uuids: Uuids,
+    stored: StoredCounts,
     last_time: i64,
     /// Kept for its capacity.
     flows: Vec<Event>,
@@ -70,6 +73,7 @@ impl Pipeline {
             drop_reasons: DropReasons::default(),
             namespaces,
             uuids: Uuids::new(),
+            stored: StoredCounts::default(),
             last_time: i64::MIN,
             flows: Vec::new(),
         }
@@ -79,6 +83,12 @@ impl Pipeline {
     #[must_use]
     pub fn origin(&self) -> &Interned<Origin> {
         &self.origin
+    }
+
+    /// How many events were stored.
+    #[must_use]
+    pub fn stored(&self) -> StoredCounts {
+        self.stored.clone()
     }
 
     /// Names of the kernel's drop reasons.
@@ -110,13 +120,19 @@ impl Pipeline {
         }
         if batch.lost > 0 {
             flows.push(self.lost_in_kernel(batch.lost));
+            self.stored.own(1);
         }
-        self.push(&mut flows);
+        self.store(&mut flows);
         self.flows = flows;
     }
 
     /// Stores events that came from elsewhere (replay, recording), as they are.
     pub fn push(&mut self, events: &mut Vec<Event>) {
+        self.stored.recorded(events.len() as u64);
+        self.store(events);
+    }
+
+    fn store(&mut self, events: &mut Vec<Event>) {
         for event in events.iter() {
             if let Event::Flow(flow) = event {
                 self.namespaces.see(flow);
@@ -134,6 +150,7 @@ impl Pipeline {
             node_name: self.origin.node_name.clone(),
             event,
         };
+        self.stored.own(1);
         self.writer.push([Event::Agent(Box::new(stamped))]);
     }
 

@@ -3,12 +3,14 @@
 //! Thin: requests are checked and compiled here, flows come from the store,
 //! and `status` is the one place that turns errors into gRPC codes.
 
+mod daemon_status;
 mod deliveries;
 mod events;
 mod flows;
 mod get_flows;
 mod limits;
 pub mod mask;
+mod messages;
 mod nodes;
 mod observer;
 mod peer;
@@ -20,6 +22,7 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use daemon_status::{DaemonStatusService, DatapathParts};
 pub use deliveries::{Delivered, Deliveries};
 pub use get_flows::ObserverRoutes;
 pub use limits::Limits;

@@ -92,6 +92,10 @@ pub struct DropLayout {
     pub sock_net: u32,
     /// Reasons up to this number say nothing.
     pub first_reason: u32,
+    /// The reason that no socket wants the packet.
+    pub no_socket: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 impl DropLayout {
@@ -109,5 +113,7 @@ impl DropLayout {
         dev_ifindex: 0,
         sock_net: 0,
         first_reason: u32::MAX,
+        no_socket: u32::MAX,
+        pad: 0,
     };
 }

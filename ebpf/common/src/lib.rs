@@ -181,7 +181,7 @@ const _: () = {
     assert!(size_of::<Event>() == 184);
     assert!(size_of::<DropKey>() == 40);
     assert!(size_of::<DropCount>() == 32);
-    assert!(size_of::<DropLayout>() == 96 && size_of::<NetLayout>() == 24);
+    assert!(size_of::<DropLayout>() == 104 && size_of::<NetLayout>() == 24);
 };
 
 #[cfg(feature = "user")]

@@ -3,6 +3,7 @@
 use std::{
     sync::{Arc, Mutex},
     thread,
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -13,16 +14,22 @@ use super::lock;
 use crate::{
     config,
     datapath::{
-        Batch, Counters, Datapath, InterfaceChoice, LinkWatch, Links, Loaded, Settings, Stopper,
-        Timeouts,
+        Batch, Counters, Datapath, InterfaceChoice, LinkWatch, Links, Loaded, Objects, Settings,
+        Stopper, Timeouts, Tuner, Volumes,
     },
     identity::Identities,
+    overhead,
     pipeline::Pipeline,
+    service::DatapathParts,
 };
 
 /// The datapath, attached and read.
 pub(super) struct RunningDatapath {
     counters: Counters,
+    volumes: Volumes,
+    objects: Objects,
+    tuner: Tuner,
+    active_interval: Duration,
     stopper: Stopper,
     reader: thread::JoinHandle<()>,
     stop: watch::Sender<bool>,
@@ -57,6 +64,8 @@ impl RunningDatapath {
         let (datapath, reader) =
             Datapath::start(loaded, choice, zones, timeouts, config.force_clsact, watch).await?;
         let counters = datapath.counters();
+        let (volumes, objects) = (datapath.volumes(), datapath.objects());
+        let tuner = datapath.tuner();
         lock(&pipeline).set_drop_reasons(datapath.drop_reasons());
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
@@ -73,6 +82,10 @@ impl RunningDatapath {
             .context("starting the reader's thread")?;
         Ok(Self {
             counters,
+            volumes,
+            objects,
+            tuner,
+            active_interval: active_interval(config),
             stopper,
             reader,
             stop,
@@ -81,9 +94,28 @@ impl RunningDatapath {
         })
     }
 
-    /// The programs' counters.
-    pub(super) fn counters(&self) -> Counters {
-        self.counters.clone()
+    /// For the ledger.
+    pub(super) fn sources(&self) -> (Counters, Volumes) {
+        (self.counters.clone(), self.volumes.clone())
+    }
+
+    /// For the status.
+    pub(super) fn parts(&self) -> DatapathParts {
+        DatapathParts {
+            counters: self.counters.clone(),
+            volumes: self.volumes.clone(),
+            objects: self.objects.clone(),
+        }
+    }
+
+    /// For the overhead budget.
+    pub(super) fn overhead(&self) -> overhead::Datapath {
+        overhead::Datapath {
+            objects: self.objects.clone(),
+            counters: self.counters.clone(),
+            tuner: self.tuner.clone(),
+            active_interval: self.active_interval,
+        }
     }
 
     /// Detaches, reads what is left, ends.
@@ -97,17 +129,22 @@ impl RunningDatapath {
     }
 }
 
+/// Zero raises an event for each packet.
+fn active_interval(config: &config::Datapath) -> Duration {
+    if config.aggregation {
+        config.active_interval
+    } else {
+        Duration::ZERO
+    }
+}
+
 fn settings(config: &config::Datapath) -> Settings {
     Settings {
         flows4: config.flows_ipv4,
         flows6: config.flows_ipv6,
         observed_ring_bytes: config.observed_ring_bytes,
         denied_ring_bytes: config.denied_ring_bytes,
-        active_interval_ns: if config.aggregation {
-            config.active_interval.as_nanos() as u64
-        } else {
-            0
-        },
+        active_interval_ns: active_interval(config).as_nanos() as u64,
         drops: config.drops,
         several_namespaces: !config.namespaces.is_empty(),
     }

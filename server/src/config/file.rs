@@ -55,6 +55,11 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.enabled, section.item("enabled").switch());
         datapath(section, &mut draft.datapath);
     }
+    if let Some(mut overhead) = top.section("overhead") {
+        let percent = overhead.item("cpu_percent").number(limits::CPU_PERCENT);
+        set(&mut draft.config.cpu_budget_percent, percent);
+        overhead.finish();
+    }
     if let Some(mut identity) = top.section("identity") {
         let world = identity.item("world").text(world_by_family);
         set(&mut draft.config.identity.world_by_family, world);

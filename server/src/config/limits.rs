@@ -25,6 +25,8 @@ pub(super) const TABLE_FLOWS: RangeInclusive<u32> = 1..=1 << 26;
 pub(super) const RING_BYTES: RangeInclusive<u32> = 4096..=1 << 31;
 /// The tables are swept for ended flows about once a second.
 pub(super) const IDLE: RangeInclusive<Duration> = millis(100)..=hours(24 * 7);
+/// Of one CPU; 0 is no budget, above 100 is more than one.
+pub(super) const CPU_PERCENT: RangeInclusive<u32> = 0..=100_000;
 /// 0 is where interfaces are without a zone; the datapath has the last ones.
 pub(super) const ZONE: RangeInclusive<u16> = 0..=LAST_ZONE;
 

@@ -80,6 +80,8 @@ pub(super) fn find() -> Result<(DropLayout, DropReasons), LayoutError> {
         skb_mac: offset("sk_buff", "mac_header")?,
         dev_ifindex: offset("net_device", "ifindex")?,
         sock_net: offset("sock", "__sk_common.skc_net.net")?,
+        no_socket: number("NO_SOCKET").unwrap_or(u32::MAX),
+        pad: 0,
         first_reason: number(NOT_SPECIFIED)
             .ok_or_else(|| LayoutError::Missing(format!("{REASON_PREFIX}{NOT_SPECIFIED}")))?,
     };

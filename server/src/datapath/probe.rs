@@ -16,7 +16,7 @@ pub struct Ability {
 }
 
 /// All abilities of this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Release of the kernel.
     pub kernel: String,

@@ -37,6 +37,12 @@ impl Limits {
         })
     }
 
+    /// How many streams are open, and how many may be.
+    pub(super) fn open(&self) -> (usize, usize) {
+        let free = self.streams.available_permits();
+        (self.max_streams - free, self.max_streams)
+    }
+
     /// Completes when streams are to end.
     pub(super) async fn drained(&mut self) {
         // A sender that is gone is as good as a signal.

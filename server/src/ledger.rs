@@ -1,0 +1,182 @@
+//! The loss ledger: what was seen, what was lost, as sums that add up.
+//!
+//! Every number is counted where it happens, apart from the others, so a
+//! balance that does not add up tells of a fault. Sums are taken one after the
+//! other: while packets pass, what is on its way is in none of them. Nothing is
+//! counted here. Called by status and metrics.
+
+use sextant_ebpf_common::{Cause, Tally};
+
+use crate::{
+    datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
+    pipeline::StoredCounts,
+    service::{Delivered, Deliveries},
+    store::Ring,
+};
+
+/// Where the numbers come from.
+#[derive(Clone)]
+pub struct Sources {
+    /// The store.
+    pub ring: Ring,
+    /// What went into it.
+    pub stored: StoredCounts,
+    /// What streams did.
+    pub deliveries: Deliveries,
+    /// The datapath, if there is one.
+    pub datapath: Option<(Counters, Volumes)>,
+}
+
+/// All balances.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Packets.
+    pub packets: Packets,
+    /// Events.
+    pub events: Events,
+    /// What streams did with stored events.
+    pub delivered: Delivered,
+    /// Events that were overwritten in the store.
+    pub overwritten: u64,
+}
+
+/// `seen` = `in_flows` + `without_flow` + `difference`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Packets {
+    /// By the totals of interfaces.
+    pub seen: Volume,
+    /// By the flow tables.
+    pub in_flows: Volume,
+    /// By cause.
+    pub without_flow: Vec<(&'static str, Volume)>,
+    /// Packets in neither.
+    pub difference: i64,
+}
+
+/// `raised` + `ended` + `recorded` + `own` = `stored` + `lost` + `in_flight`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// By the programs.
+    pub raised: u64,
+    /// By the sweep of the tables.
+    pub ended: u64,
+    /// Handed in or replayed.
+    pub recorded: u64,
+    /// The daemon's own.
+    pub own: u64,
+    /// In the store, ever.
+    pub stored: u64,
+    /// By place.
+    pub lost: Vec<Lost>,
+    /// Raised and not yet read.
+    pub in_flight: i64,
+}
+
+/// Events lost or left out at one place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Where.
+    pub place: &'static str,
+    /// Why.
+    pub cause: &'static str,
+    /// How many.
+    pub events: u64,
+    /// It is what was asked for.
+    pub intended: bool,
+}
+
+impl Sources {
+    /// The balances now.
+    #[must_use]
+    pub fn take(&self) -> Ledger {
+        let stored = self.ring.next_seq();
+        Ledger {
+            packets: self.packets(),
+            events: self.events(stored),
+            delivered: self.deliveries.values(),
+            overwritten: stored.saturating_sub(self.ring.capacity()),
+        }
+    }
+
+    fn packets(&self) -> Packets {
+        let Some((counters, volumes)) = &self.datapath else {
+            return Packets::default();
+        };
+        // Interfaces last: a packet between is then seen but in no sum yet.
+        let mut in_flows = volumes.in_flows();
+        in_flows += counters.tally(Tally::Reopened);
+        let without_flow: Vec<_> = counters
+            .causes()
+            .iter()
+            .filter(|counted| counted.cause.is_without_flow())
+            .map(|counted| (counted.name, volume(counted)))
+            .collect();
+        let seen = counters.seen();
+        let without: u64 = without_flow.iter().map(|(_, volume)| volume.packets).sum();
+        Packets {
+            difference: seen.packets as i64 - (in_flows.packets + without) as i64,
+            seen,
+            in_flows,
+            without_flow,
+        }
+    }
+
+    fn events(&self, stored: u64) -> Events {
+        let counts = self.stored.values();
+        let mut events = Events {
+            recorded: counts.recorded,
+            own: counts.own,
+            stored,
+            ..Events::default()
+        };
+        if let Some((counters, volumes)) = &self.datapath {
+            let reader = volumes.reader();
+            events.ended = reader.ended;
+            events.lost = lost(counters, &reader);
+            events.raised = counters.tally(Tally::Raised).packets;
+        }
+        let lost: u64 = events.lost.iter().map(|lost| lost.events).sum();
+        let made = events.raised + events.ended + events.recorded + events.own;
+        events.in_flight = made as i64 - (stored + lost) as i64;
+        events
+    }
+}
+
+fn lost(counters: &Counters, reader: &ReaderCounts) -> Vec<Lost> {
+    let place = |place, cause, events, intended| Lost {
+        place,
+        cause,
+        events,
+        intended,
+    };
+    vec![
+        place(
+            "observed_ring",
+            "full",
+            counters.cause(Cause::ObservedRingFull),
+            false,
+        ),
+        place(
+            "denied_ring",
+            "full",
+            counters.cause(Cause::DeniedRingFull),
+            false,
+        ),
+        place("sampling", "budget", counters.cause(Cause::Sampled), true),
+        place("sweep", "budget", reader.sampled_ends, true),
+        place("reader", "malformed", reader.malformed, false),
+        place(
+            "reader",
+            "interface_not_observed",
+            reader.foreign_drops,
+            true,
+        ),
+    ]
+}
+
+fn volume(counted: &Counted) -> Volume {
+    Volume {
+        packets: counted.packets,
+        bytes: counted.bytes,
+    }
+}

@@ -1,0 +1,211 @@
+//! From the daemon's own numbers to the messages of `sextant.status.v1`.
+
+use std::time::Duration;
+
+use sextant_proto::sextant::status::v1 as api;
+use tonic::Status;
+
+use crate::{
+    datapath::{InterfaceCount, MapCost, Objects, ProgramCost, Volume, probe::Report},
+    flow::Time,
+    ledger::{Events, Ledger, Packets},
+    overhead::{Budget, Load},
+    service::Delivered,
+};
+
+/// Names of map types as bpftool has them (`enum bpf_map_type`).
+const KINDS: [(u32, &str); 5] = [
+    (1, "hash"),
+    (2, "array"),
+    (6, "percpu_array"),
+    (9, "lru_hash"),
+    (27, "ringbuf"),
+];
+/// The tables, by their maps.
+const TABLES: [(&str, &str); 3] = [("ipv4", "FLOWS4"), ("ipv6", "FLOWS6"), ("drops", "DROPS")];
+
+pub(super) fn duration(duration: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: duration.as_secs() as i64,
+        nanos: duration.subsec_nanos() as i32,
+    }
+}
+
+pub(super) fn time(time: Time) -> prost_types::Timestamp {
+    time.into()
+}
+
+/// An interval of a request; what is too short is refused by name.
+pub(super) fn interval(
+    wanted: Option<prost_types::Duration>,
+    default: Duration,
+    shortest: Duration,
+) -> Result<Duration, Status> {
+    let Some(wanted) = wanted else {
+        return Ok(default);
+    };
+    match Duration::try_from(wanted) {
+        Ok(wanted) if wanted >= shortest => Ok(wanted),
+        _ => Err(Status::invalid_argument(format!(
+            "interval: must be {shortest:?} or longer; leave it out for {default:?}"
+        ))),
+    }
+}
+
+pub(super) fn kernel(report: &Report) -> api::Kernel {
+    api::Kernel {
+        release: report.kernel.clone(),
+        abilities: report
+            .abilities
+            .iter()
+            .map(|ability| api::Ability {
+                name: ability.name.into(),
+                present: ability.present,
+                note: ability.note.clone(),
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn attachment(interface: InterfaceCount) -> api::Attachment {
+    let direction = |index: usize| api::Volume {
+        packets: interface.packets[index],
+        bytes: interface.bytes[index],
+    };
+    api::Attachment {
+        index: interface.index,
+        hook: interface.hook.into(),
+        since: Some(interface.since.into()),
+        ingress: Some(direction(0)),
+        egress: Some(direction(1)),
+        interface: interface.name,
+    }
+}
+
+pub(super) fn tables(entries: [u64; 3], maps: &[MapCost]) -> Vec<api::FlowTable> {
+    let capacity = |name: &str| {
+        let map = maps.iter().find(|map| map.name == name);
+        map.map_or(0, |map| u64::from(map.max_entries))
+    };
+    TABLES
+        .iter()
+        .zip(entries)
+        .map(|((name, map), entries)| api::FlowTable {
+            name: (*name).into(),
+            entries,
+            capacity: capacity(map),
+        })
+        .collect()
+}
+
+pub(super) fn ledger(ledger: Ledger) -> api::Ledger {
+    let Delivered {
+        read,
+        delivered,
+        lapped,
+    } = ledger.delivered;
+    api::Ledger {
+        packets: Some(packets(ledger.packets)),
+        events: Some(events(&ledger.events)),
+        delivery: Some(api::DeliveryBalance {
+            read,
+            delivered,
+            filtered: read - delivered,
+            lapped,
+            overwritten: ledger.overwritten,
+        }),
+    }
+}
+
+fn packets(packets: Packets) -> api::PacketBalance {
+    api::PacketBalance {
+        seen: Some(volume(packets.seen)),
+        in_flows: Some(volume(packets.in_flows)),
+        without_flow: packets
+            .without_flow
+            .into_iter()
+            .map(|(cause, counted)| api::CauseVolume {
+                cause: cause.into(),
+                volume: Some(volume(counted)),
+            })
+            .collect(),
+        difference: packets.difference,
+    }
+}
+
+fn volume(volume: Volume) -> api::Volume {
+    api::Volume {
+        packets: volume.packets,
+        bytes: volume.bytes,
+    }
+}
+
+fn events(events: &Events) -> api::EventBalance {
+    api::EventBalance {
+        raised: events.raised,
+        ended: events.ended,
+        recorded: events.recorded,
+        own: events.own,
+        stored: events.stored,
+        lost: events
+            .lost
+            .iter()
+            .map(|lost| api::Loss {
+                place: lost.place.into(),
+                cause: lost.cause.into(),
+                events: lost.events,
+                intended: lost.intended,
+            })
+            .collect(),
+        in_flight: events.in_flight,
+    }
+}
+
+pub(super) fn cost(load: Load, objects: Option<&Objects>) -> api::Cost {
+    let maps = objects.map_or_else(Vec::new, Objects::maps);
+    let programs = objects.map_or_else(Vec::new, Objects::programs);
+    api::Cost {
+        map_bytes: maps.iter().map(|map| map.bytes).sum(),
+        programs: programs.into_iter().map(program).collect(),
+        maps: maps.into_iter().map(map).collect(),
+        cpu_time: Some(duration(load.cpu_time)),
+        daemon_cpu: load.daemon_cpu,
+        datapath_cpu: load.datapath_cpu,
+        resident_bytes: load.resident_bytes,
+        nanoseconds_per_packet: load.ns_per_packet,
+    }
+}
+
+fn program(program: ProgramCost) -> api::Program {
+    api::Program {
+        id: program.id,
+        measured_runs: program.runs,
+        measured_time: Some(duration(Duration::from_nanos(program.run_ns))),
+        memory_bytes: program.bytes,
+        name: program.name,
+    }
+}
+
+fn map(map: MapCost) -> api::Map {
+    let kind = KINDS.iter().find(|(number, _)| *number == map.kind);
+    api::Map {
+        kind: kind.map_or_else(|| map.kind.to_string(), |(_, name)| (*name).into()),
+        bytes: map.bytes,
+        max_entries: map.max_entries,
+        name: map.name,
+    }
+}
+
+pub(super) fn budget(budget: Budget, load: Load) -> api::Budget {
+    api::Budget {
+        limit: budget.limit,
+        used: load.daemon_cpu + load.datapath_cpu,
+        step: budget.step,
+        last_step: budget.last_step,
+        active_interval: Some(duration(budget.active_interval)),
+        sampling: budget.sampling,
+        since: Some(budget.since.into()),
+        raised: budget.raised,
+        lowered: budget.lowered,
+    }
+}
