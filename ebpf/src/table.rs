@@ -78,7 +78,7 @@ fn create<K>(table: &HashMap<K, Entry>, key: &K, packet: &Packet, full: Cause) -
 
 /// The initiator, from TCP's handshake or from who came first; a guess for
 /// flows that may have begun before we watched.
-#[inline(always)]
+#[inline(never)]
 fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
     let sender = if packet.direction == A_TO_B {
         initiator::A
@@ -155,7 +155,7 @@ unsafe fn news(entry: *mut Entry, packet: &Packet, direction: usize, first: bool
 }
 
 /// Makes this point the owner, if there is none or the old one is stale.
-#[inline(always)]
+#[inline(never)]
 unsafe fn claim(entry: *mut Entry, owner: *mut u32, packet: &Packet, direction: usize) -> bool {
     let current = *owner;
     let idle = packet.now.saturating_sub((*entry).last_ns[direction]);
@@ -175,7 +175,7 @@ unsafe fn claim(entry: *mut Entry, owner: *mut u32, packet: &Packet, direction: 
 
 /// Remembers a point that does not count. When all places are taken, further
 /// points are not remembered (their packets still count as seen elsewhere).
-#[inline(always)]
+#[inline(never)]
 unsafe fn elsewhere(entry: *mut Entry, point: u32) {
     for n in 0..POINTS {
         let place = &raw mut (*entry).points[n];
@@ -193,7 +193,7 @@ unsafe fn elsewhere(entry: *mut Entry, point: u32) {
 
 /// A SYN on a closed connection: the ports are used again. The old flow ends
 /// with its totals and a new one begins in the same entry.
-#[inline(always)]
+#[inline(never)]
 unsafe fn reopen_if_closed(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     let seen = (*entry).tcp_flags;
     let either = (seen | seen >> 16) as u16;
