@@ -190,18 +190,38 @@ pub struct Cold {
 
 /// One observed flow event. Field meanings are those of Hubble's `flow.Flow`;
 /// enumerations are kept as numbers, so that unknown ones survive.
+///
+/// What filters look at most comes first: a scan of the store is bound by the
+/// memory that it touches.
+#[repr(C)]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Flow {
-    /// When it was observed.
-    pub time: Option<Time>,
-    /// Unique id of this event.
-    pub uuid: Uuid,
+    /// Deprecated copy of `is_reply`, which the UI reads.
+    pub reply: bool,
+    /// Whether the packet answers the connection's initiator, where known.
+    pub is_reply: Option<bool>,
     /// `flow.Verdict`.
     pub verdict: i32,
-    /// Deprecated copy of `drop_reason_desc`, which the UI reads.
-    pub drop_reason: u32,
+    /// Transport layer.
+    pub l4: Option<L4>,
+    /// Sender.
+    pub source: Option<Interned<Endpoint>>,
+    /// Receiver.
+    pub destination: Option<Interned<Endpoint>>,
+    /// Node and emitter.
+    pub origin: Interned<Origin>,
+    /// What few flows have.
+    pub cold: Option<Box<Cold>>,
+    /// When it was observed.
+    pub time: Option<Time>,
+    /// The monitor event behind the flow.
+    pub event_type: Option<EventType>,
     /// `flow.DropReason`.
     pub drop_reason_desc: i32,
+    /// Network layer.
+    pub ip: Option<Ip>,
+    /// Deprecated copy of `drop_reason_desc`, which the UI reads.
+    pub drop_reason: u32,
     /// `flow.FlowType`.
     pub flow_type: i32,
     /// `flow.TrafficDirection`.
@@ -212,36 +232,20 @@ pub struct Flow {
     pub trace_reason: i32,
     /// How specific the policy match was.
     pub policy_match_type: u32,
-    /// Deprecated copy of `is_reply`, which the UI reads.
-    pub reply: bool,
-    /// Whether the packet answers the connection's initiator, where known.
-    pub is_reply: Option<bool>,
-    /// The monitor event behind the flow.
-    pub event_type: Option<EventType>,
-    /// MAC addresses.
-    pub ethernet: Option<Ethernet>,
-    /// Network layer.
-    pub ip: Option<Ip>,
-    /// Transport layer.
-    pub l4: Option<L4>,
-    /// Sender.
-    pub source: Option<Interned<Endpoint>>,
-    /// Receiver.
-    pub destination: Option<Interned<Endpoint>>,
-    /// Node and emitter.
-    pub origin: Interned<Origin>,
+    /// Unique id of this event.
+    pub uuid: Uuid,
+    /// Interface at which it was observed.
+    pub interface: Option<Interned<Interface>>,
     /// DNS names of the source.
     pub source_names: Option<Interned<Names>>,
     /// DNS names of the destination.
     pub destination_names: Option<Interned<Names>>,
-    /// Interface at which it was observed.
-    pub interface: Option<Interned<Interface>>,
-    /// Text in parentheses of the CLI.
-    pub summary: Summary,
     /// Packets, bytes and TCP totals, for flows of our own datapath.
     pub counters: Option<Box<Counters>>,
-    /// What few flows have.
-    pub cold: Option<Box<Cold>>,
+    /// MAC addresses.
+    pub ethernet: Option<Ethernet>,
+    /// Text in parentheses of the CLI.
+    pub summary: Summary,
 }
 
 impl Flow {
@@ -262,3 +266,5 @@ impl Flow {
         &self.origin.node_name
     }
 }
+
+const _: () = assert!(size_of::<Flow>() <= 272);
