@@ -16,7 +16,7 @@ LLVM  := /usr/lib/llvm-22/lib
 BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev build-essential
 # Traffic, captures and inspection for the tests.
 TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
-	dnsmasq-base dnsutils curl python3 bpftool procps util-linux
+	dnsmasq-base dnsutils curl python3 bpftool procps util-linux valgrind
 
 export SEXTANT_TOOLS := $(BIN)
 
@@ -88,6 +88,7 @@ differential:
 # In network namespaces, with real programs and real traffic.
 integration: hubble
 	cargo build --package sextantd
+	cargo build --release --package sextantd --example instructions
 	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/debug/sextantd \
 		cargo test --package sextant-integration-tests
 
