@@ -17,10 +17,12 @@ BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev
 # Traffic, captures and inspection for the tests.
 TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
 	dnsmasq-base dnsutils curl python3 bpftool procps util-linux valgrind
+# Load for the benchmark.
+BENCH_PACKAGES := wrk nginx-light
 
 export SEXTANT_TOOLS := $(BIN)
 
-.PHONY: run test setup setup-build setup-test hubble lint unit differential integration demo clean
+.PHONY: run test setup setup-build setup-test hubble lint unit differential integration demo bench clean
 
 run: setup-build hubble ## Build sextantd and run it on this host's interfaces.
 	cargo build --release --package sextantd
@@ -96,6 +98,18 @@ demo: setup-build hubble ## Two namespaces with traffic, watched with the real C
 	$(call install,$(TEST_PACKAGES))
 	cargo build --release --package sextantd
 	$(SUDO) SEXTANTD=$(CURDIR)/target/release/sextantd HUBBLE=$(BIN)/hubble integration-tests/demo.sh
+
+# Beside the real observer, in turns. BENCH='drain filters' chooses scenarios, BENCH_RUNS the rounds.
+BENCH_RUNS ?= 5
+bench: setup-build ## Sextant beside the real Hubble observer; results in target/bench.
+	$(call install,$(TEST_PACKAGES) $(BENCH_PACKAGES))
+	@mkdir -p target/bench
+	cargo build --release --package sextantd
+	cargo build --release --package sextant-integration-tests --bin bench
+	cd $(GO) && CGO_ENABLED=0 go build -o $(CURDIR)/target/bench/ ./cmd/hubble-observer
+	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/release/sextantd \
+		HUBBLE_OBSERVER=$(CURDIR)/target/bench/hubble-observer BENCH_RUNS=$(BENCH_RUNS) \
+		target/release/bench $(BENCH)
 
 clean:
 	cargo clean

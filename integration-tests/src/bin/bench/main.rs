@@ -1,0 +1,157 @@
+//! `make bench`: Sextant beside the real Hubble observer, on the same machine,
+//! in the same run, with the same flows and the same client; measured in
+//! turns. And what Sextant's kernel side costs, beside no program at all.
+//!
+//! Not a test: it asserts only that both servers gave the same answers, never a
+//! time. Goals that are missed are marked in the table.
+
+mod client;
+mod drain;
+mod filters;
+mod report;
+mod server;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Parser;
+
+use report::Report;
+use server::{Load, Server};
+
+/// Capacity of both rings; a power of two minus one, as Hubble wants it.
+const RING: u64 = 65_535;
+
+/// The benchmark's arguments.
+#[derive(Debug, Parser)]
+struct Options {
+    /// Scenarios to run; all when none is named.
+    scenarios: Vec<String>,
+    /// Rounds of each measurement, Sextant and Hubble in turns.
+    #[arg(long, env = "BENCH_RUNS", default_value_t = 5)]
+    runs: usize,
+    /// The release build of sextantd.
+    #[arg(long, env = "SEXTANTD")]
+    sextantd: PathBuf,
+    /// The real observer, built from the Go module.
+    #[arg(long, env = "HUBBLE_OBSERVER")]
+    hubble_observer: PathBuf,
+    /// Where results and the corpus go.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+    /// Where plots go.
+    #[arg(long, default_value = "integration-tests/bench")]
+    plots: PathBuf,
+}
+
+/// What scenarios share.
+#[derive(Debug)]
+struct Bench {
+    options: Options,
+    report: Report,
+}
+
+const SCENARIOS: [&str; 2] = ["drain", "filters"];
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let chosen: Vec<&str> = if options.scenarios.is_empty() {
+        SCENARIOS.to_vec()
+    } else {
+        options.scenarios.iter().map(String::as_str).collect()
+    };
+    if let Some(unknown) = chosen.iter().find(|name| !SCENARIOS.contains(name)) {
+        bail!("no scenario {unknown:?}; there are {}", SCENARIOS.join(" "));
+    }
+    let chosen: Vec<String> = chosen.into_iter().map(String::from).collect();
+    std::fs::create_dir_all(&options.out)?;
+    let report = Report {
+        machine: machine(),
+        command: format!(
+            "make bench BENCH='{}' BENCH_RUNS={}",
+            chosen.join(" "),
+            options.runs
+        ),
+        ..Report::default()
+    };
+    let mut bench = Bench { options, report };
+    for name in chosen {
+        println!("\n== {name}");
+        match name.as_str() {
+            "drain" => drain::run(&mut bench).await,
+            "filters" => filters::run(&mut bench).await,
+            _ => unreachable!("checked above"),
+        }
+        .with_context(|| format!("scenario {name}"))?;
+        // After each, so that what was measured is there if a later one fails.
+        bench.report.write(&bench.options.out)?;
+    }
+    println!("\n{}", bench.report.markdown());
+    Ok(())
+}
+
+impl Bench {
+    fn runs(&self) -> usize {
+        self.options.runs
+    }
+
+    /// The corpus of `flows` flows; made once for each build of its maker.
+    fn corpus(&self, flows: u64) -> anyhow::Result<PathBuf> {
+        let path = self.options.out.join(format!("corpus-{flows}.jsonl"));
+        let changed = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+        if changed(&path) < changed(&self.options.hubble_observer) {
+            generate(&self.options.hubble_observer, &path, flows, &[])?;
+        }
+        Ok(path)
+    }
+
+    /// Both servers with a full ring of `times` times the corpus.
+    async fn pair(&self, times: usize, capacity: u64) -> anyhow::Result<(Server, Server)> {
+        let load = Load {
+            corpus: self.corpus(RING)?,
+            times,
+            capacity,
+        };
+        self.pair_with(&load).await
+    }
+
+    async fn pair_with(&self, load: &Load) -> anyhow::Result<(Server, Server)> {
+        Ok((
+            Server::sextant(&self.options.sextantd, load).await?,
+            Server::hubble(&self.options.hubble_observer, load).await?,
+        ))
+    }
+}
+
+/// Writes a corpus beside its place and moves it there when it is whole.
+fn generate(program: &Path, path: &Path, flows: u64, more: &[&str]) -> anyhow::Result<()> {
+    let part = path.with_extension("part");
+    let status = Command::new(program)
+        .args(["generate", "-flows", &flows.to_string()])
+        .args(more)
+        .stdout(std::fs::File::create(&part)?)
+        .status()
+        .with_context(|| format!("running {}; `make bench` builds it", program.display()))?;
+    ensure!(status.success(), "generating the corpus failed: {status}");
+    Ok(std::fs::rename(&part, path)?)
+}
+
+/// CPU, number of CPUs, kernel.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(':'))
+        .map_or("unknown CPU", |(_, name)| name.trim());
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    format!(
+        "{cpus} × {model}, Linux {}",
+        read("/proc/sys/kernel/osrelease").trim()
+    )
+}
