@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
 };
@@ -55,16 +55,33 @@ impl Daemon {
         daemon
     }
 
+    /// As `start`, with a binary that is not the one of this build.
+    #[must_use]
+    pub fn start_binary(
+        binary: &Path,
+        namespace: &Netns,
+        config: &str,
+        arguments: &[&str],
+    ) -> Self {
+        let daemon = Self::launch_binary(binary, namespace, config, arguments);
+        eventually("sextantd ready", || daemon.status());
+        daemon
+    }
+
     /// Starts it without waiting.
     #[must_use]
     pub fn launch(namespace: &Netns, config: &str, arguments: &[&str]) -> Self {
+        Self::launch_binary(&binary(), namespace, config, arguments)
+    }
+
+    fn launch_binary(binary: &Path, namespace: &Netns, config: &str, arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sextant.toml");
         std::fs::write(&file, config).unwrap();
         let log = File::create(folder.path().join("log")).unwrap();
         let child = Command::new("ip")
             .args(["netns", "exec", &namespace.name])
-            .arg(binary())
+            .arg(binary)
             .arg("--config")
             .arg(file)
             .arg("--listen")

@@ -80,6 +80,7 @@ impl Loaded {
         }
         let (drop_layout, reasons) = drop_layout(settings.drops);
         let net_layout = net_layout(settings.several_namespaces)?;
+        bpf::trim_memory();
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FLOWS4", settings.flows4)

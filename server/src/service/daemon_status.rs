@@ -52,7 +52,7 @@ struct Parts {
     overhead: Overhead,
     datapath: Option<DatapathParts>,
     limits: Limits,
-    /// Looked for when first asked: it loads the programs once more.
+    /// Looked for when first asked, since it loads the programs once more.
     kernel: OnceCell<Report>,
 }
 

@@ -8,6 +8,8 @@
 mod client;
 mod drain;
 mod filters;
+mod kernel;
+mod memory;
 mod report;
 mod server;
 
@@ -54,10 +56,9 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 2] = ["drain", "filters"];
+const SCENARIOS: [&str; 4] = ["drain", "filters", "memory", "kernel"];
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
+fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let chosen: Vec<&str> = if options.scenarios.is_empty() {
         SCENARIOS.to_vec()
@@ -79,11 +80,17 @@ async fn main() -> anyhow::Result<()> {
         ..Report::default()
     };
     let mut bench = Bench { options, report };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     for name in chosen {
         println!("\n== {name}");
         match name.as_str() {
-            "drain" => drain::run(&mut bench).await,
-            "filters" => filters::run(&mut bench).await,
+            "drain" => runtime.block_on(drain::run(&mut bench)),
+            "filters" => runtime.block_on(filters::run(&mut bench)),
+            "memory" => runtime.block_on(memory::run(&mut bench)),
+            // The guard of the daemon has a runtime of its own.
+            "kernel" => kernel::run(&mut bench),
             _ => unreachable!("checked above"),
         }
         .with_context(|| format!("scenario {name}"))?;
