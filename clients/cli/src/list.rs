@@ -1,0 +1,200 @@
+//! `sextant list`: nodes, namespaces and interfaces.
+
+use std::{io::Write as _, process::ExitCode, time::Duration};
+
+use clap::{Args, ValueEnum};
+use prost::Message;
+use sextant_proto::{
+    observer::{GetNamespacesRequest, GetNodesRequest, Node, Tls, observer_client::ObserverClient},
+    relay::NodeState,
+    sextant::status::v1::{
+        Attachment, GetStatusRequest, Volume, status_service_client::StatusServiceClient,
+    },
+};
+use tonic::transport::Channel;
+
+use crate::{
+    args::Connection,
+    call,
+    connect::{Server, client},
+    json, out,
+    text::{self, Align, grouped, harmless},
+    time::Format,
+};
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// What.
+    #[arg(value_enum, value_name = "WHAT")]
+    what: What,
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum What {
+    /// Nodes that the server knows.
+    #[value(alias = "node")]
+    Nodes,
+    /// Namespaces with recent flows.
+    #[value(alias = "namespace", alias = "ns")]
+    Namespaces,
+    /// Interfaces with programs, and what passed them.
+    #[value(alias = "interface")]
+    Interfaces,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// Columns.
+    #[default]
+    Table,
+    /// More columns.
+    Wide,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Prints the list.
+pub(crate) async fn run(connection: &Connection, args: &ListArgs) -> anyhow::Result<ExitCode> {
+    let server = Server::reading(connection).await?;
+    let wide = args.output == Output::Wide;
+    let json = args.output == Output::Json;
+    let text = match args.what {
+        What::Nodes => {
+            let failed = call::failed("list the nodes of", &server);
+            let mut client = client!(ObserverClient<Channel>, server);
+            let answer = client.get_nodes(server.unary(GetNodesRequest {})).await;
+            let mut nodes = answer.map_err(failed)?.into_inner().nodes;
+            nodes.sort_by(|a, b| a.name.cmp(&b.name));
+            if json {
+                lines(&nodes, "observer.Node")
+            } else {
+                node_table(&nodes, wide)
+            }
+        }
+        What::Namespaces => {
+            let failed = call::failed("list the namespaces of", &server);
+            let mut client = client!(ObserverClient<Channel>, server);
+            let answer = client
+                .get_namespaces(server.unary(GetNamespacesRequest {}))
+                .await;
+            let found = answer.map_err(failed)?.into_inner().namespaces;
+            let row = |namespace: String, cluster: String| match wide {
+                true => vec![namespace, cluster],
+                false => vec![namespace],
+            };
+            let mut rows = vec![row("NAMESPACE".into(), "CLUSTER".into())];
+            rows.extend(
+                found
+                    .iter()
+                    .map(|n| row(harmless(&n.namespace), harmless(&n.cluster))),
+            );
+            if json {
+                lines(&found, "observer.Namespace")
+            } else {
+                text::table(&rows, &[])
+            }
+        }
+        What::Interfaces => {
+            let failed = call::failed("list the interfaces of", &server);
+            let mut client = client!(StatusServiceClient<Channel>, server);
+            let answer = client.get_status(server.unary(GetStatusRequest {})).await;
+            let status = answer
+                .map_err(failed)?
+                .into_inner()
+                .status
+                .unwrap_or_default();
+            let found = status.attachments;
+            if json {
+                lines(&found, "sextant.status.v1.Attachment")
+            } else {
+                interface_table(&found)
+            }
+        }
+    };
+    let mut out = out::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn lines<M: Message>(messages: &[M], name: &str) -> String {
+    let line = |message| json::print(message, name) + "\n";
+    messages.iter().map(line).collect()
+}
+
+fn node_table(nodes: &[Node], wide: bool) -> String {
+    let mut head = vec!["NAME", "STATUS", "AGE", "FLOWS/S", "CURRENT/MAX-FLOWS"];
+    if wide {
+        head.extend(["VERSION", "ADDRESS", "TLS"]);
+    }
+    let mut rows = vec![head.into_iter().map(String::from).collect()];
+    for node in nodes {
+        let state = NodeState::try_from(node.state).unwrap_or_default();
+        let state = state.as_str_name().trim_start_matches("NODE_");
+        let uptime = Duration::from_nanos(node.uptime_ns);
+        let rate = match uptime.is_zero() {
+            true => "N/A".into(),
+            false => format!("{:.2}", node.seen_flows as f64 / uptime.as_secs_f64()),
+        };
+        let mut row = vec![
+            harmless(&node.name),
+            state.into(),
+            text::duration(uptime),
+            rate,
+            format!("{}/{}", grouped(node.num_flows), grouped(node.max_flows)),
+        ];
+        if wide {
+            let tls = match node.tls {
+                Some(Tls { enabled: true, .. }) => "Enabled",
+                Some(_) => "Disabled",
+                None => "N/A",
+            };
+            row.extend([harmless(&node.version), harmless(&node.address), tls.into()]);
+        }
+        rows.push(row);
+    }
+    text::table(&rows, &[])
+}
+
+/// Interfaces by name, with what passed in each direction.
+fn interface_table(attachments: &[Attachment]) -> String {
+    let head = [
+        "INTERFACE",
+        "INDEX",
+        "HOOK",
+        "IN PACKETS",
+        "IN BYTES",
+        "OUT PACKETS",
+        "OUT BYTES",
+        "SINCE",
+    ];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for attachment in attachments {
+        let volume = |volume: &Option<Volume>| {
+            let volume = volume.as_ref();
+            [
+                volume.map_or(0, |v| v.packets),
+                volume.map_or(0, |v| v.bytes),
+            ]
+            .map(grouped)
+        };
+        let mut row = vec![
+            harmless(&attachment.interface),
+            attachment.index.to_string(),
+            harmless(&attachment.hook),
+        ];
+        row.extend(volume(&attachment.ingress));
+        row.extend(volume(&attachment.egress));
+        row.push(Format::Rfc3339.print(attachment.since.as_ref()));
+        rows.push(row);
+    }
+    let (left, right) = (Align::Left, Align::Right);
+    text::table(
+        &rows,
+        &[left, right, left, right, right, right, right, left],
+    )
+}

@@ -1,0 +1,69 @@
+//! `sextant`, the command line of Sextant: shows flows, summaries and the state
+//! of a server, and hands flows in.
+//!
+//! It talks gRPC only, to `sextantd` or, where Hubble's own API is enough, to any
+//! Hubble server; it links no eBPF. Exit codes: 0 done, 1 failed, 2 wrong
+//! arguments; `status` has its own.
+
+#![expect(dead_code, reason = "the commands that use the rest come next")]
+
+mod args;
+mod call;
+mod color;
+mod connect;
+mod context;
+mod filter;
+mod json;
+mod list;
+mod observe;
+mod out;
+mod shell;
+mod text;
+mod time;
+
+use std::{io, process::ExitCode};
+
+use clap::Parser as _;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::from(error).context("cannot start")),
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let connection = &cli.connection;
+    match cli.command {
+        Command::Observe(args) => observe::run(connection, &args).await,
+        Command::List(args) => list::run(connection, &args).await,
+        Command::Completion { shell } => shell::completion(shell),
+        Command::Man { dir } => shell::man(&dir),
+    }
+}
+
+/// The reader of our output has seen enough, as `head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    // Standard error may be closed too: then there is nobody to tell.
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("sextant: {error:#}\n"));
+    ExitCode::FAILURE
+}

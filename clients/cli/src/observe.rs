@@ -1,0 +1,210 @@
+//! `sextant observe`: flows as `hubble observe` shows them, and a little more.
+
+mod columns;
+mod fields;
+mod input;
+pub(crate) mod names;
+mod printer;
+mod selector;
+
+use std::{io::Write, path::PathBuf, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use futures::{FutureExt as _, StreamExt as _};
+use sextant_proto::observer::{GetFlowsResponse, observer_client::ObserverClient};
+
+pub(crate) use columns::Column;
+use fields::Style;
+use printer::Printer;
+use selector::SelectorArgs;
+
+use crate::{
+    args::Connection,
+    call,
+    color::{Paint, When},
+    connect::{Server, client},
+    filter::FilterArgs,
+    out, time,
+};
+
+/// Arguments of `observe`.
+#[derive(Debug, Args)]
+pub(crate) struct ObserveArgs {
+    /// `flows`, as in `hubble observe flows`.
+    #[arg(value_parser = ["flows"], hide = true)]
+    what: Option<String>,
+    #[command(flatten)]
+    selectors: SelectorArgs,
+    #[command(flatten)]
+    filters: FilterArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Read the flows from this file of JSON lines, `-` for standard input, and ask nobody.
+    #[arg(long, value_name = "FILE", help_heading = "Selectors")]
+    input_file: Option<PathBuf>,
+}
+
+/// How flows are shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Format")]
+pub(crate) struct FormatArgs {
+    /// Output format.
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        ignore_case = true
+    )]
+    pub(crate) output: Output,
+    /// More columns in compact, table and dict.
+    #[arg(long, value_enum, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) columns: Vec<Column>,
+    /// When to colour.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    color: When,
+    /// How times are printed, in UTC.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        ignore_case = true
+    )]
+    time_format: time::Format,
+    /// Print the name of the node.
+    #[arg(long)]
+    print_node_name: bool,
+    /// Print the names of policies.
+    #[arg(long)]
+    print_policy_names: bool,
+    /// Print addresses rather than names.
+    #[arg(long)]
+    numeric: bool,
+    /// Print names rather than addresses.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    ip_translation: bool,
+    /// Fields to ask for, with JSON: a comma-separated list.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',')]
+    pub(crate) field_mask: Vec<String>,
+    /// Ask for the visible fields only, with compact, table and dict.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) use_default_field_masks: bool,
+    /// Say nothing of nodes that fail.
+    #[arg(short, long)]
+    silent_errors: bool,
+}
+
+/// An output format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Output {
+    /// One line for each flow.
+    #[default]
+    Compact,
+    /// Columns.
+    #[value(alias = "tab")]
+    Table,
+    /// One line for each field.
+    Dict,
+    /// One JSON object a line, as protobuf maps it.
+    Json,
+    /// The same as json.
+    Jsonpb,
+}
+
+impl FormatArgs {
+    fn style(&self) -> Style {
+        let when = match self.output {
+            // Columns cannot be counted with colours in them.
+            Output::Table => When::Never,
+            _ => self.color,
+        };
+        Style {
+            paint: Paint::of(when),
+            time_format: self.time_format,
+            node_name: self.print_node_name,
+            policy_names: self.print_policy_names,
+            translate: self.ip_translation && !self.numeric,
+            columns: self.columns.clone(),
+        }
+    }
+
+    fn is_json(&self) -> bool {
+        matches!(self.output, Output::Json | Output::Jsonpb)
+    }
+}
+
+/// Shows flows until there are no more, or the user has seen enough.
+pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::Result<ExitCode> {
+    let request = selector::request(args)?;
+    if args.filters.only_print() {
+        let filters = args.filters.filters()?;
+        out::stdout().write_all(filters.to_yaml().as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut printer = Printer::new(
+        args.format.output,
+        args.format.style(),
+        args.format.silent_errors,
+    );
+    let mut out = out::stdout();
+    if let Some(path) = &args.input_file {
+        input::print(
+            path,
+            args.selectors.number_of_last(),
+            &mut printer,
+            &mut out,
+        )?;
+    } else {
+        let server = Server::reading(connection).await?;
+        tokio::select! {
+            result = stream(&server, request, &mut printer, &mut out) => result?,
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    printer.finish(&mut out)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn stream(
+    server: &Server,
+    request: sextant_proto::observer::GetFlowsRequest,
+    printer: &mut Printer,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let failed = call::failed("get the flows of", server);
+    let mut client = client!(ObserverClient<tonic::transport::Channel>, server);
+    let mut stream = client
+        .get_flows(request)
+        .await
+        .map_err(&failed)?
+        .into_inner();
+    loop {
+        let next = match stream.next().now_or_never() {
+            Some(next) => next,
+            None => {
+                out.flush()?;
+                stream.next().await
+            }
+        };
+        match next.transpose() {
+            Ok(Some(response)) => printer.print(&response, out)?,
+            Ok(None) => return Ok(()),
+            Err(status) => {
+                // What came before the error is shown before it.
+                printer.finish(out)?;
+                out.flush()?;
+                return Err(failed(status).into());
+            }
+        }
+    }
+}
+
+/// The full name of what `observe` prints.
+const RESPONSE: &str = "observer.GetFlowsResponse";
+
+fn json_line(response: &GetFlowsResponse) -> String {
+    crate::json::print(response, RESPONSE) + "\n"
+}

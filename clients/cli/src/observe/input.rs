@@ -1,0 +1,61 @@
+//! Flows from a file of JSON lines instead of a server. Bound: a line in memory,
+//! and those that `--last` asks for.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+    path::Path,
+};
+
+use anyhow::Context as _;
+use sextant_proto::observer::GetFlowsResponse;
+
+use super::{Printer, RESPONSE};
+use crate::json;
+
+/// Opens the file; `-` is standard input.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
+    if path.as_os_str() == "-" {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Box::new(BufReader::new(file)))
+}
+
+/// Prints all lines, or the last ones. A line that is none is told by number.
+pub(super) fn print(
+    path: &Path,
+    last: Option<u64>,
+    printer: &mut Printer,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let limit = last.map(|last| usize::try_from(last).unwrap_or(usize::MAX));
+    let mut kept: VecDeque<GetFlowsResponse> = VecDeque::new();
+    for (index, line) in open(path)?.lines().enumerate() {
+        let line =
+            line.with_context(|| format!("cannot read line {} of {}", index + 1, path.display()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        match json::parse::<GetFlowsResponse>(&line, RESPONSE) {
+            Ok(response) if limit.is_some() => {
+                kept.push_back(response);
+                if Some(kept.len()) > limit {
+                    kept.pop_front();
+                }
+            }
+            Ok(response) => printer.print(&response, out)?,
+            Err(error) => writeln!(
+                io::stderr(),
+                "sextant: line {} of {}: {error}",
+                index + 1,
+                path.display()
+            )?,
+        }
+    }
+    for response in kept {
+        printer.print(&response, out)?;
+    }
+    Ok(())
+}

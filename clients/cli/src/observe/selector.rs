@@ -1,0 +1,200 @@
+//! Which flows, and with which fields: the request.
+
+use clap::Args;
+use jiff::Timestamp;
+use sextant_proto::observer::GetFlowsRequest;
+
+use super::{Column, FormatArgs, ObserveArgs};
+use crate::{filter::FilterError, time, time::TimeError};
+
+/// How many flows are shown if nothing is said.
+const DEFAULT_LAST: u64 = 20;
+
+/// Fields that compact, table and dict show; what Hubble asks for.
+const DEFAULT_MASK: [&str; 26] = [
+    "time",
+    "verdict",
+    "ethernet",
+    "IP",
+    "l4",
+    "source.identity",
+    "source.namespace",
+    "source.pod_name",
+    "destination.identity",
+    "destination.namespace",
+    "destination.pod_name",
+    "Type",
+    "node_name",
+    "l7",
+    "event_type",
+    "source_service",
+    "destination_service",
+    "is_reply",
+    "Summary",
+    "ip_trace_id",
+    "traffic_direction",
+    "policy_match_type",
+    "ingress_allowed_by",
+    "ingress_denied_by",
+    "egress_allowed_by",
+    "egress_denied_by",
+];
+
+/// Selectors of `hubble observe`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selectors")]
+pub(super) struct SelectorArgs {
+    /// The last N flows [default: 20]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    last: u64,
+    /// The first N flows.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    first: u64,
+    /// All flows that the server has.
+    #[arg(long)]
+    all: bool,
+    /// Flows as they come.
+    #[arg(short, long)]
+    follow: bool,
+    /// Flows since then: how long ago (3s, 1h43m), or a date or time (2006-01-02T15:04:05Z).
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Flows until then.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+impl SelectorArgs {
+    /// `--last`, if it was given.
+    pub(super) fn number_of_last(&self) -> Option<u64> {
+        (self.last > 0).then_some(self.last)
+    }
+}
+
+/// Why there is no request.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SelectorError {
+    /// Selectors that exclude each other.
+    #[error("cannot set both --{0} and --{1}; leave one of them out")]
+    Both(&'static str, &'static str),
+    /// A table has no end.
+    #[error(
+        "-o table cannot be used with --follow: its columns are as wide as all flows ask for; use compact or dict"
+    )]
+    Table,
+    /// Fields are chosen by the format.
+    #[error(
+        "--field-mask needs -o json; with other formats use --use-default-field-masks=false to get all fields"
+    )]
+    Mask,
+    /// Filters run in the server.
+    #[error(
+        "--input-file cannot be used with filters, which run in the server; serve the file with `sextantd --no-datapath --replay FILE` and observe that"
+    )]
+    InputFilter,
+    /// A file has no future.
+    #[error("--input-file cannot be used with --{0}; only --last N goes with it")]
+    Input(&'static str),
+    /// No such time.
+    #[error("--{flag}: {source}")]
+    Time {
+        flag: &'static str,
+        source: TimeError,
+    },
+    /// No such filter.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
+/// What the arguments ask for.
+pub(super) fn request(args: &ObserveArgs) -> Result<GetFlowsRequest, SelectorError> {
+    check(args)?;
+    let selectors = &args.selectors;
+    let point = |flag, text: &Option<String>| {
+        let point = |text: &String| time::point(text, Timestamp::now());
+        let point = text.as_ref().map(point).transpose();
+        point.map_err(|source| SelectorError::Time { flag, source })
+    };
+    let since = point("since", &selectors.since)?;
+    let until = match selectors.follow {
+        true => None,
+        false => point("until", &selectors.until)?,
+    };
+    let first = selectors.first > 0;
+    let number = match (selectors.first, selectors.last) {
+        (0, 0) if since.is_some() || until.is_some() => 0,
+        (0, 0) if selectors.all => u64::MAX,
+        (0, 0) if selectors.follow => 0,
+        (0, 0) => DEFAULT_LAST,
+        (0, last) => last,
+        (first, _) => first,
+    };
+    let filters = args.filters.filters()?;
+    Ok(GetFlowsRequest {
+        number,
+        first,
+        follow: selectors.follow,
+        since,
+        until,
+        whitelist: filters.whitelist,
+        blacklist: filters.blacklist,
+        field_mask: mask(&args.format),
+        ..GetFlowsRequest::default()
+    })
+}
+
+fn check(args: &ObserveArgs) -> Result<(), SelectorError> {
+    let SelectorArgs {
+        first,
+        last,
+        all,
+        follow,
+        ..
+    } = args.selectors;
+    let both = |one, other| Err(SelectorError::Both(one, other));
+    if args.input_file.is_some() {
+        let selectors = &args.selectors;
+        for (given, flag) in [
+            (first > 0, "first"),
+            (follow, "follow"),
+            (selectors.since.is_some(), "since"),
+            (selectors.until.is_some(), "until"),
+        ] {
+            if given {
+                return Err(SelectorError::Input(flag));
+            }
+        }
+        if !args.filters.filters()?.is_empty() {
+            return Err(SelectorError::InputFilter);
+        }
+    }
+    if !args.format.is_json() && !args.format.field_mask.is_empty() {
+        return Err(SelectorError::Mask);
+    }
+    match (first > 0, last > 0, all, follow) {
+        (true, true, ..) => both("first", "last"),
+        (true, _, true, _) => both("first", "all"),
+        (true, .., true) => both("first", "follow"),
+        (_, true, true, _) => both("last", "all"),
+        (.., true) if args.format.output == super::Output::Table => Err(SelectorError::Table),
+        _ => Ok(()),
+    }
+}
+
+fn mask(format: &FormatArgs) -> Option<prost_types::FieldMask> {
+    let mut paths = format.field_mask.clone();
+    if !format.is_json() && format.use_default_field_masks {
+        paths.extend(DEFAULT_MASK.map(String::from));
+        if format.columns.contains(&Column::Interface) {
+            paths.push("interface".into());
+        }
+        if format
+            .columns
+            .iter()
+            .any(|column| *column != Column::Interface)
+        {
+            paths.push("extensions".into());
+        }
+    }
+    (!paths.is_empty()).then_some(prost_types::FieldMask { paths })
+}

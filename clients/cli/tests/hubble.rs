@@ -1,0 +1,267 @@
+//! `sextant observe` beside the real `hubble observe`, over one `sextantd` that
+//! replays a file. Skipped, with the reason, where one of the two is not built.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+const SEXTANT: &str = env!("CARGO_BIN_EXE_sextant");
+
+/// A program that the environment or the build provides.
+fn program(variable: &str, default: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = env::var_os(variable).map_or_else(|| root.join(default), PathBuf::from);
+    if !path.is_file() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+fn hubble() -> Option<PathBuf> {
+    let tools = env::var("SEXTANT_TOOLS").unwrap_or_else(|_| ".tools/bin".into());
+    program("HUBBLE", &format!("{tools}/hubble"))
+}
+
+/// `sextantd` with the flows of the test; it ends with the value.
+struct Daemon {
+    process: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Daemon {
+    fn start() -> Option<Self> {
+        let daemon = program("SEXTANTD", "target/debug/sextantd")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let socket = folder.path().join("s");
+        let process = Command::new(daemon)
+            .args(["--no-datapath", "--metrics-listen", "off", "--replay"])
+            .arg(flows())
+            .arg("--listen")
+            .arg(format!("unix://{}", socket.display()))
+            .arg("--state-dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("sextantd starts");
+        let daemon = Self { process, folder };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Ready is when a client gets an answer.
+        while !run(Path::new(SEXTANT), &daemon.observe("--last 1"))
+            .status
+            .success()
+        {
+            assert!(Instant::now() < deadline, "sextantd does not answer");
+            thread::yield_now();
+        }
+        Some(daemon)
+    }
+
+    fn observe(&self, flags: &str) -> Vec<String> {
+        let socket = self.folder.path().join("s");
+        let mut arguments = vec![
+            "observe".into(),
+            "--server".into(),
+            format!("unix://{}", socket.display()),
+        ];
+        arguments.extend(flags.split_whitespace().map(String::from));
+        arguments
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn flows() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/flows.jsonl")
+}
+
+fn run(program: &Path, arguments: &[String]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .env_remove("SEXTANT_SERVER")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}
+
+/// Both programs print the same, and neither nothing.
+fn check_same(hubble: &Path, arguments: &[String]) {
+    let theirs = run(hubble, arguments);
+    let ours = run(Path::new(SEXTANT), arguments);
+    let ours_text = String::from_utf8_lossy(&ours.stdout);
+    assert_eq!(
+        ours_text,
+        String::from_utf8_lossy(&theirs.stdout),
+        "{arguments:?}: {}{}",
+        String::from_utf8_lossy(&ours.stderr),
+        String::from_utf8_lossy(&theirs.stderr),
+    );
+    assert!(
+        ours.status.success() && !ours_text.is_empty(),
+        "{arguments:?} printed nothing"
+    );
+}
+
+#[test]
+fn observe_prints_what_hubble_prints() {
+    let (Some(hubble), Some(daemon)) = (hubble(), Daemon::start()) else {
+        return;
+    };
+    for flags in [
+        "",
+        "--all",
+        "--first 2",
+        "--ip-translation=false --last 3",
+        "--since 2026-01-02T03:04:06Z",
+        "--since 2026-01-02T03:04:06Z --until 2026-01-02T03:04:08Z",
+        "--not --verdict DROPPED",
+        "--port 80",
+        "-o table",
+        "-o table --print-node-name",
+        "-o dict",
+        "-o dict --color always --print-node-name",
+        "-o json",
+        "-o jsonpb --all",
+        "-o json --field-mask time,source.identity,l4",
+        "--print-node-name",
+        "--numeric",
+        "--print-policy-names",
+        "--color always",
+        "--color always --use-default-field-masks=false",
+        "--time-format RFC3339Milli",
+        "--time-format RFC1123Z",
+        "--time-format YearMonthDayHour",
+    ] {
+        check_same(&hubble, &daemon.observe(flags));
+    }
+}
+
+#[test]
+fn filter_flags_make_the_filters_that_hubble_makes() {
+    let Some(hubble) = hubble() else {
+        return;
+    };
+    for flags in [
+        "",
+        "--pod a/b --not --verdict DROPPED -t trace:to-endpoint --tcp-flags syn,ack",
+        "-n x --service y",
+        "-n x -n z --from-port 1",
+        "--from-namespace a --to-pod c -4",
+        "--to-namespace a --to-service c -6",
+        "--identity world --not --label k8s:a=b",
+        "-A --port 53",
+        "--from-all-namespaces --to-all-namespaces",
+        "--workload Deployment/x --http-header a:b",
+        "--from-workload x --to-workload Kind/",
+        "--cel-expression _flow.l4.TCP==1 --interface eth0",
+        "--ip 1.1.1.1 --ip 2.2.2.0/24 --snat-ip 3.3.3.3",
+        "--reply --encrypted --node-name x --node-label a=b --ip-trace-id 3",
+        "--not-reply --unencrypted --trace-id x --uuid u",
+        "-t agent:policy-updated -t 4:7 -t 99",
+        "--ip-version v6 --ip-version none",
+        "--fqdn *.x --cluster c --protocol tcp --traffic-direction INGRESS",
+        "--http-status 5+ --http-method get --http-path /<a> --http-url b",
+        "--drop-reason-desc POLICY_DENIED --not --from-fqdn a --not --to-fqdn b",
+        r#"--ip 1.1.1.1 --allowlist {"source_pod":["x<'y"]}{"reply":[true]} --denylist {"protocol":["tcp"]}"#,
+        "--from-identity 300 --to-identity kube-apiserver --from-cluster a --to-cluster b",
+    ] {
+        let mut arguments = vec!["observe".into(), "--print-raw-filters".into()];
+        arguments.extend(flags.split_whitespace().map(String::from));
+        check_same(&hubble, &arguments);
+    }
+}
+
+#[test]
+fn filter_flags_that_hubble_refuses_are_refused() {
+    let Some(hubble) = hubble() else {
+        return;
+    };
+    for flags in [
+        "--ip 1.1.1.1 --to-ip 2.2.2.2",
+        "--not --not --ip 1.1.1.1",
+        "--ip 1.1.1.1 --not",
+        "--verdict dropped",
+        "--drop-reason-desc x",
+        "--tcp-flags x",
+        "-t x",
+        "-t trace:x",
+        "--identity x",
+        "--traffic-direction up",
+        "--reply --not-reply",
+        "-n a --pod b/c",
+        "--from-pod a/b --from-service c/d",
+        "--http-header a",
+        "--ip-trace-id 0",
+        "--allowlist {",
+        "--first 1 --last 1",
+        "--all --last 1",
+        "--first 1 --follow",
+        "-o table --follow",
+        "--since yesterday",
+    ] {
+        let mut arguments = vec!["observe".into(), "--print-raw-filters".into()];
+        arguments.extend(flags.split_whitespace().map(String::from));
+        for program in [hubble.as_path(), Path::new(SEXTANT)] {
+            let output = run(program, &arguments);
+            assert!(!output.status.success(), "{} {flags}", program.display());
+        }
+    }
+}
+
+#[test]
+fn json_is_read_back_by_hubble_and_by_us() {
+    let (Some(hubble), Some(daemon)) = (hubble(), Daemon::start()) else {
+        return;
+    };
+    let json = run(Path::new(SEXTANT), &daemon.observe("--all -o json"));
+    let file = daemon.folder.path().join("flows.json");
+    std::fs::write(&file, json.stdout).unwrap();
+    let file = file.display().to_string();
+    for flags in [&[][..], &["-o", "json"], &["--last", "2"]] {
+        let mut arguments: Vec<String> = ["observe", "--input-file", &file]
+            .map(String::from)
+            .to_vec();
+        arguments.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        check_same(&hubble, &arguments);
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_it_quietly() {
+    let Some(daemon) = Daemon::start() else {
+        return;
+    };
+    let mut child = Command::new(SEXTANT)
+        .args(daemon.observe("--all -o json"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn an_unreachable_server_is_named_with_cause_and_remedy() {
+    let output = run(
+        Path::new(SEXTANT),
+        &["observe", "--server", "unix:///nowhere/s"].map(String::from),
+    );
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for part in ["unix:///nowhere/s", "No such file", "--server"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
