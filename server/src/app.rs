@@ -21,16 +21,17 @@ use tonic_health::server::HealthReporter;
 
 use crate::{
     config::Config,
-    datapath::{LinkWatch, NamespaceChoice},
+    datapath::{LinkWatch, Links, NamespaceChoice},
     flow::{Origin, Time},
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
     metrics::{Metrics, MetricsServer},
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
+    record::RecordCounts,
     service::{
-        About, Bound, DaemonStatusService, Limits, Listeners, NodeDirectory, ObserverService,
-        PeerNode, PeerService, ServeError, with_reflection,
+        About, Access, Bound, DaemonStatusService, FlowsService, Limits, Listeners, NodeDirectory,
+        ObserverService, PeerNode, PeerService, ServeError, WriteGroup, with_reflection,
     },
     store::Ring,
 };
@@ -61,102 +62,160 @@ pub struct App {
 ///
 /// What could not be started, with the remedy. Nothing is left behind then.
 pub async fn build(config: Config) -> anyhow::Result<App> {
-    let draining = watch::Sender::new(false);
-    let links = match &config.datapath {
-        Some(datapath) => {
-            let namespaces = NamespaceChoice::new(&datapath.namespaces)?;
-            Some(LinkWatch::start(namespaces).await?)
-        }
-        None => None,
-    };
-    let identities = Arc::new(identities(&config, links.as_ref())?);
-    let (ring, writer) = Ring::new(config.flow_capacity);
-    let namespaces = Namespaces::new(config.cluster_name.clone());
-    let known_links = Arc::new(ArcSwap::default());
-    let pipeline = Arc::new(Mutex::new(Pipeline::new(
-        writer,
-        origin(&config),
-        identities.snapshot(),
-        Arc::clone(&known_links),
-        namespaces.clone(),
-    )));
-    replay::load(&config.replay, &pipeline).await?;
-
-    let listeners = Listeners::bind(&config.server.listen).await?;
+    let (core, links) = Core::new(config).await?;
+    let config = &core.config;
+    replay::load(&config.replay, &core.pipeline).await?;
+    let write_group = config.server.write_group.as_deref();
+    let write_group = write_group.map(WriteGroup::find).transpose()?;
+    let listeners = Listeners::bind(&config.server.listen, write_group.as_ref()).await?;
     let bound = listeners.addresses();
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
-    let limits = Limits::new(config.server.max_streams, draining.subscribe());
-    let nodes = node_directory(&config, &bound);
-    let observer = ObserverService::new(
-        about(&config),
-        ring.clone(),
-        namespaces,
-        nodes.clone(),
-        limits.clone(),
-    );
     // Connections wait meanwhile: what is told of the datapath is then complete.
-    let datapath = match (&config.datapath, links) {
-        (Some(settings), Some(links)) => Some(
-            RunningDatapath::start(
-                settings,
-                links,
-                Arc::clone(&pipeline),
-                identities,
-                known_links,
-            )
-            .await?,
-        ),
-        _ => None,
-    };
-    let sources = Sources {
-        ring,
-        stored: lock(&pipeline).stored(),
-        deliveries: observer.deliveries(),
-        datapath: datapath.as_ref().map(RunningDatapath::sources),
-    };
-    let overhead = Overhead::start(
-        f64::from(config.cpu_budget_percent) / 100.0,
-        datapath.as_ref().map(RunningDatapath::overhead),
-        draining.subscribe(),
+    let datapath = core.start_datapath(links).await?;
+    let (routes, metrics) = core.services(
+        Routes::new(health_service),
+        &bound,
+        write_group,
+        datapath.as_ref(),
     );
-    let status = DaemonStatusService::new(
-        about(&config),
-        sources.clone(),
-        overhead.clone(),
-        datapath.as_ref().map(RunningDatapath::parts),
-        limits.clone(),
-    );
-    let routes = Routes::new(health_service)
-        .add_service(observer.into_server(config.server.max_request_bytes))
-        .add_service(PeerService::new(nodes, limits).into_server())
-        .add_service(status.into_server());
     let server = tokio::spawn(listeners.serve(
         with_reflection(routes)?,
         config.server.max_streams_per_connection,
-        draining.subscribe(),
+        core.draining.subscribe(),
     ));
     let metrics = match &config.metrics_listen {
-        Some(address) => {
-            Some(MetricsServer::start(address, Metrics::new(sources, overhead)).await?)
-        }
+        Some(address) => Some(MetricsServer::start(address, metrics).await?),
         None => None,
     };
     if datapath.is_some() {
         // Without it nothing is observed: the store holds what was replayed.
-        lock(&pipeline).tell(agent_started());
+        lock(&core.pipeline).tell(agent_started());
     }
     set_serving(&health, true).await;
     Ok(App {
         bound,
         metrics,
-        draining,
         health,
         datapath,
         server,
         drain_timeout: config.server.drain_timeout,
-        _pipeline: pipeline,
+        draining: core.draining,
+        _pipeline: core.pipeline,
     })
+}
+
+/// What all parts are made from.
+struct Core {
+    config: Config,
+    draining: watch::Sender<bool>,
+    ring: Ring,
+    namespaces: Namespaces,
+    pipeline: Arc<Mutex<Pipeline>>,
+    identities: Arc<Identities>,
+    known_links: Arc<ArcSwap<Links>>,
+}
+
+impl Core {
+    async fn new(config: Config) -> anyhow::Result<(Self, Option<LinkWatch>)> {
+        let links = match &config.datapath {
+            Some(datapath) => {
+                let namespaces = NamespaceChoice::new(&datapath.namespaces)?;
+                Some(LinkWatch::start(namespaces).await?)
+            }
+            None => None,
+        };
+        let identities = Arc::new(identities(&config, links.as_ref())?);
+        let (ring, writer) = Ring::new(config.flow_capacity);
+        let namespaces = Namespaces::new(config.cluster_name.clone());
+        let known_links = Arc::new(ArcSwap::default());
+        let pipeline = Pipeline::new(
+            writer,
+            origin(&config),
+            identities.snapshot(),
+            Arc::clone(&known_links),
+            namespaces.clone(),
+        );
+        let core = Self {
+            config,
+            draining: watch::Sender::new(false),
+            ring,
+            namespaces,
+            pipeline: Arc::new(Mutex::new(pipeline)),
+            identities,
+            known_links,
+        };
+        Ok((core, links))
+    }
+
+    async fn start_datapath(
+        &self,
+        links: Option<LinkWatch>,
+    ) -> anyhow::Result<Option<RunningDatapath>> {
+        let (Some(settings), Some(links)) = (&self.config.datapath, links) else {
+            return Ok(None);
+        };
+        let datapath = RunningDatapath::start(
+            settings,
+            links,
+            Arc::clone(&self.pipeline),
+            Arc::clone(&self.identities),
+            Arc::clone(&self.known_links),
+        );
+        datapath.await.map(Some)
+    }
+
+    /// All services, and what metrics are made of.
+    fn services(
+        &self,
+        routes: Routes,
+        bound: &[Bound],
+        write_group: Option<WriteGroup>,
+        datapath: Option<&RunningDatapath>,
+    ) -> (Routes, Metrics) {
+        let config = &self.config;
+        let limits = Limits::new(config.server.max_streams, self.draining.subscribe());
+        let nodes = node_directory(config, bound);
+        let observer = ObserverService::new(
+            about(config),
+            self.ring.clone(),
+            self.namespaces.clone(),
+            nodes.clone(),
+            limits.clone(),
+        );
+        let flows = FlowsService::new(
+            Arc::clone(&self.pipeline),
+            self.ring.clone(),
+            Arc::new(RecordCounts::default()),
+            Access::new(write_group, bound),
+            limits.clone(),
+            lookback(config),
+        );
+        let sources = Sources {
+            ring: self.ring.clone(),
+            stored: lock(&self.pipeline).stored(),
+            deliveries: observer.deliveries(),
+            datapath: datapath.map(RunningDatapath::sources),
+        };
+        let overhead = Overhead::start(
+            f64::from(config.cpu_budget_percent) / 100.0,
+            datapath.map(RunningDatapath::overhead),
+            self.draining.subscribe(),
+        );
+        let status = DaemonStatusService::new(
+            about(config),
+            sources.clone(),
+            overhead.clone(),
+            datapath.map(RunningDatapath::parts),
+            limits.clone(),
+        );
+        let routes = routes
+            .add_service(observer.into_server(config.server.max_request_bytes))
+            .add_service(flows.into_server(config.server.max_request_bytes))
+            .add_service(PeerService::new(nodes, limits).into_server())
+            .add_service(status.into_server());
+        (routes, Metrics::new(sources, overhead))
+    }
 }
 
 impl App {
@@ -215,6 +274,13 @@ fn identities(config: &Config, links: Option<&LinkWatch>) -> anyhow::Result<Iden
         Numbers::open(&config.state_dir)?,
         config.identity.world_by_family,
     ))
+}
+
+/// How far before its window a summary looks for what a flow had counted: an
+/// active flow tells its totals each interval.
+fn lookback(config: &Config) -> Duration {
+    let datapath = config.datapath.clone().unwrap_or_default();
+    2 * datapath.active_interval
 }
 
 fn origin(config: &Config) -> Origin {

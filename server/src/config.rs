@@ -68,6 +68,8 @@ pub struct Config {
 pub struct Server {
     /// Where to listen.
     pub listen: Vec<Listen>,
+    /// Group, by name or number, whose members may write beside root.
+    pub write_group: Option<String>,
     /// Streams that may be open at one time, over all connections.
     pub max_streams: usize,
     /// Streams that one connection may have open.
@@ -191,6 +193,7 @@ impl Default for Server {
                 Listen::Tcp("127.0.0.1:4245".into()),
                 Listen::Unix("/run/sextant/sextant.sock".into()),
             ],
+            write_group: None,
             max_streams: 1024,
             max_streams_per_connection: 256,
             max_request_bytes: 4 << 20,

@@ -10,7 +10,7 @@
 //!
 //! - `app` alone knows all parts and starts long tasks.
 //! - `unsafe` is in `datapath` only; protobuf appears in `flow::proto`, `filter`,
-//!   `service` and the cold part of a flow.
+//!   `record`, `summary`, `service` and the cold part of a flow.
 //! - `decode`, `flow`, `filter` and `identity::Snapshot` never await, lock, log
 //!   or touch the system.
 //! - Nothing is queued for a reader of the store; each place that can lose
@@ -28,6 +28,8 @@ pub mod ledger;
 pub mod metrics;
 pub mod overhead;
 pub mod pipeline;
+pub mod record;
 pub mod replay;
 pub mod service;
 pub mod store;
+pub mod summary;

@@ -21,7 +21,7 @@ use sextant_proto::flow as pb;
 
 use crate::{
     datapath::{Batch, DropReasons, Links},
-    flow::{Flow, Interned, Interners, Origin, Time},
+    flow::{Address, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
     store::{Event, RingWriter, Stamped},
 };
@@ -140,6 +140,54 @@ impl Pipeline {
         }
         self.namespaces.publish();
         self.writer.push(events.drain(..));
+    }
+
+    /// Stores flows of another sensor. What they lack is filled in: the time is
+    /// the present, the id a new one, the node this one, and an endpoint the one
+    /// that has the address here.
+    pub fn record(&mut self, flows: impl IntoIterator<Item = pb::Flow>) {
+        let identities = self.identities.load_full();
+        let mut events = std::mem::take(&mut self.flows);
+        for flow in flows {
+            let nameless = flow.node_name.is_empty();
+            let mut flow = proto::from_proto(flow, &mut self.interners);
+            if flow.time.is_none() {
+                flow.time = Some(self.rising(Time::now().as_nanos()));
+            }
+            if flow.uuid == Uuid::None {
+                flow.uuid = self.uuids.next();
+            }
+            if nameless {
+                flow.origin = self.own_origin(&flow.origin);
+            }
+            if let Some(ip) = &flow.ip {
+                let endpoint = |address: &Address| {
+                    let address = address.ip()?;
+                    Some(identities.resolve(address).clone())
+                };
+                flow.source = flow.source.or_else(|| endpoint(&ip.source));
+                flow.destination = flow.destination.or_else(|| endpoint(&ip.destination));
+            }
+            events.push(Event::Flow(flow));
+        }
+        self.push(&mut events);
+        self.flows = events;
+    }
+
+    /// This node, with what a flow without a node's name says beside it.
+    fn own_origin(&mut self, said: &Origin) -> Interned<Origin> {
+        if *said == Origin::default() {
+            return self.origin.clone();
+        }
+        let own = Origin::clone(&self.origin);
+        self.interners.origins.intern(Origin {
+            node_name: own.node_name,
+            node_labels: match said.node_labels.is_empty() {
+                true => own.node_labels,
+                false => said.node_labels.clone(),
+            },
+            emitter: said.emitter.clone().or(own.emitter),
+        })
     }
 
     /// Stores something that the daemon did.

@@ -3,9 +3,11 @@
 //! Thin: requests are checked and compiled here, flows come from the store,
 //! and `status` is the one place that turns errors into gRPC codes.
 
+mod access;
 mod daemon_status;
 mod deliveries;
 mod events;
+mod flow_service;
 mod flows;
 mod get_flows;
 mod limits;
@@ -15,15 +17,19 @@ mod nodes;
 mod observer;
 mod peer;
 mod position;
+mod record;
 mod server;
 mod status;
+mod summarize;
 pub mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use access::{Access, GroupError, WriteGroup};
 pub use daemon_status::{DaemonStatusService, DatapathParts};
 pub use deliveries::{Delivered, Deliveries};
+pub use flow_service::FlowsService;
 pub use get_flows::ObserverRoutes;
 pub use limits::Limits;
 pub use nodes::{NodeDirectory, PeerNode};

@@ -96,6 +96,8 @@ fn server(mut section: Section<'_>, server: &mut Server) {
         section.wrong("has no listener; name one in `listen`, or leave it out".into());
     }
     set(&mut server.listen, listen.texts(socket::listen));
+    let group = section.item("write_group").text(names::system_group);
+    set(&mut server.write_group, group);
     let streams = section.item("max_streams").number(limits::MAX_STREAMS);
     set(&mut server.max_streams, streams);
     let streams = section

@@ -9,6 +9,8 @@ use super::values::Parsed;
 const MAX_NAME: usize = 253;
 /// Longest name of a cluster or namespace, key (without prefix) or label value.
 const MAX_PART: usize = 63;
+/// Longest name of a group, as `groupadd` takes it.
+const MAX_GROUP: usize = 32;
 
 /// The name of a node. A slash would divide it from its cluster.
 pub(super) fn node(text: &str) -> Parsed<String> {
@@ -55,6 +57,21 @@ fn identifier(text: &str, longest: usize) -> Parsed<String> {
     Err(format!(
         "`{text}` is not a name; use 1 to {longest} letters, digits, `-`, `_` and `.`, first and last a letter or digit"
     ))
+}
+
+/// A group of this system, by name or number; empty for none. Whether it
+/// exists is found out by who asks for its number.
+pub(super) fn system_group(text: &str) -> Parsed<Option<String>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | ',' | '/');
+    if text.len() > MAX_GROUP || text.starts_with('-') || text.contains(odd) {
+        return Err(format!(
+            "`{text}` is not a group; write the name or the number of one that `getent group` lists"
+        ));
+    }
+    Ok(Some(text.to_owned()))
 }
 
 /// `key=value` of a node.

@@ -3,7 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,6 +16,7 @@ use tokio::{
 use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
 use tonic::{service::Routes, transport::Server};
 
+use super::WriteGroup;
 use crate::config::Listen;
 
 /// A client that answers no ping for so long is gone.
@@ -70,12 +71,15 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds all addresses, or none.
+    /// Binds all addresses, or none. Sockets' files are given to `group`.
     ///
     /// # Errors
     ///
     /// The first address that cannot be used.
-    pub async fn bind(addresses: &[Listen]) -> Result<Self, ServeError> {
+    pub async fn bind(
+        addresses: &[Listen],
+        group: Option<&WriteGroup>,
+    ) -> Result<Self, ServeError> {
         let mut listeners = Self::default();
         for address in addresses {
             match address {
@@ -86,7 +90,7 @@ impl Listeners {
                     listeners.tcp.push(listener);
                 }
                 Listen::Unix(path) => {
-                    let listener = bind_unix(path)
+                    let listener = bind_unix(path, group)
                         .await
                         .map_err(|source| refused(format!("unix://{}", path.display()), source))?;
                     listeners.unix.push((path.clone(), listener));
@@ -169,9 +173,9 @@ fn refused(address: String, source: io::Error) -> ServeError {
     }
 }
 
-/// Binds a socket that root and its group may use. A file that a crashed
+/// Binds a socket that its owner and its group may use. A file that a crashed
 /// process left is replaced; one that somebody serves is not.
-async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+async fn bind_unix(path: &Path, group: Option<&WriteGroup>) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
@@ -188,6 +192,12 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
         std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
+    if let Some(group) = group {
+        chown(path, None, Some(group.gid)).map_err(|error| {
+            let text = format!("giving it to the group `{}`: {error}", group.name);
+            io::Error::new(error.kind(), text)
+        })?;
+    }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
     Ok(listener)
 }

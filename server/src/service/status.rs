@@ -4,6 +4,7 @@
 
 use prost_types::Timestamp;
 use tonic::Status;
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::mask::MaskError;
 use crate::filter::FilterError;
@@ -34,6 +35,16 @@ impl From<RequestError> for Status {
             }
         }
     }
+}
+
+/// A field of a request to one of our own services is wrong: `INVALID_ARGUMENT`
+/// with `google.rpc.BadRequest`.
+pub(super) fn invalid(field: &str, description: &str) -> Status {
+    Status::with_error_details(
+        tonic::Code::InvalidArgument,
+        format!("{field}: {description}"),
+        ErrorDetails::with_bad_request_violation(field, description),
+    )
 }
 
 /// Years 1 to 9999, as protobuf's `Timestamp` allows; texts are Go's.

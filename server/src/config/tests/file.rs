@@ -34,7 +34,7 @@ fn every_plain_setting_arrives() {
     let is = right(
         "node_name = 'n'\ncluster_name = 'c'\nnode_labels = ['b=2', 'a=1']\nstate_dir = '/s'\n\
          flow_capacity = 0x10\nreplay = ['r.json']\n\
-         [server]\nlisten = ['tcp://a:1']\nmax_streams = 1\nmax_streams_per_connection = 2\n\
+         [server]\nlisten = ['tcp://a:1']\nwrite_group = 'g'\nmax_streams = 1\nmax_streams_per_connection = 2\n\
          max_request_bytes = 4_096\nlost_event_interval = '2s'\ndrain_timeout = '0s'\n\
          version_header = true\n[metrics]\nlisten = 'off'\n[identity]\nworld = 'by-family'",
     );
@@ -48,6 +48,7 @@ fn every_plain_setting_arrives() {
         ("/s".into(), vec!["r.json".into()])
     );
     assert_eq!(is.server.listen, [Listen::Tcp("a:1".into())]);
+    assert_eq!(is.server.write_group.as_deref(), Some("g"));
     assert_eq!(
         (is.server.max_streams, is.server.max_streams_per_connection),
         (1, 2)
@@ -225,6 +226,8 @@ fn numbers_and_durations_are_held_to_their_limits() {
         check(&format!("[{section}]\n{setting}"), &[(&place, part)]);
     };
     one("server", "max_streams = 0", "from 1 to");
+    one("server", "write_group = 'a b'", "is not a group");
+    one("server", "write_group = '-g'", "is not a group");
     one("server", "max_streams_per_connection = 0", "from 1 to");
     one("server", "max_request_bytes = 1023", "from 1024 to");
     one("server", "lost_event_interval = '0s'", "give 1ms to");

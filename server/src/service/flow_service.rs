@@ -1,0 +1,130 @@
+//! `sextant.flow.v1.FlowService`: recording, summaries, hints.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures::{Stream, stream};
+use sextant_proto::sextant::flow::v1::{
+    self as api,
+    flow_service_server::{FlowService, FlowServiceServer},
+};
+use tokio::time::MissedTickBehavior;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{
+    Access,
+    limits::{Limits, shutting_down},
+    record::Recording,
+    summarize::{self, SummaryQuery},
+};
+use crate::{flow::Time, pipeline::Pipeline, record::RecordCounts, store::Ring};
+
+/// The service; clones share everything.
+#[derive(Clone)]
+pub struct FlowsService {
+    pipeline: Arc<Mutex<Pipeline>>,
+    ring: Ring,
+    counts: Arc<RecordCounts>,
+    access: Access,
+    limits: Limits,
+    started: Time,
+    noted: Duration,
+}
+
+impl FlowsService {
+    /// A service over the events of `ring`, which `pipeline` fills. Totals of
+    /// flows are noted for `noted` before a window: twice the time between two
+    /// events of an active flow.
+    #[must_use]
+    pub fn new(
+        pipeline: Arc<Mutex<Pipeline>>,
+        ring: Ring,
+        counts: Arc<RecordCounts>,
+        access: Access,
+        limits: Limits,
+        noted: Duration,
+    ) -> Self {
+        Self {
+            pipeline,
+            ring,
+            counts,
+            access,
+            limits,
+            started: Time::now(),
+            noted,
+        }
+    }
+
+    /// For the gRPC server.
+    #[must_use]
+    pub fn into_server(self, max_request_bytes: usize) -> FlowServiceServer<Self> {
+        FlowServiceServer::new(self).max_decoding_message_size(max_request_bytes)
+    }
+}
+
+#[tonic::async_trait]
+impl FlowService for FlowsService {
+    type WatchFlowSummaryStream =
+        Pin<Box<dyn Stream<Item = Result<api::WatchFlowSummaryResponse, Status>> + Send>>;
+
+    async fn record_flows(
+        &self,
+        request: Request<Streaming<api::RecordFlowsRequest>>,
+    ) -> Result<Response<api::RecordFlowsResponse>, Status> {
+        self.access.may_write(&request)?;
+        let recording = Recording::new(Arc::clone(&self.pipeline), Arc::clone(&self.counts));
+        let answer = recording.run(request.into_inner(), self.limits.clone());
+        Ok(Response::new(answer.await?))
+    }
+
+    async fn summarize_flows(
+        &self,
+        request: Request<api::SummarizeFlowsRequest>,
+    ) -> Result<Response<api::SummarizeFlowsResponse>, Status> {
+        let mut query = SummaryQuery::compile(request.get_ref(), self.noted, "")?;
+        let summary = query.run(&self.ring, self.started).await;
+        Ok(Response::new(api::SummarizeFlowsResponse {
+            summary: Some(summary),
+        }))
+    }
+
+    async fn watch_flow_summary(
+        &self,
+        request: Request<api::WatchFlowSummaryRequest>,
+    ) -> Result<Response<Self::WatchFlowSummaryStream>, Status> {
+        let request = request.into_inner();
+        let asked = request.summary.unwrap_or_default();
+        let query = SummaryQuery::compile(&asked, self.noted, "summary.")?;
+        let interval = summarize::interval(request.interval.as_ref())?;
+        let place = self.limits.admit()?;
+        let mut ticks = tokio::time::interval(interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (ring, started) = (self.ring.clone(), self.started);
+        let open = Some((query, ticks, self.limits.clone(), place));
+        let responses = stream::unfold(open, move |open| {
+            let ring = ring.clone();
+            async move {
+                let (mut query, mut ticks, mut limits, place) = open?;
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = limits.drained() => return Some((Err(shutting_down()), None)),
+                }
+                let summary = Some(query.run(&ring, started).await);
+                let response = api::WatchFlowSummaryResponse { summary };
+                Some((Ok(response), Some((query, ticks, limits, place))))
+            }
+        });
+        Ok(Response::new(Box::pin(responses)))
+    }
+
+    async fn list_filter_hints(
+        &self,
+        request: Request<api::ListFilterHintsRequest>,
+    ) -> Result<Response<api::ListFilterHintsResponse>, Status> {
+        let answer = summarize::hints(request.into_inner(), &self.ring).await?;
+        Ok(Response::new(answer))
+    }
+}

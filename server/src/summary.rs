@@ -1,0 +1,152 @@
+//! What the stored flows add up to: traffic over a window, in all and by
+//! groups, and the values that a field has.
+//!
+//! Pure: flows are shown one after the other in the order of the store, by the
+//! service, which also knows the filters and the clock. Nothing is rendered to
+//! text before the end. Bound: 100,000 groups or values, 262,144 flows whose
+//! totals are followed, 1,024 groups that one flow event counts in.
+
+mod delta;
+mod field;
+mod group;
+mod hints;
+mod totals;
+
+#[cfg(test)]
+mod tests;
+
+use sextant_proto::sextant::flow::v1::{FlowField, SummaryOrder};
+
+use crate::flow::{Flow, Time};
+
+use delta::Deltas;
+pub use group::Group;
+use group::Groups;
+pub use hints::Hints;
+use totals::Measure;
+
+/// Most groups, and most values of a field.
+const MAX_GROUPS: usize = 100_000;
+/// Most fields to group by.
+pub const MAX_FIELDS: usize = 4;
+
+/// Counts over a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Flow events.
+    pub flows: u64,
+    /// Packets of both directions.
+    pub packets: u64,
+    /// Bytes of both directions.
+    pub bytes: u64,
+    /// Dropped packets.
+    pub drops: u64,
+}
+
+impl Counts {
+    fn add(&mut self, more: &Self) {
+        self.flows = self.flows.saturating_add(more.flows);
+        self.packets = self.packets.saturating_add(more.packets);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+        self.drops = self.drops.saturating_add(more.drops);
+    }
+
+    /// The count that an order goes by.
+    fn by(&self, order: SummaryOrder) -> u64 {
+        match order {
+            SummaryOrder::Unspecified | SummaryOrder::Bytes => self.bytes,
+            SummaryOrder::Packets => self.packets,
+            SummaryOrder::Flows => self.flows,
+            SummaryOrder::Drops => self.drops,
+        }
+    }
+}
+
+/// The times that a summary is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// From here on totals of flows are noted, so that what came before
+    /// `since` is not counted.
+    pub noted_from: Time,
+    /// Begin, inclusive.
+    pub since: Time,
+    /// End, inclusive.
+    pub until: Time,
+}
+
+/// A summary in the making.
+#[derive(Debug)]
+pub struct Tally {
+    window: Window,
+    deltas: Deltas,
+    total: Counts,
+    groups: Groups,
+}
+
+/// A summary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// All flows.
+    pub total: Counts,
+    /// The largest groups, the largest first; none without fields.
+    pub groups: Vec<Group>,
+    /// How many groups there are.
+    pub group_count: u64,
+    /// The groups beyond the limit.
+    pub others: Counts,
+    /// Some bound was reached: groups are missing or in `others` alone, or
+    /// flows were counted from their second event on.
+    pub truncated: bool,
+}
+
+impl Tally {
+    /// Nothing seen yet. At most `MAX_FIELDS` fields count.
+    #[must_use]
+    pub fn new(window: Window, group_by: &[FlowField]) -> Self {
+        Self {
+            window,
+            deltas: Deltas::default(),
+            total: Counts::default(),
+            groups: Groups::new(group_by),
+        }
+    }
+
+    /// Counts a flow event that the filters let pass, if it is in the window.
+    pub fn see(&mut self, flow: &Flow) {
+        let time = flow.time.unwrap_or_default();
+        if time < self.window.noted_from || time > self.window.until {
+            return;
+        }
+        let within = time >= self.window.since;
+        let mut counts = Counts {
+            flows: 1,
+            ..Counts::default()
+        };
+        match totals::measure(flow) {
+            Measure::Drops(drops) => counts.drops = drops,
+            Measure::Totals(totals) => {
+                let since = self.window.since.as_nanos();
+                (counts.packets, counts.bytes) = self.deltas.advance(flow, &totals, since);
+            }
+            Measure::Nothing => {}
+        }
+        if within {
+            self.total.add(&counts);
+            self.groups.add(flow, &counts);
+        }
+    }
+
+    /// The summary with at most `limit` groups.
+    #[must_use]
+    pub fn finish(self, limit: usize, order: SummaryOrder) -> Summary {
+        let truncated = self.groups.is_truncated() || self.deltas.is_full();
+        let (groups, group_count, others) = self.groups.finish(limit, order);
+        Summary {
+            total: self.total,
+            groups,
+            group_count,
+            others,
+            truncated,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What was added since the last event of the same flow: events carry totals
+//! since the flow began.
+//!
+//! A flow is told by its addresses, ports, protocol and node, whoever speaks.
+//! Of one that began before the window and was not noted shortly before it,
+//! only what comes after its first event counts; so does nothing of one that
+//! ended idle, since its packets are older than the events that were looked
+//! at. Not told apart: ICMP queries of the same two hosts, and flows with
+//! equal addresses in several address spaces. Bound: 262,144 flows; others
+//! count as if they had not been noted before.
+
+use std::collections::HashMap;
+
+use super::totals::Totals;
+use crate::flow::{Address, Flow, L4};
+
+const MAX_FLOWS: usize = 262_144;
+
+/// An address and a port.
+type End = ([u8; 16], u16);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct FlowKey {
+    low: End,
+    high: End,
+    protocol: u8,
+    node: usize,
+}
+
+/// The last totals of each flow.
+#[derive(Debug, Default)]
+pub(super) struct Deltas {
+    last: HashMap<FlowKey, (u64, u64)>,
+    full: bool,
+}
+
+impl Deltas {
+    /// Packets and bytes that came since the flow's last event.
+    pub(super) fn advance(&mut self, flow: &Flow, now: &Totals, since: i64) -> (u64, u64) {
+        let Some(key) = key(flow) else {
+            return (0, 0);
+        };
+        let last = match now.ended {
+            true => self.last.remove(&key),
+            false => self.note(key, (now.packets, now.bytes)),
+        };
+        match last {
+            Some((packets, bytes)) if now.packets >= packets && now.bytes >= bytes => {
+                (now.packets - packets, now.bytes - bytes)
+            }
+            _ if now.idle => (0, 0),
+            _ => {
+                let time = flow.time.unwrap_or_default().as_nanos();
+                let duration = i64::try_from(now.duration_ns).unwrap_or(i64::MAX);
+                match time.saturating_sub(duration) >= since {
+                    true => (now.packets, now.bytes),
+                    false => (0, 0),
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    fn note(&mut self, key: FlowKey, totals: (u64, u64)) -> Option<(u64, u64)> {
+        if self.last.len() >= MAX_FLOWS && !self.last.contains_key(&key) {
+            self.full = true;
+            return None;
+        }
+        self.last.insert(key, totals)
+    }
+}
+
+fn key(flow: &Flow) -> Option<FlowKey> {
+    let ip = flow.ip.as_ref()?;
+    let (source, destination) = flow.l4.as_ref().and_then(L4::ports).unwrap_or_default();
+    let source = (octets(&ip.source)?, source as u16);
+    let destination = (octets(&ip.destination)?, destination as u16);
+    Some(FlowKey {
+        low: source.min(destination),
+        high: source.max(destination),
+        protocol: protocol(flow.l4.as_ref()),
+        node: flow.origin.key(),
+    })
+}
+
+/// IPv4 as IPv6 has it. A text that is not canonical names no flow.
+fn octets(address: &Address) -> Option<[u8; 16]> {
+    match address {
+        Address::V4([a, b, c, d]) => {
+            Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, *a, *b, *c, *d])
+        }
+        Address::V6(octets) => Some(*octets),
+        Address::None | Address::Text(_) => None,
+    }
+}
+
+fn protocol(l4: Option<&L4>) -> u8 {
+    match l4 {
+        None | Some(L4::Empty) => 0,
+        Some(L4::Tcp { .. }) => 1,
+        Some(L4::Udp { .. }) => 2,
+        Some(L4::Icmp4 { .. }) => 3,
+        Some(L4::Icmp6 { .. }) => 4,
+        Some(L4::Sctp { .. }) => 5,
+        Some(L4::Vrrp { .. }) => 6,
+        Some(L4::Igmp { .. }) => 7,
+    }
+}
