@@ -4,7 +4,7 @@
 //! flow and has warm caches; bpf_stats measures live traffic, its own reading of
 //! the clock included, which a program that does nothing shows beside it.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -17,9 +17,7 @@ use sextant_proto::sextant::status::v1::{
 
 use crate::{
     Bench,
-    memory::MEBIBYTE,
     report::{Figure, Goal, Samples, Series},
-    server::{cpu_of_threads, rss},
 };
 
 /// Runs of one packet.
@@ -42,8 +40,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     live(bench)?;
     throughput(bench)?;
     flood(bench)?;
-    tables(bench)?;
-    idle(bench)
+    tables(bench)
 }
 
 /// One packet again and again.
@@ -336,35 +333,6 @@ fn spread(namespace: &Netns, flows: u32, packets: u32) {
          for n in range({packets}):\n \
          s.sendto(b\"x\",(socket.inet_ntoa(struct.pack(\"!I\",0x7f100000+n%{flows})),5201)); r.recv(1)'"
     ));
-}
-
-/// How long the idle daemon is looked at.
-const IDLE: Duration = Duration::from_secs(20);
-
-/// The daemon with its datapath on a silent interface.
-fn idle(bench: &mut Bench) -> anyhow::Result<()> {
-    let namespace = Netns::new();
-    let daemon = daemon(bench, &namespace);
-    let before = cpu_of_threads(daemon.pid())?;
-    std::thread::sleep(IDLE);
-    let used = cpu_of_threads(daemon.pid())?.saturating_sub(before);
-    bench.report.add(Figure {
-        scenario: "kernel",
-        what: format!("CPU of the idle daemon, over {IDLE:?}"),
-        unit: "% of a core",
-        sextant: Samples(vec![used.as_secs_f64() / IDLE.as_secs_f64() * 100.0]),
-        hubble: None,
-        goal: Some(Goal::AtMost(0.1)),
-    });
-    bench.report.add(Figure {
-        scenario: "kernel",
-        what: "resident, idle, with its datapath".into(),
-        unit: "MiB",
-        sextant: Samples(vec![rss(daemon.pid())? as f64 / MEBIBYTE]),
-        hubble: None,
-        goal: Some(Goal::AtMost(40.0)),
-    });
-    Ok(())
 }
 
 /// A UDP packet from 10.9.1.1 to 10.9.1.2:5201, in Ethernet.

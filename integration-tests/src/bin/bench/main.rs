@@ -7,11 +7,15 @@
 
 mod client;
 mod drain;
+mod feed;
 mod filters;
+mod follow;
+mod idle;
 mod kernel;
 mod memory;
 mod report;
 mod server;
+mod status;
 
 use std::{
     path::{Path, PathBuf},
@@ -44,9 +48,6 @@ struct Options {
     /// Where results and the corpus go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
-    /// Where plots go.
-    #[arg(long, default_value = "integration-tests/bench")]
-    plots: PathBuf,
 }
 
 /// What scenarios share.
@@ -56,7 +57,9 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 4] = ["drain", "filters", "memory", "kernel"];
+const SCENARIOS: [&str; 7] = [
+    "drain", "filters", "follow", "status", "memory", "idle", "kernel",
+];
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
@@ -80,7 +83,9 @@ fn main() -> anyhow::Result<()> {
         ..Report::default()
     };
     let mut bench = Bench { options, report };
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    // One may wait for a server that is asked for something while the other reads.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()?;
     for name in chosen {
@@ -88,7 +93,10 @@ fn main() -> anyhow::Result<()> {
         match name.as_str() {
             "drain" => runtime.block_on(drain::run(&mut bench)),
             "filters" => runtime.block_on(filters::run(&mut bench)),
+            "follow" => runtime.block_on(follow::run(&mut bench)),
+            "status" => runtime.block_on(status::run(&mut bench)),
             "memory" => runtime.block_on(memory::run(&mut bench)),
+            "idle" => runtime.block_on(idle::run(&mut bench)),
             // The guard of the daemon has a runtime of its own.
             "kernel" => kernel::run(&mut bench),
             _ => unreachable!("checked above"),
