@@ -18,7 +18,7 @@ mod tracker;
 
 use std::{
     fs::File,
-    io::{self, BufReader},
+    io::{self, BufRead, BufReader},
     net::IpAddr,
     path::{Path, PathBuf},
 };
@@ -78,6 +78,27 @@ pub enum ReplayError {
 const IDENTITY_WORLD: u32 = 2;
 const LABEL_WORLD: &str = "reserved:world";
 
+/// Kinds of file that can be replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Hubble JSON lines.
+    JsonLines,
+    /// A packet capture, pcap or pcapng; its first bytes tell which.
+    Capture,
+}
+
+impl Format {
+    /// The format that the extension names.
+    fn of(path: &Path) -> Option<Self> {
+        let extension = path.extension()?.to_ascii_lowercase();
+        match extension.to_str()? {
+            "jsonl" | "json" => Some(Self::JsonLines),
+            "pcap" | "pcapng" => Some(Self::Capture),
+            _ => None,
+        }
+    }
+}
+
 /// What replayed flows are joined with.
 pub struct Context<'a> {
     /// Where the shared parts of recorded flows are kept.
@@ -121,11 +142,24 @@ pub fn load_in(
     context: &mut Context<'_>,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Report, ReplayError> {
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    match extension.to_str() {
-        Some("jsonl" | "json") => json::load(path, open(path)?, context.interners, sink),
-        Some("pcap" | "pcapng") => capture::load(path, open(path)?, context, sink),
-        _ => Err(ReplayError::Extension { path: path.into() }),
+    let format = Format::of(path).ok_or_else(|| ReplayError::Extension { path: path.into() })?;
+    read(format, path, open(path)?, context, sink)
+}
+
+/// As `load_in`, from what is open already; `path` is its name in the report.
+///
+/// # Errors
+/// It cannot be read to its end, or is no capture though it should be.
+pub fn read(
+    format: Format,
+    path: &Path,
+    input: impl BufRead,
+    context: &mut Context<'_>,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Report, ReplayError> {
+    match format {
+        Format::JsonLines => json::load(path, input, context.interners, sink),
+        Format::Capture => capture::load(path, input, context, sink),
     }
 }
 

@@ -1,0 +1,219 @@
+#!/usr/bin/env python3
+"""Writes the seed corpora beside it: frames, captures, encoded messages, texts."""
+import pathlib
+import struct
+
+SEEDS = pathlib.Path(__file__).parent / "seeds"
+
+FLOWS = r"""
+{"flow":{"time":"2024-01-02T03:04:05.678901234Z","uuid":"4a2c9f00-0000-4000-8000-00000000000a","verdict":"DROPPED","drop_reason":133,"ethernet":{"source":"02:00:00:00:00:01","destination":"02:00:00:00:00:02"},"IP":{"source":"10.0.0.1","destination":"10.0.0.2","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":1,"destination_port":443,"flags":{"SYN":true}}},"source":{"ID":7,"identity":300,"cluster_name":"default","namespace":"shop","labels":["k8s:app=x","k8s:io.kubernetes.pod.namespace=shop"],"pod_name":"web-1","workloads":[{"name":"web","kind":"Deployment"}]},"destination":{"identity":2,"labels":["reserved:world"]},"Type":"L3_L4","node_name":"c/n1","node_labels":["os=linux"],"destination_names":["cilium.io"],"event_type":{"type":1,"sub_type":133},"traffic_direction":"EGRESS","is_reply":false,"drop_reason_desc":"POLICY_DENIED","interface":{"index":3,"name":"eth0"},"Summary":"TCP Flags: SYN","extensions":{"@type":"type.googleapis.com/google.protobuf.Struct","value":{"packets":3,"flags":["SYN",null,true]}}},"node_name":"c/n1","time":"2024-01-02T03:04:05.678901234Z"}
+{"flow":{"time":"2024-01-02T03:04:06Z","verdict":"FORWARDED","IP":{"source":"fd00::1","destination":"fd00::2","ipVersion":"IPv6","encrypted":true},"l4":{"UDP":{"source_port":5353,"destination_port":53}},"source":{"namespace":"shop","pod_name":"web-1"},"destination":{"namespace":"kube-system","pod_name":"dns-0"},"Type":"L7","node_name":"n2","l7":{"type":"REQUEST","latency_ns":"18446744073709551615","dns":{"query":"cilium.io.","ips":["1.2.3.4"],"ttl":5,"rcode":3,"qtypes":["A"]}},"source_service":{"name":"web","namespace":"shop"},"is_reply":true,"trace_context":{"parent":{"trace_id":"1de5a2b8"}}},"node_name":"n2"}
+{"flow":{"time":"2024-01-02T03:04:07Z","verdict":"FORWARDED","IP":{"source":"10.0.0.3","destination":"192.168.1.1","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":40000,"destination_port":80,"flags":{"PSH":true,"ACK":true}}},"Type":"L7","l7":{"type":"RESPONSE","http":{"code":404,"method":"GET","url":"http://a.b/c?d=e","protocol":"HTTP/1.1","headers":[{"key":"Host","value":"a.b"}]}},"egress_allowed_by":[{"name":"p","namespace":"shop","labels":["a=b"],"revision":"1"}]}}
+{"flow":{"time":"2024-01-02T03:04:08Z","verdict":"AUDIT","IP":{"source":"10.0.0.3","destination":"10.0.0.4","ipVersion":"IPv4"},"l4":{"ICMPv4":{"type":8}},"Type":"SOCK","sock_xlate_point":"SOCK_XLATE_POINT_PRE_DIRECTION_FWD","socket_cookie":"9","cgroup_id":"7","tunnel":{"protocol":"VXLAN","vni":7,"IP":{"source":"1.1.1.1","destination":"2.2.2.2"},"l4":{"UDP":{"source_port":1,"destination_port":8472}}}}}
+{"flow":{"l4":{"SCTP":{"source_port":2,"destination_port":3}},"l7":{"kafka":{"error_code":1,"api_version":2,"api_key":"produce","correlation_id":3,"topic":"t"}}}}
+{"time":"2024-01-02T03:04:09Z","verdict":"FORWARDED","nodeName":"n3","ethernet":{"source":"x","destination":"02:00:00:00:00:0A"},"l4":{"ICMPv6":{"type":128,"code":0}},"isReply":null}
+{"lost_events":{"source":"PERF_EVENT_RING_BUFFER","num_events_lost":"5","cpu":1},"node_name":"n","time":"2024-01-02T03:04:05Z"}
+{"agent_event":{"type":"POLICY_UPDATED","policy_update":{"labels":["a=b"],"revision":"3","rule_count":"4"}},"time":"2024-01-02T03:04:05Z"}
+{"debug_event":{"type":"DBG_CT_VERDICT","source":{"ID":3,"labels":["a"]},"hash":1,"arg1":2,"message":"m","cpu":0}}
+""".lstrip().encode()
+
+ODD_LINES = rb"""
+{"node_status":{"state_change":"NODE_CONNECTED","node_names":["a"]}}
+{"flow":{"verdict":1e0,"reply":"\u00e9\ud83d\ude00","socket_cookie":-0.0,"time":"0001-01-01T00:00:00Z"}}
+[1,{"a":[]}] not json
+{"flow":{"l7":{"latency_ns":"1.5e3"},"summary":"x","unknown":[[[{}]]]}}
+""".lstrip()
+
+
+def checksum(data):
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xFFFF
+
+
+def ipv4(protocol, payload, fragment=0, options=b""):
+    head = struct.pack(">BBHHHBBH4s4s", 0x45 + len(options) // 4, 0, 20 + len(options) + len(payload),
+                       7, fragment, 64, protocol, 0, bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])) + options
+    return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + payload
+
+
+def ipv6(following, payload):
+    return struct.pack(">IHBB16s16s", 6 << 28, len(payload), following, 64, b"\xfd" + b"\0" * 14 + b"\1",
+                       b"\xfd" + b"\0" * 14 + b"\2") + payload
+
+
+def ethernet(kind, payload, tags=()):
+    tagged = b"".join(struct.pack(">HH", tpid, vlan) for tpid, vlan in tags)
+    return b"\2\0\0\0\0\2\2\0\0\0\0\1" + tagged + struct.pack(">H", kind) + payload
+
+
+def udp(source, destination, payload=b"x"):
+    return struct.pack(">HHHH", source, destination, 8 + len(payload), 0) + payload
+
+
+def tcp(flags, source=40000, destination=80):
+    return struct.pack(">HHIIBBHHH", source, destination, 1, 1, 5 << 4, flags, 1000, 0, 0)
+
+
+def frames():
+    inner = ethernet(0x0800, ipv4(6, tcp(0x12)))
+    hop_by_hop = bytes([44, 0, 1, 4, 0, 0, 0, 0])
+    first = struct.pack(">BBHI", 17, 0, 1, 9)
+    return {
+        "tcp": ethernet(0x0800, ipv4(6, tcp(2))),
+        "udp6": ethernet(0x86DD, ipv6(17, udp(5353, 53))),
+        "qinq": ethernet(0x0800, ipv4(1, b"\x08\0\0\0\0\1\0\1"), [(0x88A8, 7), (0x8100, 8)]),
+        "icmp6": ethernet(0x86DD, ipv6(58, b"\x80\0\0\0\0\1\0\1")),
+        "fragment": ethernet(0x0800, ipv4(17, udp(1, 2, b"y" * 8), 0x2000)),
+        "later_fragment": ethernet(0x0800, ipv4(17, b"y" * 8, 2)),
+        "extensions": ethernet(0x86DD, ipv6(0, hop_by_hop + first + udp(3, 4))),
+        "options": ethernet(0x0800, ipv4(132, struct.pack(">HHII", 5, 6, 0, 0), options=b"\1\1\1\0")),
+        "vxlan": ethernet(0x0800, ipv4(17, udp(999, 4789, b"\x08\0\0\0\0\0\7\0" + inner))),
+        "geneve": ethernet(0x0800, ipv4(17, udp(999, 6081, b"\1\0\x65\x58\0\0\7\0\0\0\0\0" + inner))),
+        "arp": ethernet(0x0806, b"\0\1\x08\0\6\4\0\1" + b"\0" * 20),
+        "cooked": b"\0\0\0\1\0\6\2\0\0\0\0\1\0\0\x08\0" + ipv4(6, tcp(0x10)),
+        "cooked2": b"\x86\xdd\0\0\0\0\0\2\0\1\4\6\2\0\0\0\0\1\0\0" + ipv6(6, tcp(0x11)),
+        "loopback": b"\2\0\0\0" + ipv4(17, udp(7, 8)),
+        "ip": ipv4(2, b"\x16\0\0\0\xe0\0\0\1"),
+    }
+
+
+def pcap(order, magic, link, packets):
+    out = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, link)
+    for n, packet in enumerate(packets):
+        out += struct.pack(order + "IIII", 1700000000, n, len(packet), len(packet)) + packet
+    return out
+
+
+def block(kind, body):
+    body += b"\0" * (-len(body) % 4)
+    length = struct.pack("<I", 12 + len(body))
+    return struct.pack("<I", kind) + length + body + length
+
+
+def pcapng(packets):
+    name = struct.pack("<HH", 2, 4) + b"eth0" + struct.pack("<HHB3x", 9, 1, 9) + b"\0\0\0\0"
+    out = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    out += block(1, struct.pack("<HHI", 1, 0, 262144) + name)
+    for n, packet in enumerate(packets):
+        padded = packet + b"\0" * (-len(packet) % 4)
+        flags = struct.pack("<HHI", 2, 4, 1 + n % 2) + b"\0\0\0\0"
+        out += block(6, struct.pack("<IIIII", 0, 0, n, len(packet), len(packet)) + padded + flags)
+    return out + block(3, struct.pack("<I", len(packets[0])) + packets[0])
+
+
+def number(value):
+    out = b""
+    while value > 0x7F:
+        out += bytes([value & 0x7F | 0x80])
+        value >>= 7
+    return out + bytes([value])
+
+
+def field(tag, value):
+    """A field of a message: a number, a text or a message (as bytes)."""
+    if isinstance(value, int):
+        return number(tag << 3) + number(value)
+    value = value.encode() if isinstance(value, str) else value
+    return number(tag << 3 | 2) + number(len(value)) + value
+
+
+def message(*fields):
+    return b"".join(field(tag, value) for tag, value in fields)
+
+
+CEL = [
+    '_flow.verdict == Verdict.DROPPED && _flow.l4.TCP.destination_port in [80u, 443u]',
+    '_flow.source.labels.exists(l, l.startsWith("k8s:app=")) || has(_flow.l7.http)',
+    '_flow.time > timestamp("2024-01-02T03:04:05Z") + duration("1h30m")',
+    'size(_flow.node_name.matches("^c/.*$") ? "a" : r"b\\c") + int("3") == 4',
+    '_flow.time.getHours("Europe/Berlin") >= 0 && double(1u) / 0.5 < 1e3',
+    '{"a": 1, "b": 2}.all(k, k != "") && [1, 2].map(x, x * 2).filter(y, y > 2) == [4]',
+]
+
+
+def filters():
+    basic = message((1, "10.0.0.0/8"), (2, "shop/web"), (5, 2), (6, message((1, 1), (2, 133))), (9, "4+"))
+    names = message((7, "*.cilium.io"), (8, "a.b"), (10, "app in (x, y),!z"), (11, "k8s:app=x"), (24, "c/n*"),
+                    (36, "os=linux"), (37, "default"), (38, "*"))
+    ports = message((12, "tcp"), (13, "1-1024"), (14, "443"), (15, 1), (19, 300), (20, 2), (25, 1), (30, 2))
+    http = message((18, "^cilium"), (21, "GET"), (22, "/c.*"), (31, "http://[a-z]+"), (32, message((1, "Host"), (2, "a.b"))),
+                   (23, message((2, 1))), (28, "1de5a2b8"), (29, "4a2c9f00-0000-4000-8000-00000000000a"))
+    rest = message((16, "shop/web"), (17, "web"), (26, message((1, "web"), (2, "Deployment"))), (33, 133),
+                   (34, "1.1.1.1"), (35, message((1, 3), (2, "eth0"))), (39, 9), (40, 1))
+    cel = message((999, message(*((1, text) for text in CEL))))
+    mask = message((1, "time"), (1, "source.labels"), (1, "l4.TCP"))
+    requests = {"basic": basic, "names": names, "ports": ports, "http": http, "rest": rest, "cel": cel}
+    out = {name: message((1, 20), (6, one), (10, mask)) for name, one in requests.items()}
+    out["both"] = message((5, basic), (5, http), (6, names), (6, ports), (3, 1))
+    return out
+
+
+def texts():
+    """Each line is the letter of a field in `filter_text`, then a text."""
+    others = """bapp in (x, y), tier notin (z), !w, q=r
+bk8s:app=x
+c10.0.0.0/8
+cfe80::1
+dshop/web
+eshop/
+f*.cilium.io
+g^(?i)a[^b-d]{2,3}|\\pL+?$
+hc/n*
+ios=linux
+jdefault
+k80-443
+ltcp
+m4+
+nGET
+o/c[[:alpha:]]\\x{41}
+phttp://a:80/%20?x#y
+q1de5a2b8
+r4a2c9f00-0000-4000-8000-00000000000a
+sHost a.b
+tweb Deployment
+ueth0 x"""
+    lines = ["a" + text for text in CEL] + others.split("\n")
+    return {f"{n:02}": line.encode() for n, line in enumerate(lines)} | {"all": others.encode()}
+
+
+def flows():
+    end = message((1, 7), (2, 300), (3, "shop"), (4, "k8s:app=x"), (5, "web-1"), (6, message((1, "web"), (2, "Deployment"))))
+    tcp_part = message((1, message((1, 1), (2, 443), (3, message((2, 1))))))
+    any_struct = message((1, "type.googleapis.com/google.protobuf.Struct"), (2, message((1, message((1, "packets"), (2, b"\x11" + b"\0" * 8))))))
+    return {
+        "l4": message((1, message((1, 1700000000), (2, 5))), (2, 2), (3, 133), (4, message((1, "02:00:00:00:00:01"), (2, "x"))),
+                      (5, message((1, "10.0.0.1"), (2, "10.0.0.2"), (3, 1))), (6, tcp_part), (8, end), (9, end), (10, 1),
+                      (11, "c/n1"), (13, "a.b"), (19, message((1, 1), (2, 133))), (22, 2), (25, 133), (26, message((1, 0))),
+                      (34, "4a2c9f00-0000-4000-8000-00000000000a"), (100000, "TCP Flags: SYN"), (150000, any_struct)),
+        "dns": message((2, 1), (10, 2), (15, message((1, 1), (2, 5), (100, message((1, "a.b."), (2, "1.2.3.4"), (3, 5)))))),
+        "http": message((10, 2), (15, message((101, message((1, 404), (2, "GET"), (3, "/"), (5, message((1, "a"), (2, "b")))))))),
+    }
+
+
+def main():
+    capture = list(frames().values())[:12]
+    ip = [frames()["ip"], frames()["tcp"][14:]]
+    corpora = {
+        "decode": frames(),
+        "replay_json": {"flows": FLOWS, "odd": ODD_LINES},
+        "replay_pcap": {
+            "micros": pcap("<", 0xA1B2C3D4, 1, capture),
+            "nanos": pcap(">", 0xA1B23C4D, 1, capture[:3]),
+            "raw": pcap("<", 0xA1B2C3D4, 101, ip),
+            "cooked2": pcap("<", 0xA1B2C3D4, 276, [frames()["cooked2"]]),
+            "pcapng": pcapng(capture),
+        },
+        "filter": filters(),
+        "filter_text": texts(),
+        "flow_proto": flows(),
+    }
+    for target, seeds in corpora.items():
+        folder = SEEDS / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in seeds.items():
+            (folder / name).write_bytes(content)
+
+
+main()

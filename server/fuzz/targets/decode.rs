@@ -1,0 +1,27 @@
+//! Frames of any bytes, on each kind of link.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sextantd::decode::{Link, decode};
+
+const LINKS: [Link; 5] = [
+    Link::Ethernet,
+    Link::Ip,
+    Link::Cooked,
+    Link::Cooked2,
+    Link::Loopback,
+];
+
+fuzz_target!(|frame: &[u8]| {
+    for link in LINKS {
+        match decode(link, frame) {
+            Ok(packet) => {
+                let fragment = packet.ip.fragment.map_or(0, |fragment| fragment.offset);
+                assert!(fragment % 8 == 0, "{packet:?}");
+                let (source, destination) = (packet.ip.source, packet.ip.destination);
+                assert_eq!(source.is_ipv4(), destination.is_ipv4());
+            }
+            Err(malformed) => assert!(!malformed.name().is_empty()),
+        }
+    }
+});
