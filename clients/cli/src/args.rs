@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{list, observe, time};
+use crate::{list, observe, record, stats, status, time, top};
 
 /// Shows the network flows of a host, and the state of the server that sees them.
 #[derive(Debug, Parser)]
@@ -24,6 +24,16 @@ pub(crate) enum Command {
     Observe(Box<observe::ObserveArgs>),
     /// List nodes, namespaces or interfaces.
     List(list::ListArgs),
+    /// Show the state of the server: exit code 1 when it is degraded, 2 without an answer.
+    Status(status::StatusArgs),
+    /// Watch what is busiest: flows, endpoints, ports, drops, own cost.
+    Top(Box<top::TopArgs>),
+    /// Summarise the flows of a window: rates and the busiest groups.
+    Stats(Box<stats::StatsArgs>),
+    /// List the values that a field has in the stored flows.
+    Hints(Box<stats::HintsArgs>),
+    /// Hand the flows of a file to the server.
+    Record(record::RecordArgs),
     /// Print the completion script for a shell.
     Completion {
         /// The shell.

@@ -5,8 +5,6 @@
 //! Hubble server; it links no eBPF. Exit codes: 0 done, 1 failed, 2 wrong
 //! arguments; `status` has its own.
 
-#![expect(dead_code, reason = "the commands that use the rest come next")]
-
 mod args;
 mod call;
 mod color;
@@ -17,9 +15,13 @@ mod json;
 mod list;
 mod observe;
 mod out;
+mod record;
 mod shell;
+mod stats;
+mod status;
 mod text;
 mod time;
+mod top;
 
 use std::{io, process::ExitCode};
 
@@ -48,6 +50,11 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Observe(args) => observe::run(connection, &args).await,
         Command::List(args) => list::run(connection, &args).await,
+        Command::Status(args) => status::run(connection, &args).await,
+        Command::Stats(args) => stats::run(connection, &args).await,
+        Command::Hints(args) => stats::hints(connection, &args).await,
+        Command::Top(args) => top::run(connection, &args).await,
+        Command::Record(args) => record::run(connection, &args).await,
         Command::Completion { shell } => shell::completion(shell),
         Command::Man { dir } => shell::man(&dir),
     }

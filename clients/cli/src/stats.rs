@@ -1,0 +1,261 @@
+//! `sextant stats` and `sextant hints`: what is in the stored flows.
+
+use std::{io::Write as _, process::ExitCode, time::Duration};
+
+use clap::{Args, ValueEnum};
+use sextant_proto::sextant::flow::v1::{
+    FlowField, FlowSummary, ListFilterHintsRequest, SummarizeFlowsRequest, SummaryOrder, Traffic,
+    WatchFlowSummaryRequest, flow_service_client::FlowServiceClient,
+};
+use tonic::transport::Channel;
+
+use crate::{
+    args::Connection,
+    call,
+    connect::{Server, client},
+    filter::FilterArgs,
+    json, out,
+    text::{Align, bytes, grouped, harmless, short, table},
+    time,
+};
+
+/// Arguments of `stats`.
+#[derive(Debug, Args)]
+pub(crate) struct StatsArgs {
+    /// Length of the window, which ends now.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = time::duration)]
+    window: Duration,
+    /// Fields to group by, four at most, such as `source-ip,destination-port`.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', value_parser = field)]
+    group_by: Vec<FlowField>,
+    /// How many groups are shown.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    limit: u32,
+    /// What the largest groups have most of.
+    #[arg(long, value_enum, value_name = "ORDER", default_value_t)]
+    order: Order,
+    /// Again and again, until interrupted.
+    #[arg(short, long)]
+    follow: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    filters: FilterArgs,
+}
+
+/// Arguments of `hints`.
+#[derive(Debug, Args)]
+pub(crate) struct HintsArgs {
+    /// The field, such as `source-endpoint`.
+    #[arg(value_name = "FIELD", value_parser = field)]
+    field: FlowField,
+    /// Only values that begin with this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    prefix: String,
+    /// How many values are shown.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    limit: u32,
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Output,
+    #[command(flatten)]
+    filters: FilterArgs,
+}
+
+/// By what groups are ordered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Order {
+    /// Bytes.
+    #[default]
+    Bytes,
+    /// Packets.
+    Packets,
+    /// Flow events.
+    Flows,
+    /// Dropped packets.
+    Drops,
+}
+
+impl From<Order> for SummaryOrder {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Bytes => Self::Bytes,
+            Order::Packets => Self::Packets,
+            Order::Flows => Self::Flows,
+            Order::Drops => Self::Drops,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// Columns.
+    #[default]
+    Table,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The name of a field as it is typed: `source-ip` for `FLOW_FIELD_SOURCE_IP`.
+fn name(field: FlowField) -> String {
+    let name = field.as_str_name().trim_start_matches("FLOW_FIELD_");
+    name.to_lowercase().replace('_', "-")
+}
+
+fn fields() -> impl Iterator<Item = FlowField> {
+    (1..).map_while(|number| FlowField::try_from(number).ok())
+}
+
+fn field(text: &str) -> Result<FlowField, String> {
+    let wanted = text.to_lowercase().replace('_', "-");
+    fields()
+        .find(|field| name(*field) == wanted)
+        .ok_or_else(|| {
+            let known: Vec<String> = fields().map(name).collect();
+            format!("no such field; there are {}", known.join(", "))
+        })
+}
+
+/// Prints a summary.
+pub(crate) async fn run(connection: &Connection, args: &StatsArgs) -> anyhow::Result<ExitCode> {
+    let filters = args.filters.filters()?;
+    let request = SummarizeFlowsRequest {
+        window: prost_types::Duration::try_from(args.window).ok(),
+        whitelist: filters.whitelist,
+        blacklist: filters.blacklist,
+        group_by: args.group_by.iter().map(|field| (*field).into()).collect(),
+        limit: args.limit,
+        order: SummaryOrder::from(args.order).into(),
+    };
+    let server = Server::reading(connection).await?;
+    let failed = call::failed("summarise the flows of", &server);
+    let mut client = client!(FlowServiceClient<Channel>, server);
+    if !args.follow {
+        let answer = client.summarize_flows(server.unary(request)).await;
+        return print(answer.map_err(failed)?.into_inner().summary, args);
+    }
+    let request = WatchFlowSummaryRequest {
+        summary: Some(request),
+        interval: None,
+    };
+    let answer = client.watch_flow_summary(request).await;
+    let mut summaries = answer.map_err(&failed)?.into_inner();
+    loop {
+        tokio::select! {
+            summary = summaries.message() => match summary.map_err(&failed)? {
+                Some(summary) => print(summary.summary, args)?,
+                None => return Ok(ExitCode::SUCCESS),
+            },
+            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+        };
+    }
+}
+
+fn print(summary: Option<FlowSummary>, args: &StatsArgs) -> anyhow::Result<ExitCode> {
+    let summary = summary.unwrap_or_default();
+    let text = match args.output {
+        Output::Json => json::print(&summary, "sextant.flow.v1.FlowSummary") + "\n",
+        Output::Table => summary_table(&summary, &args.group_by),
+    };
+    let mut out = out::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Groups, the others, and the total.
+fn summary_table(summary: &FlowSummary, group_by: &[FlowField]) -> String {
+    let mut head: Vec<String> = group_by.iter().map(|f| name(*f).to_uppercase()).collect();
+    if head.is_empty() {
+        head.push(String::new());
+    }
+    let columns = head.len();
+    head.extend(["FLOWS", "PACKETS", "BYTES", "DROPS", "PACKETS/S", "BYTES/S"].map(String::from));
+    let mut rows = vec![head];
+    for group in &summary.groups {
+        let values = group.values.iter().map(|value| harmless(value));
+        let values: Vec<String> = values
+            .map(|v| if v.is_empty() { "-".into() } else { v })
+            .collect();
+        rows.push(traffic_row(values, columns, group.traffic.as_ref()));
+    }
+    let shown = summary.groups.len() as u64;
+    if summary.group_count > shown {
+        let others = format!("({} others)", grouped(summary.group_count - shown));
+        rows.push(traffic_row(vec![others], columns, summary.others.as_ref()));
+    }
+    rows.push(traffic_row(
+        vec!["TOTAL".into()],
+        columns,
+        summary.total.as_ref(),
+    ));
+    let mut aligns = vec![Align::Left; columns];
+    aligns.extend([Align::Right; 6]);
+    table(&rows, &aligns)
+}
+
+fn traffic_row(mut cells: Vec<String>, columns: usize, traffic: Option<&Traffic>) -> Vec<String> {
+    cells.resize(columns, String::new());
+    let traffic = traffic.copied().unwrap_or_default();
+    cells.extend([
+        grouped(traffic.flows),
+        grouped(traffic.packets),
+        bytes(traffic.bytes as f64),
+        grouped(traffic.drops),
+        short(traffic.packets_per_second),
+        bytes(traffic.bytes_per_second),
+    ]);
+    cells
+}
+
+/// Prints the values of a field.
+pub(crate) async fn hints(connection: &Connection, args: &HintsArgs) -> anyhow::Result<ExitCode> {
+    let filters = args.filters.filters()?;
+    let request = ListFilterHintsRequest {
+        field: args.field.into(),
+        prefix: args.prefix.clone(),
+        limit: args.limit,
+        whitelist: filters.whitelist,
+        blacklist: filters.blacklist,
+    };
+    let server = Server::reading(connection).await?;
+    let mut client = client!(FlowServiceClient<Channel>, server);
+    let answer = client.list_filter_hints(server.unary(request)).await;
+    let failed = call::failed("list the values of a field at", &server);
+    let hints = answer.map_err(failed)?.into_inner();
+    let text = match args.output {
+        Output::Json => json::print(&hints, "sextant.flow.v1.ListFilterHintsResponse") + "\n",
+        Output::Table => {
+            let mut rows = vec![vec![name(args.field).to_uppercase(), "FLOWS".into()]];
+            let row = |hint: &_| hint_row(hint);
+            rows.extend(hints.hints.iter().map(row));
+            table(&rows, &[Align::Left, Align::Right])
+        }
+    };
+    let mut out = out::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hint_row(hint: &sextant_proto::sextant::flow::v1::FilterHint) -> Vec<String> {
+    vec![harmless(&hint.value), grouped(hint.flows)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_named_as_they_are_typed() {
+        assert_eq!(field("source-ip"), Ok(FlowField::SourceIp));
+        assert_eq!(field("DESTINATION_PORT"), Ok(FlowField::DestinationPort));
+        assert_eq!(fields().count(), 22);
+        assert!(
+            field("nothing")
+                .unwrap_err()
+                .contains("source-ip, destination-ip")
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! `sextant status`: the state of the server, for people and for monitoring.
+//!
+//! Exit codes: 0 all is well, 1 degraded (not serving, more lost than allowed, a
+//! balance that does not add up, with `--strict` events made coarser), 2 no answer.
+
+mod page;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use sextant_proto::sextant::status::v1::{
+    GetStatusRequest, Status, WatchStatusRequest, status_service_client::StatusServiceClient,
+};
+use tonic::transport::Channel;
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
+
+use crate::{
+    args::Connection,
+    call,
+    connect::{Server, client},
+    json, out,
+};
+
+/// The service that says whether flows can be seen.
+const OBSERVER: &str = "hubble.server.Observer";
+const DEGRADED: u8 = 1;
+const NO_ANSWER: u8 = 2;
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Output format.
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Output,
+    /// Again and again, until interrupted.
+    #[arg(short, long)]
+    watch: bool,
+    /// Events that may have been lost before it counts as degraded.
+    #[arg(long, value_name = "EVENTS", default_value_t = 0)]
+    max_lost: u64,
+    /// Events that were made coarser to keep the overhead budget count as degraded too.
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Prints the state.
+pub(crate) async fn run(connection: &Connection, args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    match look(connection, args).await {
+        Ok(degraded) if degraded => Ok(ExitCode::from(DEGRADED)),
+        Ok(_) => Ok(ExitCode::SUCCESS),
+        Err(error) if crate::is_closed_pipe(&error) => Err(error),
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "sextant: {error:#}");
+            Ok(ExitCode::from(NO_ANSWER))
+        }
+    }
+}
+
+/// Whether it is degraded.
+async fn look(connection: &Connection, args: &StatusArgs) -> anyhow::Result<bool> {
+    let server = Server::reading(connection).await?;
+    let serving = is_serving(&server).await?;
+    let failed = call::failed("get the status of", &server);
+    let mut client = client!(StatusServiceClient<Channel>, server);
+    if !args.watch {
+        let answer = client.get_status(server.unary(GetStatusRequest {})).await;
+        let status = answer
+            .map_err(failed)?
+            .into_inner()
+            .status
+            .unwrap_or_default();
+        return print(&status, serving, args);
+    }
+    let answer = client.watch_status(WatchStatusRequest::default()).await;
+    let mut states = answer.map_err(&failed)?.into_inner();
+    let mut degraded = !serving;
+    loop {
+        tokio::select! {
+            state = states.message() => match state.map_err(&failed)? {
+                Some(state) => degraded = print(&state.status.unwrap_or_default(), serving, args)?,
+                None => return Ok(degraded),
+            },
+            _ = tokio::signal::ctrl_c() => return Ok(degraded),
+        }
+    }
+}
+
+async fn is_serving(server: &Server) -> anyhow::Result<bool> {
+    let request = HealthCheckRequest {
+        service: OBSERVER.into(),
+    };
+    let answer = HealthClient::new(server.channel.clone())
+        .check(server.unary(request))
+        .await
+        .map_err(call::failed("ask for the health of", server))?;
+    Ok(answer.into_inner().status() == ServingStatus::Serving)
+}
+
+/// Prints one state; says whether it is degraded.
+fn print(status: &Status, serving: bool, args: &StatusArgs) -> anyhow::Result<bool> {
+    let problems = problems(status, serving, args);
+    let text = match args.output {
+        Output::Text => page::text(status, &problems),
+        Output::Json => json::print(status, "sextant.status.v1.Status") + "\n",
+    };
+    let mut out = out::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(!problems.is_empty())
+}
+
+/// What is not as it should be.
+fn problems(status: &Status, serving: bool, args: &StatusArgs) -> Vec<String> {
+    let mut problems = Vec::new();
+    if !serving {
+        problems.push("the server does not serve flows (yet, or any more)".into());
+    }
+    let ledger = status.ledger.clone().unwrap_or_default();
+    let losses = ledger.events.unwrap_or_default().lost;
+    let lost: u64 = losses
+        .iter()
+        .filter(|l| !l.intended)
+        .map(|l| l.events)
+        .sum();
+    if lost > args.max_lost {
+        problems.push(format!(
+            "{lost} events were lost, {} are allowed",
+            args.max_lost
+        ));
+    }
+    let step = status.budget.as_ref().map_or(0, |budget| budget.step);
+    if args.strict && step > 0 {
+        problems.push(format!(
+            "events are coarser by {step} steps, to keep the overhead budget"
+        ));
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use sextant_proto::sextant::status::v1::{Budget, EventBalance, Ledger, Loss};
+
+    use super::*;
+
+    fn args(max_lost: u64, strict: bool) -> StatusArgs {
+        StatusArgs {
+            output: Output::Text,
+            watch: false,
+            max_lost,
+            strict,
+        }
+    }
+
+    fn status(lost: u64, intended: bool, step: u32) -> Status {
+        let loss = Loss {
+            place: "observed_ring".into(),
+            cause: "full".into(),
+            events: lost,
+            intended,
+        };
+        let events = EventBalance {
+            lost: vec![loss],
+            ..EventBalance::default()
+        };
+        Status {
+            ledger: Some(Ledger {
+                events: Some(events),
+                ..Ledger::default()
+            }),
+            budget: Some(Budget {
+                step,
+                ..Budget::default()
+            }),
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn losses_beyond_what_is_allowed_degrade_and_intended_ones_do_not() {
+        assert!(problems(&status(0, false, 0), true, &args(0, false)).is_empty());
+        assert_eq!(
+            problems(&status(1, false, 0), true, &args(0, false)).len(),
+            1
+        );
+        assert!(problems(&status(1, false, 0), true, &args(1, false)).is_empty());
+        assert!(problems(&status(9, true, 0), true, &args(0, false)).is_empty());
+    }
+
+    #[test]
+    fn coarser_events_degrade_only_when_asked_and_a_server_that_does_not_serve_always() {
+        assert!(problems(&status(0, false, 2), true, &args(0, false)).is_empty());
+        assert_eq!(
+            problems(&status(0, false, 2), true, &args(0, true)).len(),
+            1
+        );
+        assert_eq!(
+            problems(&status(0, false, 0), false, &args(0, false)).len(),
+            1
+        );
+    }
+}

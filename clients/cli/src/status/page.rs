@@ -1,0 +1,224 @@
+//! The state as a page of text.
+
+use std::fmt::Write as _;
+
+use sextant_proto::sextant::status::v1::{
+    Budget, Cost, EventBalance, Ledger, PacketBalance, Status, Volume,
+};
+
+use crate::{
+    text::{Align, bytes, duration, grouped, harmless, percent, table},
+    time::Format,
+};
+
+/// The page.
+pub(super) fn text(status: &Status, problems: &[String]) -> String {
+    let mut page = String::new();
+    let health = match problems {
+        [] => "ok".to_owned(),
+        problems => format!("degraded: {}", problems.join("; ")),
+    };
+    let store = status.store.unwrap_or_default();
+    let streams = status.streams.unwrap_or_default();
+    let rows = [
+        ("State", health),
+        (
+            "Node",
+            format!(
+                "{}, sextantd v{}, up {}",
+                harmless(&status.node_name),
+                harmless(&status.version),
+                uptime(status)
+            ),
+        ),
+        (
+            "Store",
+            format!(
+                "{} of {} events, {} flows seen, {:.1} flows/s, oldest {}",
+                grouped(store.events),
+                grouped(store.capacity),
+                grouped(store.seen_flows),
+                store.flows_per_second,
+                Format::Rfc3339.print(store.oldest.as_ref())
+            ),
+        ),
+        (
+            "Streams",
+            format!("{} of {}", streams.open, grouped(streams.limit.into())),
+        ),
+        (
+            "Cost",
+            status.cost.as_ref().map_or("not known".into(), cost),
+        ),
+        (
+            "Budget",
+            status.budget.as_ref().map_or("none".into(), budget),
+        ),
+    ];
+    for (name, value) in rows {
+        let _ = writeln!(page, "{name:<8} {value}");
+    }
+    kernel(status, &mut page);
+    interfaces(status, &mut page);
+    if let Some(ledger) = &status.ledger {
+        balances(ledger, &mut page);
+    }
+    page
+}
+
+fn uptime(status: &Status) -> String {
+    let uptime = status.uptime.and_then(|uptime| uptime.try_into().ok());
+    duration(uptime.unwrap_or_default())
+}
+
+fn cost(cost: &Cost) -> String {
+    format!(
+        "daemon {}, kernel {} of a CPU, {:.0} ns a packet; {} resident, {} of maps",
+        percent(cost.daemon_cpu),
+        percent(cost.datapath_cpu),
+        cost.nanoseconds_per_packet,
+        bytes(cost.resident_bytes as f64),
+        bytes(cost.map_bytes as f64)
+    )
+}
+
+fn budget(budget: &Budget) -> String {
+    if budget.limit <= 0.0 {
+        return "none".into();
+    }
+    format!(
+        "{} of {} of a CPU; step {} of {}, one event in {}",
+        percent(budget.used),
+        percent(budget.limit),
+        budget.step,
+        budget.last_step,
+        budget.sampling
+    )
+}
+
+/// Abilities that are missing; with all of them there is nothing to do.
+fn kernel(status: &Status, page: &mut String) {
+    let Some(kernel) = &status.kernel else {
+        return;
+    };
+    let _ = writeln!(page, "{:<8} {}", "Kernel", harmless(&kernel.release));
+    for ability in kernel.abilities.iter().filter(|ability| !ability.present) {
+        let _ = writeln!(
+            page,
+            "         no {}: {}",
+            harmless(&ability.name),
+            harmless(&ability.note)
+        );
+    }
+    for full in status.tables.iter().filter(|table| table.entries > 0) {
+        let _ = writeln!(
+            page,
+            "         table {}: {} of {} entries",
+            full.name,
+            grouped(full.entries),
+            grouped(full.capacity)
+        );
+    }
+}
+
+fn interfaces(status: &Status, page: &mut String) {
+    if status.attachments.is_empty() {
+        return;
+    }
+    let head = [
+        "",
+        "Interface",
+        "Hook",
+        "In packets",
+        "In bytes",
+        "Out packets",
+        "Out bytes",
+    ];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    for link in &status.attachments {
+        let (ingress, egress) = (of(link.ingress), of(link.egress));
+        let mut row = vec![
+            String::new(),
+            harmless(&link.interface),
+            harmless(&link.hook),
+        ];
+        row.extend([ingress.packets, ingress.bytes, egress.packets, egress.bytes].map(grouped));
+        rows.push(row);
+    }
+    let (left, right) = (Align::Left, Align::Right);
+    page.push('\n');
+    page.push_str(&table(
+        &rows,
+        &[left, left, left, right, right, right, right],
+    ));
+}
+
+fn of(volume: Option<Volume>) -> Volume {
+    volume.unwrap_or_default()
+}
+
+/// What was seen and what became of it, as sums.
+fn balances(ledger: &Ledger, page: &mut String) {
+    let mut rows = Vec::new();
+    if let Some(balance) = &ledger.packets {
+        packets(balance, &mut rows);
+    }
+    if let Some(balance) = &ledger.events {
+        events(balance, &mut rows);
+    }
+    if let Some(delivery) = &ledger.delivery {
+        rows.push(row("Read by streams", delivery.read));
+        rows.push(row("  = delivered", delivery.delivered));
+        rows.push(row("  + left out by filters", delivery.filtered));
+        rows.push(row("Lapped", delivery.lapped));
+    }
+    page.push('\n');
+    page.push_str(&table(&rows, &[Align::Left, Align::Right]));
+}
+
+fn row(name: &str, number: u64) -> Vec<String> {
+    vec![name.to_owned(), grouped(number)]
+}
+
+fn packets(balance: &PacketBalance, rows: &mut Vec<Vec<String>>) {
+    rows.push(row("Packets seen", of(balance.seen).packets));
+    rows.push(row("  = in flows", of(balance.in_flows).packets));
+    for cause in &balance.without_flow {
+        let packets = of(cause.volume).packets;
+        if packets > 0 {
+            rows.push(row(&format!("  + {}", harmless(&cause.cause)), packets));
+        }
+    }
+    if balance.difference != 0 {
+        rows.push(vec![
+            "  + on their way".into(),
+            balance.difference.to_string(),
+        ]);
+    }
+}
+
+fn events(balance: &EventBalance, rows: &mut Vec<Vec<String>>) {
+    let made = [
+        ("Events raised", balance.raised),
+        ("  + ended flows", balance.ended),
+        ("  + recorded", balance.recorded),
+        ("  + own", balance.own),
+        ("  = stored", balance.stored),
+    ];
+    rows.extend(made.map(|(name, count)| row(name, count)));
+    for lost in balance.lost.iter().filter(|lost| lost.events > 0) {
+        let kind = if lost.intended { "left out" } else { "LOST" };
+        let name = format!(
+            "  + {kind}: {}, {}",
+            harmless(&lost.place),
+            harmless(&lost.cause)
+        );
+        rows.push(row(&name, lost.events));
+    }
+    if balance.in_flight != 0 {
+        rows.push(vec![
+            "  + on their way".into(),
+            balance.in_flight.to_string(),
+        ]);
+    }
+}

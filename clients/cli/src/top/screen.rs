@@ -1,0 +1,151 @@
+//! The screen of `top`: a head, rows, a line of help. It fits into 80x24.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout},
+    style::{Modifier, Style},
+    text::Line,
+    widgets::{Row, Table},
+};
+use sextant_proto::sextant::flow::v1::{SummaryGroup, Traffic};
+
+use super::{Model, View};
+use crate::text::{Align, bytes, grouped, harmless, percent, short, table};
+
+const HELP: &str = "q quit  1-4,Tab view  o order  / filter  p pause";
+/// Columns behind the fields'.
+const NUMBERS: [&str; 5] = ["FLOWS", "PKT/S", "BYTES/S", "BYTES", "DROPS"];
+const NUMBER_WIDTHS: [u16; 5] = [6, 6, 9, 9, 6];
+
+/// Draws the screen.
+pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
+    let areas = Layout::vertical([
+        Constraint::Length(3),
+        Constraint::Min(1),
+        Constraint::Length(1),
+    ])
+    .split(frame.area());
+    let head = head(model).into_iter().map(Line::from).collect::<Vec<_>>();
+    frame.render_widget(ratatui::widgets::Paragraph::new(head), areas[0]);
+    frame.render_widget(rows(model), areas[1]);
+    frame.render_widget(Line::from(foot(model)), areas[2]);
+}
+
+/// The same as text, with all rows.
+pub(super) fn text(model: &Model) -> String {
+    let mut page = head(model).join("\n") + "\n";
+    let mut rows = vec![columns(model.view)];
+    rows.extend(groups(model).map(|group| cells(model.view, group)));
+    let fields = model.view.fields().len();
+    let mut aligns = vec![Align::Left; fields];
+    aligns.extend([Align::Right; NUMBERS.len()]);
+    page += &table(&rows, &aligns);
+    page
+}
+
+fn head(model: &Model) -> [String; 3] {
+    let (status, total) = (&model.status, model.summary.total.unwrap_or_default());
+    let cost = status.cost.clone().unwrap_or_default();
+    let budget = status.budget.unwrap_or_default();
+    let lost: u64 = status
+        .ledger
+        .iter()
+        .filter_map(|ledger| ledger.events.as_ref())
+        .flat_map(|events| &events.lost)
+        .filter(|lost| !lost.intended)
+        .map(|lost| lost.events)
+        .sum();
+    let paused = if model.is_paused { "  PAUSED" } else { "" };
+    [
+        format!(
+            "{} at {}  {} flows/s  {} pkt/s  {}/s  {} drops/s{paused}",
+            harmless(&status.node_name),
+            harmless(&model.server),
+            short(total.flows_per_second),
+            short(total.packets_per_second),
+            bytes(total.bytes_per_second),
+            short(total.drops_per_second),
+        ),
+        format!(
+            "cost: daemon {}, kernel {} of a CPU, {:.0} ns/packet, {}; lost {}, step {}",
+            percent(cost.daemon_cpu),
+            percent(cost.datapath_cpu),
+            cost.nanoseconds_per_packet,
+            bytes(cost.resident_bytes as f64),
+            grouped(lost),
+            budget.step,
+        ),
+        format!(
+            "{} by {}  {} groups{}",
+            model.view.title(),
+            match model.view {
+                View::Drops => "drops".into(),
+                _ => format!("{:?}", model.order).to_lowercase(),
+            },
+            grouped(model.summary.group_count),
+            match model.filter_text.as_str() {
+                "" => String::new(),
+                filter => format!("  filter: {filter}"),
+            }
+        ),
+    ]
+}
+
+fn foot(model: &Model) -> String {
+    if let Some(problem) = &model.problem {
+        return match &model.typing {
+            Some(text) => format!("filter: {text}_   {}", harmless(problem)),
+            None => harmless(problem),
+        };
+    }
+    match &model.typing {
+        Some(text) => format!("filter: {text}_   (flags as of observe; Enter, Esc)"),
+        None => HELP.into(),
+    }
+}
+
+/// Groups of the view: drops alone where they are meant.
+fn groups(model: &Model) -> impl Iterator<Item = &SummaryGroup> {
+    model.summary.groups.iter().filter(|group| {
+        let traffic = group.traffic.unwrap_or_default();
+        model.view != View::Drops || traffic.drops > 0
+    })
+}
+
+fn columns(view: View) -> Vec<String> {
+    let heads = view.heads().iter().chain(&NUMBERS);
+    heads.map(|head| (*head).to_owned()).collect()
+}
+
+fn cells(view: View, group: &SummaryGroup) -> Vec<String> {
+    let mut cells: Vec<String> = group
+        .values
+        .iter()
+        .map(|value| {
+            if value.is_empty() {
+                "-".into()
+            } else {
+                harmless(value)
+            }
+        })
+        .collect();
+    cells.resize(view.fields().len(), "-".into());
+    let traffic: Traffic = group.traffic.unwrap_or_default();
+    cells.extend([
+        short(traffic.flows as f64),
+        short(traffic.packets_per_second),
+        bytes(traffic.bytes_per_second),
+        bytes(traffic.bytes as f64),
+        short(traffic.drops as f64),
+    ]);
+    cells
+}
+
+fn rows(model: &Model) -> Table<'static> {
+    let rows = groups(model).map(|group| Row::new(cells(model.view, group)));
+    let fields = model.view.fields().len();
+    let widths = std::iter::repeat_n(Constraint::Fill(1), fields)
+        .chain(NUMBER_WIDTHS.map(Constraint::Length));
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    Table::new(rows.collect::<Vec<_>>(), widths).header(Row::new(columns(model.view)).style(bold))
+}
