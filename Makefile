@@ -4,6 +4,11 @@
 BPF_LINKER := 0.13.0
 CARGO_DENY := 0.20.2
 BUF        := 1.75.0
+CARGO_FUZZ := 0.13.2
+
+FUZZ_SECONDS ?= 60
+SOAK_MINUTES ?= 30
+FUZZ_TARGETS := decode replay_json replay_pcap filter filter_text flow_proto
 
 TOOLS := $(CURDIR)/.tools
 BIN   := $(TOOLS)/bin
@@ -22,7 +27,7 @@ BENCH_PACKAGES := wrk nginx-light
 
 export SEXTANT_TOOLS := $(BIN)
 
-.PHONY: run test setup setup-build setup-test hubble lint unit differential integration demo bench clean
+.PHONY: run test setup setup-build setup-test hubble lint unit differential integration demo bench fuzz soak clean
 
 run: setup-build hubble ## Build sextantd and run it on this host's interfaces.
 	cargo build --release --package sextantd
@@ -79,8 +84,10 @@ lint:
 	$(TOOLS)/node_modules/.bin/buf lint
 	cd $(GO) && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet ./...
 
-unit:
-	cargo test --workspace --exclude sextant-integration-tests
+# Those of the command line compare with the real one, over a real server.
+unit: hubble
+	cargo build --package sextantd
+	SEXTANTD=$(CURDIR)/target/debug/sextantd cargo test --workspace --exclude sextant-integration-tests
 
 # Against the real observer, in one process with the test. Verbose: it prints its seed.
 differential:
@@ -110,6 +117,27 @@ bench: setup-build ## Sextant beside the real Hubble observer; results in target
 	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/release/sextantd \
 		HUBBLE_OBSERVER=$(CURDIR)/target/bench/hubble-observer BENCH_RUNS=$(BENCH_RUNS) \
 		target/release/bench $(BENCH)
+
+# The pinned tool chain with its sanitizer; no eBPF is fuzzed, so none is built.
+fuzz: setup-build ## Each fuzz target for FUZZ_SECONDS; stops at the first bug.
+	@cargo fuzz --version 2>/dev/null | grep -q '$(CARGO_FUZZ)' || \
+		cargo install --quiet --locked --version $(CARGO_FUZZ) cargo-fuzz
+	RUSTC_BOOTSTRAP=1 AYA_BUILD_SKIP=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		cargo fuzz build --fuzz-dir server/fuzz
+	@for target in $(FUZZ_TARGETS); do \
+		mkdir -p target/fuzz/corpus/$$target target/fuzz/artifacts/$$target; \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+		target/$$(rustc -vV | sed -n 's/host: //p')/release/$$target -max_total_time=$(FUZZ_SECONDS) \
+			-max_len=4096 -timeout=20 -print_final_stats=1 -verbosity=0 \
+			-artifact_prefix=target/fuzz/artifacts/$$target/ \
+			target/fuzz/corpus/$$target server/fuzz/seeds/$$target || exit 1; \
+	done
+
+soak: setup-build hubble ## SOAK_MINUTES of traffic, clients and interfaces that come and go.
+	$(call install,$(TEST_PACKAGES))
+	cargo build --release --package sextantd
+	cargo build --package sextant-integration-tests --bin soak
+	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/release/sextantd SOAK_MINUTES=$(SOAK_MINUTES) target/debug/soak
 
 clean:
 	cargo clean

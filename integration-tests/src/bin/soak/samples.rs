@@ -1,0 +1,133 @@
+//! What was seen of the daemon, and what must hold of it.
+
+use std::time::Instant;
+
+use sextant_integration_tests::{Daemon, daemon::connect};
+use sextant_proto::sextant::status::v1::{
+    GetStatusRequest, Status, status_service_client::StatusServiceClient,
+};
+
+/// Memory that may be gained from the second to the last quarter, beside a tenth.
+const GROWTH_BYTES: u64 = 8 << 20;
+
+/// Descriptors that may be gained: those of namespaces that are there just now.
+const GROWTH_FDS: u64 = 32;
+
+/// The daemon's status.
+pub(crate) fn status(daemon: &Daemon) -> Status {
+    daemon.block_on(async {
+        let channel = connect(&daemon.server()).await.expect("the daemon listens");
+        let mut client = StatusServiceClient::new(channel);
+        let response = client.get_status(GetStatusRequest {}).await.unwrap();
+        response.into_inner().status.unwrap()
+    })
+}
+
+/// One line of figures a second.
+pub(crate) struct Samples {
+    pid: u32,
+    since: Instant,
+    resident_bytes: Vec<u64>,
+    fds: Vec<u64>,
+}
+
+impl Samples {
+    pub(crate) fn new(pid: u32) -> Self {
+        println!(
+            "minute  RSS MiB  fds  links  streams       packets  events stored       lost  ring  left out  CPU %"
+        );
+        Self {
+            pid,
+            since: Instant::now(),
+            resident_bytes: Vec::new(),
+            fds: Vec::new(),
+        }
+    }
+
+    /// Looks once; prints a line each minute.
+    pub(crate) fn take(&mut self, daemon: &Daemon) {
+        let minute = self.since.elapsed().as_secs() / 60;
+        let status = status(daemon);
+        let cost = status.cost.as_ref().unwrap();
+        self.resident_bytes.push(cost.resident_bytes);
+        let fds = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap();
+        self.fds.push(fds.count() as u64);
+        if self.resident_bytes.len().is_multiple_of(60) {
+            println!("{minute:>6}  {}", self.line(&status));
+        }
+    }
+
+    /// The last line, and what got lost.
+    pub(crate) fn print(&self, status: &Status) {
+        println!("   end  {}", self.line(status));
+        let events = status.ledger.as_ref().unwrap().events.as_ref().unwrap();
+        for loss in events.lost.iter().filter(|loss| loss.events > 0) {
+            println!("lost: {} at {}: {}", loss.events, loss.place, loss.cause);
+        }
+        println!("{:#?}", status.ledger.as_ref().unwrap().delivery);
+    }
+
+    fn line(&self, status: &Status) -> String {
+        let ledger = status.ledger.as_ref().unwrap();
+        let (packets, events) = (
+            ledger.packets.as_ref().unwrap(),
+            ledger.events.as_ref().unwrap(),
+        );
+        let sum = |intended: bool, ring: bool| -> u64 {
+            let lost = events.lost.iter().filter(|loss| {
+                loss.intended == intended && (intended || is_ring(&loss.place) == ring)
+            });
+            lost.map(|loss| loss.events).sum()
+        };
+        format!(
+            "{:>7}  {:>3}  {:>5}  {:>7}  {:>12}  {:>13}  {:>9}  {:>4}  {:>8}  {:>5.1}",
+            self.resident_bytes.last().unwrap_or(&0) >> 20,
+            self.fds.last().unwrap_or(&0),
+            status.attachments.len(),
+            status.streams.as_ref().unwrap().open,
+            packets.seen.as_ref().unwrap().packets,
+            events.stored,
+            sum(false, false),
+            sum(false, true),
+            sum(true, false),
+            status.cost.as_ref().unwrap().daemon_cpu * 100.0,
+        )
+    }
+
+    /// The last quarter is about as the second.
+    pub(crate) fn check_flat(&self) {
+        let (before, after) = quarters(&self.resident_bytes);
+        println!("RSS: median {before} B in the second quarter, {after} B in the last");
+        assert!(after <= before + before / 10 + GROWTH_BYTES, "memory grew");
+        let (before, after) = quarters(&self.fds);
+        println!("descriptors: median {before} in the second quarter, {after} in the last");
+        assert!(after <= before + GROWTH_FDS, "descriptors grew");
+    }
+}
+
+/// Events may be lost only where a ring was full.
+pub(crate) fn check_losses(status: &Status) {
+    let events = status.ledger.as_ref().unwrap().events.as_ref().unwrap();
+    for loss in &events.lost {
+        let allowed = loss.events == 0 || loss.intended || is_ring(&loss.place);
+        assert!(allowed, "lost without a full ring: {loss:?}");
+    }
+}
+
+fn is_ring(place: &str) -> bool {
+    place.ends_with("_ring")
+}
+
+/// Medians of the second and of the last quarter.
+fn quarters(samples: &[u64]) -> (u64, u64) {
+    let quarter = samples.len() / 4;
+    let median = |part: &[u64]| {
+        let mut part = part.to_vec();
+        part.sort_unstable();
+        part[part.len() / 2]
+    };
+    (
+        median(&samples[quarter..2 * quarter]),
+        median(&samples[3 * quarter..]),
+    )
+}
