@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use sextant_integration_tests::{Daemon, Netns, daemon::QUICK, eventually, root, totals, veth};
+use sextant_integration_tests::{
+    Daemon, Netns, daemon::QUICK, eventually, netns::host, root, totals, veth,
+};
 use sextant_proto::flow::{Flow, Verdict};
 
 /// The daemon in a namespace of its own, told to observe these.
@@ -161,6 +163,36 @@ fn namespaces_are_found_by_glob_as_they_come_and_are_not_kept_alive() {
     eventually("a flow of the older one", || {
         ended(&daemon, 3006).first().cloned()
     });
+}
+
+/// Links that the daemon holds.
+fn links(daemon: &Daemon) -> usize {
+    let fds = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap();
+    fds.filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok())
+        .filter(|to| to.to_string_lossy().contains("bpf_link"))
+        .count()
+}
+
+#[test]
+fn links_of_a_namespace_that_is_gone_are_closed() {
+    if !root() {
+        return;
+    }
+    let first = Netns::new();
+    let prefix = first.name.rsplit_once('-').unwrap().0.to_owned();
+    let own = Netns::new();
+    let glob = format!("/run/netns/{prefix}-gu*");
+    let config = format!("{QUICK}[[datapath.namespace]]\npath = \"{glob}\"\n");
+    let daemon = Daemon::start(&own, &config, &[]);
+    let before = links(&daemon);
+    for _ in 0..3 {
+        let name = format!("{prefix}-guest");
+        host(&format!("ip netns add {name} && ip -n {name} link set lo up"));
+        let guest = Netns { name };
+        eventually("attached", || (links(&daemon) == before + 2).then_some(()));
+        drop(guest);
+        eventually("closed", || (links(&daemon) == before).then_some(()));
+    }
 }
 
 #[test]

@@ -310,10 +310,12 @@ impl Attachments {
             return;
         };
         let name = attached.full_name();
-        let path = attached
+        // A TCX link is closed from anywhere, also when its namespace is gone.
+        let namespace = attached
             .namespace
             .as_ref()
-            .map(|known| known.path.as_path());
+            .filter(|_| attached.hook == Hook::Clsact);
+        let path = namespace.map(|known| known.path.as_path());
         let links = attached.links;
         let detached = namespace::within(path, || detach_all(ebpf, links));
         if let Err(error) = detached
