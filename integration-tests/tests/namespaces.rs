@@ -187,7 +187,9 @@ fn links_of_a_namespace_that_is_gone_are_closed() {
     let before = links(&daemon);
     for _ in 0..3 {
         let name = format!("{prefix}-guest");
-        host(&format!("ip netns add {name} && ip -n {name} link set lo up"));
+        host(&format!(
+            "ip netns add {name} && ip -n {name} link set lo up"
+        ));
         let guest = Netns { name };
         eventually("attached", || (links(&daemon) == before + 2).then_some(()));
         drop(guest);
