@@ -8,7 +8,7 @@ CARGO_FUZZ := 0.13.2
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
-FUZZ_TARGETS := decode replay_json replay_pcap filter filter_text flow_proto
+FUZZ_TARGETS := decode replay_json replay_pcap filter filter_text flow_proto record
 
 TOOLS := $(CURDIR)/.tools
 BIN   := $(TOOLS)/bin

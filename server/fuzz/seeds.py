@@ -208,6 +208,7 @@ def main():
         "filter": filters(),
         "filter_text": texts(),
         "flow_proto": flows(),
+        "record": {name: message((1, flow)) for name, flow in flows().items()},
     }
     for target, seeds in corpora.items():
         folder = SEEDS / target

@@ -10,9 +10,11 @@ mod drain;
 mod feed;
 mod filters;
 mod follow;
+mod growth;
 mod idle;
 mod kernel;
 mod memory;
+mod plot;
 mod report;
 mod server;
 mod status;
@@ -57,8 +59,8 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 7] = [
-    "drain", "filters", "follow", "status", "memory", "idle", "kernel",
+const SCENARIOS: [&str; 8] = [
+    "drain", "filters", "follow", "status", "memory", "growth", "idle", "kernel",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -96,6 +98,7 @@ fn main() -> anyhow::Result<()> {
             "follow" => runtime.block_on(follow::run(&mut bench)),
             "status" => runtime.block_on(status::run(&mut bench)),
             "memory" => runtime.block_on(memory::run(&mut bench)),
+            "growth" => runtime.block_on(growth::run(&mut bench)),
             "idle" => runtime.block_on(idle::run(&mut bench)),
             // The guard of the daemon has a runtime of its own.
             "kernel" => kernel::run(&mut bench),
@@ -104,6 +107,9 @@ fn main() -> anyhow::Result<()> {
         .with_context(|| format!("scenario {name}"))?;
         // After each, so that what was measured is there if a later one fails.
         bench.report.write(&bench.options.out)?;
+    }
+    for series in &bench.report.series {
+        plot::write(series, &bench.options.out)?;
     }
     println!("\n{}", bench.report.markdown());
     Ok(())
