@@ -30,7 +30,7 @@ export SEXTANT_TOOLS := $(BIN)
 .PHONY: run test setup setup-build setup-test hubble lint unit differential integration demo bench fuzz soak clean
 
 run: setup-build hubble ## Build sextantd and run it on this host's interfaces.
-	cargo build --release --package sextantd
+	cargo build --release --package sextantd --package sextant
 	@echo
 	@echo "In another terminal:  $(BIN)/hubble observe --follow"
 	@echo

@@ -399,6 +399,13 @@ fn remove_stale(interface: &str) -> bool {
 fn errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
+        // These two pass for the error in them, which is then no source.
+        if let Some(ProgramError::TcError(TcError::IoError(io))) = error.downcast_ref() {
+            return io.raw_os_error();
+        }
+        if let Some(TcError::IoError(io)) = error.downcast_ref() {
+            return io.raw_os_error();
+        }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
             return io.raw_os_error();
         }
@@ -412,8 +419,12 @@ fn lacks_tcx(error: &ProgramError) -> bool {
     errno(error) == Some(libc::EINVAL)
 }
 
+/// The interface, or the path of its network namespace.
 fn is_gone(error: &ProgramError) -> bool {
-    matches!(errno(error), Some(libc::ENODEV | libc::ENXIO))
+    matches!(
+        errno(error),
+        Some(libc::ENODEV | libc::ENXIO | libc::ENOENT)
+    )
 }
 
 fn exists(error: &TcError) -> bool {
@@ -441,4 +452,21 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let head: String = chars[..MAX_TEXT / 4].iter().collect();
     let tail: String = chars[chars.len() - MAX_TEXT * 3 / 4..].iter().collect();
     format!("{head} [...] {tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interface_that_vanished_is_told_from_one_that_refuses() {
+        let error = |number| {
+            ProgramError::from(TcError::IoError(std::io::Error::from_raw_os_error(number)))
+        };
+        assert!(is_gone(&error(libc::ENODEV)) && is_gone(&error(libc::ENOENT)));
+        assert!(!is_gone(&error(libc::EPERM)));
+        assert!(exists(&TcError::IoError(
+            std::io::Error::from_raw_os_error(libc::EEXIST)
+        )));
+    }
 }

@@ -239,6 +239,13 @@ impl FlowStream {
     }
 }
 
+/// A client that left without reading on lost what it was overtaken by.
+impl Drop for FlowStream {
+    fn drop(&mut self) {
+        self.deliveries.lapped(self.cursor.overtaken());
+    }
+}
+
 /// A loss that was stored, under this server's name.
 fn lost_here(lost: &Stamped<pb::LostEvent>, node_name: &str) -> Stamped<pb::LostEvent> {
     Stamped {

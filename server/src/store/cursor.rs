@@ -53,6 +53,12 @@ impl Cursor {
         self.seq
     }
 
+    /// How many events ahead of the cursor are overwritten already.
+    #[must_use]
+    pub fn overtaken(&self) -> u64 {
+        self.ring.oldest_seq().saturating_sub(self.seq)
+    }
+
     /// Reads the next event and moves on.
     pub fn next<T>(&mut self, map: impl FnOnce(&Event) -> T) -> Read<T> {
         let next = self.ring.next_seq();
