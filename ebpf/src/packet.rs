@@ -42,6 +42,9 @@ pub struct Packet {
     pub gso_size: u32,
     /// Segments of a GSO packet, where the kernel knows.
     pub gso_segments: u32,
+    /// Length of a jumbo payload option (RFC 2675), with which the kernel marks GSO
+    /// packets beyond 64 KiB and which their segments do not have.
+    pub jumbo: u32,
     /// On egress the kernel's own count of bytes on the wire, without the tag in
     /// the metadata; it knows the headers of tunnels. 0 on ingress.
     pub wire_len: u32,
@@ -134,6 +137,7 @@ fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Pack
     };
     packet.point = point(interface_number(namespace, skb.ifindex), EGRESS);
     packet.has_mac = MAC;
+    packet.jumbo = 0;
 }
 
 /// Any layout: tags in the frame, options, extension headers, fragments,
@@ -240,11 +244,14 @@ fn wire(packet: &mut Packet) {
         segments
     };
     packet.packets = u64::from(segments);
+    let jumbo = u64::from(segments) * u64::from(packet.jumbo);
     if packet.wire_len != 0 {
-        packet.bytes = u64::from(packet.wire_len) + u64::from(segments) * u64::from(packet.tag_len);
+        let tags = u64::from(segments) * u64::from(packet.tag_len);
+        packet.bytes = (u64::from(packet.wire_len) + tags).saturating_sub(jumbo);
         return;
     }
     packet.bytes += u64::from(segments - 1) * u64::from(headers + packet.tag_len);
+    packet.bytes = packet.bytes.saturating_sub(jumbo);
 }
 
 #[inline(always)]

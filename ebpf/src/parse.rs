@@ -14,6 +14,9 @@ const DCCP: u8 = 33;
 const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;
 
+/// Option of a hop-by-hop header (RFC 2675).
+const JUMBO: u8 = 0xc2;
+
 /// Extension headers of an IPv6 packet that are followed at most.
 const MAX_EXTENSIONS: usize = 8;
 
@@ -131,6 +134,10 @@ fn walk_extensions<R: Read>(
         }
         let header: [u8; 8] = read(reader, *l4, Cause::TruncatedTransport)?;
         let length = match packet.protocol {
+            0 if header[1] == 0 && header[2] == JUMBO => {
+                packet.jumbo = 8;
+                8
+            }
             44 => {
                 let field = u16::from_be_bytes([header[2], header[3]]);
                 // An atomic fragment (RFC 6946) is a whole packet.
