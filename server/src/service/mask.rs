@@ -17,7 +17,9 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-use wire::{WireField, write_message};
+use wire::WireField;
+
+use crate::flow::wire::put;
 
 /// Message type that the paths of a mask refer to.
 const FLOW: &str = "flow.Flow";
@@ -156,7 +158,7 @@ impl Node {
                 }
                 (Part::Within { node, .. }, Some(message)) => {
                     seen |= 1 << place;
-                    write_message(field.number, out, |out| node.apply(message, out));
+                    put::message(field.number, out, |out| node.apply(message, out));
                 }
                 (Part::Within { .. }, None) => {}
             }
@@ -228,7 +230,7 @@ impl Tree {
 fn within(number: u32, in_oneof: bool, node: Node) -> Part {
     let mut absent = Vec::new();
     if !in_oneof {
-        write_message(number, &mut absent, |out| node.apply(&[], out));
+        put::message(number, &mut absent, |out| node.apply(&[], out));
     }
     Part::Within {
         node,

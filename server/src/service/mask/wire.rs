@@ -1,7 +1,7 @@
-//! Fields of encoded messages: taken one after another, and written with the
-//! length in front. Never panics, whatever the bytes.
+//! Fields of encoded messages, taken one after another. Never panics, whatever
+//! the bytes.
 
-use prost::encoding::{decode_varint, encode_varint};
+use prost::encoding::decode_varint;
 
 /// Length-delimited, the wire type of messages.
 const LENGTH_DELIMITED: u64 = 2;
@@ -48,20 +48,4 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
         [short @ 0..0x80, rest @ ..] => Some((u64::from(*short), rest)),
         mut long => decode_varint(&mut long).ok().map(|number| (number, long)),
     }
-}
-
-/// Appends a message field whose content `write` appends.
-pub(super) fn write_message(number: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    encode_varint(u64::from(number) << 3 | LENGTH_DELIMITED, out);
-    let at = out.len();
-    out.push(0);
-    write(out);
-    let length = out.len() - at - 1;
-    if length < 0x80 {
-        out[at] = length as u8;
-        return;
-    }
-    let mut prefix = Vec::with_capacity(5);
-    encode_varint(length as u64, &mut prefix);
-    out.splice(at..=at, prefix);
 }
