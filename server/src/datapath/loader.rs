@@ -80,9 +80,11 @@ impl Loaded {
         }
         let (drop_layout, reasons) = drop_layout(settings.drops);
         let net_layout = net_layout(settings.several_namespaces)?;
-        bpf::trim_memory();
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
+            // Nothing in the object is relocated by the kernel's types, which
+            // are some 20 MiB to read.
+            .btf(None)
             .map_max_entries("FLOWS4", settings.flows4)
             .map_max_entries("FLOWS6", settings.flows6)
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
@@ -113,6 +115,7 @@ impl Loaded {
             watch_drops(&mut ebpf);
         }
         let objects = Objects::hold(&ebpf)?;
+        bpf::trim_memory();
         Ok(Self {
             objects,
             tuning: tuning(&mut ebpf, settings)?,
