@@ -20,6 +20,8 @@ const TICK: Duration = Duration::from_millis(1);
 const QUEUE: usize = 4;
 /// Flows that are offered again and again.
 const KEPT: usize = 8192;
+/// Flows in one request at the most, however late the feeder is.
+const AT_ONCE: u64 = 512;
 /// Of `GetFlowsResponse` and of `RecordFlowsRequest`.
 const FLOW: u32 = 1;
 /// Of `Flow`.
@@ -65,7 +67,8 @@ async fn send(address: &str, bodies: &[Bytes], rate: u64, seconds: u64) -> anyho
     let mut offered = 0;
     while offered < total {
         ticks.tick().await;
-        let due = total.min((start.elapsed().as_secs_f64() * rate as f64) as u64);
+        let due = (start.elapsed().as_secs_f64() * rate as f64) as u64;
+        let due = due.min(total).min(offered + AT_ONCE);
         let mut request = Vec::new();
         for n in offered..due {
             put_flow(&bodies[n as usize % bodies.len()], &mut request);
