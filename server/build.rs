@@ -3,7 +3,8 @@
 //! without bpf-linker) the object is empty and the daemon says so.
 //!
 //! Also writes the Observer's server without GetFlows, whose responses do not
-//! pass through tonic.
+//! pass through tonic, and the FlowService's, whose RecordFlows takes its
+//! requests as bytes.
 //!
 //! Cargo is called directly, since aya-build has no way to choose the
 //! instruction set: version 3 has the atomic operations that the flow table
@@ -19,13 +20,15 @@ const TARGET: &str = "bpfel-unknown-none";
 const SKIP: &str = "AYA_BUILD_SKIP";
 
 fn main() -> anyhow::Result<()> {
-    observer_service();
+    tonic_build::manual::Builder::new()
+        .build_client(false)
+        .compile(&[observer_service(), flow_service()]);
     ebpf_object()
 }
 
 /// The Observer service as in `observer.proto` without GetFlows, which is served
 /// on raw bytes by `service::get_flows`.
-fn observer_service() {
+fn observer_service() -> Service {
     let message = |name: &str, route: &str, stream: bool| {
         let method = Method::builder()
             .name(name)
@@ -39,7 +42,7 @@ fn observer_service() {
             method.build()
         }
     };
-    let service = Service::builder()
+    Service::builder()
         .name("Observer")
         .package("observer")
         .method(message("get_agent_events", "GetAgentEvents", true))
@@ -47,10 +50,37 @@ fn observer_service() {
         .method(message("get_nodes", "GetNodes", false))
         .method(message("get_namespaces", "GetNamespaces", false))
         .method(message("server_status", "ServerStatus", false))
-        .build();
-    tonic_build::manual::Builder::new()
-        .build_client(false)
-        .compile(&[service]);
+        .build()
+}
+
+/// The service as in `flow_service.proto`. A recorded flow is decoded by
+/// `service::record`, one at a time: all flows of a message at once would be
+/// large, and one that is malformed would end the call.
+fn flow_service() -> Service {
+    let message = |name: &str, route: &str| {
+        Method::builder()
+            .name(name)
+            .route_name(route)
+            .input_type(format!("sextant_proto::sextant::flow::v1::{route}Request"))
+            .output_type(format!("sextant_proto::sextant::flow::v1::{route}Response"))
+            .codec_path("tonic_prost::ProstCodec")
+    };
+    let record = message("record_flows", "RecordFlows")
+        .input_type("bytes::Bytes")
+        .codec_path("crate::service::record::RecordCodec")
+        .client_streaming();
+    Service::builder()
+        .name("FlowService")
+        .package("sextant.flow.v1")
+        .method(record.build())
+        .method(message("summarize_flows", "SummarizeFlows").build())
+        .method(
+            message("watch_flow_summary", "WatchFlowSummary")
+                .server_streaming()
+                .build(),
+        )
+        .method(message("list_filter_hints", "ListFilterHints").build())
+        .build()
 }
 
 fn ebpf_object() -> anyhow::Result<()> {

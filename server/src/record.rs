@@ -6,6 +6,7 @@
 //! 64 KiB, and no list or text longer than the constants below.
 
 use std::{
+    fmt::Display,
     net::IpAddr,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
@@ -127,9 +128,9 @@ pub fn check(flow: &pb::Flow) -> Checked {
     Ok(())
 }
 
-fn wrong(field: &str, description: impl Into<String>) -> Invalid {
+fn wrong(field: impl Display, description: impl Into<String>) -> Invalid {
     Invalid {
-        field: field.to_owned(),
+        field: field.to_string(),
         description: description.into(),
     }
 }
@@ -149,7 +150,7 @@ fn time(time: Option<&Timestamp>) -> Checked {
     Ok(())
 }
 
-fn text(field: &str, text: &str, longest: usize) -> Checked {
+fn text(field: impl Display + Copy, text: &str, longest: usize) -> Checked {
     if text.len() <= longest {
         return Ok(());
     }
@@ -159,7 +160,7 @@ fn text(field: &str, text: &str, longest: usize) -> Checked {
     ))
 }
 
-fn list(field: &str, length: usize) -> Checked {
+fn list(field: impl Display + Copy, length: usize) -> Checked {
     if length <= MAX_LIST {
         return Ok(());
     }
@@ -169,18 +170,18 @@ fn list(field: &str, length: usize) -> Checked {
     ))
 }
 
-fn texts(field: &str, values: &[String], longest: usize) -> Checked {
+fn texts(field: impl Display + Copy, values: &[String], longest: usize) -> Checked {
     list(field, values.len())?;
     for (place, value) in values.iter().enumerate() {
         if value.len() > longest {
-            return text(&format!("{field}[{place}]"), value, longest);
+            return text(format_args!("{field}[{place}]"), value, longest);
         }
     }
     Ok(())
 }
 
 /// Six octets in hexadecimal; the separator is `:` or `-`.
-fn mac(field: &str, text: &str) -> Checked {
+fn mac(field: impl Display + Copy, text: &str) -> Checked {
     let octets = text.split([':', '-']).filter(|octet| {
         matches!(octet.len(), 1..=2) && octet.bytes().all(|byte| byte.is_ascii_hexdigit())
     });
@@ -195,7 +196,7 @@ fn mac(field: &str, text: &str) -> Checked {
     ))
 }
 
-fn ip(field: &str, ip: &pb::Ip) -> Checked {
+fn ip(field: impl Display + Copy, ip: &pb::Ip) -> Checked {
     for (part, text) in [
         ("source", &ip.source),
         ("destination", &ip.destination),
@@ -204,10 +205,10 @@ fn ip(field: &str, ip: &pb::Ip) -> Checked {
         if text.is_empty() {
             continue;
         }
-        let field = format!("{field}.{part}");
+        let field = format_args!("{field}.{part}");
         let Ok(address) = text.parse::<IpAddr>() else {
             let shown: String = text.chars().take(64).collect();
-            return Err(wrong(&field, format!("`{shown}` is not an IP address")));
+            return Err(wrong(field, format!("`{shown}` is not an IP address")));
         };
         let version = match address {
             IpAddr::V4(_) => pb::IpVersion::IPv4,
@@ -216,7 +217,7 @@ fn ip(field: &str, ip: &pb::Ip) -> Checked {
         let said = pb::IpVersion::try_from(ip.ip_version);
         if matches!(said, Ok(said) if said != version && said != pb::IpVersion::IpNotUsed) {
             return Err(wrong(
-                &field,
+                field,
                 format!("`{text}` is not of the version that `ipVersion` says"),
             ));
         }
@@ -224,62 +225,70 @@ fn ip(field: &str, ip: &pb::Ip) -> Checked {
     Ok(())
 }
 
-fn transport(field: &str, l4: &pb::Layer4) -> Checked {
+fn transport(field: impl Display + Copy, l4: &pb::Layer4) -> Checked {
     let (name, source, destination) = match &l4.protocol {
         Some(Protocol::Tcp(tcp)) => ("TCP", tcp.source_port, tcp.destination_port),
         Some(Protocol::Udp(udp)) => ("UDP", udp.source_port, udp.destination_port),
         Some(Protocol::Sctp(sctp)) => ("SCTP", sctp.source_port, sctp.destination_port),
         Some(Protocol::IcmPv4(icmp)) => {
-            return icmp_numbers(&format!("{field}.ICMPv4"), icmp.r#type, icmp.code);
+            return icmp_numbers(format_args!("{field}.ICMPv4"), icmp.r#type, icmp.code);
         }
         Some(Protocol::IcmPv6(icmp)) => {
-            return icmp_numbers(&format!("{field}.ICMPv6"), icmp.r#type, icmp.code);
+            return icmp_numbers(format_args!("{field}.ICMPv6"), icmp.r#type, icmp.code);
         }
         Some(Protocol::Igmp(igmp)) => {
             return text(
-                &format!("{field}.IGMP.group_address"),
+                format_args!("{field}.IGMP.group_address"),
                 &igmp.group_address,
                 MAX_TEXT,
             );
         }
         Some(Protocol::Vrrp(_)) | None => return Ok(()),
     };
-    port(&format!("{field}.{name}.source_port"), source)?;
-    port(&format!("{field}.{name}.destination_port"), destination)
+    port(format_args!("{field}.{name}.source_port"), source)?;
+    port(format_args!("{field}.{name}.destination_port"), destination)
 }
 
-fn port(field: &str, port: u32) -> Checked {
+fn port(field: impl Display + Copy, port: u32) -> Checked {
     match u16::try_from(port) {
         Ok(_) => Ok(()),
         Err(_) => Err(wrong(field, format!("{port} is not within 0 to 65535"))),
     }
 }
 
-fn icmp_numbers(field: &str, kind: u32, code: u32) -> Checked {
+fn icmp_numbers(field: impl Display + Copy, kind: u32, code: u32) -> Checked {
     for (part, number) in [("type", kind), ("code", code)] {
         if u8::try_from(number).is_err() {
             let text = format!("{number} is not within 0 to 255");
-            return Err(wrong(&format!("{field}.{part}"), text));
+            return Err(wrong(format_args!("{field}.{part}"), text));
         }
     }
     Ok(())
 }
 
-fn endpoint(field: &str, side: &pb::Endpoint) -> Checked {
+fn endpoint(field: impl Display + Copy, side: &pb::Endpoint) -> Checked {
     for (part, value) in [
         ("cluster_name", &side.cluster_name),
         ("namespace", &side.namespace),
         ("pod_name", &side.pod_name),
     ] {
         if value.len() > MAX_TEXT {
-            return text(&format!("{field}.{part}"), value, MAX_TEXT);
+            return text(format_args!("{field}.{part}"), value, MAX_TEXT);
         }
     }
-    texts(&format!("{field}.labels"), &side.labels, MAX_TEXT)?;
-    list(&format!("{field}.workloads"), side.workloads.len())?;
+    texts(format_args!("{field}.labels"), &side.labels, MAX_TEXT)?;
+    list(format_args!("{field}.workloads"), side.workloads.len())?;
     for workload in &side.workloads {
-        text(&format!("{field}.workloads.name"), &workload.name, MAX_TEXT)?;
-        text(&format!("{field}.workloads.kind"), &workload.kind, MAX_TEXT)?;
+        text(
+            format_args!("{field}.workloads.name"),
+            &workload.name,
+            MAX_TEXT,
+        )?;
+        text(
+            format_args!("{field}.workloads.kind"),
+            &workload.kind,
+            MAX_TEXT,
+        )?;
     }
     Ok(())
 }

@@ -14,6 +14,8 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use foldhash::fast::RandomState;
+
 use super::{Endpoint, Interface, Names, Origin, Points, wire::WireForm};
 
 /// A shared, immutable value. Equal by value; `key` is equal by identity.
@@ -110,14 +112,14 @@ const SWEEP_MIN: usize = 1024;
 /// A set of shared values.
 #[derive(Debug)]
 pub struct Interner<T> {
-    values: HashSet<Interned<T>>,
+    values: HashSet<Interned<T>, RandomState>,
     sweep_at: usize,
 }
 
 impl<T> Default for Interner<T> {
     fn default() -> Self {
         Self {
-            values: HashSet::new(),
+            values: HashSet::default(),
             sweep_at: SWEEP_MIN,
         }
     }

@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use foldhash::fast::RandomState;
+
 use super::sides;
 use crate::flow::Flow;
 
@@ -22,7 +24,7 @@ pub struct Namespaces {
     cluster: String,
     seen: Arc<Mutex<BTreeMap<String, Instant>>>,
     /// Namespaces of the batch at hand.
-    batch: HashSet<String>,
+    batch: HashSet<String, RandomState>,
 }
 
 impl Namespaces {
@@ -36,7 +38,7 @@ impl Namespaces {
                 cluster
             },
             seen: Arc::default(),
-            batch: HashSet::new(),
+            batch: HashSet::default(),
         }
     }
 

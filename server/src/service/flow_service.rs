@@ -6,16 +6,15 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::{Stream, stream};
-use sextant_proto::sextant::flow::v1::{
-    self as api,
-    flow_service_server::{FlowService, FlowServiceServer},
-};
+use sextant_proto::sextant::flow::v1 as api;
 use tokio::time::MissedTickBehavior;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     Access,
+    generated::flow_service_server::{FlowService, FlowServiceServer},
     limits::{Limits, shutting_down},
     record::Recording,
     summarize::{self, SummaryQuery},
@@ -72,7 +71,7 @@ impl FlowService for FlowsService {
 
     async fn record_flows(
         &self,
-        request: Request<Streaming<api::RecordFlowsRequest>>,
+        request: Request<Streaming<Bytes>>,
     ) -> Result<Response<api::RecordFlowsResponse>, Status> {
         self.access.may_write(&request)?;
         let recording = Recording::new(Arc::clone(&self.pipeline), Arc::clone(&self.counts));

@@ -1,32 +1,45 @@
-//! One RecordFlows call: check, store, count.
+//! One RecordFlows call: decode, check, store, count.
 //!
 //! One message is taken at a time, so a client that is too fast is held by
-//! HTTP/2 flow control. Bound: one message, 100 refusals.
+//! HTTP/2 flow control. Bound: one message, `BATCH` decoded flows, 100 refusals.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::{Buf as _, Bytes};
+use prost::Message as _;
 use sextant_proto::{
     flow as pb,
-    sextant::flow::v1::{RecordFlowsRequest, RecordFlowsResponse, Refusal},
+    sextant::flow::v1::{RecordFlowsResponse, Refusal},
 };
-use tonic::{Status, Streaming};
+use tonic::{
+    Status, Streaming,
+    codec::{Codec, DecodeBuf, Decoder},
+};
+use tonic_prost::ProstCodec;
 
-use super::limits::{Limits, shutting_down};
+use super::{
+    limits::{Limits, shutting_down},
+    wire::{Malformed, fields},
+};
 use crate::{
     pipeline::Pipeline,
-    record::{RecordCounts, check},
+    record::{Invalid, RecordCounts, check},
 };
 
 /// Refusals that are told.
 const MAX_REFUSALS: usize = 100;
 /// Flows stored before the datapath's reader gets the pipeline again.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
+/// `RecordFlowsRequest.flows`.
+const FLOWS: u32 = 1;
 
 /// A call under way.
 pub(super) struct Recording {
     pipeline: Arc<Mutex<Pipeline>>,
     counts: Arc<RecordCounts>,
     answer: RecordFlowsResponse,
+    /// Flows that were found valid and are not stored yet.
+    valid: Vec<pb::Flow>,
 }
 
 impl Recording {
@@ -35,13 +48,14 @@ impl Recording {
             pipeline,
             counts,
             answer: RecordFlowsResponse::default(),
+            valid: Vec::with_capacity(BATCH),
         }
     }
 
     /// Takes the whole stream.
     pub(super) async fn run(
         mut self,
-        mut stream: Streaming<RecordFlowsRequest>,
+        mut stream: Streaming<Bytes>,
         mut limits: Limits,
     ) -> Result<RecordFlowsResponse, Status> {
         let _place = limits.admit()?;
@@ -53,50 +67,113 @@ impl Recording {
             let Some(message) = message else {
                 return Ok(self.answer);
             };
-            self.take(message.flows).await;
+            self.take(&message).await.map_err(|malformed| {
+                let before = self.answer.recorded + self.answer.refused;
+                Status::invalid_argument(format!(
+                    "the message after flow {before} is no RecordFlowsRequest: {malformed}"
+                ))
+            })?;
         }
     }
 
-    /// Stores the flows of one message.
-    async fn take(&mut self, flows: Vec<pb::Flow>) {
-        let mut flows = flows.into_iter();
-        while flows.len() > 0 {
-            self.store(flows.by_ref().take(BATCH));
+    /// Stores the flows of one message; those before a malformed part too.
+    async fn take(&mut self, message: &[u8]) -> Result<(), Malformed> {
+        let mut flows = fields(message);
+        let mut is_over = false;
+        while !is_over {
+            let refused = self.answer.refused;
+            let batch = self.check_batch(&mut flows);
+            self.store(refused);
+            is_over = batch?;
             tokio::task::yield_now().await;
         }
+        Ok(())
     }
 
-    fn store(&mut self, flows: impl Iterator<Item = pb::Flow>) {
-        let refused = self.answer.refused;
-        let mut valid = Vec::with_capacity(BATCH);
-        for flow in flows {
-            let index = self.answer.recorded + self.answer.refused + valid.len() as u64;
-            match check(&flow) {
-                Ok(()) => valid.push(flow),
-                Err(invalid) => {
-                    self.answer.refused += 1;
-                    if self.answer.refusals.len() < MAX_REFUSALS {
-                        self.answer.refusals.push(Refusal {
-                            index,
-                            field: invalid.field,
-                            description: invalid.description,
-                        });
-                    }
-                }
+    /// Checks the flows of a batch; true at the end of the message.
+    fn check_batch<'a>(
+        &mut self,
+        flows: &mut impl Iterator<Item = Result<(u32, &'a [u8]), Malformed>>,
+    ) -> Result<bool, Malformed> {
+        while self.valid.len() < BATCH {
+            let Some(field) = flows.next() else {
+                return Ok(true);
+            };
+            let (FLOWS, flow) = field? else { continue };
+            match decode(flow) {
+                Ok(flow) => self.valid.push(flow),
+                Err(invalid) => self.refuse(invalid),
             }
         }
-        let recorded = valid.len() as u64;
+        Ok(false)
+    }
+
+    fn refuse(&mut self, invalid: Invalid) {
+        let index = self.answer.recorded + self.answer.refused + self.valid.len() as u64;
+        self.answer.refused += 1;
+        if self.answer.refusals.len() < MAX_REFUSALS {
+            self.answer.refusals.push(Refusal {
+                index,
+                field: invalid.field,
+                description: invalid.description,
+            });
+        }
+    }
+
+    /// `refused_before` were refused before this batch.
+    fn store(&mut self, refused_before: u64) {
+        let recorded = self.valid.len() as u64;
         self.answer.recorded += recorded;
         self.pipeline
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .record(valid);
-        self.counts.add(recorded, self.answer.refused - refused);
+            .record(self.valid.drain(..));
+        self.counts
+            .add(recorded, self.answer.refused - refused_before);
+    }
+}
+
+fn decode(flow: &[u8]) -> Result<pb::Flow, Invalid> {
+    let flow = pb::Flow::decode(flow).map_err(|error| Invalid {
+        field: String::new(),
+        description: format!("the flow cannot be read: {error}"),
+    })?;
+    check(&flow)?;
+    Ok(flow)
+}
+
+/// Requests as bytes; the response as usual.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RecordCodec;
+
+impl Codec for RecordCodec {
+    type Encode = RecordFlowsResponse;
+    type Decode = Bytes;
+    type Encoder = <ProstCodec<RecordFlowsResponse, ()> as Codec>::Encoder;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self::Encoder {
+        ProstCodec::<RecordFlowsResponse, ()>::default().encoder()
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Decoder for RecordCodec {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, message: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(message.copy_to_bytes(message.remaining())))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sextant_proto::sextant::flow::v1::RecordFlowsRequest;
+
     use super::*;
     use crate::{
         flow::Origin,
@@ -133,11 +210,55 @@ mod tests {
         (Recording::new(pipeline, Arc::default()), ring)
     }
 
+    fn take(recording: &mut Recording, flows: impl IntoIterator<Item = pb::Flow>) {
+        let request = RecordFlowsRequest {
+            flows: flows.into_iter().collect(),
+        };
+        take_bytes(recording, &request.encode_to_vec()).unwrap();
+    }
+
+    fn take_bytes(recording: &mut Recording, message: &[u8]) -> Result<(), Malformed> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(recording.take(message))
+    }
+
+    #[test]
+    fn a_flow_that_cannot_be_read_is_refused_and_those_around_it_are_kept() {
+        let (mut recording, ring) = recording();
+        let good = flow("a", "", "").encode_to_vec();
+        let mut message = Vec::new();
+        for flow in [&good[..], &[0xff], &good] {
+            message.extend([0x0a, flow.len() as u8]);
+            message.extend(flow);
+        }
+        take_bytes(&mut recording, &message).unwrap();
+        assert_eq!((ring.len(), recording.answer.refused), (2, 1));
+        assert_eq!(recording.answer.refusals[0].index, 1);
+        let text = &recording.answer.refusals[0].description;
+        assert!(text.starts_with("the flow cannot be read: "), "{text}");
+    }
+
+    #[test]
+    fn flows_before_a_malformed_part_are_kept_and_it_is_told() {
+        let (mut recording, ring) = recording();
+        let good = flow("a", "", "").encode_to_vec();
+        let mut message = vec![0x0a, good.len() as u8];
+        message.extend(&good);
+        message.extend([0x0a, 200]);
+        assert_eq!(take_bytes(&mut recording, &message), Err(Malformed));
+        assert_eq!((ring.len(), recording.answer.recorded), (1, 1));
+    }
+
     #[test]
     fn invalid_flows_are_refused_by_place_and_the_others_kept() {
         let (mut recording, ring) = recording();
-        recording.store([flow("a", "", "10.0.0.1"), flow("b", "", "x")].into_iter());
-        recording.store([flow("c", "there", ""), flow("d", "", "y")].into_iter());
+        take(
+            &mut recording,
+            [flow("a", "", "10.0.0.1"), flow("b", "", "x")],
+        );
+        take(&mut recording, [flow("c", "there", ""), flow("d", "", "y")]);
         assert_eq!(
             (recording.answer.recorded, recording.answer.refused),
             (2, 2)
@@ -155,7 +276,7 @@ mod tests {
     #[test]
     fn only_the_first_hundred_refusals_are_told() {
         let (mut recording, _ring) = recording();
-        recording.store((0..250).map(|_| flow("", "", "x")));
+        take(&mut recording, (0..250).map(|_| flow("", "", "x")));
         assert_eq!(recording.answer.refused, 250);
         assert_eq!(recording.answer.refusals.len(), 100);
     }
@@ -175,7 +296,7 @@ mod tests {
             source: Some(said),
             ..flow("mine", "there", "10.0.0.1")
         };
-        recording.store([flow("", "", "127.0.0.1"), complete].into_iter());
+        take(&mut recording, [flow("", "", "127.0.0.1"), complete]);
         let mut cursor = ring.cursor_at(0);
         let mut next = || match cursor.next(|event| event.as_flow().cloned()) {
             Read::Event(Some(flow)) => crate::flow::proto::to_proto(&flow),

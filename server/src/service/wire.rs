@@ -3,7 +3,7 @@
 
 use prost::{
     Message as _,
-    encoding::{WireType, decode_key, decode_varint},
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
 use sextant_proto::flow as pb;
 
@@ -83,23 +83,46 @@ fn put_message(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 /// Place and length of the content of a length-delimited field of a message
 /// that we encoded.
 fn field(message: &[u8], wanted: u32) -> Option<(usize, usize)> {
-    let mut rest = message;
-    while !rest.is_empty() {
-        let (number, wire) = decode_key(&mut rest).ok()?;
-        let length = match wire {
-            WireType::LengthDelimited => decode_varint(&mut rest).ok()? as usize,
-            WireType::Varint => {
-                decode_varint(&mut rest).ok()?;
-                0
-            }
-            WireType::ThirtyTwoBit => 4,
-            WireType::SixtyFourBit => 8,
-            WireType::StartGroup | WireType::EndGroup => return None,
-        };
-        if number == wanted {
-            return Some((message.len() - rest.len(), length));
-        }
-        rest = rest.get(length..)?;
-    }
-    None
+    let mut fields = fields(message).map_while(Result::ok);
+    let (_, content) = fields.find(|(number, _)| *number == wanted)?;
+    let at = content.as_ptr() as usize - message.as_ptr() as usize;
+    Some((at, content.len()))
 }
+
+/// The fields of a message: number and content, which is empty unless the
+/// field is length-delimited.
+///
+/// # Errors
+///
+/// Where the bytes are no message; it is the last item.
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, &[u8]), Malformed>> {
+    let mut rest = message;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let found = next_field(&mut rest);
+        if found.is_err() {
+            rest = &[];
+        }
+        Some(found)
+    })
+}
+
+fn next_field<'a>(rest: &mut &'a [u8]) -> Result<(u32, &'a [u8]), Malformed> {
+    let (number, wire) = decode_key(rest).map_err(|_| Malformed)?;
+    if wire != WireType::LengthDelimited {
+        let skipped = skip_field(wire, number, rest, DecodeContext::default());
+        return skipped.map(|()| (number, &[][..])).map_err(|_| Malformed);
+    }
+    let length = decode_varint(rest).map_err(|_| Malformed)?;
+    let length = usize::try_from(length).map_err(|_| Malformed)?;
+    let (content, after) = rest.split_at_checked(length).ok_or(Malformed)?;
+    *rest = after;
+    Ok((number, content))
+}
+
+/// Bytes that are no protobuf message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("malformed protobuf")]
+pub(super) struct Malformed;
