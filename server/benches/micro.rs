@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use sextantd::{
     decode::{Link, decode},
     filter::Filters,
-    flow::wire::encode,
+    flow::{sketch::Sieve, wire::encode},
     service::{mask::Mask, wire::put_flow},
     store::{Event, Ring, Run},
 };
@@ -43,10 +43,11 @@ fn store(c: &mut Criterion) {
     group.bench_function("push", |b| {
         b.iter(|| writer.push(flows.iter().cloned().map(Event::Flow)));
     });
+    let sieve = Sieve::default();
     group.bench_function("read", |b| {
         b.iter(|| {
             let mut cursor = ring.cursor_at(ring.next_seq() - BATCH);
-            while cursor.run(|event| {
+            while cursor.run(&sieve, |event| {
                 black_box(event);
                 ControlFlow::Continue(())
             }) != Run::Empty

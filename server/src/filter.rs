@@ -40,7 +40,10 @@ use std::fmt;
 
 use sextant_proto::flow as pb;
 
-use crate::flow::Flow;
+use crate::flow::{
+    Flow,
+    sketch::{Forbidden, Sieve},
+};
 
 pub use checks::Side;
 use checks::{Check, Checks};
@@ -53,6 +56,7 @@ pub use regexp::RegexpError;
 pub struct Filters {
     whitelist: Vec<Filter>,
     blacklist: Vec<Filter>,
+    sieve: Sieve,
 }
 
 impl Filters {
@@ -67,10 +71,18 @@ impl Filters {
         let compile = |filters: &[pb::FlowFilter]| -> Result<Vec<_>, FilterError> {
             filters.iter().map(Filter::compile).collect()
         };
+        let whitelist = compile(whitelist)?;
         Ok(Self {
-            whitelist: compile(whitelist)?,
+            sieve: whitelist.iter().map(|filter| filter.forbidden).collect(),
+            whitelist,
             blacklist: compile(blacklist)?,
         })
+    }
+
+    /// Holds back flows that cannot pass, and lets all pass that do.
+    #[must_use]
+    pub fn sieve(&self) -> &Sieve {
+        &self.sieve
     }
 
     /// Whether the flow passes.
@@ -102,6 +114,7 @@ impl fmt::Debug for Filters {
 /// One compiled filter: all checks must agree.
 struct Filter {
     checks: Vec<Check>,
+    forbidden: Forbidden,
 }
 
 impl Filter {
@@ -135,6 +148,7 @@ impl Filter {
         event::compile_interface(filter, &mut checks);
         event::compile_ip_trace_id(filter, &mut checks);
         Ok(Self {
+            forbidden: checks.forbidden,
             checks: checks.finish(),
         })
     }

@@ -10,6 +10,7 @@ mod address;
 mod counters;
 mod intern;
 pub mod proto;
+pub mod sketch;
 mod summary;
 mod transport;
 pub mod wire;

@@ -14,7 +14,7 @@ mod tests;
 
 use sextant_proto::flow as pb;
 
-use crate::flow::{Flow, Time};
+use crate::flow::{Flow, Time, sketch::Sketch};
 
 pub use cursor::{Cursor, Read, Run};
 pub use ring::{Ring, RingWriter};
@@ -57,6 +57,11 @@ impl Event {
             Self::Agent(agent) => agent.time,
             Self::Debug(debug) => debug.time,
         }
+    }
+
+    /// What a scan knows of it without looking at it.
+    fn sketch(&self) -> Sketch {
+        self.as_flow().map_or(Sketch::NOTHING, Sketch::of)
     }
 
     /// The flow, if it is one.

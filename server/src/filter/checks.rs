@@ -4,7 +4,7 @@
 //! cheapest first, whatever the order in which they were compiled.
 
 use super::memo::Memo;
-use crate::flow::{Endpoint, Flow, Interned, Names, Origin};
+use crate::flow::{Endpoint, Flow, Interned, Names, Origin, sketch::Forbidden};
 
 /// Decides on a flow.
 pub(super) type Check = Box<dyn FnMut(&Flow) -> bool + Send + Sync>;
@@ -41,6 +41,8 @@ impl Side {
 /// Checks by what they cost.
 #[derive(Default)]
 pub(super) struct Checks {
+    /// What the checks cannot all agree on.
+    pub(super) forbidden: Forbidden,
     plain: Vec<Check>,
     source: Vec<Test<Endpoint>>,
     destination: Vec<Test<Endpoint>>,

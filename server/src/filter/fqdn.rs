@@ -8,6 +8,7 @@ use super::{
     pattern::{Glob, NodePattern},
     regexp::Regexp,
 };
+use crate::flow::sketch::Application;
 
 /// Compiles `source_fqdn`, `destination_fqdn` and `dns_query`.
 pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
@@ -32,6 +33,7 @@ fn compile_dns_query(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(),
     if filter.dns_query.is_empty() {
         return Ok(());
     }
+    checks.forbidden.only_applications(&[Application::Dns]);
     let patterns = filter.dns_query.iter().map(|p| Regexp::compile(p));
     let patterns: Vec<_> = patterns
         .collect::<Result<_, _>>()

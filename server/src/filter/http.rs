@@ -4,7 +4,7 @@ use pb::layer7::Record;
 use sextant_proto::flow as pb;
 
 use super::{Checks, FilterError, HttpField, regexp::Regexp, text::Folded, uri};
-use crate::flow::Flow;
+use crate::flow::{Flow, sketch::Application};
 
 /// Type of L7 events, which HTTP filters ask for.
 const ACCESS_LOG: i32 = 129;
@@ -12,7 +12,7 @@ const ACCESS_LOG: i32 = 129;
 /// Compiles the five `http_*` fields.
 pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
     if !filter.http_status_code.is_empty() {
-        require_l7(filter, HttpField::StatusCode)?;
+        require_l7(filter, checks, HttpField::StatusCode)?;
         let statuses = filter.http_status_code.iter().map(|s| Status::compile(s));
         let statuses: Vec<_> = statuses.collect::<Result<_, _>>()?;
         checks.plain(move |flow| {
@@ -20,7 +20,7 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
         });
     }
     if !filter.http_method.is_empty() {
-        require_l7(filter, HttpField::Method)?;
+        require_l7(filter, checks, HttpField::Method)?;
         let methods: Vec<_> = filter.http_method.iter().map(|m| Folded::new(m)).collect();
         checks.plain(move |flow| {
             let method = http(flow).map(|http| http.method.as_str());
@@ -30,7 +30,7 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
     }
     compile_url(filter, checks)?;
     if !filter.http_header.is_empty() {
-        require_l7(filter, HttpField::Headers)?;
+        require_l7(filter, checks, HttpField::Headers)?;
         let headers = filter.http_header.clone();
         checks.plain(move |flow| {
             http(flow).is_some_and(|http| http.headers.iter().any(|h| headers.contains(h)))
@@ -42,7 +42,7 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
 /// Compiles `http_path` and `http_url`. A URL that Go would not parse has no path.
 fn compile_url(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
     if !filter.http_path.is_empty() {
-        require_l7(filter, HttpField::Path)?;
+        require_l7(filter, checks, HttpField::Path)?;
         let patterns = compile_patterns(HttpField::Path, &filter.http_path)?;
         checks.costly(move |flow| {
             let path = url(flow).and_then(uri::request_path);
@@ -50,7 +50,7 @@ fn compile_url(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), Filte
         });
     }
     if !filter.http_url.is_empty() {
-        require_l7(filter, HttpField::Url)?;
+        require_l7(filter, checks, HttpField::Url)?;
         let patterns = compile_patterns(HttpField::Url, &filter.http_url)?;
         checks.costly(move |flow| {
             url(flow).is_some_and(|url| patterns.iter().any(|p| p.is_match(url)))
@@ -70,7 +70,13 @@ fn compile_patterns(field: HttpField, patterns: &[String]) -> Result<Vec<Regexp>
     compiled.collect()
 }
 
-fn require_l7(filter: &pb::FlowFilter, field: HttpField) -> Result<(), FilterError> {
+/// Only HTTP records match, and the filter must not ask for other events alone.
+fn require_l7(
+    filter: &pb::FlowFilter,
+    checks: &mut Checks,
+    field: HttpField,
+) -> Result<(), FilterError> {
+    checks.forbidden.only_applications(&[Application::Http]);
     let types = &filter.event_type;
     if types.is_empty() || types.iter().any(|t| t.r#type == ACCESS_LOG) {
         Ok(())

@@ -45,6 +45,12 @@ impl NamePatterns {
         patterns.map(Self)
     }
 
+    /// The namespaces in which something can match; none if in any.
+    fn namespaces(&self) -> Option<impl Iterator<Item = &str>> {
+        let is_any = self.0.iter().any(|pattern| pattern.namespace.is_empty());
+        (!is_any).then(|| self.0.iter().map(|pattern| pattern.namespace.as_str()))
+    }
+
     /// Something without namespace and name matches nothing.
     fn matches(&self, namespace: &str, name: &str) -> bool {
         let named = !(namespace.is_empty() && name.is_empty());
@@ -63,6 +69,12 @@ pub(super) fn compile_pods(
     ] {
         if !names.is_empty() {
             let patterns = NamePatterns::compile(names)?;
+            if let Some(namespaces) = patterns.namespaces() {
+                match side {
+                    Side::Source => checks.forbidden.only_sources(namespaces),
+                    Side::Destination => checks.forbidden.only_destinations(namespaces),
+                }
+            }
             checks.endpoint(side, move |endpoint: &Endpoint| {
                 patterns.matches(&endpoint.namespace, &endpoint.pod_name)
             });

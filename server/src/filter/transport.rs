@@ -4,7 +4,10 @@ use pb::layer7::Record;
 use sextant_proto::flow as pb;
 
 use super::{Checks, FilterError, PortError, Side, set::OneOf, text};
-use crate::flow::{Flow, L4, TcpFlags};
+use crate::flow::{
+    Flow, L4, TcpFlags,
+    sketch::{Application, Forbidden, Transport},
+};
 
 /// Wanted protocols, as bits.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +58,32 @@ impl Protocols {
         self.0 & transport != 0 || self.contains_application(flow)
     }
 
+    /// A name of either layer finds flows by that layer alone.
+    fn forbid_others(self, forbidden: &mut Forbidden) {
+        let wanted = |bit: u16| self.0 & bit != 0;
+        let applications = [
+            (Self::DNS, Application::Dns),
+            (Self::HTTP, Application::Http),
+        ];
+        let transports = [
+            (Self::ICMP4, Transport::Icmp4),
+            (Self::ICMP6, Transport::Icmp6),
+            (Self::TCP, Transport::Tcp),
+            (Self::UDP, Transport::Udp),
+            (Self::SCTP, Transport::Sctp),
+            (Self::VRRP | Self::IGMP, Transport::Other),
+        ];
+        let applications = applications.iter().filter(|(bit, _)| wanted(*bit));
+        let applications: Vec<_> = applications.map(|(_, kind)| *kind).collect();
+        let transports = transports.iter().filter(|(bit, _)| wanted(*bit));
+        let transports: Vec<_> = transports.map(|(_, kind)| *kind).collect();
+        if applications.is_empty() {
+            forbidden.only_transports(&transports);
+        } else if transports.is_empty() {
+            forbidden.only_applications(&applications);
+        }
+    }
+
     fn contains_application(self, flow: &Flow) -> bool {
         if self.0 & (Self::DNS | Self::HTTP) == 0 {
             return false;
@@ -75,6 +104,7 @@ pub(super) fn compile_protocol(
 ) -> Result<(), FilterError> {
     if !filter.protocol.is_empty() {
         let wanted = Protocols::compile(&filter.protocol)?;
+        wanted.forbid_others(&mut checks.forbidden);
         checks.plain(move |flow| wanted.contains(flow));
     }
     Ok(())

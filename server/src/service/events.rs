@@ -10,7 +10,7 @@ use super::{
     status::{RequestError, check_time},
 };
 use crate::{
-    flow::Time,
+    flow::{Time, sketch::Sieve},
     store::{Cursor, Event, Read, Ring},
 };
 
@@ -96,7 +96,9 @@ impl EventStream {
         let place = limits.admit()?;
         let published = ring.subscribe();
         let cursor = range
-            .start(ring, |event| T::response(event).is_some())
+            .start(ring, &Sieve::default(), |event| {
+                T::response(event).is_some()
+            })
             .await;
         Ok(Self {
             range,

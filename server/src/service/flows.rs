@@ -7,7 +7,7 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use bytes::Bytes;
-use sextant_proto::{flow as pb, observer::GetFlowsRequest};
+use sextant_proto::flow as pb;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::Instant,
@@ -15,58 +15,32 @@ use tokio::{
 use tonic::Status;
 
 use super::{
+    chunks::{CHUNK, Chunks},
     deliveries::Deliveries,
+    lapped::{Lapped, Loss},
     limits::{Limits, shutting_down},
-    mask::Mask,
-    position::{InRange, Range},
-    status::{RequestError, check_time},
+    position::InRange,
+    query::Query,
+    runs::{EncodedRun, Runs},
     wire::{put_flow, put_lost},
 };
 use crate::{
-    filter::Filters,
     flow::Time,
     store::{Cursor, Event, Ring, Run, Stamped},
 };
 
 /// Events looked at before others get a turn.
 const TURN: u64 = 4096;
-/// Bytes collected before they are sent.
-const CHUNK: usize = 64 << 10;
-/// Room for the first responses of a stream.
-const SMALL_CHUNK: usize = 2 << 10;
 
-/// A request that was checked and compiled.
-pub(super) struct Query {
-    range: Range,
-    filters: Filters,
-    mask: Option<Mask>,
-}
-
-impl Query {
-    /// Checks in Hubble's order; the first mistake is the answer.
-    pub(super) fn compile(request: GetFlowsRequest) -> Result<Self, RequestError> {
-        if request.first && request.follow {
-            return Err(RequestError::FirstWithFollow);
-        }
-        let filters = Filters::compile(&request.whitelist, &request.blacklist)?;
-        check_time(request.since.as_ref())?;
-        check_time(request.until.as_ref())?;
-        let paths = request
-            .field_mask
-            .map(|mask| mask.paths)
-            .unwrap_or_default();
-        Ok(Self {
-            range: Range {
-                number: request.number,
-                first: request.first,
-                follow: request.follow,
-                since: request.since.map(Into::into),
-                until: request.until.map(Into::into),
-            },
-            filters,
-            mask: Mask::compile(&paths)?,
-        })
-    }
+/// What the streams of a server have in common.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) limits: Limits,
+    /// Between two reports of losses.
+    pub(super) lost_interval: Duration,
+    pub(super) node_name: String,
+    pub(super) deliveries: Deliveries,
+    pub(super) runs: Runs,
 }
 
 /// A running request.
@@ -75,14 +49,17 @@ pub(super) struct FlowStream {
     cursor: Cursor,
     sent: u64,
     lost: Lapped,
-    node_name: String,
+    common: Common,
     published: watch::Receiver<u64>,
-    limits: Limits,
-    deliveries: Deliveries,
+    /// Whether every event from the cursor on is sent, so that streams with the
+    /// same mask send the same.
+    is_plain: bool,
     scratch: Vec<u8>,
     chunk: Vec<u8>,
-    /// Length of the chunk before, for the room that the next one is given.
-    last_chunk: usize,
+    /// Where the chunk begins: sequence number, and flows sent before; none if
+    /// it has more than stored events.
+    begin: Option<(u64, u64)>,
+    chunks: Chunks,
     is_over: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -92,33 +69,30 @@ impl FlowStream {
     pub(super) async fn start(
         mut query: Query,
         ring: &Ring,
-        limits: Limits,
-        lost_interval: Duration,
-        node_name: String,
-        deliveries: Deliveries,
+        common: Common,
     ) -> Result<Self, Status> {
-        let place = limits.admit()?;
+        let place = common.limits.admit()?;
         // Before the position is taken, so that no wake-up is missed.
         let published = ring.subscribe();
         let filters = &mut query.filters;
         let cursor = query
             .range
-            .start(ring, |event| {
+            .start(ring, &query.sieve, |event| {
                 event.as_flow().is_some_and(|flow| filters.matches(flow))
             })
             .await;
         Ok(Self {
+            is_plain: query.is_plain(),
             query,
             cursor,
             sent: 0,
-            lost: Lapped::new(lost_interval),
-            node_name,
+            lost: Lapped::new(common.lost_interval),
+            common,
             published,
-            limits,
-            deliveries,
             scratch: Vec::new(),
             chunk: Vec::new(),
-            last_chunk: 0,
+            begin: None,
+            chunks: Chunks::default(),
             is_over: false,
             _place: place,
         })
@@ -132,14 +106,18 @@ impl FlowStream {
             if let Some(lost) = self.lost.due() {
                 self.put_lapped(lost);
             }
+            if let Some(bytes) = self.encoded_by_another() {
+                return Some(Ok(bytes));
+            }
             if self.chunk.len() >= CHUNK {
                 break;
             }
             match self.look() {
                 Run::Events(seen) => turn = turn.saturating_sub(seen),
                 Run::Lost(count) => {
-                    self.deliveries.lapped(count);
+                    self.common.deliveries.lapped(count);
                     self.lost.add(count);
+                    self.begin = None;
                 }
                 Run::Empty if !self.query.range.follow => self.is_over = true,
                 // What there is goes out before we wait for more.
@@ -160,32 +138,68 @@ impl FlowStream {
         {
             self.put_lapped(lost);
         }
-        (!self.chunk.is_empty()).then(|| {
-            self.last_chunk = self.chunk.len();
-            Ok(std::mem::take(&mut self.chunk).into())
+        let chunk = std::mem::take(&mut self.chunk);
+        (!chunk.is_empty()).then(|| {
+            let bytes = self.chunks.send(chunk);
+            self.share(&bytes);
+            Ok(bytes)
         })
+    }
+
+    /// Keeps a chunk for streams that will stand where it began.
+    fn share(&mut self, bytes: &Bytes) {
+        if let Some((from, sent)) = self.begin.take()
+            && self.is_plain
+        {
+            self.common.runs.keep(EncodedRun {
+                mask: self.query.mask.clone(),
+                from,
+                to: self.cursor.seq(),
+                delivered: self.sent - sent,
+                bytes: bytes.clone(),
+            });
+        }
+    }
+
+    /// What another stream has encoded from here on, where all is sent.
+    fn encoded_by_another(&mut self) -> Option<Bytes> {
+        if !self.is_plain || !self.chunk.is_empty() || self.cursor.overtaken() > 0 {
+            return None;
+        }
+        let run = self
+            .common
+            .runs
+            .find(self.query.mask.as_deref(), self.cursor.seq())?;
+        self.cursor.move_to(run.to);
+        self.common
+            .deliveries
+            .read(run.to - run.from, run.delivered);
+        self.sent += run.delivered;
+        Some(run.bytes)
     }
 
     /// Looks at a run of events and puts what is wanted of them into the chunk.
     fn look(&mut self) -> Run {
         if self.chunk.capacity() == 0 {
-            // A stream that was behind will be so again; one that follows sends little.
-            let room = self.last_chunk.clamp(SMALL_CHUNK, CHUNK) * 5 / 4;
-            self.chunk.reserve(room);
+            self.chunk = self.chunks.take();
+        }
+        if self.chunk.is_empty() {
+            self.begin = Some((self.cursor.seq(), self.sent));
         }
         let Query {
             range,
             filters,
+            sieve,
             mask,
         } = &mut self.query;
         let limit = range.limit();
         let (chunk, scratch) = (&mut self.chunk, &mut self.scratch);
         let (sent, is_over) = (&mut self.sent, &mut self.is_over);
         let before = *sent;
-        let run = self.cursor.run(|event| {
+        let run = self.cursor.run(sieve, |event| {
             match event {
                 // A loss is for everyone: no filter, no range, no counting.
-                Event::Lost(lost) => put_lost(&lost_here(lost, &self.node_name), chunk),
+                Event::Lost(lost) => put_lost(&lost_here(lost, &self.common.node_name), chunk),
                 _ => match range.place(event) {
                     InRange::After => *is_over = true,
                     InRange::Before => {}
@@ -193,7 +207,7 @@ impl FlowStream {
                         if let Event::Flow(flow) = event
                             && filters.matches(flow)
                         {
-                            put_flow(flow, mask.as_ref(), scratch, chunk);
+                            put_flow(flow, mask.as_deref(), scratch, chunk);
                             *sent += 1;
                             *is_over = limit.is_some_and(|limit| *sent >= limit);
                         }
@@ -207,7 +221,7 @@ impl FlowStream {
             }
         });
         if let Run::Events(seen) = run {
-            self.deliveries.read(seen, *sent - before);
+            self.common.deliveries.read(seen, *sent - before);
         }
         run
     }
@@ -217,7 +231,7 @@ impl FlowStream {
         let lost_due = self.lost.deadline();
         tokio::select! {
             changed = self.published.changed() => changed.err().map(|_| shutting_down()),
-            () = self.limits.drained() => Some(shutting_down()),
+            () = self.common.limits.drained() => Some(shutting_down()),
             () = tokio::time::sleep_until(lost_due.unwrap_or_else(Instant::now)), if lost_due.is_some() => None,
         }
     }
@@ -226,7 +240,7 @@ impl FlowStream {
     fn put_lapped(&mut self, lost: Loss) {
         let message = Stamped {
             time: Some(Time::now()),
-            node_name: self.node_name.clone(),
+            node_name: self.common.node_name.clone(),
             event: pb::LostEvent {
                 source: pb::LostEventSource::HubbleRingBuffer.into(),
                 num_events_lost: lost.count,
@@ -236,13 +250,14 @@ impl FlowStream {
             },
         };
         put_lost(&message, &mut self.chunk);
+        self.begin = None;
     }
 }
 
 /// A client that left without reading on lost what it was overtaken by.
 impl Drop for FlowStream {
     fn drop(&mut self) {
-        self.deliveries.lapped(self.cursor.overtaken());
+        self.common.deliveries.lapped(self.cursor.overtaken());
     }
 }
 
@@ -251,54 +266,5 @@ fn lost_here(lost: &Stamped<pb::LostEvent>, node_name: &str) -> Stamped<pb::Lost
     Stamped {
         node_name: node_name.to_owned(),
         ..lost.clone()
-    }
-}
-
-/// Losses not yet told.
-#[derive(Clone, Copy)]
-struct Loss {
-    count: u64,
-    first: Time,
-    last: Time,
-    since: Instant,
-}
-
-/// Collects losses, so that they are told at most once in an interval.
-struct Lapped {
-    interval: Duration,
-    pending: Option<Loss>,
-}
-
-impl Lapped {
-    fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            pending: None,
-        }
-    }
-
-    fn add(&mut self, count: u64) {
-        let now = Time::now();
-        let loss = self.pending.get_or_insert(Loss {
-            count: 0,
-            first: now,
-            last: now,
-            since: Instant::now(),
-        });
-        loss.count += count;
-        loss.last = now;
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.pending.map(|loss| loss.since + self.interval)
-    }
-
-    fn due(&mut self) -> Option<Loss> {
-        let due = self.deadline().is_some_and(|at| at <= Instant::now());
-        if due { self.take() } else { None }
-    }
-
-    fn take(&mut self) -> Option<Loss> {
-        self.pending.take()
     }
 }

@@ -13,11 +13,13 @@ use tonic::{Request, Response, Status, metadata::MetadataValue};
 use super::{
     deliveries::Deliveries,
     events::{EventQuery, EventStream, Kind},
-    flows::{FlowStream, Query},
+    flows::{Common, FlowStream},
     generated::observer_server::Observer,
     get_flows::ObserverRoutes,
     limits::Limits,
     nodes::NodeDirectory,
+    query::Query,
+    runs::Runs,
 };
 use crate::{pipeline::Namespaces, store::Ring};
 
@@ -48,6 +50,7 @@ pub struct ObserverService {
     nodes: Arc<NodeDirectory>,
     limits: Limits,
     deliveries: Deliveries,
+    runs: Runs,
 }
 
 type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -69,6 +72,7 @@ impl ObserverService {
             nodes: Arc::new(nodes),
             limits,
             deliveries: Deliveries::default(),
+            runs: Runs::default(),
         }
     }
 
@@ -86,15 +90,14 @@ impl ObserverService {
 
     /// Begins a stream of GetFlows.
     pub(super) async fn flows(&self, request: api::GetFlowsRequest) -> Result<FlowStream, Status> {
-        FlowStream::start(
-            Query::compile(request)?,
-            &self.ring,
-            self.limits.clone(),
-            self.about.lost_event_interval,
-            self.about.node_name.clone(),
-            self.deliveries.clone(),
-        )
-        .await
+        let common = Common {
+            limits: self.limits.clone(),
+            lost_interval: self.about.lost_event_interval,
+            node_name: self.about.node_name.clone(),
+            deliveries: self.deliveries.clone(),
+            runs: self.runs.clone(),
+        };
+        FlowStream::start(Query::compile(request)?, &self.ring, common).await
     }
 
     /// Adds the header that names the server's version, if it is wanted.

@@ -3,13 +3,15 @@
 //! As Hubble does it: `since` wins over `number` and `first`; `number` counts
 //! back over matching events; nothing but `follow` starts at the end.
 
+use std::ops::ControlFlow;
+
 use crate::{
-    flow::Time,
-    store::{Cursor, Event, Ring},
+    flow::{Time, sketch::Sieve},
+    store::{Cursor, Event, Ring, Run},
 };
 
-/// Steps taken before others get a turn.
-const TURN: u32 = 4096;
+/// Events passed before others get a turn.
+const TURN: u64 = 4096;
 
 /// The part of a request that positions it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,11 +54,12 @@ impl Range {
         (self.number > 0 && !self.follow).then_some(self.number)
     }
 
-    /// The cursor to begin at. `counts` says which events count for `number`;
-    /// losses never do.
+    /// The cursor to begin at. `counts` says which events count for `number`,
+    /// of those that the sieve lets pass; losses never do.
     pub(super) async fn start(
         &self,
         ring: &Ring,
+        sieve: &Sieve,
         mut counts: impl FnMut(&Event) -> bool,
     ) -> Cursor {
         let end = ring.next_seq();
@@ -70,37 +73,33 @@ impl Range {
         let mut found = 0_u64;
         let mut turn = TURN;
         loop {
-            let step = cursor.previous(|event| {
+            let mut is_too_old = false;
+            let mut is_found = false;
+            let run = cursor.run_back(sieve, |event| {
                 if matches!(event, Event::Lost(_)) || !counts(event) {
-                    return Step::Skip;
+                    return ControlFlow::Continue(());
                 }
-                match self.since {
-                    Some(since) if event.time().unwrap_or_default() < since => Step::TooOld,
-                    _ => Step::Count,
+                if let Some(since) = self.since {
+                    is_too_old = event.time().unwrap_or_default() < since;
+                } else {
+                    found += 1;
+                    is_found = found == self.number;
+                }
+                if is_too_old || is_found {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
                 }
             });
-            match step {
-                None => return cursor,
-                Some(Step::Skip) => {}
-                Some(Step::TooOld) => return ring.cursor_at(cursor.seq() + 1),
-                Some(Step::Count) => {
-                    found += 1;
-                    if self.since.is_none() && found == self.number {
-                        return cursor;
-                    }
-                }
+            match run {
+                _ if is_too_old => return ring.cursor_at(cursor.seq() + 1),
+                Run::Events(seen) if !is_found => turn = turn.saturating_sub(seen),
+                _ => return cursor,
             }
-            turn -= 1;
             if turn == 0 {
                 turn = TURN;
                 tokio::task::yield_now().await;
             }
         }
     }
-}
-
-enum Step {
-    Skip,
-    TooOld,
-    Count,
 }

@@ -1,3 +1,5 @@
+mod followers;
+
 use prost::Message as _;
 use prost_types::Timestamp;
 use sextant_proto::observer::{
@@ -5,7 +7,7 @@ use sextant_proto::observer::{
 };
 use tonic::{Code, Status};
 
-use super::{flows::Query, mask::Mask, status::check_time, wire::put_flow};
+use super::{mask::Mask, query::Query, status::check_time, wire::put_flow};
 use crate::flow::{Flow, Interners, Origin, Time};
 
 fn flow() -> Flow {

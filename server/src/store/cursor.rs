@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Event, Ring, ring::Segment};
+use crate::flow::sketch::Sieve;
 
 /// What the next event of a cursor is.
 #[derive(Debug)]
@@ -53,6 +54,11 @@ impl Cursor {
         self.seq
     }
 
+    /// Goes on at another event, which is written already.
+    pub fn move_to(&mut self, seq: u64) {
+        self.seq = seq;
+    }
+
     /// How many events ahead of the cursor are overwritten already.
     #[must_use]
     pub fn overtaken(&self) -> u64 {
@@ -81,10 +87,10 @@ impl Cursor {
         Read::Event(mapped)
     }
 
-    /// Looks at the next events, up to the end of a segment or until `each`
-    /// breaks, and moves behind the last one that it saw. One look-up of the
-    /// segment for all of them, which is held meanwhile.
-    pub fn run(&mut self, mut each: impl FnMut(&Event) -> ControlFlow<()>) -> Run {
+    /// Looks at the next events that the sieve lets pass, up to the end of a
+    /// segment or until `each` breaks, and moves behind the last one that it
+    /// saw or passed over. One look-up of the segment, which is held meanwhile.
+    pub fn run(&mut self, sieve: &Sieve, mut each: impl FnMut(&Event) -> ControlFlow<()>) -> Run {
         let next = self.ring.next_seq();
         if self.seq >= next {
             return Run::Empty;
@@ -98,31 +104,42 @@ impl Cursor {
             return self.skip_to::<()>(self.ring.oldest_seq()).into();
         };
         let begin = self.seq;
-        for event in segment.from(begin) {
-            self.seq += 1;
+        self.seq = segment.end().min(next);
+        for (seq, event) in segment.passing(begin..self.seq, sieve) {
             if each(event).is_break() {
+                self.seq = seq + 1;
                 break;
             }
         }
-        match self.seq - begin {
-            0 => Run::Empty,
-            events => Run::Events(events),
-        }
+        Run::Events(self.seq - begin)
     }
 
-    /// Looks at the event before the cursor and moves back onto it; `None` at
-    /// the oldest readable event.
-    pub fn previous<T>(&mut self, map: impl FnOnce(&Event) -> T) -> Option<T> {
-        if self.seq <= self.ring.oldest_seq() {
-            return None;
+    /// Looks back at the events that the sieve lets pass, down to the begin of
+    /// a segment or until `each` breaks, and moves onto the one it broke at.
+    /// `Empty` at the oldest readable event.
+    pub fn run_back(
+        &mut self,
+        sieve: &Sieve,
+        mut each: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Run {
+        let (oldest, end) = (self.ring.oldest_seq(), self.seq);
+        if end <= oldest {
+            return Run::Empty;
         }
         self.seq -= 1;
-        let segment = self.segment();
-        let event = segment.as_ref().and_then(|segment| segment.get(self.seq));
-        if event.is_none() {
-            self.seq += 1;
+        let Some(segment) = self.segment() else {
+            // Overwritten between the two looks.
+            self.seq = end;
+            return Run::Empty;
+        };
+        self.seq = segment.first.max(oldest);
+        for (seq, event) in segment.passing(self.seq..end, sieve).rev() {
+            if each(event).is_break() {
+                self.seq = seq;
+                break;
+            }
         }
-        event.map(map)
+        Run::Events(end - self.seq)
     }
 
     fn skip_to<T>(&mut self, seq: u64) -> Read<T> {

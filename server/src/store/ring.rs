@@ -5,6 +5,7 @@
 
 use std::{
     collections::VecDeque,
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -14,7 +15,10 @@ use std::{
 use tokio::sync::watch;
 
 use super::{Cursor, Event, Read, rate::Rate};
-use crate::flow::Time;
+use crate::flow::{
+    Time,
+    sketch::{Sieve, Sketch},
+};
 
 /// Events in a segment; what a stalled reader can hold back at most.
 pub(super) const SEGMENT: u64 = 256;
@@ -25,6 +29,8 @@ pub(super) struct Segment {
     /// Sequence number of the first slot.
     pub(super) first: u64,
     slots: Box<[OnceLock<Event>]>,
+    /// Sketches of the events, each written before its event.
+    sketches: Box<[AtomicU64]>,
 }
 
 impl Segment {
@@ -32,6 +38,7 @@ impl Segment {
         Self {
             first,
             slots: (0..SEGMENT).map(|_| OnceLock::new()).collect(),
+            sketches: (0..SEGMENT).map(|_| AtomicU64::default()).collect(),
         }
     }
 
@@ -41,10 +48,34 @@ impl Segment {
         self.slots.get(usize::try_from(offset).ok()?)?.get()
     }
 
-    /// The written events from this sequence number on, which is in here.
-    pub(super) fn from(&self, seq: u64) -> impl Iterator<Item = &Event> {
-        let offset = seq.saturating_sub(self.first) as usize;
-        self.slots[offset..].iter().map_while(OnceLock::get)
+    /// Sequence number after the last slot.
+    pub(super) fn end(&self) -> u64 {
+        self.first + SEGMENT
+    }
+
+    /// The events with these sequence numbers, which are published and in here,
+    /// that the sieve lets pass; each with its number.
+    pub(super) fn passing(
+        &self,
+        range: Range<u64>,
+        sieve: &Sieve,
+    ) -> impl DoubleEndedIterator<Item = (u64, &Event)> {
+        let first = range.start;
+        let offsets = (range.start - self.first) as usize..(range.end - self.first) as usize;
+        let sketches = self.sketches[offsets.clone()].iter();
+        let both = self.slots[offsets].iter().zip(sketches).enumerate();
+        both.filter_map(move |(place, (slot, sketch))| {
+            let sketch = Sketch(sketch.load(Ordering::Relaxed));
+            let event = sieve.lets_pass(sketch).then(|| slot.get())??;
+            Some((first + place as u64, event))
+        })
+    }
+
+    fn write(&self, seq: u64, event: Event) {
+        let slot = (seq - self.first) as usize;
+        self.sketches[slot].store(event.sketch().0, Ordering::Relaxed);
+        // A slot is written once: the writer is the only one, and counts up.
+        let _ = self.slots[slot].set(event);
     }
 }
 
@@ -187,9 +218,7 @@ impl RingWriter {
                 flows += 1;
                 self.ring.0.rate.count(flow.time.unwrap_or_default());
             }
-            let slot = (next - self.current.first) as usize;
-            // A slot is written once: the writer is the only one, and counts up.
-            let _ = self.current.slots[slot].set(event);
+            self.current.write(next, event);
             next += 1;
             // Published at once, so that a long batch can be read while it grows.
             self.ring.0.next.store(next, Ordering::Release);

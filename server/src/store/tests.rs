@@ -1,7 +1,12 @@
 use proptest::prelude::*;
 
-use super::{Event, Read, Ring, Stamped};
-use crate::flow::{Flow, Time};
+use std::ops::ControlFlow;
+
+use super::{Event, Read, Ring, Run, Stamped};
+use crate::flow::{
+    Flow, Time,
+    sketch::{Forbidden, Sieve},
+};
 use sextant_proto::flow as pb;
 
 fn numbered(n: u64) -> Event {
@@ -20,7 +25,10 @@ fn an_empty_ring_has_nothing_to_read() {
     let (ring, _writer) = Ring::new(4);
     assert!(ring.is_empty());
     assert!(matches!(ring.cursor_at(0).next(number), Read::Empty));
-    assert!(ring.cursor_at(0).previous(number).is_none());
+    let back = ring
+        .cursor_at(0)
+        .run_back(&Sieve::default(), |_| ControlFlow::Continue(()));
+    assert_eq!(back, Run::Empty);
 }
 
 #[test]
@@ -41,10 +49,52 @@ fn walking_back_ends_at_the_oldest_readable_event() {
     writer.push((0..1000).map(numbered));
     let mut cursor = ring.cursor_at(ring.next_seq());
     let mut seen = Vec::new();
-    while let Some(n) = cursor.previous(number) {
-        seen.push(n);
-    }
+    let mut look = |event: &Event| {
+        seen.push(number(event));
+        ControlFlow::Break(())
+    };
+    while cursor.run_back(&Sieve::default(), &mut look) != Run::Empty {}
     assert_eq!(seen, (700..1000).rev().collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sieve_holds_back_the_same_flows_in_both_directions_and_no_loss() {
+    let lost = Stamped {
+        time: Some(Time::from_nanos(999)),
+        node_name: String::new(),
+        event: pb::LostEvent::default(),
+    };
+    let verdict = |n: u64| Flow {
+        verdict: i32::from(n % 100 == 7),
+        time: Some(Time::from_nanos(n as i64)),
+        ..Flow::default()
+    };
+    let (ring, mut writer) = Ring::new(600);
+    writer.push((0..999).map(|n| Event::Flow(verdict(n))));
+    writer.push([Event::Lost(Box::new(lost))]);
+    let mut forbidden = Forbidden::default();
+    forbidden.only_verdicts(&[1]);
+    let sieve: Sieve = [forbidden].into_iter().collect();
+    let wanted = [407, 507, 607, 707, 807, 907, 999];
+
+    let (mut forth, mut back) = (Vec::new(), Vec::new());
+    let mut seen = 0;
+    let mut cursor = ring.cursor_at(ring.oldest_seq());
+    while let Run::Events(count) = cursor.run(&sieve, |event| {
+        forth.push(number(event));
+        ControlFlow::Continue(())
+    }) {
+        seen += count;
+    }
+    assert_eq!((forth.as_slice(), seen), (&wanted[..], 600));
+    while let Run::Events(count) = cursor.run_back(&sieve, |event| {
+        back.push(number(event));
+        ControlFlow::Continue(())
+    }) {
+        seen -= count;
+    }
+    back.reverse();
+    assert_eq!((back.as_slice(), seen), (&wanted[..], 0));
 }
 
 #[tokio::test]

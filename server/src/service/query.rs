@@ -1,0 +1,64 @@
+//! A GetFlows request, checked and compiled.
+
+use std::sync::Arc;
+
+use sextant_proto::observer::GetFlowsRequest;
+
+use super::{
+    mask::Mask,
+    position::Range,
+    status::{RequestError, check_time},
+};
+use crate::{filter::Filters, flow::sketch::Sieve};
+
+/// What is sent of which events.
+pub(super) struct Query {
+    pub(super) range: Range,
+    pub(super) filters: Filters,
+    /// Of the filters; open where an event that does not match can end it all.
+    pub(super) sieve: Sieve,
+    pub(super) mask: Option<Arc<Mask>>,
+}
+
+impl Query {
+    /// Checks in Hubble's order; the first mistake is the answer.
+    pub(super) fn compile(request: GetFlowsRequest) -> Result<Self, RequestError> {
+        if request.first && request.follow {
+            return Err(RequestError::FirstWithFollow);
+        }
+        let filters = Filters::compile(&request.whitelist, &request.blacklist)?;
+        let sieve = match request.until {
+            None => filters.sieve().clone(),
+            Some(_) => Sieve::default(),
+        };
+        check_time(request.since.as_ref())?;
+        check_time(request.until.as_ref())?;
+        let paths = request
+            .field_mask
+            .map(|mask| mask.paths)
+            .unwrap_or_default();
+        Ok(Self {
+            range: Range {
+                number: request.number,
+                first: request.first,
+                follow: request.follow,
+                since: request.since.map(Into::into),
+                until: request.until.map(Into::into),
+            },
+            filters,
+            sieve,
+            mask: Mask::compile(&paths)?.map(Arc::new),
+        })
+    }
+
+    /// Whether all events from the first one on are sent.
+    pub(super) fn is_plain(&self) -> bool {
+        let Range {
+            follow,
+            since,
+            until,
+            ..
+        } = self.range;
+        follow && since.is_none() && until.is_none() && self.filters.is_empty()
+    }
+}

@@ -1,0 +1,125 @@
+//! Streams that follow, side by side.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use proptest::prelude::*;
+use prost::Message as _;
+use sextant_proto::observer::{
+    GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
+};
+use tokio::sync::watch;
+
+use crate::{
+    flow::{Flow, Time},
+    service::{
+        Deliveries, Limits,
+        flows::{Common, FlowStream},
+        query::Query,
+        runs::Runs,
+    },
+    store::{Event, Ring},
+};
+
+fn numbered(n: u64) -> Event {
+    Event::Flow(Flow {
+        time: Some(Time::from_nanos(n as i64)),
+        verdict: 1,
+        ..Flow::default()
+    })
+}
+
+/// The numbers of the flows in a chunk; those lost before them are counted.
+fn read(mut chunk: &[u8], lost: &mut u64) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    while let Some((prefix, rest)) = chunk.split_at_checked(5) {
+        let length = u32::from_be_bytes(prefix[1..].try_into().unwrap());
+        let (message, rest) = rest.split_at(length as usize);
+        chunk = rest;
+        let response = GetFlowsResponse::decode(message).unwrap();
+        match response.response_types {
+            Some(ResponseTypes::LostEvents(event)) => *lost += event.num_events_lost,
+            Some(ResponseTypes::Flow(_)) => numbers.push(response.time.unwrap().nanos as u64),
+            other => panic!("{other:?}"),
+        }
+    }
+    numbers
+}
+
+struct Follower {
+    stream: FlowStream,
+    next: u64,
+    lost: u64,
+}
+
+impl Follower {
+    fn new(ring: &Ring, common: &Common, mask: &[&str]) -> Self {
+        let request = GetFlowsRequest {
+            follow: true,
+            field_mask: Some(prost_types::FieldMask {
+                paths: mask.iter().map(ToString::to_string).collect(),
+            }),
+            ..GetFlowsRequest::default()
+        };
+        let query = Query::compile(request).unwrap();
+        let stream = FlowStream::start(query, ring, common.clone());
+        let stream = stream
+            .now_or_never()
+            .unwrap()
+            .unwrap_or_else(|e| panic!("{e}"));
+        Self {
+            stream,
+            next: ring.next_seq(),
+            lost: 0,
+        }
+    }
+
+    /// Takes a chunk if there is one; each flow is the next one, but for those
+    /// that were told as lost.
+    fn take(&mut self) -> Result<bool, TestCaseError> {
+        let Some(Some(Ok(chunk))) = self.stream.next().now_or_never() else {
+            return Ok(false);
+        };
+        let mut lost = 0;
+        for number in read(&chunk, &mut lost) {
+            prop_assert!(number >= self.next, "{number} came after {}", self.next);
+            self.lost += number - self.next;
+            self.next = number + 1;
+        }
+        self.lost = self.lost.saturating_sub(lost);
+        Ok(true)
+    }
+}
+
+proptest! {
+    #[test]
+    fn those_that_share_what_was_encoded_get_each_flow_once_and_in_order(
+        steps in prop::collection::vec((0_u64..200, 0_usize..6, 0_usize..3), 1..60),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _guard = runtime.enter();
+        let (ring, mut writer) = Ring::new(1000);
+        let (_draining, draining) = watch::channel(false);
+        let common = Common {
+            limits: Limits::new(10, draining),
+            lost_interval: Duration::ZERO,
+            node_name: "node".into(),
+            deliveries: Deliveries::default(),
+            runs: Runs::default(),
+        };
+        let masks: [&[&str]; 6] = [&[], &["time"], &[], &["time"], &["time", "verdict"], &[]];
+        let mut followers = masks.map(|mask| Follower::new(&ring, &common, mask));
+        let mut written = 0;
+        for (push, who, chunks) in steps {
+            writer.push((written..written + push).map(numbered));
+            written += push;
+            for _ in 0..chunks {
+                followers[who].take()?;
+            }
+        }
+        for follower in &mut followers {
+            while follower.take()? {}
+            prop_assert_eq!((follower.next, follower.lost), (written, 0));
+        }
+    }
+}
