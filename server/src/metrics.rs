@@ -3,7 +3,7 @@
 //! Values are read when they are asked for; nothing is counted twice. Served
 //! at `/metrics` in OpenMetrics text.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use prometheus_client::{
     collector::Collector,
@@ -80,6 +80,11 @@ impl Collector for Metrics {
         page.counter("flow_bytes", "Bytes counted in flows", in_flows.bytes)?;
         page.causes(counters)?;
         page.interfaces(counters)?;
+        page.gauge(
+            "sweep_seconds",
+            "Time of the last walk over all kernel tables",
+            Duration::from_nanos(volumes.reader().sweep_ns).as_secs_f64(),
+        )?;
         let tables = ["ipv4", "ipv6", "drops"].into_iter().zip(volumes.entries());
         let mut family = page.family(
             "table_entries",

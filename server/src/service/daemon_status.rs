@@ -110,6 +110,7 @@ impl Parts {
             cost: Some(messages::cost(
                 self.overhead.load(),
                 datapath.map(|parts| &parts.objects),
+                datapath.map(|parts| Duration::from_nanos(parts.volumes.reader().sweep_ns)),
             )),
             budget: Some(messages::budget(
                 self.overhead.budget(),

@@ -161,7 +161,11 @@ fn events(events: &Events) -> api::EventBalance {
     }
 }
 
-pub(super) fn cost(load: Load, objects: Option<&Objects>) -> api::Cost {
+pub(super) fn cost(
+    load: Load,
+    objects: Option<&Objects>,
+    sweep_time: Option<Duration>,
+) -> api::Cost {
     let maps = objects.map_or_else(Vec::new, Objects::maps);
     let programs = objects.map_or_else(Vec::new, Objects::programs);
     api::Cost {
@@ -173,6 +177,7 @@ pub(super) fn cost(load: Load, objects: Option<&Objects>) -> api::Cost {
         datapath_cpu: load.datapath_cpu,
         resident_bytes: load.resident_bytes,
         nanoseconds_per_packet: load.ns_per_packet,
+        sweep_time: sweep_time.map(duration),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a packet costs in the kernel, in network namespaces of the benchmark.
+//! What a packet of a known flow costs in the kernel.
 //!
 //! Two measures of one program: BPF_PROG_TEST_RUN repeats one packet of a known
 //! flow and has warm caches; bpf_stats measures live traffic, its own reading of
@@ -8,25 +8,18 @@ use std::{path::Path, process::Command};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use sextant_integration_tests::{
-    Daemon, Netns, Process, daemon::connect, eventually, netns, netns::quiet, root, veth,
-};
-use sextant_proto::sextant::status::v1::{
-    GetStatusRequest, status_service_client::StatusServiceClient,
-};
+use sextant_integration_tests::{Daemon, Netns, root};
 
 use crate::{
     Bench,
-    report::{Figure, Goal, Samples, Series},
+    network::{iperf_server, pair, traffic},
+    report::{Figure, Goal, Samples},
 };
 
 /// Runs of one packet.
 const REPEAT: u32 = 2_000_000;
-/// Seconds of each run of traffic.
-const SECONDS: u32 = 4;
-
 /// The release build in a namespace.
-fn daemon(bench: &Bench, namespace: &Netns) -> Daemon {
+pub(crate) fn daemon(bench: &Bench, namespace: &Netns) -> Daemon {
     // The crate's guard starts what this names.
     Daemon::start_binary(&bench.options.sextantd, namespace, "", &[])
 }
@@ -37,10 +30,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         return Ok(());
     }
     repeated(bench)?;
-    live(bench)?;
-    throughput(bench)?;
-    flood(bench)?;
-    tables(bench)
+    live(bench)
 }
 
 /// One packet again and again.
@@ -96,7 +86,7 @@ fn programs() -> anyhow::Result<Vec<Value>> {
 }
 
 /// Run time and runs of all programs of this name.
-fn run_time(program: &str) -> anyhow::Result<(f64, f64)> {
+pub(crate) fn run_time(program: &str) -> anyhow::Result<(f64, f64)> {
     let mut sum = (0.0, 0.0);
     for found in programs()?.iter().filter(|found| found["name"] == program) {
         sum.0 += found["run_time_ns"].as_f64().unwrap_or(0.0);
@@ -137,10 +127,10 @@ fn live(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// The kernel's run-time statistics, off again when dropped.
-struct Statistics;
+pub(crate) struct Statistics;
 
 impl Statistics {
-    fn on() -> anyhow::Result<Self> {
+    pub(crate) fn on() -> anyhow::Result<Self> {
         set_statistics("1")?;
         Ok(Self)
     }
@@ -154,185 +144,6 @@ impl Drop for Statistics {
 
 fn set_statistics(value: &str) -> anyhow::Result<()> {
     Ok(std::fs::write("/proc/sys/kernel/bpf_stats_enabled", value)?)
-}
-
-fn pair() -> (Netns, Netns) {
-    let (a, b) = (Netns::new(), Netns::new());
-    veth((&a, "va"), (&b, "vb"), 1);
-    (a, b)
-}
-
-fn iperf_server(a: &Netns, b: &Netns) -> anyhow::Result<Process> {
-    let server = b.spawn("iperf3 -s");
-    eventually("iperf3", || {
-        a.try_run("iperf3 -c 10.9.1.2 -n 1 --connect-timeout 1000")
-            .0
-            .then_some(())
-    });
-    Ok(server)
-}
-
-/// 64-byte UDP as fast as it goes; packets a second at the receiver.
-fn traffic(from: &Netns, to: &str, reverse: &str) -> anyhow::Result<f64> {
-    let json = from.run(&format!(
-        "iperf3 -c {to} -u -l 64 -b 0 -P 2 -t {SECONDS} {reverse} --json"
-    ));
-    let result: Value = serde_json::from_str(&json)?;
-    let sum = &result["end"]["sum"];
-    let sent = sum["packets"].as_f64().context("no packets")?;
-    let lost = sum["lost_packets"].as_f64().unwrap_or(0.0);
-    Ok((sent - lost) / f64::from(SECONDS))
-}
-
-/// With the daemon and without, in turns.
-fn throughput(bench: &mut Bench) -> anyhow::Result<()> {
-    let (a, b) = pair();
-    let _server = iperf_server(&a, &b)?;
-    let (mut with, mut without) = (Samples::default(), Samples::default());
-    for _ in 0..bench.runs() {
-        without.0.push(traffic(&a, "10.9.1.2", "")?);
-        let daemon = daemon(bench, &a);
-        with.0.push(traffic(&a, "10.9.1.2", "")?);
-        drop(daemon);
-    }
-    bench.report.add(Figure {
-        scenario: "kernel",
-        what: "64-byte UDP over veth, with ÷ without".into(),
-        unit: "",
-        sextant: with.over(&without),
-        hubble: None,
-        goal: Some(Goal::AtLeast(0.95)),
-    });
-    Ok(())
-}
-
-/// Every packet of a flood is in a flow or counted by cause.
-fn flood(bench: &mut Bench) -> anyhow::Result<()> {
-    let (a, b) = pair();
-    let _server = iperf_server(&a, &b)?;
-    let daemon = daemon(bench, &a);
-    quiet(&a, "va");
-    let before = (netns::packets(&a, "va"), seen(&daemon).0);
-    traffic(&a, "10.9.1.2", "")?;
-    quiet(&a, "va");
-    let accounted = eventually("balance", || {
-        let (seen, difference) = seen(&daemon);
-        (difference == 0).then_some(seen)
-    });
-    let passed = netns::packets(&a, "va") - before.0;
-    let share = (accounted - before.1) as f64 / passed as f64 * 100.0;
-    bench.report.add(Figure {
-        scenario: "kernel",
-        what: format!("packets accounted for under a flood of {passed}"),
-        unit: "%",
-        sextant: Samples(vec![share]),
-        hubble: None,
-        goal: Some(Goal::AtLeast(100.0)),
-    });
-    Ok(())
-}
-
-/// Packets seen, and those in no sum of the ledger.
-fn seen(daemon: &Daemon) -> (u64, i64) {
-    let status = status(daemon);
-    let packets = status
-        .ledger
-        .and_then(|ledger| ledger.packets)
-        .unwrap_or_default();
-    (packets.seen.unwrap_or_default().packets, packets.difference)
-}
-
-fn status(daemon: &Daemon) -> sextant_proto::sextant::status::v1::Status {
-    let asked = daemon.block_on(async {
-        let channel = connect(&daemon.server()).await?;
-        let mut client = StatusServiceClient::new(channel);
-        let response = client.get_status(GetStatusRequest {}).await;
-        response.ok()?.into_inner().status
-    });
-    asked.unwrap_or_default()
-}
-
-/// Memory of a flow, and what a packet costs in a table of many flows, when each
-/// packet is of another one.
-fn tables(bench: &mut Bench) -> anyhow::Result<()> {
-    let namespace = Netns::new();
-    let config = "[datapath]\nflows_ipv4 = 1048576\nother_idle = \"1h\"\n";
-    let daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, config, &[]);
-    let mut points = Vec::new();
-    for flows in [100_u32, 1000, 10_000, 100_000, 1_000_000] {
-        spread(&namespace, flows, flows);
-        let _stats = Statistics::on()?;
-        let mut samples = Samples::default();
-        for _ in 0..bench.runs() {
-            let before = run_time("sextant_out")?;
-            spread(&namespace, flows, PASS);
-            let after = run_time("sextant_out")?;
-            samples.0.push((after.0 - before.0) / (after.1 - before.1));
-        }
-        points.push((f64::from(flows), samples));
-    }
-    let table = eventually("a sweep that counted the flows", || {
-        let table = status(&daemon)
-            .tables
-            .into_iter()
-            .find(|table| table.name == "ipv4")?;
-        (table.entries >= 1_000_000).then_some(table)
-    });
-    let cost = status(&daemon).cost.context("no cost in the status")?;
-    let map = cost.maps.iter().find(|map| map.name == "FLOWS4");
-    let bytes = map.context("no IPv4 table in the status")?.bytes as f64;
-    let only = |value| Samples(vec![value]);
-    let of = |at: usize| {
-        points
-            .get(at)
-            .map_or(f64::NAN, |(_, samples)| samples.median())
-    };
-    let growth = of(points.len() - 1) / of(0);
-    for (what, unit, value, goal) in [
-        (
-            "kernel memory of an IPv4 flow",
-            "bytes",
-            bytes / table.capacity as f64,
-            200.0,
-        ),
-        (
-            "packet, each of another flow, of 1,000,000 ÷ of 100",
-            "",
-            growth,
-            2.0,
-        ),
-    ] {
-        bench.report.add(Figure {
-            scenario: "kernel",
-            what: what.into(),
-            unit,
-            sextant: only(value),
-            hubble: None,
-            goal: Some(Goal::AtMost(goal)),
-        });
-    }
-    bench.report.series.push(Series {
-        name: "packet-by-flows",
-        title: "Cost of a packet by flows in the table",
-        x: "flows",
-        y: "ns",
-        curves: vec![("IPv4 egress, live, each packet of another flow", points)],
-    });
-    Ok(())
-}
-
-/// Packets of one pass over the flows.
-const PASS: u32 = 200_000;
-
-/// Sends datagrams on the loopback, each to the next of so many addresses.
-fn spread(namespace: &Netns, flows: u32, packets: u32) {
-    namespace.run(&format!(
-        "python3 -c 'import socket,struct\n\
-         r=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); r.bind((\"\",5201))\n\
-         s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind((\"127.0.0.1\",40000))\n\
-         for n in range({packets}):\n \
-         s.sendto(b\"x\",(socket.inet_ntoa(struct.pack(\"!I\",0x7f100000+n%{flows})),5201)); r.recv(1)'"
-    ));
 }
 
 /// A UDP packet from 10.9.1.1 to 10.9.1.2:5201, in Ethernet.

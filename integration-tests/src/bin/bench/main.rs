@@ -14,10 +14,12 @@ mod growth;
 mod idle;
 mod kernel;
 mod memory;
+mod network;
 mod plot;
 mod report;
 mod server;
 mod status;
+mod tables;
 
 use std::{
     path::{Path, PathBuf},
@@ -59,8 +61,9 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 8] = [
-    "drain", "filters", "follow", "status", "memory", "growth", "idle", "kernel",
+const SCENARIOS: [&str; 10] = [
+    "drain", "filters", "follow", "status", "memory", "growth", "idle", "kernel", "network",
+    "tables",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -102,14 +105,16 @@ fn main() -> anyhow::Result<()> {
             "idle" => runtime.block_on(idle::run(&mut bench)),
             // The guard of the daemon has a runtime of its own.
             "kernel" => kernel::run(&mut bench),
+            "network" => network::run(&mut bench),
+            "tables" => tables::run(&mut bench),
             _ => unreachable!("checked above"),
         }
         .with_context(|| format!("scenario {name}"))?;
         // After each, so that what was measured is there if a later one fails.
         bench.report.write(&bench.options.out)?;
-    }
-    for series in &bench.report.series {
-        plot::write(series, &bench.options.out)?;
+        for series in &bench.report.series {
+            plot::write(series, &bench.options.out)?;
+        }
     }
     println!("\n{}", bench.report.markdown());
     Ok(())

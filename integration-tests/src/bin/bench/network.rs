@@ -1,0 +1,229 @@
+//! What the daemon costs the traffic that it observes, in network namespaces of
+//! the benchmark: throughput, latency of HTTP, CPU by packets a second; and that
+//! nothing of a flood is unaccounted for.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use sextant_integration_tests::{
+    Daemon, Netns, Process, daemon::connect, eventually, netns, netns::quiet, root, veth,
+};
+use sextant_proto::sextant::status::v1::{
+    GetStatusRequest, status_service_client::StatusServiceClient,
+};
+
+use crate::{
+    Bench,
+    kernel::{Statistics, daemon, run_time},
+    report::{Figure, Goal, Samples, Series},
+    server::cpu_of_threads,
+};
+
+/// Seconds of each run of traffic.
+const SECONDS: u32 = 4;
+/// Packets a second that are offered, each rate ten times the one before.
+const RATES: [u32; 3] = [1_500, 15_000, 150_000];
+
+pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    if !root() {
+        bench.report.skip("network: needs root");
+        return Ok(());
+    }
+    throughput(bench)?;
+    latency(bench)?;
+    flood(bench)?;
+    by_rate(bench)
+}
+
+pub(crate) fn pair() -> (Netns, Netns) {
+    let (a, b) = (Netns::new(), Netns::new());
+    veth((&a, "va"), (&b, "vb"), 1);
+    (a, b)
+}
+
+pub(crate) fn iperf_server(a: &Netns, b: &Netns) -> anyhow::Result<Process> {
+    let server = b.spawn("iperf3 -s");
+    eventually("iperf3", || {
+        a.try_run("iperf3 -c 10.9.1.2 -n 1 --connect-timeout 1000")
+            .0
+            .then_some(())
+    });
+    Ok(server)
+}
+
+/// 64-byte UDP as fast as it goes; packets a second at the receiver.
+pub(crate) fn traffic(from: &Netns, to: &str, reverse: &str) -> anyhow::Result<f64> {
+    let json = from.run(&format!(
+        "iperf3 -c {to} -u -l 64 -b 0 -P 2 -t {SECONDS} {reverse} --json"
+    ));
+    let result: Value = serde_json::from_str(&json)?;
+    let sum = &result["end"]["sum"];
+    let sent = sum["packets"].as_f64().context("no packets")?;
+    let lost = sum["lost_packets"].as_f64().unwrap_or(0.0);
+    Ok((sent - lost) / f64::from(SECONDS))
+}
+
+/// With the daemon and without, in turns.
+fn throughput(bench: &mut Bench) -> anyhow::Result<()> {
+    let (a, b) = pair();
+    let _server = iperf_server(&a, &b)?;
+    let (mut with, mut without) = (Samples::default(), Samples::default());
+    for _ in 0..bench.runs() {
+        without.0.push(traffic(&a, "10.9.1.2", "")?);
+        let daemon = daemon(bench, &a);
+        with.0.push(traffic(&a, "10.9.1.2", "")?);
+        drop(daemon);
+    }
+    bench.report.add(Figure {
+        scenario: "network",
+        what: "64-byte UDP over veth, with ÷ without".into(),
+        unit: "",
+        sextant: with.over(&without),
+        hubble: None,
+        goal: Some(Goal::AtLeast(0.95)),
+    });
+    Ok(())
+}
+
+/// HTTP over veth with the daemon and without, in turns.
+fn latency(bench: &mut Bench) -> anyhow::Result<()> {
+    let (a, b) = pair();
+    let folder = tempfile::tempdir()?;
+    let place = folder.path().display();
+    let config = format!(
+        "daemon off; pid {place}/pid; worker_processes 1; events {{}} http {{ access_log off; \
+         client_body_temp_path {place}; proxy_temp_path {place}; fastcgi_temp_path {place}; \
+         uwsgi_temp_path {place}; scgi_temp_path {place}; \
+         server {{ listen 8080; keepalive_requests 100000000; location / {{ return 200 ok; }} }} }}"
+    );
+    std::fs::write(folder.path().join("nginx.conf"), config)?;
+    let _server = b.spawn(&format!(
+        "exec nginx -e stderr -p {place} -c {place}/nginx.conf"
+    ));
+    eventually("nginx", || {
+        a.try_run("curl -sf http://10.9.1.2:8080/").0.then_some(())
+    });
+    let mut added = Samples::default();
+    for _ in 0..bench.runs() {
+        let without = p99(&a)?;
+        let daemon = daemon(bench, &a);
+        let with = p99(&a)?;
+        drop(daemon);
+        added.0.push(with - without);
+    }
+    bench.report.add(Figure {
+        scenario: "network",
+        what: "HTTP over veth (wrk), added p99".into(),
+        unit: "ms",
+        sextant: added,
+        hubble: None,
+        goal: Some(Goal::AtMost(0.3)),
+    });
+    Ok(())
+}
+
+/// Milliseconds of 16 connections that ask without pause.
+fn p99(from: &Netns) -> anyhow::Result<f64> {
+    let text = from.run(&format!(
+        "wrk -t1 -c16 -d{SECONDS}s --latency http://10.9.1.2:8080/"
+    ));
+    ensure!(!text.contains("Socket errors"), "wrk: {text}");
+    let line = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("99%"));
+    let value = line
+        .with_context(|| format!("no p99 of wrk: {text}"))?
+        .trim();
+    for (unit, milliseconds) in [("us", 1e-3), ("ms", 1.0), ("s", 1e3)] {
+        if let Some(number) = value.strip_suffix(unit) {
+            return Ok(number.parse::<f64>()? * milliseconds);
+        }
+    }
+    anyhow::bail!("p99 of wrk: {value:?}")
+}
+
+/// Every packet of a flood is in a flow or counted by cause.
+fn flood(bench: &mut Bench) -> anyhow::Result<()> {
+    let (a, b) = pair();
+    let _server = iperf_server(&a, &b)?;
+    let daemon = daemon(bench, &a);
+    quiet(&a, "va");
+    let before = (netns::packets(&a, "va"), seen(&daemon).0);
+    traffic(&a, "10.9.1.2", "")?;
+    quiet(&a, "va");
+    let accounted = eventually("balance", || {
+        let (seen, difference) = seen(&daemon);
+        (difference == 0).then_some(seen)
+    });
+    let passed = netns::packets(&a, "va") - before.0;
+    let share = (accounted - before.1) as f64 / passed as f64 * 100.0;
+    bench.report.add(Figure {
+        scenario: "network",
+        what: format!("packets accounted for under a flood of {passed}"),
+        unit: "%",
+        sextant: Samples(vec![share]),
+        hubble: None,
+        goal: Some(Goal::AtLeast(100.0)),
+    });
+    Ok(())
+}
+
+/// Packets seen, and those in no sum of the ledger.
+fn seen(daemon: &Daemon) -> (u64, i64) {
+    let status = status(daemon);
+    let packets = status
+        .ledger
+        .and_then(|ledger| ledger.packets)
+        .unwrap_or_default();
+    (packets.seen.unwrap_or_default().packets, packets.difference)
+}
+
+pub(crate) fn status(daemon: &Daemon) -> sextant_proto::sextant::status::v1::Status {
+    let asked = daemon.block_on(async {
+        let channel = connect(&daemon.server()).await?;
+        let mut client = StatusServiceClient::new(channel);
+        let response = client.get_status(GetStatusRequest {}).await;
+        response.ok()?.into_inner().status
+    });
+    asked.unwrap_or_default()
+}
+
+/// What programs and daemon take of a core at a rate of packets.
+fn by_rate(bench: &mut Bench) -> anyhow::Result<()> {
+    let (a, b) = pair();
+    let _server = iperf_server(&a, &b)?;
+    let daemon = daemon(bench, &a);
+    let mut points = Vec::new();
+    for rate in RATES {
+        let mut samples = Samples::default();
+        for _ in 0..bench.runs() {
+            samples.0.push(core_share(&a, &daemon, rate)?);
+        }
+        points.push((f64::from(rate), samples));
+    }
+    bench.report.series.push(Series {
+        name: "cpu-by-packets",
+        title: "CPU of programs and daemon by packets a second",
+        x: "packets/s",
+        y: "% of a core",
+        curves: vec![("64-byte UDP over veth", points)],
+    });
+    Ok(())
+}
+
+/// Percent of a core; the kernel's own statistics of programs are in it.
+fn core_share(from: &Netns, daemon: &Daemon, rate: u32) -> anyhow::Result<f64> {
+    let _stats = Statistics::on()?;
+    let used = || -> anyhow::Result<Duration> {
+        let programs = run_time("sextant_out")?.0 + run_time("sextant_in")?.0;
+        Ok(cpu_of_threads(daemon.pid())? + Duration::from_nanos(programs as u64))
+    };
+    let (before, start) = (used()?, Instant::now());
+    let bits = u64::from(rate) * 64 * 8;
+    from.run(&format!(
+        "iperf3 -c 10.9.1.2 -u -l 64 -b {bits} -t {SECONDS} --json >/dev/null"
+    ));
+    let used = used()?.saturating_sub(before);
+    Ok(used.as_secs_f64() / start.elapsed().as_secs_f64() * 100.0)
+}

@@ -1,0 +1,137 @@
+//! The kernel's table of flows: memory of a flow, the walk over it, and what a
+//! packet costs by the flows in it, when each packet is of another one.
+
+use anyhow::Context as _;
+use sextant_integration_tests::{Daemon, Netns, eventually, root};
+
+use crate::{
+    Bench,
+    kernel::{Statistics, run_time},
+    network::status,
+    report::{Figure, Goal, Samples, Series},
+};
+
+const CONFIG: &str = "[datapath]\nflows_ipv4 = 1048576\nother_idle = \"1h\"\n";
+const FLOWS: [u32; 5] = [100, 1000, 10_000, 100_000, 1_000_000];
+/// The table whose walk has a goal.
+const SWEPT: u32 = 100_000;
+/// Packets of one pass over the flows.
+const PASS: u32 = 200_000;
+
+pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    if !root() {
+        bench.report.skip("tables: needs root");
+        return Ok(());
+    }
+    let namespace = Netns::new();
+    let daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, CONFIG, &[]);
+    let (mut packets, mut sweeps) = (Vec::new(), Vec::new());
+    for flows in FLOWS {
+        spread(&namespace, flows, flows);
+        let x = f64::from(flows);
+        packets.push((x, packet(bench.runs(), &namespace, flows)?));
+        sweeps.push((x, sweep(bench.runs(), &daemon, flows)?));
+    }
+    memory(bench, &daemon)?;
+    let first = packets
+        .first()
+        .map_or(f64::NAN, |(_, samples)| samples.median());
+    let last = packets
+        .last()
+        .map_or(f64::NAN, |(_, samples)| samples.median());
+    let swept = sweeps.iter().find(|(flows, _)| *flows == f64::from(SWEPT));
+    let swept = swept.map_or_else(Samples::default, |(_, samples)| samples.clone());
+    let text = "packet, each of another flow, of 1,000,000 ÷ of 100";
+    add(bench, text, "", Samples(vec![last / first]), 2.0);
+    add(
+        bench,
+        "walk over a table of 100,000 flows",
+        "ms",
+        swept,
+        50.0,
+    );
+    bench.report.series.push(Series {
+        name: "packet-by-flows",
+        title: "Cost of a packet by flows in the table",
+        x: "flows",
+        y: "ns",
+        curves: vec![("IPv4 egress, live, each packet of another flow", packets)],
+    });
+    bench.report.series.push(Series {
+        name: "sweep-by-flows",
+        title: "Time of a walk over the kernel's table by flows in it",
+        x: "flows",
+        y: "ms",
+        curves: vec![("Sextant", sweeps)],
+    });
+    Ok(())
+}
+
+fn add(bench: &mut Bench, what: &str, unit: &'static str, sextant: Samples, at_most: f64) {
+    bench.report.add(Figure {
+        scenario: "tables",
+        what: what.into(),
+        unit,
+        sextant,
+        hubble: None,
+        goal: Some(Goal::AtMost(at_most)),
+    });
+}
+
+fn memory(bench: &mut Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    let status = status(daemon);
+    let cost = status.cost.context("no cost in the status")?;
+    for (table, map, family) in [("ipv4", "FLOWS4", "IPv4"), ("ipv6", "FLOWS6", "IPv6")] {
+        let table = status.tables.iter().find(|found| found.name == table);
+        let capacity = table.context("no such table")?.capacity;
+        let map = cost.maps.iter().find(|found| found.name == map);
+        let bytes = map.context("no such map")?.bytes;
+        let each = Samples(vec![bytes as f64 / capacity as f64]);
+        let text = format!("kernel memory of an {family} flow");
+        add(bench, &text, "bytes", each, 200.0);
+    }
+    Ok(())
+}
+
+/// Nanoseconds of a packet, as the programs' statistics have it.
+fn packet(runs: usize, namespace: &Netns, flows: u32) -> anyhow::Result<Samples> {
+    let _stats = Statistics::on()?;
+    let mut samples = Samples::default();
+    for _ in 0..runs {
+        let before = run_time("sextant_out")?;
+        spread(namespace, flows, PASS);
+        let after = run_time("sextant_out")?;
+        samples.0.push((after.0 - before.0) / (after.1 - before.1));
+    }
+    Ok(samples)
+}
+
+/// Milliseconds of walks over the tables, each another one.
+fn sweep(runs: usize, daemon: &Daemon, flows: u32) -> anyhow::Result<Samples> {
+    let mut samples = Samples::default();
+    let mut last = None;
+    for _ in 0..runs {
+        let took = eventually("another walk over the flows", || {
+            let status = status(daemon);
+            let table = status.tables.iter().find(|table| table.name == "ipv4")?;
+            let took = status.cost?.sweep_time?;
+            (table.entries >= u64::from(flows) && last != Some(took)).then_some(took)
+        });
+        last = Some(took);
+        samples
+            .0
+            .push(took.seconds as f64 * 1e3 + f64::from(took.nanos) / 1e6);
+    }
+    Ok(samples)
+}
+
+/// Sends datagrams on the loopback, each to the next of so many addresses.
+fn spread(namespace: &Netns, flows: u32, packets: u32) {
+    namespace.run(&format!(
+        "python3 -c 'import socket,struct\n\
+         r=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); r.bind((\"\",5201))\n\
+         s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind((\"127.0.0.1\",40000))\n\
+         for n in range({packets}):\n \
+         s.sendto(b\"x\",(socket.inet_ntoa(struct.pack(\"!I\",0x7f100000+n%{flows})),5201)); r.recv(1)'"
+    ));
+}
