@@ -1,97 +1,23 @@
 //! `sextant observe` beside the real `hubble observe`, over one `sextantd` that
 //! replays a file. Skipped, with the reason, where one of the two is not built.
 
+mod common;
+
 use std::{
     env,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Stdio},
 };
 
-const SEXTANT: &str = env!("CARGO_BIN_EXE_sextant");
-
-/// A program that the environment or the build provides.
-fn program(variable: &str, default: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let path = env::var_os(variable).map_or_else(|| root.join(default), PathBuf::from);
-    if !path.is_file() {
-        println!("skipped: {} is not there", path.display());
-        return None;
-    }
-    Some(path)
-}
+use common::{Daemon, SEXTANT, data, program, run};
 
 fn hubble() -> Option<PathBuf> {
     let tools = env::var("SEXTANT_TOOLS").unwrap_or_else(|_| ".tools/bin".into());
     program("HUBBLE", &format!("{tools}/hubble"))
 }
 
-/// `sextantd` with the flows of the test; it ends with the value.
-struct Daemon {
-    process: Child,
-    folder: tempfile::TempDir,
-}
-
-impl Daemon {
-    fn start() -> Option<Self> {
-        let daemon = program("SEXTANTD", "target/debug/sextantd")?;
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let socket = folder.path().join("s");
-        let process = Command::new(daemon)
-            .args(["--no-datapath", "--metrics-listen", "off", "--replay"])
-            .arg(flows())
-            .arg("--listen")
-            .arg(format!("unix://{}", socket.display()))
-            .arg("--state-dir")
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("sextantd starts");
-        let daemon = Self { process, folder };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        // Ready is when a client gets an answer.
-        while !run(Path::new(SEXTANT), &daemon.observe("--last 1"))
-            .status
-            .success()
-        {
-            assert!(Instant::now() < deadline, "sextantd does not answer");
-            thread::yield_now();
-        }
-        Some(daemon)
-    }
-
-    fn observe(&self, flags: &str) -> Vec<String> {
-        let socket = self.folder.path().join("s");
-        let mut arguments = vec![
-            "observe".into(),
-            "--server".into(),
-            format!("unix://{}", socket.display()),
-        ];
-        arguments.extend(flags.split_whitespace().map(String::from));
-        arguments
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn flows() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/flows.jsonl")
-}
-
-fn run(program: &Path, arguments: &[String]) -> Output {
-    Command::new(program)
-        .args(arguments)
-        .env_remove("SEXTANT_SERVER")
-        .stdin(Stdio::null())
-        .output()
-        .expect("the program starts")
+fn flows() -> Option<Daemon> {
+    Daemon::start(&data("flows.jsonl"))
 }
 
 /// Both programs print the same, and neither nothing.
@@ -114,7 +40,7 @@ fn check_same(hubble: &Path, arguments: &[String]) {
 
 #[test]
 fn observe_prints_what_hubble_prints() {
-    let (Some(hubble), Some(daemon)) = (hubble(), Daemon::start()) else {
+    let (Some(hubble), Some(daemon)) = (hubble(), flows()) else {
         return;
     };
     for flags in [
@@ -142,7 +68,7 @@ fn observe_prints_what_hubble_prints() {
         "--time-format RFC1123Z",
         "--time-format YearMonthDayHour",
     ] {
-        check_same(&hubble, &daemon.observe(flags));
+        check_same(&hubble, &daemon.arguments(&format!("observe {flags}")));
     }
 }
 
@@ -220,10 +146,13 @@ fn filter_flags_that_hubble_refuses_are_refused() {
 
 #[test]
 fn json_is_read_back_by_hubble_and_by_us() {
-    let (Some(hubble), Some(daemon)) = (hubble(), Daemon::start()) else {
+    let (Some(hubble), Some(daemon)) = (hubble(), flows()) else {
         return;
     };
-    let json = run(Path::new(SEXTANT), &daemon.observe("--all -o json"));
+    let json = run(
+        Path::new(SEXTANT),
+        &daemon.arguments("observe --all -o json"),
+    );
     let file = daemon.folder.path().join("flows.json");
     std::fs::write(&file, json.stdout).unwrap();
     let file = file.display().to_string();
@@ -238,11 +167,11 @@ fn json_is_read_back_by_hubble_and_by_us() {
 
 #[test]
 fn a_closed_pipe_ends_it_quietly() {
-    let Some(daemon) = Daemon::start() else {
+    let Some(daemon) = flows() else {
         return;
     };
     let mut child = Command::new(SEXTANT)
-        .args(daemon.observe("--all -o json"))
+        .args(daemon.arguments("observe --all -o json"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -96,10 +96,10 @@ pub(super) enum SelectorError {
     #[error("--input-file cannot be used with --{0}; only --last N goes with it")]
     Input(&'static str),
     /// No such time.
-    #[error("--{flag}: {source}")]
+    #[error("--{flag}: {cause}")]
     Time {
         flag: &'static str,
-        source: TimeError,
+        cause: TimeError,
     },
     /// No such filter.
     #[error(transparent)]
@@ -113,7 +113,7 @@ pub(super) fn request(args: &ObserveArgs) -> Result<GetFlowsRequest, SelectorErr
     let point = |flag, text: &Option<String>| {
         let point = |text: &String| time::point(text, Timestamp::now());
         let point = text.as_ref().map(point).transpose();
-        point.map_err(|source| SelectorError::Time { flag, source })
+        point.map_err(|cause| SelectorError::Time { flag, cause })
     };
     let since = point("since", &selectors.since)?;
     let until = match selectors.follow {

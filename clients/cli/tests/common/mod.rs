@@ -1,0 +1,111 @@
+//! What the tests of the command line share: the programs, and a `sextantd` that
+//! replays files of the test without eBPF, and so without root.
+
+use std::{
+    env,
+    fs::File,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) const SEXTANT: &str = env!("CARGO_BIN_EXE_sextant");
+
+/// A program that the environment or the build provides.
+pub(crate) fn program(variable: &str, default: &str) -> Option<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let path = env::var_os(variable).map_or_else(|| root.join(default), PathBuf::from);
+    if !path.is_file() {
+        println!("skipped: {} is not there", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+/// `sextantd` with the flows of the test; it ends with the value.
+pub(crate) struct Daemon {
+    process: Child,
+    /// Its state, its socket `s` and its log, `log`.
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Daemon {
+    /// Starts it with the events of a file; nothing where it is not built.
+    pub(crate) fn start(replay: &Path) -> Option<Self> {
+        let daemon = program("SEXTANTD", "target/debug/sextantd")?;
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let log = File::create(folder.path().join("log")).expect("a log");
+        let process = Command::new(daemon)
+            .args(["--no-datapath", "--metrics-listen", "off"])
+            .args(["--node-name", "n1", "--listen", "tcp://127.0.0.1:0"])
+            .arg("--listen")
+            .arg(format!("unix://{}", folder.path().join("s").display()))
+            .arg("--replay")
+            .arg(replay)
+            .arg("--state-dir")
+            .arg(folder.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("sextantd starts");
+        let mut daemon = Self { process, folder };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // Ready is when it says so; unlike a stream, this leaves no trace in its counts.
+        while !run(Path::new(SEXTANT), &daemon.arguments("status"))
+            .status
+            .success()
+        {
+            let ended = daemon.process.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "sextantd ended: {}", daemon.log());
+            assert!(Instant::now() < deadline, "no answer: {}", daemon.log());
+            thread::yield_now();
+        }
+        Some(daemon)
+    }
+
+    /// Its address on the unix socket.
+    pub(crate) fn server(&self) -> String {
+        format!("unix://{}", self.folder.path().join("s").display())
+    }
+
+    /// What it said until now.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).expect("the log can be read")
+    }
+
+    /// A command line, split at spaces, for this server.
+    pub(crate) fn arguments(&self, line: &str) -> Vec<String> {
+        let mut arguments: Vec<String> = line.split_whitespace().map(String::from).collect();
+        arguments.extend(["--server".into(), self.server()]);
+        arguments
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A file of the test data.
+pub(crate) fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(name)
+}
+
+/// Runs a program to its end, among the test data, with nothing of the user's
+/// environment that could colour or redirect.
+pub(crate) fn run(program: &Path, arguments: &[String]) -> Output {
+    Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .current_dir(data(""))
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts")
+}

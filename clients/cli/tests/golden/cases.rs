@@ -1,0 +1,197 @@
+//! The commands whose output is kept, by where they get what they show: the name of
+//! the file, and the arguments, parted by spaces. They run in this order.
+
+/// Names and arguments.
+pub(crate) type Cases = &'static [(&'static str, &'static str)];
+
+/// From a file.
+pub(crate) const FILE: Cases = &[
+    ("file-compact", "observe --input-file flows.jsonl"),
+    (
+        "file-compact-node",
+        "observe --input-file flows.jsonl --print-node-name",
+    ),
+    (
+        "file-compact-numeric",
+        "observe --input-file flows.jsonl --numeric",
+    ),
+    (
+        "file-compact-policies",
+        "observe --input-file flows.jsonl --print-policy-names",
+    ),
+    (
+        "file-compact-time",
+        "observe --input-file flows.jsonl --time-format RFC3339Nano",
+    ),
+    (
+        "file-compact-color",
+        "observe --input-file flows.jsonl --color always",
+    ),
+    (
+        "file-compact-columns",
+        "observe --input-file flows.jsonl --columns bytes,packets,duration,interface",
+    ),
+    (
+        "file-compact-last",
+        "observe --input-file flows.jsonl --last 2",
+    ),
+    ("file-table", "observe --input-file flows.jsonl -o table"),
+    (
+        "file-table-node",
+        "observe --input-file flows.jsonl -o table --print-node-name",
+    ),
+    (
+        "file-table-color",
+        "observe --input-file flows.jsonl -o table --color always",
+    ),
+    (
+        "file-table-columns",
+        "observe --input-file flows.jsonl -o table --columns interface,bytes",
+    ),
+    ("file-dict", "observe --input-file flows.jsonl -o dict"),
+    (
+        "file-dict-node-color",
+        "observe --input-file flows.jsonl -o dict --print-node-name --color always",
+    ),
+    (
+        "file-dict-columns",
+        "observe --input-file flows.jsonl -o dict --columns packets,duration",
+    ),
+    ("file-json", "observe --input-file flows.jsonl -o json"),
+    ("file-jsonpb", "observe --input-file flows.jsonl -o jsonpb"),
+    ("file-odd", "observe --input-file odd.jsonl"),
+    ("file-odd-json", "observe --input-file odd.jsonl -o json"),
+    (
+        "file-odd-silent",
+        "observe --input-file odd.jsonl -o table -s",
+    ),
+    (
+        "print-raw-filters",
+        "observe --print-raw-filters --pod a/b --not --verdict DROPPED",
+    ),
+];
+
+/// From nothing that is there.
+pub(crate) const NOWHERE: Cases = &[
+    ("error-no-socket", "observe --server unix:///nowhere/s"),
+    ("error-no-listener", "list nodes --server 127.0.0.1:1"),
+    (
+        "error-status-no-listener",
+        "status --server tcp://127.0.0.1:1",
+    ),
+    ("error-no-port", "observe --server localhost"),
+    ("error-tls", "observe --server tls://localhost:4245"),
+    (
+        "error-no-config",
+        "status --context x --config /nowhere/cli.toml",
+    ),
+    ("error-no-file", "observe --input-file /nowhere/flows.jsonl"),
+    ("error-record-no-file", "record -f /nowhere/flows.jsonl"),
+    (
+        "error-file-filter",
+        "observe --input-file flows.jsonl --port 80",
+    ),
+    (
+        "error-file-follow",
+        "observe --input-file flows.jsonl --follow",
+    ),
+    ("error-output", "observe -o yaml"),
+    ("error-column", "observe --columns bytes,colour"),
+    ("error-list", "list pods"),
+    ("error-timeout", "list nodes --timeout 3"),
+    ("error-group-by", "stats --group-by colour"),
+    ("error-hints-field", "hints colour"),
+    ("error-since", "observe --since yesterday"),
+    ("error-verdict", "observe --verdict dropped"),
+    ("error-identity", "observe --identity nobody"),
+    ("error-tcp-flags", "observe --tcp-flags syn,hello"),
+    (
+        "error-either-and-to",
+        "observe --ip 10.0.0.1 --to-ip 10.0.0.2",
+    ),
+    ("error-not", "observe --ip 10.0.0.1 --not"),
+    ("error-first-last", "observe --first 1 --last 1"),
+    ("error-table-follow", "observe -o table --follow"),
+    ("error-field-mask", "observe --field-mask time"),
+    ("error-top-output", "top -o json"),
+];
+
+/// From a server that replayed `flows.jsonl`. The state comes first: what follows opens
+/// streams, and is counted.
+pub(crate) const SERVER: Cases = &[
+    ("server-status", "status"),
+    ("server-status-json", "status -o json"),
+    ("server-compact", "observe"),
+    (
+        "server-compact-columns",
+        "observe --columns bytes,packets,duration,interface",
+    ),
+    (
+        "server-compact-all-fields",
+        "observe --use-default-field-masks=false",
+    ),
+    ("server-table", "observe -o table --print-node-name"),
+    ("server-dict", "observe -o dict --first 2"),
+    ("server-json", "observe -o json --all"),
+    (
+        "server-json-mask",
+        "observe -o json --field-mask time,source.identity,l4",
+    ),
+    ("server-drops", "observe --verdict DROPPED"),
+    (
+        "server-since",
+        "observe --since 2026-01-02T03:04:06Z --until 2026-01-02T03:04:08Z",
+    ),
+    ("server-no-match", "observe -o table --port 1"),
+    ("server-nodes", "list nodes"),
+    ("server-nodes-wide", "list nodes -o wide"),
+    ("server-nodes-json", "list nodes -o json"),
+    ("server-namespaces", "list namespaces"),
+    ("server-namespaces-json", "list namespaces -o json"),
+    ("server-interfaces", "list interfaces"),
+    ("server-hints", "hints verdict"),
+    (
+        "server-hints-prefix",
+        "hints source-endpoint --prefix demo/ -o json",
+    ),
+    (
+        "server-hints-filter",
+        "hints destination-port --not --verdict DROPPED",
+    ),
+    ("server-stats", "stats --group-by verdict"),
+    ("server-top", "top --once"),
+    ("server-error-filter", "observe --ip 10.0.0.1/99"),
+    (
+        "server-error-cel",
+        "observe --cel-expression _flow.nothing==1",
+    ),
+    ("server-error-mask", "observe -o json --field-mask colour"),
+    ("server-error-window", "stats --window 24h"),
+];
+
+/// From a server whose flows are of just now.
+pub(crate) const RECENT: Cases = &[
+    ("recent-stats", "stats --window 1h"),
+    (
+        "recent-stats-groups",
+        "stats --window 1h --group-by verdict,destination-port --limit 2 --order flows",
+    ),
+    (
+        "recent-stats-json",
+        "stats --window 1h --group-by verdict --order flows -o json",
+    ),
+    ("recent-top", "top --once --window 1h --view drops"),
+    (
+        "recent-top-json",
+        "top --once -o json --window 1h --view endpoints --order flows",
+    ),
+];
+
+/// From a server's TCP listener, which may not be written to.
+pub(crate) const TCP: Cases = &[("tcp-record-refused", "record -f flows.jsonl")];
+
+/// From the same server's socket, which may.
+pub(crate) const SOCKET: Cases = &[
+    ("socket-record", "record -f flows.jsonl"),
+    ("socket-record-refused-lines", "record -f odd.jsonl"),
+];
