@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{list, observe, record, stats, status, time, top};
+use crate::{list, observe, record, stats, status, time, top, watch};
 
 /// Shows the network flows of a host, and the state of the server that sees them.
 #[derive(Debug, Parser)]
@@ -20,10 +20,12 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show flows, with the selectors and filters of `hubble observe`.
+    /// Show flows or events of agents, with the selectors and filters of `hubble observe`.
     Observe(Box<observe::ObserveArgs>),
     /// List nodes, namespaces or interfaces.
     List(list::ListArgs),
+    /// Watch the peers of the server come and go.
+    Watch(watch::WatchArgs),
     /// Show the state of the server: exit code 1 when it is degraded, 2 without an answer.
     Status(status::StatusArgs),
     /// Watch what is busiest: flows, endpoints, ports, drops, own cost.

@@ -22,6 +22,7 @@ mod status;
 mod text;
 mod time;
 mod top;
+mod watch;
 
 use std::{io, process::ExitCode};
 
@@ -50,6 +51,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Observe(args) => observe::run(connection, &args).await,
         Command::List(args) => list::run(connection, &args).await,
+        Command::Watch(args) => watch::run(connection, &args).await,
         Command::Status(args) => status::run(connection, &args).await,
         Command::Stats(args) => stats::run(connection, &args).await,
         Command::Hints(args) => stats::hints(connection, &args).await,

@@ -1,22 +1,27 @@
-//! `sextant observe`: flows as `hubble observe` shows them, and a little more.
+//! `sextant observe`: flows, and the events of agents, as `hubble observe` shows
+//! them, and a little more.
 
+mod agent;
 mod columns;
+mod debug;
+mod events;
 mod fields;
 mod input;
 pub(crate) mod names;
 mod printer;
 mod selector;
+mod stream;
 
 use std::{io::Write, path::PathBuf, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use futures::{FutureExt as _, StreamExt as _};
-use sextant_proto::observer::{GetFlowsResponse, observer_client::ObserverClient};
+use sextant_proto::observer::{GetFlowsRequest, GetFlowsResponse, observer_client::ObserverClient};
 
 pub(crate) use columns::Column;
 use fields::Style;
 use printer::Printer;
 use selector::SelectorArgs;
+use stream::{Show as _, drain};
 
 use crate::{
     args::Connection,
@@ -30,9 +35,9 @@ use crate::{
 /// Arguments of `observe`.
 #[derive(Debug, Args)]
 pub(crate) struct ObserveArgs {
-    /// `flows`, as in `hubble observe flows`.
-    #[arg(value_parser = ["flows"], hide = true)]
-    what: Option<String>,
+    /// What is shown.
+    #[arg(value_enum, value_name = "WHAT", default_value_t)]
+    what: What,
     #[command(flatten)]
     selectors: SelectorArgs,
     #[command(flatten)]
@@ -42,6 +47,18 @@ pub(crate) struct ObserveArgs {
     /// Read the flows from this file of JSON lines, `-` for standard input, and ask nobody.
     #[arg(long, value_name = "FILE", help_heading = "Selectors")]
     input_file: Option<PathBuf>,
+}
+
+/// What is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum What {
+    /// Flows.
+    #[default]
+    Flows,
+    /// What agents tell of themselves: policies, endpoints, addresses. No filters.
+    AgentEvents,
+    /// What agents tell of single packets. No filters.
+    DebugEvents,
 }
 
 /// How flows are shown.
@@ -137,6 +154,9 @@ impl FormatArgs {
 
 /// Shows flows until there are no more, or the user has seen enough.
 pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::Result<ExitCode> {
+    if args.what != What::Flows {
+        return events::run(connection, args).await;
+    }
     let request = selector::request(args)?;
     if args.filters.only_print() {
         let filters = args.filters.filters()?;
@@ -150,16 +170,12 @@ pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     );
     let mut out = out::stdout();
     if let Some(path) = &args.input_file {
-        input::print(
-            path,
-            args.selectors.number_of_last(),
-            &mut printer,
-            &mut out,
-        )?;
+        let last = args.selectors.number_of_last();
+        input::print(path, RESPONSE, last, &mut printer, &mut out)?;
     } else {
         let server = Server::reading(connection).await?;
         tokio::select! {
-            result = stream(&server, request, &mut printer, &mut out) => result?,
+            result = ask(&server, request, &mut printer, &mut out) => result?,
             _ = tokio::signal::ctrl_c() => {}
         }
     }
@@ -168,38 +184,16 @@ pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-async fn stream(
+async fn ask(
     server: &Server,
-    request: sextant_proto::observer::GetFlowsRequest,
+    request: GetFlowsRequest,
     printer: &mut Printer,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let failed = call::failed("get the flows of", server);
     let mut client = client!(ObserverClient<tonic::transport::Channel>, server);
-    let mut stream = client
-        .get_flows(request)
-        .await
-        .map_err(&failed)?
-        .into_inner();
-    loop {
-        let next = match stream.next().now_or_never() {
-            Some(next) => next,
-            None => {
-                out.flush()?;
-                stream.next().await
-            }
-        };
-        match next.transpose() {
-            Ok(Some(response)) => printer.print(&response, out)?,
-            Ok(None) => return Ok(()),
-            Err(status) => {
-                // What came before the error is shown before it.
-                printer.finish(out)?;
-                out.flush()?;
-                return Err(failed(status).into());
-            }
-        }
-    }
+    let answer = client.get_flows(request).await;
+    drain(answer.map_err(&failed)?.into_inner(), failed, printer, out).await
 }
 
 /// The full name of what `observe` prints.

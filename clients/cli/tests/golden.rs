@@ -16,7 +16,7 @@ use std::{
     process::Output,
 };
 
-use cases::{Cases, FILE, NOWHERE, RECENT, SERVER, SOCKET, TCP};
+use cases::{Cases, EVENTS, FILE, NOWHERE, RECENT, SERVER, SOCKET, TCP};
 use common::{Daemon, SEXTANT, data, run};
 
 /// Rewrites the files if it is `1`.
@@ -157,6 +157,13 @@ fn a_server_with_recent_flows_prints_as_the_golden_ones() {
 }
 
 #[test]
+fn a_server_with_events_prints_as_the_golden_ones() {
+    if let Some(daemon) = Daemon::start(&data("events.jsonl")) {
+        check_all(EVENTS, Some((&daemon, &daemon.server())));
+    }
+}
+
+#[test]
 fn writing_is_taken_and_refused_as_the_golden_ones_say() {
     if let Some(daemon) = Daemon::start(&data("flows.jsonl")) {
         check_all(TCP, Some((&daemon, &tcp(&daemon))));
@@ -166,7 +173,7 @@ fn writing_is_taken_and_refused_as_the_golden_ones_say() {
 
 #[test]
 fn every_golden_file_has_a_case_of_its_own() {
-    let all = [FILE, NOWHERE, SERVER, RECENT, TCP, SOCKET].concat();
+    let all = [FILE, NOWHERE, EVENTS, SERVER, RECENT, TCP, SOCKET].concat();
     let named: BTreeSet<String> = all.iter().map(|(name, _)| format!("{name}.txt")).collect();
     assert_eq!(named.len(), all.len(), "two cases have one name");
     let found: BTreeSet<String> = fs::read_dir(golden("x").parent().unwrap())

@@ -5,6 +5,7 @@ mod common;
 
 use std::{
     env,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -73,6 +74,78 @@ fn observe_prints_what_hubble_prints() {
 }
 
 #[test]
+fn events_are_printed_as_hubble_prints_them() {
+    let (Some(hubble), Some(daemon)) = (hubble(), Daemon::start(&data("events.jsonl"))) else {
+        return;
+    };
+    for kind in ["agent-events", "debug-events"] {
+        for flags in [
+            "",
+            "--all",
+            "--last 2",
+            "--since 2026-01-02T03:04:08Z",
+            "--since 2026-01-02T03:04:06.500Z --until 2026-01-02T03:04:08Z",
+            "--until 2026-01-02T03:04:08Z --last 50",
+            "--print-node-name",
+            "--time-format RFC3339Milli",
+            "-o table",
+            "-o table --print-node-name",
+            "-o dict",
+            "-o dict --print-node-name --time-format RFC1123Z",
+            "-o json",
+            "-o jsonpb --last 1",
+        ] {
+            check_same(
+                &hubble,
+                &daemon.arguments(&format!("observe {kind} {flags}")),
+            );
+        }
+    }
+}
+
+/// The first lines of a program that does not end by itself.
+fn first_lines(program: &Path, arguments: &[String], count: usize) -> Vec<String> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let output = child.stdout.take().expect("it is piped");
+    let lines = BufReader::new(output).lines().take(count);
+    let lines: Vec<String> = lines.map(|line| line.expect("a line")).collect();
+    child.kill().expect("it still runs");
+    child.wait().expect("it was killed");
+    lines
+}
+
+#[test]
+fn what_never_ends_begins_as_with_hubble() {
+    let (Some(hubble), Some(daemon)) = (hubble(), Daemon::start(&data("events.jsonl"))) else {
+        return;
+    };
+    for (line, count) in [
+        ("observe agent-events --follow", 10),
+        ("observe agent-events --follow --last 2", 2),
+        (
+            "observe agent-events -f --since 2026-01-02T03:04:09Z -o json",
+            5,
+        ),
+        ("observe debug-events --follow", 4),
+        ("observe debug-events --follow -o dict", 20),
+        ("watch peers", 1),
+        ("watch peer", 1),
+    ] {
+        let arguments = daemon.arguments(line);
+        let theirs = first_lines(&hubble, &arguments, count);
+        assert_eq!(theirs.len(), count, "{line}: {theirs:?}");
+        let ours = first_lines(Path::new(SEXTANT), &arguments, count);
+        assert_eq!(ours, theirs, "{line}");
+    }
+}
+
+#[test]
 fn filter_flags_make_the_filters_that_hubble_makes() {
     let Some(hubble) = hubble() else {
         return;
@@ -134,6 +207,8 @@ fn filter_flags_that_hubble_refuses_are_refused() {
         "--first 1 --follow",
         "-o table --follow",
         "--since yesterday",
+        "agent-events --port 80",
+        "debug-events -o table --follow",
     ] {
         let mut arguments = vec!["observe".into(), "--print-raw-filters".into()];
         arguments.extend(flags.split_whitespace().map(String::from));

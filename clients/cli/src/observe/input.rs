@@ -1,4 +1,4 @@
-//! Flows from a file of JSON lines instead of a server. Bound: a line in memory,
+//! Flows and events from a file of JSON lines instead of a server. Bound: a line in memory,
 //! and those that `--last` asks for.
 
 use std::{
@@ -9,9 +9,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use sextant_proto::observer::GetFlowsResponse;
+use prost::Message;
 
-use super::{Printer, RESPONSE};
+use super::stream::Show;
 use crate::json;
 
 /// Opens the file; `-` is standard input.
@@ -23,29 +23,32 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-/// Prints all lines, or the last ones. A line that is none is told by number.
-pub(super) fn print(
+/// Prints all lines, or the last ones, as responses of this full name. A line that
+/// is none is told by number.
+pub(super) fn print<M: Message + Default>(
     path: &Path,
+    response: &str,
     last: Option<u64>,
-    printer: &mut Printer,
+    show: &mut impl Show<M>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let limit = last.map(|last| usize::try_from(last).unwrap_or(usize::MAX));
-    let mut kept: VecDeque<GetFlowsResponse> = VecDeque::new();
+    let mut kept: VecDeque<M> = VecDeque::new();
     for (index, line) in open(path)?.lines().enumerate() {
         let line =
             line.with_context(|| format!("cannot read line {} of {}", index + 1, path.display()))?;
         if line.trim().is_empty() {
             continue;
         }
-        match json::parse::<GetFlowsResponse>(&line, RESPONSE) {
+        match json::parse::<M>(&line, response) {
+            Ok(response) if !show.counts(&response) => {}
             Ok(response) if limit.is_some() => {
                 kept.push_back(response);
                 if Some(kept.len()) > limit {
                     kept.pop_front();
                 }
             }
-            Ok(response) => printer.print(&response, out)?,
+            Ok(response) => show.print(&response, out)?,
             Err(error) => writeln!(
                 io::stderr(),
                 "sextant: line {} of {}: {error}",
@@ -55,7 +58,7 @@ pub(super) fn print(
         }
     }
     for response in kept {
-        printer.print(&response, out)?;
+        show.print(&response, out)?;
     }
     Ok(())
 }

@@ -13,10 +13,11 @@ use super::{
     Output,
     fields::{self, Style},
     json_line,
+    stream::Show,
 };
 use crate::text::{self, harmless};
 
-const SEPARATOR: &str = "------------";
+pub(super) const SEPARATOR: &str = "------------";
 
 /// Prints responses in one of the formats.
 pub(super) struct Printer {
@@ -28,23 +29,9 @@ pub(super) struct Printer {
     rows: Vec<Vec<String>>,
 }
 
-impl Printer {
-    pub(super) fn new(output: Output, style: Style, silent: bool) -> Self {
-        Self {
-            output,
-            style,
-            silent,
-            printed: 0,
-            rows: Vec::new(),
-        }
-    }
-
+impl Show<GetFlowsResponse> for Printer {
     /// Prints a response; other kinds than flows and lost events go to standard error.
-    pub(super) fn print(
-        &mut self,
-        response: &GetFlowsResponse,
-        out: &mut impl Write,
-    ) -> io::Result<()> {
+    fn print(&mut self, response: &GetFlowsResponse, out: &mut impl Write) -> io::Result<()> {
         match &response.response_types {
             None => return Ok(()),
             Some(ResponseTypes::NodeStatus(status)) => return self.node_status(response, status),
@@ -58,9 +45,20 @@ impl Printer {
         Ok(())
     }
 
-    /// Writes what was kept until now.
-    pub(super) fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+    fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
         out.write_all(text::table(&std::mem::take(&mut self.rows), &[]).as_bytes())
+    }
+}
+
+impl Printer {
+    pub(super) fn new(output: Output, style: Style, silent: bool) -> Self {
+        Self {
+            output,
+            style,
+            silent,
+            printed: 0,
+            rows: Vec::new(),
+        }
     }
 
     fn flow(&mut self, flow: &Flow, out: &mut impl Write) -> io::Result<()> {

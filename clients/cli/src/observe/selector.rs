@@ -1,7 +1,7 @@
 //! Which flows, and with which fields: the request.
 
 use clap::Args;
-use jiff::Timestamp;
+use prost_types::Timestamp;
 use sextant_proto::observer::GetFlowsRequest;
 
 use super::{Column, FormatArgs, ObserveArgs};
@@ -95,6 +95,9 @@ pub(super) enum SelectorError {
     /// A file has no future.
     #[error("--input-file cannot be used with --{0}; only --last N goes with it")]
     Input(&'static str),
+    /// Events are asked for as they are.
+    #[error("{0} goes with flows only; leave it out with agent-events and debug-events")]
+    FlowsOnly(&'static str),
     /// No such time.
     #[error("--{flag}: {cause}")]
     Time {
@@ -106,40 +109,82 @@ pub(super) enum SelectorError {
     Filter(#[from] FilterError),
 }
 
+/// Which part of what the server has.
+pub(super) struct Selection {
+    pub(super) number: u64,
+    pub(super) first: bool,
+    pub(super) follow: bool,
+    pub(super) since: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+}
+
 /// What the arguments ask for.
 pub(super) fn request(args: &ObserveArgs) -> Result<GetFlowsRequest, SelectorError> {
     check(args)?;
-    let selectors = &args.selectors;
-    let point = |flag, text: &Option<String>| {
-        let point = |text: &String| time::point(text, Timestamp::now());
-        let point = text.as_ref().map(point).transpose();
-        point.map_err(|cause| SelectorError::Time { flag, cause })
-    };
-    let since = point("since", &selectors.since)?;
-    let until = match selectors.follow {
-        true => None,
-        false => point("until", &selectors.until)?,
-    };
-    let first = selectors.first > 0;
-    let number = match (selectors.first, selectors.last) {
-        (0, 0) if since.is_some() || until.is_some() => 0,
-        (0, 0) if selectors.all => u64::MAX,
-        (0, 0) if selectors.follow => 0,
-        (0, 0) => DEFAULT_LAST,
-        (0, last) => last,
-        (first, _) => first,
-    };
+    let Selection {
+        number,
+        first,
+        follow,
+        since,
+        until,
+    } = selection(&args.selectors, 0)?;
     let filters = args.filters.filters()?;
     Ok(GetFlowsRequest {
         number,
         first,
-        follow: selectors.follow,
+        follow,
         since,
         until,
         whitelist: filters.whitelist,
         blacklist: filters.blacklist,
         field_mask: mask(&args.format),
         ..GetFlowsRequest::default()
+    })
+}
+
+/// The same for events, which `hubble` gives some of the past when following. It
+/// takes `--first` and does not pass it on; here it is.
+pub(super) fn events(args: &ObserveArgs) -> Result<Selection, SelectorError> {
+    check(args)?;
+    for (given, what) in [
+        (!args.filters.filters()?.is_empty(), "a filter"),
+        (args.filters.only_print(), "--print-raw-filters"),
+        (!args.format.columns.is_empty(), "--columns"),
+        (!args.format.field_mask.is_empty(), "--field-mask"),
+    ] {
+        if given {
+            return Err(SelectorError::FlowsOnly(what));
+        }
+    }
+    selection(&args.selectors, DEFAULT_LAST)
+}
+
+/// `following` is how many are shown first if nothing but `--follow` is said.
+fn selection(args: &SelectorArgs, following: u64) -> Result<Selection, SelectorError> {
+    let point = |flag, text: &Option<String>| {
+        let point = |text: &String| time::point(text, jiff::Timestamp::now());
+        let point = text.as_ref().map(point).transpose();
+        point.map_err(|cause| SelectorError::Time { flag, cause })
+    };
+    let since = point("since", &args.since)?;
+    let until = match args.follow {
+        true => None,
+        false => point("until", &args.until)?,
+    };
+    let number = match (args.first, args.last) {
+        (0, 0) if since.is_some() || until.is_some() => 0,
+        (0, 0) if args.all => u64::MAX,
+        (0, 0) if args.follow => following,
+        (0, 0) => DEFAULT_LAST,
+        (0, last) => last,
+        (first, _) => first,
+    };
+    Ok(Selection {
+        number,
+        first: args.first > 0,
+        follow: args.follow,
+        since,
+        until,
     })
 }
 

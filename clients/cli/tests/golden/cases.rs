@@ -66,6 +66,54 @@ pub(crate) const FILE: Cases = &[
         "observe --input-file odd.jsonl -o table -s",
     ),
     (
+        "file-agent-events",
+        "observe agent-events --input-file events.jsonl",
+    ),
+    (
+        "file-agent-events-node",
+        "observe agent-events --input-file events.jsonl --print-node-name",
+    ),
+    (
+        "file-agent-events-last",
+        "observe agent-events --input-file events.jsonl --last 2",
+    ),
+    (
+        "file-agent-events-table",
+        "observe agent-events --input-file events.jsonl -o table",
+    ),
+    (
+        "file-agent-events-dict",
+        "observe agent-events --input-file events.jsonl -o dict",
+    ),
+    (
+        "file-agent-events-json",
+        "observe agent-events --input-file events.jsonl -o json",
+    ),
+    (
+        "file-debug-events",
+        "observe debug-events --input-file events.jsonl",
+    ),
+    (
+        "file-debug-events-node",
+        "observe debug-events --input-file events.jsonl --print-node-name",
+    ),
+    (
+        "file-debug-events-last",
+        "observe debug-events --input-file events.jsonl --last 2",
+    ),
+    (
+        "file-debug-events-table",
+        "observe debug-events --input-file events.jsonl -o table",
+    ),
+    (
+        "file-debug-events-dict",
+        "observe debug-events --input-file events.jsonl -o dict",
+    ),
+    (
+        "file-debug-events-json",
+        "observe debug-events --input-file events.jsonl -o json",
+    ),
+    (
         "print-raw-filters",
         "observe --print-raw-filters --pod a/b --not --verdict DROPPED",
     ),
@@ -94,6 +142,25 @@ pub(crate) const NOWHERE: Cases = &[
     (
         "error-file-follow",
         "observe --input-file flows.jsonl --follow",
+    ),
+    ("error-what", "observe flow"),
+    ("error-events-filter", "observe agent-events --port 80"),
+    (
+        "error-events-columns",
+        "observe debug-events --columns bytes",
+    ),
+    (
+        "error-events-until",
+        "observe agent-events --until tomorrow",
+    ),
+    (
+        "error-events-no-listener",
+        "observe agent-events --server 127.0.0.1:1",
+    ),
+    ("error-watch", "watch flows"),
+    (
+        "error-watch-no-listener",
+        "watch peers --server 127.0.0.1:1",
     ),
     ("error-output", "observe -o yaml"),
     ("error-column", "observe --columns bytes,colour"),
@@ -194,4 +261,14 @@ pub(crate) const TCP: Cases = &[("tcp-record-refused", "record -f flows.jsonl")]
 pub(crate) const SOCKET: Cases = &[
     ("socket-record", "record -f flows.jsonl"),
     ("socket-record-refused-lines", "record -f odd.jsonl"),
+];
+
+/// From a server that replayed `events.jsonl`. `hubble` does not pass --first on.
+pub(crate) const EVENTS: Cases = &[
+    ("events-agent-first", "observe agent-events --first 2"),
+    (
+        "events-debug-first",
+        "observe debug-events --first 1 -o table",
+    ),
+    ("events-no-flows", "observe --all"),
 ];

@@ -1,0 +1,217 @@
+//! `observe agent-events` and `observe debug-events`: what an agent tells of itself
+//! and of single packets, as `hubble` shows them. They have no filters and no mask.
+//! A table is kept in memory until the end, as that of flows.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    process::ExitCode,
+};
+
+use prost::Message;
+use prost_types::Timestamp;
+use sextant_proto::observer::{
+    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
+    observer_client::ObserverClient,
+};
+use tonic::transport::Channel;
+
+use super::{
+    FormatArgs, ObserveArgs, Output, What, input,
+    printer::SEPARATOR,
+    selector::{self, Selection},
+    stream::{Show, drain},
+};
+use crate::{
+    args::Connection,
+    call,
+    connect::{Server, client},
+    json, out, text,
+    text::harmless,
+    time::Format,
+};
+
+/// A response that carries an event.
+pub(super) trait Event: Message + Default {
+    /// Its full name.
+    const RESPONSE: &'static str;
+    /// Heads of the table's columns, without time and node.
+    const HEAD: &'static [&'static str];
+
+    /// When, and of which node.
+    fn stamp(&self) -> (Option<&Timestamp>, &str);
+
+    /// The event as text; nothing if the response carries none.
+    fn shown(&self, format: Format) -> Option<Shown>;
+}
+
+/// An event in each of the formats, without time and node.
+#[derive(Debug, PartialEq)]
+pub(super) struct Shown {
+    pub(super) line: String,
+    pub(super) fields: Vec<(&'static str, String)>,
+    pub(super) cells: Vec<String>,
+}
+
+/// Shows events until there are no more, or the user has seen enough.
+pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::Result<ExitCode> {
+    let selection = selector::events(args)?;
+    let mut printer = EventPrinter::new(&args.format);
+    let mut out = out::stdout();
+    if let Some(path) = &args.input_file {
+        let last = args.selectors.number_of_last();
+        match args.what {
+            What::DebugEvents => {
+                read::<GetDebugEventsResponse>(path, last, &mut printer, &mut out)?;
+            }
+            _ => read::<GetAgentEventsResponse>(path, last, &mut printer, &mut out)?,
+        }
+    } else {
+        let server = Server::reading(connection).await?;
+        tokio::select! {
+            result = ask(&server, args.what, selection, &mut printer, &mut out) => result?,
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    printer.write_rows(&mut out)?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read<E: Event>(
+    path: &Path,
+    last: Option<u64>,
+    printer: &mut EventPrinter,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    input::print::<E>(path, E::RESPONSE, last, printer, out)
+}
+
+async fn ask(
+    server: &Server,
+    what: What,
+    selection: Selection,
+    printer: &mut EventPrinter,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let Selection {
+        number,
+        first,
+        follow,
+        since,
+        until,
+    } = selection;
+    let mut client = client!(ObserverClient<Channel>, server);
+    if what == What::DebugEvents {
+        let failed = call::failed("get the debug events of", server);
+        let request = GetDebugEventsRequest {
+            number,
+            first,
+            follow,
+            since,
+            until,
+        };
+        let answer = client.get_debug_events(request).await;
+        return drain(answer.map_err(&failed)?.into_inner(), failed, printer, out).await;
+    }
+    let failed = call::failed("get the agent events of", server);
+    let request = GetAgentEventsRequest {
+        number,
+        first,
+        follow,
+        since,
+        until,
+    };
+    let answer = client.get_agent_events(request).await;
+    drain(answer.map_err(&failed)?.into_inner(), failed, printer, out).await
+}
+
+/// Prints events in one of the formats.
+struct EventPrinter {
+    output: Output,
+    time_format: Format,
+    node_name: bool,
+    printed: u64,
+    rows: Vec<Vec<String>>,
+}
+
+impl EventPrinter {
+    fn new(format: &FormatArgs) -> Self {
+        Self {
+            output: format.output,
+            time_format: format.time_format,
+            node_name: format.print_node_name,
+            printed: 0,
+            rows: Vec::new(),
+        }
+    }
+
+    fn write_rows(&mut self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(text::table(&std::mem::take(&mut self.rows), &[]).as_bytes())
+    }
+
+    fn row(&mut self, head: &[&str], time: String, node: String, cells: Vec<String>) {
+        let with_node = self.node_name;
+        let row = |time: String, node: String, cells: Vec<String>| {
+            let mut row = vec![time];
+            row.extend(with_node.then_some(node));
+            row.extend(cells);
+            row
+        };
+        if self.printed == 0 {
+            let head = head.iter().map(|name| (*name).to_owned()).collect();
+            self.rows.push(row("TIMESTAMP".into(), "NODE".into(), head));
+        }
+        self.rows.push(row(time, node, cells));
+    }
+
+    fn dict(&self, time: &str, node: &str, shown: &Shown, out: &mut impl Write) -> io::Result<()> {
+        // Unlike that of flows, hubble's separator of events ends no line.
+        if self.printed > 0 {
+            write!(out, "{SEPARATOR}")?;
+        }
+        writeln!(out, "  TIMESTAMP: {time}")?;
+        if self.node_name {
+            writeln!(out, "       NODE: {node}")?;
+        }
+        for (name, value) in &shown.fields {
+            writeln!(out, "{name:>11}: {value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<E: Event> Show<E> for EventPrinter {
+    /// A file has other events between them.
+    fn counts(&self, event: &E) -> bool {
+        event.shown(self.time_format).is_some()
+    }
+
+    fn print(&mut self, event: &E, out: &mut impl Write) -> io::Result<()> {
+        let Some(shown) = event.shown(self.time_format) else {
+            return Ok(());
+        };
+        let (time, node) = event.stamp();
+        let (time, node) = (self.time_format.print(time), harmless(node));
+        match self.output {
+            Output::Json | Output::Jsonpb => {
+                writeln!(out, "{}", json::print(event, E::RESPONSE))?;
+            }
+            Output::Table => self.row(E::HEAD, time, node, shown.cells),
+            Output::Dict => self.dict(&time, &node, &shown, out)?,
+            Output::Compact => {
+                let node = match self.node_name {
+                    true => format!(" [{node}]"),
+                    false => String::new(),
+                };
+                writeln!(out, "{time}{node}: {}", shown.line)?;
+            }
+        }
+        self.printed += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
+        self.write_rows(out)
+    }
+}
