@@ -66,6 +66,8 @@ fn soak(daemon: &Daemon, a: &Netns, b: &Netns, time: Duration) -> Samples {
     let stop = AtomicBool::new(false);
     let mut samples = Samples::new(daemon.pid());
     thread::scope(|scope| {
+        // Also when a look fails: the scope waits for its parts.
+        let _stop = StopWhenDropped(&stop);
         let parts = [
             scope.spawn(|| traffic::flap(a, &stop)),
             scope.spawn(|| clients::cli(daemon, &stop)),
@@ -79,7 +81,6 @@ fn soak(daemon: &Daemon, a: &Netns, b: &Netns, time: Duration) -> Samples {
             thread::sleep(LOOK);
             samples.take(daemon);
         }
-        stop.store(true, Ordering::Relaxed);
     });
     std::fs::remove_file(flag).unwrap();
     for mut process in loops {
@@ -90,6 +91,14 @@ fn soak(daemon: &Daemon, a: &Netns, b: &Netns, time: Duration) -> Samples {
     }
     drop(servers);
     samples
+}
+
+struct StopWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// No program in the kernel, no queueing discipline, no process.
