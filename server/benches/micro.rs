@@ -70,6 +70,33 @@ fn filters(c: &mut Criterion) {
     group.finish();
 }
 
+/// A ring larger than the caches, as a request scans it.
+fn scan(c: &mut Criterion) {
+    const FLOWS: u64 = 65_535;
+    let (ring, mut writer) = Ring::new(FLOWS);
+    writer.push(input::flows(FLOWS).into_iter().map(Event::Flow));
+    let mut group = c.benchmark_group("scan");
+    group.throughput(Throughput::Elements(FLOWS));
+    for (name, filter) in input::filters() {
+        let mut filters = Filters::compile(&[filter], &[]).unwrap();
+        let sieve = filters.sieve().clone();
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let mut found = 0;
+                let mut cursor = ring.cursor_at(ring.oldest_seq());
+                while cursor.run(&sieve, |event| {
+                    let flow = event.as_flow();
+                    found += u64::from(flow.is_some_and(|flow| filters.matches(flow)));
+                    ControlFlow::Continue(())
+                }) != Run::Empty
+                {}
+                found
+            });
+        });
+    }
+    group.finish();
+}
+
 fn wire(c: &mut Criterion) {
     let flows = input::flows(BATCH);
     let mask = Mask::compile(&input::cli_mask()).unwrap();
@@ -97,5 +124,13 @@ fn wire(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, from_ring_to_store, packets, store, filters, wire);
+criterion_group!(
+    benches,
+    from_ring_to_store,
+    packets,
+    store,
+    filters,
+    scan,
+    wire
+);
 criterion_main!(benches);

@@ -21,7 +21,7 @@ use sextant_proto::flow as pb;
 
 use crate::{
     datapath::{Batch, DropReasons, Links},
-    flow::{Address, Flow, Interned, Interners, Origin, Time, Uuid, proto},
+    flow::{Address, Endpoint, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
     store::{Event, RingWriter, Stamped},
 };
@@ -33,6 +33,17 @@ use uuid::Uuids;
 
 /// Lateness that counts as disorder rather than as a clock that was set back.
 const DISORDER_NS: i64 = 1_000_000_000;
+
+/// A flow of another sensor.
+#[derive(Clone, Debug, Default)]
+pub struct Recorded {
+    /// The flow; its endpoints are not looked at.
+    pub flow: pb::Flow,
+    /// Who is behind the source.
+    pub source: Option<Interned<Endpoint>>,
+    /// Who is behind the destination.
+    pub destination: Option<Interned<Endpoint>>,
+}
 
 /// Turns raw events into flows and stores them.
 pub struct Pipeline {
@@ -144,13 +155,20 @@ impl Pipeline {
 
     /// Stores flows of another sensor. What they lack is filled in: the time is
     /// the present, the id a new one, the node this one, and an endpoint the one
-    /// that has the address here.
-    pub fn record(&mut self, flows: impl IntoIterator<Item = pb::Flow>) {
+    /// that has the address here. `share` finds what they have in common.
+    pub fn record<T>(
+        &mut self,
+        flows: impl IntoIterator<Item = T>,
+        mut share: impl FnMut(T, &mut Interners) -> Recorded,
+    ) {
         let identities = self.identities.load_full();
         let mut events = std::mem::take(&mut self.flows);
         for flow in flows {
-            let nameless = flow.node_name.is_empty();
-            let mut flow = proto::from_proto(flow, &mut self.interners);
+            let recorded = share(flow, &mut self.interners);
+            let nameless = recorded.flow.node_name.is_empty();
+            let mut flow = proto::from_proto(recorded.flow, &mut self.interners);
+            flow.source = recorded.source;
+            flow.destination = recorded.destination;
             if flow.time.is_none() {
                 flow.time = Some(self.rising(Time::now().as_nanos()));
             }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use pb::layer4::Protocol;
-use prost::Message as _;
 use prost_types::Timestamp;
 use sextant_proto::flow as pb;
 
@@ -67,20 +66,28 @@ impl RecordCounts {
 }
 
 /// A check's answer.
-type Checked = Result<(), Invalid>;
+pub(crate) type Checked = Result<(), Invalid>;
 
-/// Whether a flow can be stored.
+/// Whether a flow of this encoded length can be stored.
+///
+/// # Errors
+///
+/// It is too long.
+pub(crate) fn check_length(length: usize) -> Checked {
+    if length > MAX_FLOW_BYTES {
+        let text = format!("the flow has {length} bytes; at most {MAX_FLOW_BYTES} are stored");
+        return Err(wrong("", text));
+    }
+    Ok(())
+}
+
+/// Whether the fields of a flow can be stored.
 ///
 /// # Errors
 ///
 /// The first field that is wrong.
 #[expect(deprecated, reason = "the summary is what the CLI prints")]
-pub fn check(flow: &pb::Flow) -> Checked {
-    let length = flow.encoded_len();
-    if length > MAX_FLOW_BYTES {
-        let text = format!("the flow has {length} bytes; at most {MAX_FLOW_BYTES} are stored");
-        return Err(wrong("", text));
-    }
+pub(crate) fn check(flow: &pb::Flow) -> Checked {
     time(flow.time.as_ref())?;
     text("uuid", &flow.uuid, MAX_UUID)?;
     text("node_name", &flow.node_name, MAX_TEXT)?;
@@ -266,7 +273,12 @@ fn icmp_numbers(field: impl Display + Copy, kind: u32, code: u32) -> Checked {
     Ok(())
 }
 
-fn endpoint(field: impl Display + Copy, side: &pb::Endpoint) -> Checked {
+/// Whether an endpoint can be stored.
+///
+/// # Errors
+///
+/// The first field that is wrong, under the name of the endpoint's.
+pub(crate) fn endpoint(field: impl Display + Copy, side: &pb::Endpoint) -> Checked {
     for (part, value) in [
         ("cluster_name", &side.cluster_name),
         ("namespace", &side.namespace),

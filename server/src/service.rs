@@ -23,6 +23,7 @@ mod query;
 mod record;
 mod runs;
 mod server;
+pub mod sides;
 mod status;
 mod summarize;
 pub mod wire;

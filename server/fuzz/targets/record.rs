@@ -4,22 +4,33 @@
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
 use sextant_fuzz::check_events;
-use sextant_proto::sextant::flow::v1::RecordFlowsRequest;
 use sextantd::{
     flow::{Interners, proto::from_proto},
-    record::check,
+    service::sides::Sides,
     store::Event,
 };
 
+/// `RecordFlowsRequest`, whose flows are decoded one at a time.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Request {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    flows: Vec<Vec<u8>>,
+}
+
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(request) = RecordFlowsRequest::decode(bytes) else {
+    let Ok(request) = Request::decode(bytes) else {
         return;
     };
-    let mut interners = Interners::default();
+    let (mut sides, mut interners) = (Sides::default(), Interners::default());
     let mut kept = Vec::new();
     for flow in request.flows {
-        match check(&flow) {
-            Ok(()) => kept.push(Event::Flow(from_proto(flow, &mut interners))),
+        match sides.decode(&flow) {
+            Ok(valid) => {
+                let recorded = sides.share(valid, &mut interners);
+                let mut flow = from_proto(recorded.flow, &mut interners);
+                (flow.source, flow.destination) = (recorded.source, recorded.destination);
+                kept.push(Event::Flow(flow));
+            }
             Err(invalid) => assert!(!invalid.description.is_empty()),
         }
     }

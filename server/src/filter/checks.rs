@@ -85,6 +85,10 @@ impl Checks {
         side: Side,
         test: impl Fn(&Names) -> bool + Send + Sync + 'static,
     ) {
+        match side {
+            Side::Source => self.forbidden.only_named_sources(),
+            Side::Destination => self.forbidden.only_named_destinations(),
+        }
         let mut memo = Memo::default();
         self.names.push(Box::new(move |flow| {
             side.names(flow)

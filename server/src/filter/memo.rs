@@ -12,19 +12,21 @@ use crate::flow::Interned;
 
 /// Verdicts that are remembered at most.
 const CAPACITY: usize = 65_536;
+/// Of them, those that are found without a search; a power of two.
+const RECENT: usize = 256;
 
 /// Remembered verdicts.
 pub(super) struct Memo<T> {
     verdicts: HashMap<usize, (Interned<T>, bool), BuildHasherDefault<KeyHasher>>,
-    /// The latest key and verdict: flows of an endpoint come in runs.
-    latest: Option<(usize, bool)>,
+    /// Keys and verdicts by the key's low bits once spread; 0 is no key.
+    recent: Box<[(usize, bool)]>,
 }
 
 impl<T> Default for Memo<T> {
     fn default() -> Self {
         Self {
             verdicts: HashMap::default(),
-            latest: None,
+            recent: vec![(0, false); RECENT].into(),
         }
     }
 }
@@ -33,28 +35,36 @@ impl<T> Memo<T> {
     /// The remembered verdict on `value`, or that of `judge`.
     pub(super) fn verdict(&mut self, value: &Interned<T>, judge: impl FnOnce(&T) -> bool) -> bool {
         let key = value.key();
-        if let Some((latest, verdict)) = self.latest
-            && latest == key
-        {
+        let place = spread(key as u64) as usize % RECENT;
+        let (recent, verdict) = self.recent[place];
+        if recent == key {
             return verdict;
         }
         let verdict = match self.verdicts.get(&key) {
             Some((_, verdict)) => *verdict,
             None => {
                 if self.verdicts.len() >= CAPACITY {
+                    // Values are let go, and others may get their addresses.
                     self.verdicts.clear();
+                    self.recent.fill((0, false));
                 }
                 let verdict = judge(value);
                 self.verdicts.insert(key, (value.clone(), verdict));
                 verdict
             }
         };
-        self.latest = Some((key, verdict));
+        self.recent[place] = (key, verdict);
         verdict
     }
 }
 
-/// Spreads addresses: multiplies by the golden ratio and folds the high bits in.
+/// Multiplies by the golden ratio and folds the high bits in.
+fn spread(key: u64) -> u64 {
+    let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    spread ^ (spread >> 32)
+}
+
+/// Spreads addresses.
 #[derive(Default)]
 struct KeyHasher(u64);
 
@@ -70,8 +80,7 @@ impl Hasher for KeyHasher {
     }
 
     fn write_usize(&mut self, n: usize) {
-        let spread = (self.0 ^ n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = spread ^ (spread >> 32);
+        self.0 = spread(self.0 ^ n as u64);
     }
 }
 

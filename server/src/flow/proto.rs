@@ -209,7 +209,8 @@ fn names_to(names: Option<&Interned<Names>>) -> Names {
     names.map(|names| Names::clone(names)).unwrap_or_default()
 }
 
-fn endpoint_from(side: pb::Endpoint, interners: &mut Interners) -> Interned<Endpoint> {
+/// The shared endpoint that is like the message.
+pub(crate) fn endpoint_from(side: pb::Endpoint, interners: &mut Interners) -> Interned<Endpoint> {
     interners.endpoints.intern(Endpoint {
         id: side.id,
         identity: side.identity,

@@ -36,9 +36,11 @@ const L7: Group = Group { first: 9, len: 4 };
 const TRANSPORT: Group = Group { first: 13, len: 6 };
 const DIRECTION: Group = Group { first: 19, len: 4 };
 const REPLY: Group = Group { first: 23, len: 3 };
-/// Namespaces by their hash, modulo 9 and modulo 10: one in 90 others is like it.
-const SOURCE: [Group; 2] = [Group { first: 26, len: 9 }, Group { first: 35, len: 10 }];
-const DESTINATION: [Group; 2] = [Group { first: 45, len: 9 }, Group { first: 54, len: 10 }];
+/// Whether the sides have DNS names.
+const NAMES: Group = Group { first: 26, len: 4 };
+/// Namespaces by their hash, modulo 8 and modulo 9: one in 72 others is like it.
+const SOURCE: [Group; 2] = [Group { first: 30, len: 8 }, Group { first: 38, len: 9 }];
+const DESTINATION: [Group; 2] = [Group { first: 47, len: 8 }, Group { first: 55, len: 9 }];
 
 /// What is known of an event; `NOTHING` of one that is no flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +59,10 @@ impl Sketch {
                 | Transport::of(flow).bit()
                 | DIRECTION.bit(flow.traffic_direction as u32)
                 | REPLY.bit(reply(flow.is_reply))
+                | NAMES.bit(names(
+                    flow.source_names.is_some(),
+                    flow.destination_names.is_some(),
+                ))
                 | namespace_bits(SOURCE, namespace(flow.source.as_ref()))
                 | namespace_bits(DESTINATION, namespace(flow.destination.as_ref())),
         )
@@ -133,6 +139,10 @@ const fn reply(is_reply: Option<bool>) -> u32 {
     }
 }
 
+const fn names(source: bool, destination: bool) -> u32 {
+    source as u32 | (destination as u32) << 1
+}
+
 /// A missing endpoint counts as an empty one, as in filters.
 fn namespace(side: Option<&Interned<Endpoint>>) -> &str {
     side.map_or("", |endpoint| &endpoint.namespace)
@@ -175,6 +185,16 @@ impl Forbidden {
     /// Only flows of which this is known, or not, match.
     pub fn only_replies(&mut self, replies: &[Option<bool>]) {
         self.only(REPLY, replies.iter().map(|r| REPLY.bit(reply(*r))));
+    }
+
+    /// Only flows of which this side has DNS names match.
+    pub fn only_named_sources(&mut self) {
+        self.only(NAMES, [1, 3].into_iter().map(|n| NAMES.bit(n)));
+    }
+
+    /// Only flows of which this side has DNS names match.
+    pub fn only_named_destinations(&mut self) {
+        self.only(NAMES, [2, 3].into_iter().map(|n| NAMES.bit(n)));
     }
 
     /// Only flows from an endpoint in one of these namespaces match.
@@ -237,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_sketch_has_one_bit_of_each_group() {
-        let fields = [VERDICT, L7, TRANSPORT, DIRECTION, REPLY];
+        let fields = [VERDICT, L7, TRANSPORT, DIRECTION, REPLY, NAMES];
         let groups = [&fields[..], &SOURCE, &DESTINATION].concat();
         let all = groups.iter().fold(0, |all, group| {
             assert_eq!(all & group.all(), 0, "{group:?} overlaps");

@@ -29,6 +29,9 @@ use crate::{
     store::{Cursor, Event, Ring, Run, Stamped},
 };
 
+/// Least time between two chunks of a stream that has caught up. Where events
+/// come in their thousands, each chunk is worth its wake-up and its system call.
+const PACE: Duration = Duration::from_millis(4);
 /// Events looked at before others get a turn.
 const TURN: u64 = 4096;
 
@@ -60,6 +63,8 @@ pub(super) struct FlowStream {
     /// it has more than stored events.
     begin: Option<(u64, u64)>,
     chunks: Chunks,
+    /// When the latest chunk was sent.
+    sent_at: Instant,
     is_over: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -93,6 +98,7 @@ impl FlowStream {
             chunk: Vec::new(),
             begin: None,
             chunks: Chunks::default(),
+            sent_at: Instant::now(),
             is_over: false,
             _place: place,
         })
@@ -101,6 +107,12 @@ impl FlowStream {
     /// The next responses, as gRPC messages one behind the other; `None` at the
     /// end, whose status is OK.
     pub(super) async fn next(&mut self) -> Option<Result<Bytes, Status>> {
+        let chunk = self.next_chunk().await;
+        self.sent_at = Instant::now();
+        chunk
+    }
+
+    async fn next_chunk(&mut self) -> Option<Result<Bytes, Status>> {
         let mut turn = TURN;
         while !self.is_over {
             if let Some(lost) = self.lost.due() {
@@ -227,10 +239,14 @@ impl FlowStream {
     }
 
     /// Waits for new events; the status to end with when there will be none.
+    /// Soon after a chunk it lets more of them come together.
     async fn wait(&mut self) -> Option<Status> {
         let lost_due = self.lost.deadline();
+        let pause = self.sent_at + PACE;
         tokio::select! {
-            changed = self.published.changed() => changed.err().map(|_| shutting_down()),
+            changed = changed_after(&mut self.published, pause) => {
+                changed.err().map(|_| shutting_down())
+            }
             () = self.common.limits.drained() => Some(shutting_down()),
             () = tokio::time::sleep_until(lost_due.unwrap_or_else(Instant::now)), if lost_due.is_some() => None,
         }
@@ -252,6 +268,16 @@ impl FlowStream {
         put_lost(&message, &mut self.chunk);
         self.begin = None;
     }
+}
+
+/// Waits for a change, and on until `pause`.
+async fn changed_after(
+    published: &mut watch::Receiver<u64>,
+    pause: Instant,
+) -> Result<(), watch::error::RecvError> {
+    published.changed().await?;
+    tokio::time::sleep_until(pause).await;
+    Ok(())
 }
 
 /// A client that left without reading on lost what it was overtaken by.

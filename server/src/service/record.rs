@@ -6,11 +6,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf as _, Bytes};
-use prost::Message as _;
-use sextant_proto::{
-    flow as pb,
-    sextant::flow::v1::{RecordFlowsResponse, Refusal},
-};
+use sextant_proto::sextant::flow::v1::{RecordFlowsResponse, Refusal};
 use tonic::{
     Status, Streaming,
     codec::{Codec, DecodeBuf, Decoder},
@@ -19,11 +15,12 @@ use tonic_prost::ProstCodec;
 
 use super::{
     limits::{Limits, shutting_down},
-    wire::{Malformed, fields},
+    sides::{Sides, Valid},
+    wire::{Field, Malformed, fields},
 };
 use crate::{
     pipeline::Pipeline,
-    record::{Invalid, RecordCounts, check},
+    record::{Invalid, RecordCounts},
 };
 
 /// Refusals that are told.
@@ -39,7 +36,8 @@ pub(super) struct Recording {
     counts: Arc<RecordCounts>,
     answer: RecordFlowsResponse,
     /// Flows that were found valid and are not stored yet.
-    valid: Vec<pb::Flow>,
+    valid: Vec<Valid>,
+    sides: Sides,
 }
 
 impl Recording {
@@ -49,6 +47,7 @@ impl Recording {
             counts,
             answer: RecordFlowsResponse::default(),
             valid: Vec::with_capacity(BATCH),
+            sides: Sides::default(),
         }
     }
 
@@ -93,14 +92,17 @@ impl Recording {
     /// Checks the flows of a batch; true at the end of the message.
     fn check_batch<'a>(
         &mut self,
-        flows: &mut impl Iterator<Item = Result<(u32, &'a [u8]), Malformed>>,
+        flows: &mut impl Iterator<Item = Result<Field<'a>, Malformed>>,
     ) -> Result<bool, Malformed> {
         while self.valid.len() < BATCH {
             let Some(field) = flows.next() else {
                 return Ok(true);
             };
-            let (FLOWS, flow) = field? else { continue };
-            match decode(flow) {
+            let field = field?;
+            if field.number != FLOWS {
+                continue;
+            }
+            match self.sides.decode(field.content) {
                 Ok(flow) => self.valid.push(flow),
                 Err(invalid) => self.refuse(invalid),
             }
@@ -124,22 +126,15 @@ impl Recording {
     fn store(&mut self, refused_before: u64) {
         let recorded = self.valid.len() as u64;
         self.answer.recorded += recorded;
-        self.pipeline
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .record(self.valid.drain(..));
+        let mut pipeline = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
+        let sides = &mut self.sides;
+        pipeline.record(self.valid.drain(..), |valid, interners| {
+            sides.share(valid, interners)
+        });
+        drop(pipeline);
         self.counts
             .add(recorded, self.answer.refused - refused_before);
     }
-}
-
-fn decode(flow: &[u8]) -> Result<pb::Flow, Invalid> {
-    let flow = pb::Flow::decode(flow).map_err(|error| Invalid {
-        field: String::new(),
-        description: format!("the flow cannot be read: {error}"),
-    })?;
-    check(&flow)?;
-    Ok(flow)
 }
 
 /// Requests as bytes; the response as usual.
@@ -172,7 +167,8 @@ impl Decoder for RecordCodec {
 
 #[cfg(test)]
 mod tests {
-    use sextant_proto::sextant::flow::v1::RecordFlowsRequest;
+    use prost::Message as _;
+    use sextant_proto::{flow as pb, sextant::flow::v1::RecordFlowsRequest};
 
     use super::*;
     use crate::{

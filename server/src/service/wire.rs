@@ -84,18 +84,28 @@ fn put_message(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 /// that we encoded.
 fn field(message: &[u8], wanted: u32) -> Option<(usize, usize)> {
     let mut fields = fields(message).map_while(Result::ok);
-    let (_, content) = fields.find(|(number, _)| *number == wanted)?;
+    let content = fields.find(|field| field.number == wanted)?.content;
     let at = content.as_ptr() as usize - message.as_ptr() as usize;
     Some((at, content.len()))
 }
 
-/// The fields of a message: number and content, which is empty unless the
-/// field is length-delimited.
+/// A field of an encoded message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field<'a> {
+    /// Its number.
+    pub(super) number: u32,
+    /// Its content; empty unless it is length-delimited.
+    pub(super) content: &'a [u8],
+    /// All its bytes.
+    pub(super) whole: &'a [u8],
+}
+
+/// The fields of a message.
 ///
 /// # Errors
 ///
 /// Where the bytes are no message; it is the last item.
-pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, &[u8]), Malformed>> {
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Malformed>> {
     let mut rest = message;
     std::iter::from_fn(move || {
         if rest.is_empty() {
@@ -109,7 +119,18 @@ pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, &[u8])
     })
 }
 
-fn next_field<'a>(rest: &mut &'a [u8]) -> Result<(u32, &'a [u8]), Malformed> {
+fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Field<'a>, Malformed> {
+    let begin = *rest;
+    let (number, content) = number_and_content(rest)?;
+    let whole = &begin[..begin.len() - rest.len()];
+    Ok(Field {
+        number,
+        content,
+        whole,
+    })
+}
+
+fn number_and_content<'a>(rest: &mut &'a [u8]) -> Result<(u32, &'a [u8]), Malformed> {
     let (number, wire) = decode_key(rest).map_err(|_| Malformed)?;
     if wire != WireType::LengthDelimited {
         let skipped = skip_field(wire, number, rest, DecodeContext::default());

@@ -105,6 +105,7 @@ impl Cursor {
         };
         let begin = self.seq;
         self.seq = segment.end().min(next);
+        segment.fetch(begin..self.seq, sieve);
         for (seq, event) in segment.passing(begin..self.seq, sieve) {
             if each(event).is_break() {
                 self.seq = seq + 1;
@@ -133,6 +134,7 @@ impl Cursor {
             return Run::Empty;
         };
         self.seq = segment.first.max(oldest);
+        segment.fetch(self.seq..end, sieve);
         for (seq, event) in segment.passing(self.seq..end, sieve).rev() {
             if each(event).is_break() {
                 self.seq = seq;
