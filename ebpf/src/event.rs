@@ -4,7 +4,7 @@ use aya_ebpf::{
     bindings::__sk_buff,
     helpers::generated::{bpf_get_prandom_u32, bpf_skb_load_bytes},
 };
-use sextant_ebpf_common::{Cause, Entry, Event, Kind, Tally, reason};
+use sextant_ebpf_common::{Cause, Entry, Event, Kind, Tally, initiator_of, reason};
 
 use crate::{
     atomic,
@@ -98,7 +98,7 @@ unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet
     (*event).family = packet.family;
     (*event).protocol = packet.protocol;
     (*event).direction = packet.direction as u8;
-    (*event).initiator = (*entry).initiator;
+    (*event).initiator = initiator_of((*entry).tags);
     (*event).no_mac = u8::from(!packet.has_mac);
     (*event).pad = [0; 4];
     let l4 = (&raw mut (*event).l4).cast();

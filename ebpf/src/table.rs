@@ -9,7 +9,7 @@ use aya_ebpf::{
     helpers::generated::bpf_ktime_get_ns,
     maps::HashMap,
 };
-use sextant_ebpf_common::{A_TO_B, Cause, Entry, POINTS, initiator, reason};
+use sextant_ebpf_common::{A_TO_B, Cause, Entry, POINTS, initiator, reason, tags};
 
 use crate::{
     atomic, event,
@@ -62,8 +62,7 @@ fn create<K>(table: &HashMap<K, Entry>, key: &K, packet: &Packet, full: Cause) -
     let entry = Entry {
         first_ns: precise_now(),
         due_ns: packet.now + tuning().active_interval_ns,
-        vlan: packet.vlan,
-        initiator: packet.initiator,
+        tags: tags(packet.vlan, packet.initiator),
         ..Entry::default()
     };
     let cause = match table.insert(key, entry, u64::from(BPF_NOEXIST)) {
@@ -208,8 +207,7 @@ unsafe fn reopen_if_closed(entry: *mut Entry, skb: *mut __sk_buff, packet: &Pack
     event::raise_end(entry, skb, packet, seen);
     (*entry).first_ns = precise_now();
     (*entry).due_ns = packet.now + tuning().active_interval_ns;
-    (*entry).vlan = packet.vlan;
-    (*entry).initiator = packet.direction as u8 & 1;
+    (*entry).tags = tags(packet.vlan, packet.direction as u8 & 1);
     for place in 0..POINTS {
         (*entry).points[place] = 0;
     }

@@ -52,12 +52,31 @@ pub struct Entry {
     pub points: [u32; POINTS],
     /// TCP control bits seen, 16 bits a direction, `A_TO_B` in the low half.
     pub tcp_flags: u32,
-    /// VLAN ids of the first packet, outer first; 0 for none.
-    pub vlan: [u16; 2],
-    /// `initiator::A` or `B`, perhaps with `GUESSED`.
-    pub initiator: u8,
-    /// Zero.
-    pub pad: [u8; 7],
+    /// VLAN ids of the first packet and the initiator; see `tags`.
+    pub tags: [u16; 2],
+}
+
+/// Bits of a VLAN id (IEEE 802.1Q).
+const VLAN_BITS: u32 = 12;
+
+/// VLAN ids, outer first, 0 for none, and in the bits above the first one who
+/// initiated (`initiator::A` or `B`, perhaps with `GUESSED`): a byte of its own
+/// would make each entry 8 bytes longer.
+#[must_use]
+pub const fn tags(vlan: [u16; 2], initiator: u8) -> [u16; 2] {
+    [vlan[0] | (initiator as u16) << VLAN_BITS, vlan[1]]
+}
+
+/// The VLAN ids of `tags`.
+#[must_use]
+pub const fn vlan_of(tags: [u16; 2]) -> [u16; 2] {
+    [tags[0] & ((1 << VLAN_BITS) - 1), tags[1]]
+}
+
+/// The initiator of `tags`.
+#[must_use]
+pub const fn initiator_of(tags: [u16; 2]) -> u8 {
+    (tags[0] >> VLAN_BITS) as u8
 }
 
 /// Bits of an interface number that are the index in its network namespace;
@@ -176,7 +195,7 @@ pub struct FragmentPorts {
 const _: () = {
     assert!(size_of::<Key4>() == 16);
     assert!(size_of::<Key6>() == 40);
-    assert!(size_of::<Entry>() == 104);
+    assert!(size_of::<Entry>() == 96);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<Event>() == 184);
     assert!(size_of::<DropKey>() == 40);

@@ -7,7 +7,9 @@
 use std::{io, os::fd::AsFd as _, time::Duration};
 
 use aya::maps::MapData;
-use sextant_ebpf_common::{A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator};
+use sextant_ebpf_common::{
+    A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator, initiator_of, vlan_of,
+};
 
 use super::{
     bpf::{BatchWalk, Plain, lookup_and_delete},
@@ -174,7 +176,8 @@ fn is_closed(flags: u32) -> bool {
 }
 
 fn last_event<K: Sides>(key: &K, entry: &Entry, now: u64) -> Event {
-    let from_a = entry.initiator & !initiator::GUESSED == initiator::A;
+    let opened_by = initiator_of(entry.tags);
+    let from_a = opened_by & !initiator::GUESSED == initiator::A;
     let direction = usize::from(!from_a);
     let owner = entry.owner[direction];
     let mut event = Event {
@@ -191,10 +194,10 @@ fn last_event<K: Sides>(key: &K, entry: &Entry, now: u64) -> Event {
         owner: entry.owner,
         points: entry.points,
         tcp_flags_seen: entry.tcp_flags,
-        vlan: entry.vlan,
+        vlan: vlan_of(entry.tags),
         kind: Kind::Ended as u8,
         direction: if from_a { A_TO_B as u8 } else { 1 },
-        initiator: entry.initiator,
+        initiator: opened_by,
         no_mac: 1,
         ..Event::default()
     };

@@ -98,9 +98,7 @@ fn latency(bench: &mut Bench) -> anyhow::Result<()> {
          server {{ listen 8080; keepalive_requests 100000000; location / {{ return 200 ok; }} }} }}"
     );
     std::fs::write(folder.path().join("nginx.conf"), config)?;
-    let _server = b.spawn(&format!(
-        "exec nginx -e stderr -p {place} -c {place}/nginx.conf"
-    ));
+    let _server = b.spawn(&format!("nginx -e stderr -p {place} -c {place}/nginx.conf"));
     eventually("nginx", || {
         a.try_run("curl -sf http://10.9.1.2:8080/").0.then_some(())
     });
