@@ -8,6 +8,9 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use common::{Daemon, SEXTANT, data, program, run};
@@ -103,6 +106,9 @@ fn events_are_printed_as_hubble_prints_them() {
     }
 }
 
+/// How long a line is waited for; only a test that fails needs it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The first lines of a program that does not end by itself.
 fn first_lines(program: &Path, arguments: &[String], count: usize) -> Vec<String> {
     let mut child = Command::new(program)
@@ -113,10 +119,21 @@ fn first_lines(program: &Path, arguments: &[String], count: usize) -> Vec<String
         .spawn()
         .expect("the program starts");
     let output = child.stdout.take().expect("it is piped");
-    let lines = BufReader::new(output).lines().take(count);
-    let lines: Vec<String> = lines.map(|line| line.expect("a line")).collect();
+    let (sender, receiver) = mpsc::channel();
+    // Ends with the program, when its output does.
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    let lines = (0..count).map_while(|_| receiver.recv_timeout(PATIENCE).ok());
+    let lines = lines.collect();
+    drop(receiver);
     child.kill().expect("it still runs");
     child.wait().expect("it was killed");
+    reader.join().expect("the reader ended");
     lines
 }
 
