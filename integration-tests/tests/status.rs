@@ -47,14 +47,12 @@ fn the_ledger_balances_to_the_packet_and_the_event() {
     }
     let (a, b, daemon) = pair(QUICK);
     quiet(&a, "va");
-    let before = netns::packets(&a, "va");
-    let seen_before = status(&daemon)
-        .ledger
-        .unwrap()
-        .packets
-        .unwrap()
-        .seen
-        .unwrap();
+    // Both counts of one moment: the kernel may speak up between two looks.
+    let (before, seen_before) = eventually("a quiet moment", || {
+        let before = netns::packets(&a, "va");
+        let seen = status(&daemon).ledger?.packets?.seen?;
+        (before == netns::packets(&a, "va")).then_some((before, seen))
+    });
     a.run("ping -c 3 -i 0.2 10.9.1.2");
     scatter(&a, 500, 4000);
     b.run("python3 -c 'import socket; s=socket.create_server((\"\",80)); s.close()'");
