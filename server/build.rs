@@ -13,7 +13,7 @@
 use std::{env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
-use tonic_build::manual::{Method, Service};
+use tonic_build::manual::{Method, MethodBuilder, Service};
 
 const PACKAGE: &str = "sextant-ebpf";
 const TARGET: &str = "bpfel-unknown-none";
@@ -29,42 +29,31 @@ fn main() -> anyhow::Result<()> {
 /// The Observer service as in `observer.proto` without GetFlows, which is served
 /// on raw bytes by `service::get_flows`.
 fn observer_service() -> Service {
-    let message = |name: &str, route: &str, stream: bool| {
-        let method = Method::builder()
-            .name(name)
-            .route_name(route)
-            .input_type(format!("sextant_proto::observer::{route}Request"))
-            .output_type(format!("sextant_proto::observer::{route}Response"))
-            .codec_path("tonic_prost::ProstCodec");
-        if stream {
-            method.server_streaming().build()
-        } else {
-            method.build()
-        }
-    };
+    let message = |name, route| method("observer", name, route);
     Service::builder()
         .name("Observer")
         .package("observer")
-        .method(message("get_agent_events", "GetAgentEvents", true))
-        .method(message("get_debug_events", "GetDebugEvents", true))
-        .method(message("get_nodes", "GetNodes", false))
-        .method(message("get_namespaces", "GetNamespaces", false))
-        .method(message("server_status", "ServerStatus", false))
+        .method(
+            message("get_agent_events", "GetAgentEvents")
+                .server_streaming()
+                .build(),
+        )
+        .method(
+            message("get_debug_events", "GetDebugEvents")
+                .server_streaming()
+                .build(),
+        )
+        .method(message("get_nodes", "GetNodes").build())
+        .method(message("get_namespaces", "GetNamespaces").build())
+        .method(message("server_status", "ServerStatus").build())
         .build()
 }
 
 /// The service as in `flow_service.proto`. A recorded flow is decoded by
-/// `service::record`, one at a time: all flows of a message at once would be
+/// `service::sides`, one at a time: all flows of a message at once would be
 /// large, and one that is malformed would end the call.
 fn flow_service() -> Service {
-    let message = |name: &str, route: &str| {
-        Method::builder()
-            .name(name)
-            .route_name(route)
-            .input_type(format!("sextant_proto::sextant::flow::v1::{route}Request"))
-            .output_type(format!("sextant_proto::sextant::flow::v1::{route}Response"))
-            .codec_path("tonic_prost::ProstCodec")
-    };
+    let message = |name, route| method("sextant::flow::v1", name, route);
     let record = message("record_flows", "RecordFlows")
         .input_type("bytes::Bytes")
         .codec_path("crate::service::record::RecordCodec")
@@ -81,6 +70,16 @@ fn flow_service() -> Service {
         )
         .method(message("list_filter_hints", "ListFilterHints").build())
         .build()
+}
+
+/// A method with one request and one response, of a package of `sextant_proto`.
+fn method(package: &str, name: &str, route: &str) -> MethodBuilder {
+    Method::builder()
+        .name(name)
+        .route_name(route)
+        .input_type(format!("sextant_proto::{package}::{route}Request"))
+        .output_type(format!("sextant_proto::{package}::{route}Response"))
+        .codec_path("tonic_prost::ProstCodec")
 }
 
 fn ebpf_object() -> anyhow::Result<()> {

@@ -8,6 +8,7 @@ mod chunks;
 mod daemon_status;
 mod deliveries;
 mod events;
+mod field;
 mod flow_service;
 mod flows;
 mod get_flows;

@@ -54,9 +54,6 @@ pub(super) struct FlowStream {
     lost: Lapped,
     common: Common,
     published: watch::Receiver<u64>,
-    /// Whether every event from the cursor on is sent, so that streams with the
-    /// same mask send the same.
-    is_plain: bool,
     scratch: Vec<u8>,
     chunk: Vec<u8>,
     /// Where the chunk begins: sequence number, and flows sent before; none if
@@ -87,7 +84,6 @@ impl FlowStream {
             })
             .await;
         Ok(Self {
-            is_plain: query.is_plain(),
             query,
             cursor,
             sent: 0,
@@ -161,7 +157,7 @@ impl FlowStream {
     /// Keeps a chunk for streams that will stand where it began.
     fn share(&mut self, bytes: &Bytes) {
         if let Some((from, sent)) = self.begin.take()
-            && self.is_plain
+            && self.query.is_plain()
         {
             self.common.runs.keep(EncodedRun {
                 mask: self.query.mask.clone(),
@@ -175,7 +171,7 @@ impl FlowStream {
 
     /// What another stream has encoded from here on, where all is sent.
     fn encoded_by_another(&mut self) -> Option<Bytes> {
-        if !self.is_plain || !self.chunk.is_empty() || self.cursor.overtaken() > 0 {
+        if !self.query.is_plain() || !self.chunk.is_empty() || self.cursor.overtaken() > 0 {
             return None;
         }
         let run = self

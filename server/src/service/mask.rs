@@ -11,14 +11,11 @@
 //! lacks it, its parents too; a member of a oneof is there only if the flow has
 //! just that member.
 
-mod wire;
-
 use std::{collections::BTreeMap, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-use wire::WireField;
-
+use super::field::Field;
 use crate::flow::wire::put;
 
 /// Message type that the paths of a mask refer to.
@@ -144,9 +141,9 @@ impl Node {
         // Fields that follow each other are copied at once.
         let mut run = 0..0;
         let mut at = 0;
-        while let Some(field) = WireField::next(&wire[at..]) {
+        while let Ok(Some(field)) = Field::next(&wire[at..]) {
             let start = at;
-            at += field.length;
+            at += field.whole.len();
             let Some((place, part)) = self.find(field.number) else {
                 continue;
             };

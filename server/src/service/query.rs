@@ -51,7 +51,8 @@ impl Query {
         })
     }
 
-    /// Whether all events from the first one on are sent.
+    /// Whether all events from the first one on are sent, so that streams with
+    /// the same mask send the same.
     pub(super) fn is_plain(&self) -> bool {
         let Range {
             follow,

@@ -14,9 +14,9 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::{
+    field::{Field, Malformed, fields},
     limits::{Limits, shutting_down},
     sides::{Sides, Valid},
-    wire::{Field, Malformed, fields},
 };
 use crate::{
     pipeline::Pipeline,
@@ -102,7 +102,7 @@ impl Recording {
             if field.number != FLOWS {
                 continue;
             }
-            match self.sides.decode(field.content) {
+            match self.sides.decode(field.message.ok_or(Malformed)?) {
                 Ok(flow) => self.valid.push(flow),
                 Err(invalid) => self.refuse(invalid),
             }
@@ -242,9 +242,12 @@ mod tests {
         let good = flow("a", "", "").encode_to_vec();
         let mut message = vec![0x0a, good.len() as u8];
         message.extend(&good);
-        message.extend([0x0a, 200]);
-        assert_eq!(take_bytes(&mut recording, &message), Err(Malformed));
-        assert_eq!((ring.len(), recording.answer.recorded), (1, 1));
+        // Cut off; a number where a flow belongs.
+        for part in [[0x0a, 200], [0x08, 1]] {
+            let message = [message.as_slice(), &part].concat();
+            assert_eq!(take_bytes(&mut recording, &message), Err(Malformed));
+        }
+        assert_eq!((ring.len(), recording.answer.recorded), (2, 2));
     }
 
     #[test]

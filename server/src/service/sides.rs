@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 use prost::Message as _;
 use sextant_proto::flow as pb;
 
-use super::wire::{Malformed, fields};
+use super::field::{Malformed, fields};
 use crate::{
     flow::{Endpoint, Interned, Interners, proto::endpoint_from},
     pipeline::Recorded,
@@ -108,18 +108,19 @@ fn take_apart<'a>(
     let mut sides = [None, None];
     for field in fields(flow) {
         let field = field?;
-        let side = match field.number {
-            SOURCE => &mut sides[0],
-            DESTINATION => &mut sides[1],
+        let (side, part) = match (field.number, field.message) {
+            (SOURCE, Some(part)) => (&mut sides[0], part),
+            (DESTINATION, Some(part)) => (&mut sides[1], part),
+            // Also a side that is no message: to be refused with the rest.
             _ => {
                 rest.extend_from_slice(field.whole);
                 continue;
             }
         };
         match side {
-            None => *side = Some(Cow::Borrowed(field.content)),
+            None => *side = Some(Cow::Borrowed(part)),
             // A message that comes in parts is all of them, one behind the other.
-            Some(before) => before.to_mut().extend_from_slice(field.content),
+            Some(before) => before.to_mut().extend_from_slice(part),
         }
     }
     Ok(sides)
@@ -186,6 +187,17 @@ mod tests {
         let merged = pb::Flow::decode(&*bytes).unwrap();
         let (mut sides, mut interners) = (Sides::default(), Interners::default());
         assert_eq!(taken(&mut sides, &mut interners, &bytes), merged);
+    }
+
+    #[test]
+    fn a_side_that_is_no_message_is_refused() {
+        for field in [SOURCE, DESTINATION] {
+            let refused = Sides::default().decode(&[(field << 3) as u8, 1]).err();
+            let text = refused
+                .map(|invalid| invalid.description)
+                .unwrap_or_default();
+            assert!(text.starts_with("the flow cannot be read: "), "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,10 @@
 //! GetFlows responses as bytes: gRPC messages with their prefix, one behind the
 //! other, so that one frame of the transport carries many.
 
-use prost::{
-    Message as _,
-    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
-};
+use prost::Message as _;
 use sextant_proto::flow as pb;
 
-use super::mask::Mask;
+use super::{field::fields, mask::Mask};
 use crate::{
     flow::{
         Flow, Time,
@@ -84,66 +81,7 @@ fn put_message(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
 /// that we encoded.
 fn field(message: &[u8], wanted: u32) -> Option<(usize, usize)> {
     let mut fields = fields(message).map_while(Result::ok);
-    let content = fields.find(|field| field.number == wanted)?.content;
+    let content = fields.find(|field| field.number == wanted)?.message?;
     let at = content.as_ptr() as usize - message.as_ptr() as usize;
     Some((at, content.len()))
 }
-
-/// A field of an encoded message.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'a> {
-    /// Its number.
-    pub(super) number: u32,
-    /// Its content; empty unless it is length-delimited.
-    pub(super) content: &'a [u8],
-    /// All its bytes.
-    pub(super) whole: &'a [u8],
-}
-
-/// The fields of a message.
-///
-/// # Errors
-///
-/// Where the bytes are no message; it is the last item.
-pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Malformed>> {
-    let mut rest = message;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let found = next_field(&mut rest);
-        if found.is_err() {
-            rest = &[];
-        }
-        Some(found)
-    })
-}
-
-fn next_field<'a>(rest: &mut &'a [u8]) -> Result<Field<'a>, Malformed> {
-    let begin = *rest;
-    let (number, content) = number_and_content(rest)?;
-    let whole = &begin[..begin.len() - rest.len()];
-    Ok(Field {
-        number,
-        content,
-        whole,
-    })
-}
-
-fn number_and_content<'a>(rest: &mut &'a [u8]) -> Result<(u32, &'a [u8]), Malformed> {
-    let (number, wire) = decode_key(rest).map_err(|_| Malformed)?;
-    if wire != WireType::LengthDelimited {
-        let skipped = skip_field(wire, number, rest, DecodeContext::default());
-        return skipped.map(|()| (number, &[][..])).map_err(|_| Malformed);
-    }
-    let length = decode_varint(rest).map_err(|_| Malformed)?;
-    let length = usize::try_from(length).map_err(|_| Malformed)?;
-    let (content, after) = rest.split_at_checked(length).ok_or(Malformed)?;
-    *rest = after;
-    Ok((number, content))
-}
-
-/// Bytes that are no protobuf message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("malformed protobuf")]
-pub(super) struct Malformed;
