@@ -13,6 +13,7 @@ use sextant_proto::{
         GetFlowsRequest, GetFlowsResponse, ServerStatusRequest, ServerStatusResponse,
         get_flows_response::ResponseTypes, observer_client::ObserverClient,
     },
+    sextant::status::v1::{GetStatusRequest, Status, status_service_client::StatusServiceClient},
 };
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -144,6 +145,16 @@ impl Daemon {
                 .server_status(ServerStatusRequest {})
                 .await;
             Some(status.ok()?.into_inner())
+        })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn own_status(&self) -> Option<Status> {
+        self.runtime.block_on(async {
+            let mut client = StatusServiceClient::new(connect(&self.server()).await?);
+            let response = client.get_status(GetStatusRequest {}).await;
+            response.ok()?.into_inner().status
         })
     }
 

@@ -132,6 +132,20 @@ pub fn packets(namespace: &Netns, interface: &str) -> u64 {
     namespace.statistic(interface, "rx_packets") + namespace.statistic(interface, "tx_packets")
 }
 
+/// The packets of an interface, and what `read` gives, of one moment: the kernel
+/// may speak up between two looks.
+pub fn with_packets<T>(
+    namespace: &Netns,
+    interface: &str,
+    mut read: impl FnMut() -> Option<T>,
+) -> (u64, T) {
+    crate::eventually("a quiet moment", || {
+        let before = packets(namespace, interface);
+        let value = read()?;
+        (before == packets(namespace, interface)).then_some((before, value))
+    })
+}
+
 /// Waits until nothing has passed an interface for a while.
 pub fn quiet(namespace: &Netns, interface: &str) {
     let mut last = (packets(namespace, interface), Instant::now());

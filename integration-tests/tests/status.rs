@@ -10,18 +10,11 @@ use sextant_integration_tests::{
 };
 use sextant_proto::{
     flow::{Flow, layer4::Protocol},
-    sextant::status::v1::{
-        GetStatusRequest, Status, WatchStatusRequest, status_service_client::StatusServiceClient,
-    },
+    sextant::status::v1::{Status, WatchStatusRequest, status_service_client::StatusServiceClient},
 };
 
 fn status(daemon: &Daemon) -> Status {
-    daemon.block_on(async {
-        let channel = connect(&daemon.server()).await.unwrap();
-        let mut client = StatusServiceClient::new(channel);
-        let response = client.get_status(GetStatusRequest {}).await.unwrap();
-        response.into_inner().status.unwrap()
-    })
+    daemon.own_status().unwrap()
 }
 
 /// Two joined namespaces, the daemon in the first.
@@ -47,12 +40,8 @@ fn the_ledger_balances_to_the_packet_and_the_event() {
     }
     let (a, b, daemon) = pair(QUICK);
     quiet(&a, "va");
-    // Both counts of one moment: the kernel may speak up between two looks.
-    let (before, seen_before) = eventually("a quiet moment", || {
-        let before = netns::packets(&a, "va");
-        let seen = status(&daemon).ledger?.packets?.seen?;
-        (before == netns::packets(&a, "va")).then_some((before, seen))
-    });
+    let seen = || status(&daemon).ledger?.packets?.seen;
+    let (before, seen_before) = netns::with_packets(&a, "va", seen);
     a.run("ping -c 3 -i 0.2 10.9.1.2");
     scatter(&a, 500, 4000);
     b.run("python3 -c 'import socket; s=socket.create_server((\"\",80)); s.close()'");

@@ -12,6 +12,11 @@ pub(crate) fn harmless(text: &str) -> String {
     }
 }
 
+/// The name of an enumeration's value, or its number where there is none.
+pub(crate) fn value_name<E: TryFrom<i32>>(number: i32, name: fn(&E) -> &'static str) -> String {
+    E::try_from(number).map_or_else(|_| number.to_string(), |value| name(&value).to_owned())
+}
+
 /// Digits in groups of three: `1,234,567`.
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();

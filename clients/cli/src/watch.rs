@@ -13,7 +13,7 @@ use crate::{
     call,
     connect::{Server, client},
     out,
-    text::harmless,
+    text::{harmless, value_name},
 };
 
 /// Arguments of `watch`.
@@ -53,10 +53,7 @@ pub(crate) async fn run(connection: &Connection, args: &WatchArgs) -> anyhow::Re
 }
 
 fn line(change: &ChangeNotification) -> String {
-    let kind = match ChangeNotificationType::try_from(change.r#type) {
-        Ok(kind) => kind.as_str_name().to_owned(),
-        Err(_) => change.r#type.to_string(),
-    };
+    let kind = value_name(change.r#type, ChangeNotificationType::as_str_name);
     let tls = match &change.tls {
         Some(tls) => format!(" (TLS.ServerName: {})", harmless(&tls.server_name)),
         None => String::new(),

@@ -13,7 +13,10 @@ use sextant_proto::{
 };
 
 use super::events::{Event, Shown};
-use crate::{text::harmless, time::Format};
+use crate::{
+    text::{harmless, value_name},
+    time::Format,
+};
 
 impl Event for GetAgentEventsResponse {
     const RESPONSE: &'static str = "observer.GetAgentEventsResponse";
@@ -25,10 +28,7 @@ impl Event for GetAgentEventsResponse {
 
     fn shown(&self, format: Format) -> Option<Shown> {
         let event = self.agent_event.as_ref()?;
-        let kind = match AgentEventType::try_from(event.r#type) {
-            Ok(kind) => kind.as_str_name().to_owned(),
-            Err(_) => event.r#type.to_string(),
-        };
+        let kind = value_name(event.r#type, AgentEventType::as_str_name);
         let details = details(event, format).unwrap_or_else(|| "UNKNOWN".into());
         let details = harmless(&details);
         Some(Shown {

@@ -7,7 +7,10 @@ use sextant_proto::{
 };
 
 use super::events::{Event, Shown};
-use crate::{text::harmless, time::Format};
+use crate::{
+    text::{harmless, value_name},
+    time::Format,
+};
 
 impl Event for GetDebugEventsResponse {
     const RESPONSE: &'static str = "observer.GetDebugEventsResponse";
@@ -20,10 +23,7 @@ impl Event for GetDebugEventsResponse {
 
     fn shown(&self, _format: Format) -> Option<Shown> {
         let event = self.debug_event.as_ref()?;
-        let kind = match DebugEventType::try_from(event.r#type) {
-            Ok(kind) => kind.as_str_name().to_owned(),
-            Err(_) => event.r#type.to_string(),
-        };
+        let kind = value_name(event.r#type, DebugEventType::as_str_name);
         let from = harmless(&endpoint(event.source.as_ref()));
         let none = || "N/A".to_owned();
         let mark = event.hash.map_or_else(none, |mark| format!("0x{mark:x}"));

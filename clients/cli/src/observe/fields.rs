@@ -7,7 +7,7 @@ use sextant_proto::flow::{
 use super::{columns::Column, names};
 use crate::{
     color::{Color, Paint},
-    text::harmless,
+    text::{harmless, value_name},
     time,
 };
 
@@ -127,10 +127,7 @@ pub(super) fn identities(style: &Style, flow: &Flow) -> (String, String) {
 /// What kind of event it is.
 pub(super) fn kind(flow: &Flow) -> String {
     if let Some(l7) = &flow.l7 {
-        let kind = match pb::L7FlowType::try_from(l7.r#type) {
-            Ok(kind) => kind.as_str_name().to_lowercase(),
-            Err(_) => l7.r#type.to_string(),
-        };
+        let kind = value_name(l7.r#type, pb::L7FlowType::as_str_name).to_lowercase();
         return match &l7.record {
             Some(Record::Http(_)) => format!("http-{kind}"),
             Some(Record::Dns(dns)) => format!("dns-{kind} {}", harmless(&dns.observation_source)),
@@ -145,19 +142,13 @@ pub(super) fn kind(flow: &Flow) -> String {
         event::TRACE => names::observation_point(sub),
         event::DROP => names::drop_reason(sub),
         event::POLICY_VERDICT => {
-            let direction = match TrafficDirection::try_from(flow.traffic_direction) {
-                Ok(direction) => direction.as_str_name().to_owned(),
-                Err(_) => flow.traffic_direction.to_string(),
-            };
+            let direction = value_name(flow.traffic_direction, TrafficDirection::as_str_name);
             format!(
                 "policy-verdict:{} {direction}",
                 names::policy_match(flow.policy_match_type)
             )
         }
-        event::CAPTURE => match pb::DebugCapturePoint::try_from(flow.debug_capture_point) {
-            Ok(point) => point.as_str_name().into(),
-            Err(_) => flow.debug_capture_point.to_string(),
-        },
+        event::CAPTURE => value_name(flow.debug_capture_point, pb::DebugCapturePoint::as_str_name),
         event::TRACE_SOCK => match sub {
             1 => "pre-xlate-fwd",
             2 => "post-xlate-fwd",

@@ -15,7 +15,7 @@ use super::{
     json_line,
     stream::Show,
 };
-use crate::text::{self, harmless};
+use crate::text::{self, harmless, value_name};
 
 pub(super) const SEPARATOR: &str = "------------";
 
@@ -171,10 +171,7 @@ impl Printer {
     ) -> io::Result<()> {
         let format = self.style.time_format;
         let time = format.print(response.time.as_ref());
-        let source = match LostEventSource::try_from(lost.source) {
-            Ok(source) => source.as_str_name().to_owned(),
-            Err(_) => lost.source.to_string(),
-        };
+        let source = value_name(lost.source, LostEventSource::as_str_name);
         let cpu = lost.cpu.unwrap_or(0);
         let span = match (&lost.first, &lost.last) {
             (Some(first), Some(last)) => {

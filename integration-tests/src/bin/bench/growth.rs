@@ -28,15 +28,6 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     subscribers(bench, &server).await
 }
 
-fn add(bench: &mut Bench, series: Series) {
-    for (name, points) in &series.curves {
-        for (x, y) in points {
-            println!("{name} | {x} {} | {:.3} {}", series.x, y.median(), series.y);
-        }
-    }
-    bench.report.series.push(series);
-}
-
 async fn store(bench: &mut Bench) -> anyhow::Result<()> {
     let mut points = Vec::new();
     for (capacity, times) in [(10_000, 1), (100_000, 2), (1_000_000, 16)] {
@@ -55,16 +46,13 @@ async fn store(bench: &mut Bench) -> anyhow::Result<()> {
         }
         points.push((capacity as f64, cost));
     }
-    add(
-        bench,
-        Series {
-            name: "drain-by-store",
-            title: "Server CPU for each drained flow by size of the store",
-            x: "flows stored",
-            y: "µs",
-            curves: vec![("Sextant", points)],
-        },
-    );
+    bench.report.add_series(Series {
+        name: "drain-by-store",
+        title: "Server CPU for each drained flow by size of the store",
+        x: "flows stored",
+        y: "µs",
+        curves: vec![("Sextant", points)],
+    });
     Ok(())
 }
 
@@ -90,16 +78,13 @@ async fn filters(bench: &mut Bench, server: &Server) -> anyhow::Result<()> {
         }
         points.push((count as f64, cost));
     }
-    add(
-        bench,
-        Series {
-            name: "scan-by-filters",
-            title: "Time for each scanned flow by number of filters",
-            x: "filters",
-            y: "ns",
-            curves: vec![("Sextant", points)],
-        },
-    );
+    bench.report.add_series(Series {
+        name: "scan-by-filters",
+        title: "Time for each scanned flow by number of filters",
+        x: "filters",
+        y: "ns",
+        curves: vec![("Sextant", points)],
+    });
     Ok(())
 }
 
@@ -122,15 +107,12 @@ async fn subscribers(bench: &mut Bench, server: &Server) -> anyhow::Result<()> {
         }
         points.push((f64::from(count), cost));
     }
-    add(
-        bench,
-        Series {
-            name: "drain-by-subscribers",
-            title: "Server CPU for each delivered flow by subscribers at one time",
-            x: "subscribers",
-            y: "µs",
-            curves: vec![("Sextant", points)],
-        },
-    );
+    bench.report.add_series(Series {
+        name: "drain-by-subscribers",
+        title: "Server CPU for each delivered flow by subscribers at one time",
+        x: "subscribers",
+        y: "µs",
+        curves: vec![("Sextant", points)],
+    });
     Ok(())
 }

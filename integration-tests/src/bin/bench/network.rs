@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use sextant_integration_tests::{
-    Daemon, Netns, Process, daemon::connect, eventually, netns, netns::quiet, root, veth,
-};
-use sextant_proto::sextant::status::v1::{
-    GetStatusRequest, status_service_client::StatusServiceClient,
+    Daemon, Netns, Process, eventually, netns, netns::quiet, root, veth,
 };
 
 use crate::{
@@ -147,15 +144,15 @@ fn flood(bench: &mut Bench) -> anyhow::Result<()> {
     let _server = iperf_server(&a, &b)?;
     let daemon = daemon(bench, &a);
     quiet(&a, "va");
-    let before = (netns::packets(&a, "va"), seen(&daemon).0);
+    let before = netns::with_packets(&a, "va", || Some(seen(&daemon).0));
     traffic(&a, "10.9.1.2", "")?;
     quiet(&a, "va");
-    let accounted = eventually("balance", || {
+    let after = netns::with_packets(&a, "va", || {
         let (seen, difference) = seen(&daemon);
         (difference == 0).then_some(seen)
     });
-    let passed = netns::packets(&a, "va") - before.0;
-    let share = (accounted - before.1) as f64 / passed as f64 * 100.0;
+    let passed = after.0 - before.0;
+    let share = (after.1 - before.1) as f64 / passed as f64 * 100.0;
     bench.report.add(Figure {
         scenario: "network",
         what: format!("packets accounted for under a flood of {passed}"),
@@ -169,22 +166,12 @@ fn flood(bench: &mut Bench) -> anyhow::Result<()> {
 
 /// Packets seen, and those in no sum of the ledger.
 fn seen(daemon: &Daemon) -> (u64, i64) {
-    let status = status(daemon);
+    let status = daemon.own_status().unwrap_or_default();
     let packets = status
         .ledger
         .and_then(|ledger| ledger.packets)
         .unwrap_or_default();
     (packets.seen.unwrap_or_default().packets, packets.difference)
-}
-
-pub(crate) fn status(daemon: &Daemon) -> sextant_proto::sextant::status::v1::Status {
-    let asked = daemon.block_on(async {
-        let channel = connect(&daemon.server()).await?;
-        let mut client = StatusServiceClient::new(channel);
-        let response = client.get_status(GetStatusRequest {}).await;
-        response.ok()?.into_inner().status
-    });
-    asked.unwrap_or_default()
 }
 
 /// What programs and daemon take of a core at a rate of packets.
@@ -200,7 +187,7 @@ fn by_rate(bench: &mut Bench) -> anyhow::Result<()> {
         }
         points.push((f64::from(rate), samples));
     }
-    bench.report.series.push(Series {
+    bench.report.add_series(Series {
         name: "cpu-by-packets",
         title: "CPU of programs and daemon by packets a second",
         x: "packets/s",

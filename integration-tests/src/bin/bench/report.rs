@@ -218,6 +218,16 @@ impl Report {
         self.figures.push(figure);
     }
 
+    /// Adds a series and prints it.
+    pub(crate) fn add_series(&mut self, series: Series) {
+        for (name, points) in &series.curves {
+            for (x, y) in points {
+                println!("{name} | {x} {} | {:.3} {}", series.x, y.median(), series.y);
+            }
+        }
+        self.series.push(series);
+    }
+
     /// Notes that something was not measured.
     pub(crate) fn skip(&mut self, what: impl Into<String>) {
         let what = what.into();

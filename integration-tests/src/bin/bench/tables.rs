@@ -7,7 +7,6 @@ use sextant_integration_tests::{Daemon, Netns, eventually, root};
 use crate::{
     Bench,
     kernel::{Statistics, run_time},
-    network::status,
     report::{Figure, Goal, Samples, Series},
 };
 
@@ -43,7 +42,7 @@ fn packets(bench: &mut Bench) -> anyhow::Result<()> {
     let growth = of(packets.last()) / of(packets.first());
     let text = "packet, each of another flow, of 1,000,000 ÷ of 100";
     add(bench, text, "", Samples(vec![growth]), 2.0);
-    bench.report.series.push(Series {
+    bench.report.add_series(Series {
         name: "packet-by-flows",
         title: "Cost of a packet by flows in the table",
         x: "flows",
@@ -73,7 +72,7 @@ fn sweeps(bench: &mut Bench) -> anyhow::Result<()> {
         swept,
         50.0,
     );
-    bench.report.series.push(Series {
+    bench.report.add_series(Series {
         name: "sweep-by-flows",
         title: "Time of a walk over the kernel's table by flows in it",
         x: "flows",
@@ -95,7 +94,7 @@ fn add(bench: &mut Bench, what: &str, unit: &'static str, sextant: Samples, at_m
 }
 
 fn memory(bench: &mut Bench, daemon: &Daemon) -> anyhow::Result<()> {
-    let status = status(daemon);
+    let status = daemon.own_status().unwrap_or_default();
     let cost = status.cost.context("no cost in the status")?;
     for (table, map, family) in [("ipv4", "FLOWS4", "IPv4"), ("ipv6", "FLOWS6", "IPv6")] {
         let table = status.tables.iter().find(|found| found.name == table);
@@ -128,7 +127,7 @@ fn sweep(runs: usize, daemon: &Daemon, flows: u32) -> anyhow::Result<Samples> {
     let mut last = None;
     for _ in 0..runs {
         let took = eventually("another walk over the flows", || {
-            let status = status(daemon);
+            let status = daemon.own_status()?;
             let table = status.tables.iter().find(|table| table.name == "ipv4")?;
             let took = status.cost?.sweep_time?;
             (table.entries >= u64::from(flows) && last != Some(took)).then_some(took)

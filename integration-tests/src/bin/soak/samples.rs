@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
-use sextant_integration_tests::{Daemon, daemon::connect};
-use sextant_proto::sextant::status::v1::{
-    GetStatusRequest, Status, status_service_client::StatusServiceClient,
-};
+use sextant_integration_tests::Daemon;
+use sextant_proto::sextant::status::v1::Status;
 
 /// Memory that may be gained from the second to the last quarter, beside a tenth.
 const GROWTH_BYTES: u64 = 8 << 20;
@@ -15,12 +13,7 @@ const GROWTH_FDS: u64 = 32;
 
 /// The daemon's status.
 pub(crate) fn status(daemon: &Daemon) -> Status {
-    daemon.block_on(async {
-        let channel = connect(&daemon.server()).await.expect("the daemon listens");
-        let mut client = StatusServiceClient::new(channel);
-        let response = client.get_status(GetStatusRequest {}).await.unwrap();
-        response.into_inner().status.unwrap()
-    })
+    daemon.own_status().expect("the daemon answers")
 }
 
 /// One line of figures a second.
