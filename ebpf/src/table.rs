@@ -9,7 +9,9 @@ use aya_ebpf::{
     helpers::generated::bpf_ktime_get_ns,
     maps::HashMap,
 };
-use sextant_ebpf_common::{A_TO_B, Cause, Entry, POINTS, initiator, reason, tags};
+use sextant_ebpf_common::{
+    A_TO_B, Cause, Entry, POINTS, initiator, reason, since_tick, tags, tick,
+};
 
 use crate::{
     atomic, event,
@@ -122,7 +124,7 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     if flags & (SYN | ACK) == SYN && packet.protocol == TCP {
         reopen_if_closed(entry, skb, packet);
     }
-    (*entry).last_ns[direction] = packet.now;
+    (*entry).last[direction] = tick(packet.now);
     atomic::add(&raw mut (*entry).bytes[direction], packet.bytes);
     let before = atomic::fetch_add(&raw mut (*entry).packets[direction], packet.packets);
     let reasons = news(entry, packet, direction, before == 0);
@@ -157,7 +159,7 @@ unsafe fn news(entry: *mut Entry, packet: &Packet, direction: usize, first: bool
 #[inline(never)]
 unsafe fn claim(entry: *mut Entry, owner: *mut u32, packet: &Packet, direction: usize) -> bool {
     let current = *owner;
-    let idle = packet.now.saturating_sub((*entry).last_ns[direction]);
+    let idle = since_tick((*entry).last[direction], packet.now);
     if current != 0 && idle < OWNER_STALE_NS {
         return false;
     }

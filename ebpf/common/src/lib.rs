@@ -32,7 +32,8 @@ pub mod initiator {
 /// Further observation points that an entry remembers beside the two owners.
 pub const POINTS: usize = 4;
 
-/// Value of a flow. Arrays of two are indexed by direction.
+/// Value of a flow. Arrays of two are indexed by direction. What each packet
+/// needs are the first 64 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
@@ -40,20 +41,51 @@ pub struct Entry {
     pub packets: [u64; 2],
     /// Bytes of their frames.
     pub bytes: [u64; 2],
-    /// When the last counted packet came (coarse clock).
-    pub last_ns: [u64; 2],
-    /// When the first packet came.
-    pub first_ns: u64,
+    /// Tick of the last counted packet; see `tick`. 0 for none yet.
+    pub last: [u32; 2],
     /// When an event is due that tells that the flow is active.
     pub due_ns: u64,
     /// Observation point that counts; 0 for none yet.
     pub owner: [u32; 2],
-    /// Other points at which packets were seen; 0 for none.
-    pub points: [u32; POINTS],
     /// TCP control bits seen, 16 bits a direction, `A_TO_B` in the low half.
     pub tcp_flags: u32,
     /// VLAN ids of the first packet and the initiator; see `tags`.
     pub tags: [u16; 2],
+    /// When the first packet came.
+    pub first_ns: u64,
+    /// Other points at which packets were seen; 0 for none.
+    pub points: [u32; POINTS],
+}
+
+/// Nanoseconds of a tick as a power of two: about a millisecond, which is finer
+/// than the coarse clock of most kernels.
+const TICK_BITS: u32 = 20;
+
+/// The tick of a time, never 0. Ticks wrap after 52 days.
+#[must_use]
+pub const fn tick(ns: u64) -> u32 {
+    match (ns >> TICK_BITS) as u32 {
+        0 => 1,
+        tick => tick,
+    }
+}
+
+/// Nanoseconds from a tick to that of a time; 0 to a time before it, which
+/// another CPU's clock may have. Right up to 26 days.
+#[must_use]
+pub const fn since_tick(tick: u32, now_ns: u64) -> u64 {
+    let ticks = self::tick(now_ns).wrapping_sub(tick);
+    if ticks > u32::MAX / 2 {
+        return 0;
+    }
+    (ticks as u64) << TICK_BITS
+}
+
+/// When the tick began that was so long before a time.
+#[must_use]
+pub const fn tick_began(tick: u32, now_ns: u64) -> u64 {
+    let began = now_ns >> TICK_BITS << TICK_BITS;
+    began.saturating_sub(since_tick(tick, now_ns))
 }
 
 /// Bits of a VLAN id (IEEE 802.1Q).
@@ -195,13 +227,37 @@ pub struct FragmentPorts {
 const _: () = {
     assert!(size_of::<Key4>() == 16);
     assert!(size_of::<Key6>() == 40);
-    assert!(size_of::<Entry>() == 96);
+    assert!(size_of::<Entry>() == 88);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<Event>() == 184);
     assert!(size_of::<DropKey>() == 40);
     assert!(size_of::<DropCount>() == 32);
     assert!(size_of::<DropLayout>() == 104 && size_of::<NetLayout>() == 24);
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: u64 = 1 << TICK_BITS;
+
+    #[test]
+    fn the_time_of_a_tick_is_known_across_a_wrap() {
+        let wrap = TICK << 32;
+        for last in [TICK, 5 * TICK + 7, wrap - TICK - 1, wrap + 3 * TICK] {
+            for idle in [0, 1, TICK, 9 * TICK, 7 * 24 * 3600 * 1_000_000_000] {
+                let began = tick_began(tick(last), last + idle);
+                assert_eq!(began, last - last % TICK, "{last} {idle}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tick_that_another_clock_has_not_reached_is_now() {
+        assert_eq!(since_tick(tick(9 * TICK), 8 * TICK), 0);
+        assert_ne!(tick(0), 0, "0 says that no packet came");
+    }
+}
 
 #[cfg(feature = "user")]
 mod user {

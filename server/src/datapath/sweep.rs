@@ -8,7 +8,8 @@ use std::{io, os::fd::AsFd as _, time::Duration};
 
 use aya::maps::MapData;
 use sextant_ebpf_common::{
-    A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator, initiator_of, vlan_of,
+    A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator, initiator_of,
+    tick_began, vlan_of,
 };
 
 use super::{
@@ -157,8 +158,7 @@ fn last_drops(key: &DropKey, count: &DropCount, now: u64) -> Event {
 }
 
 fn is_ended(protocol: u8, entry: &Entry, now: u64, timeouts: &Timeouts) -> bool {
-    let last = entry.last_ns[0].max(entry.last_ns[1]).max(entry.first_ns);
-    let idle = Duration::from_nanos(now.saturating_sub(last));
+    let idle = Duration::from_nanos(now.saturating_sub(last_packet(entry, now)));
     let limit = if protocol != TCP {
         timeouts.other
     } else if is_closed(entry.tcp_flags) {
@@ -167,6 +167,13 @@ fn is_ended(protocol: u8, entry: &Entry, now: u64, timeouts: &Timeouts) -> bool 
         timeouts.tcp
     };
     idle >= limit
+}
+
+/// When the last packet came, in nanoseconds; the first one's time at the least.
+fn last_packet(entry: &Entry, now: u64) -> u64 {
+    let ticks = entry.last.into_iter().filter(|tick| *tick != 0);
+    let last = ticks.map(|tick| tick_began(tick, now)).max();
+    last.unwrap_or(0).max(entry.first_ns)
 }
 
 /// Reset by one side, or finished by both.
@@ -183,7 +190,7 @@ fn last_event<K: Sides>(key: &K, entry: &Entry, now: u64) -> Event {
     let mut event = Event {
         time_ns: now,
         first_ns: entry.first_ns,
-        last_ns: entry.last_ns[0].max(entry.last_ns[1]),
+        last_ns: last_packet(entry, now),
         packets: entry.packets,
         bytes: entry.bytes,
         point: if owner == 0 {
