@@ -27,6 +27,7 @@ mod server;
 pub mod sides;
 mod status;
 mod summarize;
+mod turn;
 pub mod wire;
 
 #[cfg(test)]

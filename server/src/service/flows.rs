@@ -15,13 +15,14 @@ use tokio::{
 use tonic::Status;
 
 use super::{
-    chunks::{CHUNK, Chunks},
+    chunks::{CHUNK, Chunks, ROOMY},
     deliveries::Deliveries,
     lapped::{Lapped, Loss},
     limits::{Limits, shutting_down},
     position::InRange,
     query::Query,
     runs::{EncodedRun, Runs},
+    turn::Turn,
     wire::{put_flow, put_lost},
 };
 use crate::{
@@ -32,8 +33,9 @@ use crate::{
 /// Least time between two chunks of a stream that has caught up. Where events
 /// come in their thousands, each chunk is worth its wake-up and its system call.
 const PACE: Duration = Duration::from_millis(4);
-/// Events looked at before others get a turn.
-const TURN: u64 = 4096;
+
+/// A stream that sent nothing for so long needs no large buffer.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// What the streams of a server have in common.
 #[derive(Clone)]
@@ -109,7 +111,7 @@ impl FlowStream {
     }
 
     async fn next_chunk(&mut self) -> Option<Result<Bytes, Status>> {
-        let mut turn = TURN;
+        let mut turn = Turn::begin();
         while !self.is_over {
             if let Some(lost) = self.lost.due() {
                 self.put_lapped(lost);
@@ -121,7 +123,7 @@ impl FlowStream {
                 break;
             }
             match self.look() {
-                Run::Events(seen) => turn = turn.saturating_sub(seen),
+                Run::Events(_) => turn.pass_on().await,
                 Run::Lost(count) => {
                     self.common.deliveries.lapped(count);
                     self.lost.add(count);
@@ -136,15 +138,14 @@ impl FlowStream {
                     }
                 }
             }
-            if turn == 0 {
-                turn = TURN;
-                tokio::task::yield_now().await;
-            }
         }
         if self.is_over
             && let Some(lost) = self.lost.take()
         {
             self.put_lapped(lost);
+        }
+        if self.scratch.capacity() > ROOMY {
+            self.scratch = Vec::new();
         }
         let chunk = std::mem::take(&mut self.chunk);
         (!chunk.is_empty()).then(|| {
@@ -188,9 +189,6 @@ impl FlowStream {
 
     /// Looks at a run of events and puts what is wanted of them into the chunk.
     fn look(&mut self) -> Run {
-        if self.chunk.capacity() == 0 {
-            self.chunk = self.chunks.take();
-        }
         if self.chunk.is_empty() {
             self.begin = Some((self.cursor.seq(), self.sent));
         }
@@ -202,6 +200,7 @@ impl FlowStream {
         } = &mut self.query;
         let limit = range.limit();
         let (chunk, scratch) = (&mut self.chunk, &mut self.scratch);
+        let chunks = &self.chunks;
         let (sent, is_over) = (&mut self.sent, &mut self.is_over);
         let before = *sent;
         let run = self.cursor.run(sieve, |event| {
@@ -215,6 +214,9 @@ impl FlowStream {
                         if let Event::Flow(flow) = event
                             && filters.matches(flow)
                         {
+                            if chunk.capacity() == 0 {
+                                *chunk = chunks.take();
+                            }
                             put_flow(flow, mask.as_deref(), scratch, chunk);
                             *sent += 1;
                             *is_over = limit.is_some_and(|limit| *sent >= limit);
@@ -235,7 +237,8 @@ impl FlowStream {
     }
 
     /// Waits for new events; the status to end with when there will be none.
-    /// Soon after a chunk it lets more of them come together.
+    /// Soon after a chunk it lets more of them come together; long after one it
+    /// gives its buffer back.
     async fn wait(&mut self) -> Option<Status> {
         let lost_due = self.lost.deadline();
         let pause = self.sent_at + PACE;
@@ -245,6 +248,10 @@ impl FlowStream {
             }
             () = self.common.limits.drained() => Some(shutting_down()),
             () = tokio::time::sleep_until(lost_due.unwrap_or_else(Instant::now)), if lost_due.is_some() => None,
+            () = tokio::time::sleep_until(self.sent_at + IDLE), if self.chunks.is_spare_large() => {
+                self.chunks.release();
+                None
+            }
         }
     }
 
@@ -276,10 +283,13 @@ async fn changed_after(
     Ok(())
 }
 
-/// A client that left without reading on lost what it was overtaken by.
+/// A client that left without reading on lost what it was overtaken by; one that
+/// has all it asked for lost nothing.
 impl Drop for FlowStream {
     fn drop(&mut self) {
-        self.common.deliveries.lapped(self.cursor.overtaken());
+        if !self.is_over {
+            self.common.deliveries.lapped(self.cursor.overtaken());
+        }
     }
 }
 

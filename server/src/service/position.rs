@@ -5,13 +5,11 @@
 
 use std::ops::ControlFlow;
 
+use super::turn::Turn;
 use crate::{
     flow::{Time, sketch::Sieve},
     store::{Cursor, Event, Ring, Run},
 };
-
-/// Events passed before others get a turn.
-const TURN: u64 = 4096;
 
 /// The part of a request that positions it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +69,7 @@ impl Range {
         }
         let mut cursor = ring.cursor_at(end);
         let mut found = 0_u64;
-        let mut turn = TURN;
+        let mut turn = Turn::begin();
         loop {
             let mut is_too_old = false;
             let mut is_found = false;
@@ -93,12 +91,8 @@ impl Range {
             });
             match run {
                 _ if is_too_old => return ring.cursor_at(cursor.seq() + 1),
-                Run::Events(seen) if !is_found => turn = turn.saturating_sub(seen),
+                Run::Events(_) if !is_found => turn.pass_on().await,
                 _ => return cursor,
-            }
-            if turn == 0 {
-                turn = TURN;
-                tokio::task::yield_now().await;
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A stream that follows takes what another one has encoded from the place
 //! where it stands. Those that keep up are woken by the same batch and stand at
 //! the same place, so that each flow is encoded about once, whatever the number
-//! of subscribers. Bound: `KEPT` runs, each at most a chunk, for all streams
+//! of subscribers. Bound: `KEPT` runs of at most `ROOMY` bytes, for all streams
 //! together.
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::mask::Mask;
+use super::{chunks::ROOMY, mask::Mask};
 
 /// Runs that are kept.
 const KEPT: usize = 16;
@@ -45,8 +45,11 @@ impl Runs {
         found.cloned()
     }
 
-    /// Keeps a run for the others.
+    /// Keeps a run for the others, unless it has a huge response.
     pub(super) fn keep(&self, run: EncodedRun) {
+        if run.bytes.len() > ROOMY {
+            return;
+        }
         let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = if runs.len() == KEPT {
             runs.pop_front()
@@ -86,6 +89,16 @@ mod tests {
         assert!(runs.find(Some(&mask("time")), 7).is_none());
         assert!(runs.find(None, 7).is_none());
         assert!(runs.find(Some(&mask("uuid")), 8).is_none());
+    }
+
+    #[test]
+    fn a_run_with_a_huge_response_is_not_kept() {
+        let runs = Runs::default();
+        runs.keep(EncodedRun {
+            bytes: vec![0; ROOMY + 1].into(),
+            ..run(None, 7)
+        });
+        assert!(runs.find(None, 7).is_none());
     }
 
     #[test]

@@ -3,9 +3,8 @@
 //!
 //! The whole store is read, since recorded flows need not be in order of time;
 //! a repeated summary begins where the earlier ones found nothing before.
-//! Others get a turn every 1,024 events.
 
-use std::time::Duration;
+use std::{ops::ControlFlow, time::Duration};
 
 use sextant_proto::{
     flow::FlowFilter,
@@ -13,16 +12,16 @@ use sextant_proto::{
 };
 use tonic::Status;
 
-use super::status::invalid;
+use super::{status::invalid, turn::Turn};
 use crate::{
     filter::Filters,
     flow::Time,
-    store::{Event, Read, Ring},
+    store::{Event, Read, Ring, Run},
     summary::{Counts, Hints, MAX_FIELDS, Summary, Tally, Window},
 };
 
-/// Events looked at before others get a turn.
-const TURN: u32 = 1024;
+/// Events between two looks at the clock.
+const LOOK: u64 = 256;
 const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 const MAX_WINDOW: Duration = Duration::from_secs(3600);
 const DEFAULT_GROUPS: u32 = 10;
@@ -104,7 +103,7 @@ impl SummaryQuery {
         let mut from = None;
         let mut cursor = ring.cursor_at(self.from.max(ring.oldest_seq()));
         let end = ring.next_seq();
-        let mut turn = TURN;
+        let mut turn = Turn::begin();
         while cursor.seq() < end {
             let seq = cursor.seq();
             let filters = &mut self.filters;
@@ -128,10 +127,8 @@ impl SummaryQuery {
                 Read::Lost(count) => lost.pending += count,
                 Read::Empty => break,
             }
-            turn -= 1;
-            if turn == 0 {
-                turn = TURN;
-                tokio::task::yield_now().await;
+            if cursor.seq().is_multiple_of(LOOK) {
+                turn.pass_on().await;
             }
         }
         lost.decide(true);
@@ -220,26 +217,24 @@ pub(super) async fn hints(
     let field = field(request.field, "field")?;
     let limit = limit(request.limit, DEFAULT_HINTS, "limit")?;
     let mut filters = filters(&request.whitelist, &request.blacklist, "")?;
+    let sieve = filters.sieve().clone();
     let mut hints = Hints::new(field);
     let mut cursor = ring.cursor_at(ring.oldest_seq());
     let end = ring.next_seq();
-    let mut turn = TURN;
+    let mut turn = Turn::begin();
     while cursor.seq() < end {
-        let read = cursor.next(|event| {
+        let run = cursor.run(&sieve, |event| {
             if let Event::Flow(flow) = event
                 && filters.matches(flow)
             {
                 hints.see(flow);
             }
+            ControlFlow::Continue(())
         });
-        if matches!(read, Read::Empty) {
+        if run == Run::Empty {
             break;
         }
-        turn -= 1;
-        if turn == 0 {
-            turn = TURN;
-            tokio::task::yield_now().await;
-        }
+        turn.pass_on().await;
     }
     let (values, value_count) = hints.finish(&request.prefix, limit);
     Ok(api::ListFilterHintsResponse {
