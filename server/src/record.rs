@@ -3,7 +3,9 @@
 //! Pure, over the protobuf form, before anything is interned. What is checked
 //! is what the store, the filters and clients rely on; numbers of enumerations
 //! that are not known are kept, as replay keeps them. Bound: a flow of at most
-//! 64 KiB, and no list or text longer than the constants below.
+//! 64 KiB, and no list longer than `MAX_LIST`.
+
+mod layer7;
 
 use std::{
     fmt::Display,
@@ -125,8 +127,11 @@ pub(crate) fn check(flow: &pb::Flow) -> Checked {
         ("ingress_denied_by", &flow.ingress_denied_by),
     ] {
         list(field, policies.len())?;
+        for policy in policies {
+            texts(format_args!("{field}.labels"), &policy.labels, MAX_TEXT)?;
+        }
     }
-    Ok(())
+    flow.l7.as_ref().map_or(Ok(()), layer7::layer7)
 }
 
 fn wrong(field: impl Display, description: impl Into<String>) -> Invalid {

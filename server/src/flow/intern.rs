@@ -1,9 +1,9 @@
 //! Interning: equal values are stored once and shared by the flows.
 //!
 //! An `Interner` is owned by one writer (no lock). It keeps a value as long as
-//! some flow holds it; values that no flow holds any more are swept when the
-//! table has doubled since the last sweep, so it is bounded by twice what the
-//! store holds.
+//! something holds it, a flow or a call that records; values that nothing holds
+//! any more are swept when the table has doubled since the last sweep, so it is
+//! bounded by twice what is held.
 
 use std::{
     borrow::Borrow,

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use prost::Message as _;
+use prost_reflect::{DescriptorPool, DynamicMessage, FieldDescriptor, MessageDescriptor, Value};
 use prost_types::Timestamp;
 use sextant_proto::flow as pb;
 
@@ -119,6 +120,61 @@ fn each_list_and_text_has_a_bound() {
         value: vec![0; 64 << 10],
     };
     assert_eq!(refused(|f| f.extensions = Some(too_long)), "");
+}
+
+/// Paths to all lists of a message.
+fn lists(message: &MessageDescriptor, above: &[FieldDescriptor]) -> Vec<Vec<FieldDescriptor>> {
+    let mut found = Vec::new();
+    for field in message.fields() {
+        let path = [above, std::slice::from_ref(&field)].concat();
+        let inner = field.kind().as_message().cloned();
+        if field.is_list() {
+            found.push(path.clone());
+        }
+        // `Any` and wrappers have none.
+        if let Some(inner) = inner.filter(|inner| inner.package_name() == "flow") {
+            found.extend(lists(&inner, &path));
+        }
+    }
+    found
+}
+
+/// A message whose list at the end of the path has so many empty values.
+fn with_list(message: MessageDescriptor, path: &[FieldDescriptor], length: usize) -> Value {
+    let (field, below) = path.split_first().expect("a path is not empty");
+    let value = match field.kind().as_message() {
+        Some(inner) if !below.is_empty() => with_list(inner.clone(), below, length),
+        _ => Value::default_value(&field.kind()),
+    };
+    let values = if below.is_empty() { length } else { 1 };
+    let value = if field.is_list() {
+        Value::List(vec![value; values])
+    } else {
+        value
+    };
+    let mut with = DynamicMessage::new(message);
+    with.set_field(field, value);
+    Value::Message(with)
+}
+
+#[test]
+fn each_list_of_the_contract_has_a_bound() {
+    let pool = DescriptorPool::decode(sextant_proto::DESCRIPTORS).unwrap();
+    let flow = pool.get_message_by_name("flow.Flow").unwrap();
+    let paths = lists(&flow, &[]);
+    assert!(paths.len() > 15, "{paths:?}");
+    for path in paths {
+        let name: Vec<_> = path.iter().map(FieldDescriptor::name).collect();
+        let name = name.join(".");
+        let checked = |length| {
+            let Value::Message(flow) = with_list(flow.clone(), &path, length) else {
+                unreachable!()
+            };
+            Sides::default().decode(&flow.encode_to_vec()).map(|_| ())
+        };
+        assert_eq!(checked(256), Ok(()), "{name}");
+        assert_eq!(checked(257).unwrap_err().field, name);
+    }
 }
 
 #[test]

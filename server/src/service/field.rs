@@ -37,7 +37,7 @@ impl<'a> Field<'a> {
 
     fn first(wire: &'a [u8]) -> Option<Self> {
         let (tag, rest) = varint(wire)?;
-        let number = u32::try_from(tag >> 3).ok().filter(|number| *number > 0)?;
+        let number = Some(u32::try_from(tag).ok()? >> 3).filter(|number| *number > 0)?;
         let mut message = None;
         let rest = match tag & 7 {
             0 => varint(rest)?.1,

@@ -1,7 +1,8 @@
 //! One RecordFlows call: decode, check, store, count.
 //!
 //! One message is taken at a time, so a client that is too fast is held by
-//! HTTP/2 flow control. Bound: one message, `BATCH` decoded flows, 100 refusals.
+//! HTTP/2 flow control. Bound: one message, `BATCH` decoded flows, the endpoints
+//! that `Sides` remembers, 100 refusals.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +26,8 @@ use crate::{
 
 /// Refusals that are told.
 const MAX_REFUSALS: usize = 100;
-/// Flows stored before the datapath's reader gets the pipeline again.
+/// Fields looked at, and at most as many flows stored, before others and the
+/// datapath's reader get a turn.
 const BATCH: usize = 64;
 /// `RecordFlowsRequest.flows`.
 const FLOWS: u32 = 1;
@@ -69,7 +71,7 @@ impl Recording {
             self.take(&message).await.map_err(|malformed| {
                 let before = self.answer.recorded + self.answer.refused;
                 Status::invalid_argument(format!(
-                    "the message after flow {before} is no RecordFlowsRequest: {malformed}"
+                    "what comes after flow {before} is no part of a RecordFlowsRequest: {malformed}"
                 ))
             })?;
         }
@@ -94,7 +96,7 @@ impl Recording {
         &mut self,
         flows: &mut impl Iterator<Item = Result<Field<'a>, Malformed>>,
     ) -> Result<bool, Malformed> {
-        while self.valid.len() < BATCH {
+        for _ in 0..BATCH {
             let Some(field) = flows.next() else {
                 return Ok(true);
             };
@@ -167,6 +169,7 @@ impl Decoder for RecordCodec {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
     use prost::Message as _;
     use sextant_proto::{flow as pb, sextant::flow::v1::RecordFlowsRequest};
 
@@ -270,6 +273,16 @@ mod tests {
             (2, 2)
         );
         assert_eq!((ring.len(), ring.seen_flows()), (2, 2));
+    }
+
+    #[test]
+    fn others_get_a_turn_also_where_nothing_is_stored() {
+        let refused = [0x0a, 1, 0xff].repeat(BATCH + 1);
+        let unknown = [0x10, 0].repeat(BATCH + 1);
+        for message in [refused, unknown] {
+            let (mut recording, _ring) = recording();
+            assert_eq!(recording.take(&message).now_or_never(), None);
+        }
     }
 
     #[test]

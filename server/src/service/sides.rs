@@ -1,7 +1,8 @@
 //! Recorded flows taken apart: the endpoints of both sides are known again by
 //! their bytes, so that each is decoded, checked and interned about once.
 //!
-//! Bound: `KNOWN` endpoints for each call; a full table is cleared.
+//! Bound: `KNOWN_BYTES` of endpoints for each call; a full table is cleared. One
+//! endpoint of more than `LONG` bytes is not remembered.
 
 use std::{borrow::Cow, collections::HashMap};
 
@@ -16,8 +17,12 @@ use crate::{
     record::{Invalid, check, check_length, endpoint},
 };
 
-/// Endpoints that are remembered at most.
-const KNOWN: usize = 4096;
+/// Encoded endpoints that are remembered at most; what is kept beside each of
+/// them has about twice its bytes.
+const KNOWN_BYTES: usize = 2 << 20;
+/// What an endpoint costs beside its bytes.
+const OVERHEAD: usize = 256;
+const LONG: usize = 2048;
 /// Fields of `Flow`.
 const SOURCE: u32 = 8;
 const DESTINATION: u32 = 9;
@@ -26,6 +31,8 @@ const DESTINATION: u32 = 9;
 #[derive(Default)]
 pub struct Sides {
     known: HashMap<Box<[u8]>, Interned<Endpoint>, RandomState>,
+    /// Bytes of what is known, with the overhead.
+    known_bytes: usize,
     /// Kept for its capacity.
     rest: Vec<u8>,
 }
@@ -89,13 +96,24 @@ impl Sides {
         match side {
             Side::Known(endpoint) => endpoint,
             Side::New(bytes, endpoint) => {
-                if self.known.len() >= KNOWN {
-                    self.known.clear();
-                }
                 let endpoint = endpoint_from(endpoint, interners);
-                self.known.insert(bytes, endpoint.clone());
+                if bytes.len() <= LONG {
+                    self.remember(bytes, endpoint.clone());
+                }
                 endpoint
             }
+        }
+    }
+
+    fn remember(&mut self, bytes: Box<[u8]>, endpoint: Interned<Endpoint>) {
+        let cost = bytes.len() + OVERHEAD;
+        if self.known_bytes + cost > KNOWN_BYTES {
+            self.known.clear();
+            self.known_bytes = 0;
+        }
+        // Equal bytes can be new twice in a batch.
+        if self.known.insert(bytes, endpoint).is_none() {
+            self.known_bytes += cost;
         }
     }
 }
@@ -200,16 +218,43 @@ mod tests {
         }
     }
 
+    fn flow_from(name: &str) -> Vec<u8> {
+        let flow = pb::Flow {
+            source: Some(endpoint(name)),
+            ..pb::Flow::default()
+        };
+        flow.encode_to_vec()
+    }
+
     #[test]
-    fn remembered_endpoints_are_bounded() {
+    fn remembered_endpoints_are_bounded_in_bytes() {
         let (mut sides, mut interners) = (Sides::default(), Interners::default());
-        for n in 0..KNOWN + 10 {
-            let flow = pb::Flow {
-                source: Some(endpoint(&n.to_string())),
-                ..pb::Flow::default()
-            };
-            taken(&mut sides, &mut interners, &flow.encode_to_vec());
+        let mut most = 0;
+        for n in 0..2 * KNOWN_BYTES / OVERHEAD {
+            taken(&mut sides, &mut interners, &flow_from(&n.to_string()));
+            let cost = |bytes: &[u8]| bytes.len() + OVERHEAD;
+            if n % 1000 == 0 {
+                let sum: usize = sides.known.keys().map(|bytes| cost(bytes)).sum();
+                assert_eq!(sum, sides.known_bytes);
+            }
+            most = most.max(sides.known_bytes);
         }
-        assert!(sides.known.len() <= KNOWN);
+        assert!((KNOWN_BYTES / 2..=KNOWN_BYTES).contains(&most), "{most}");
+    }
+
+    #[test]
+    fn a_long_endpoint_is_taken_but_not_remembered() {
+        let (mut sides, mut interners) = (Sides::default(), Interners::default());
+        let mut long = endpoint("a");
+        long.labels = vec!["l".repeat(1000); 3];
+        let flow = pb::Flow {
+            source: Some(long),
+            ..pb::Flow::default()
+        };
+        assert_eq!(
+            taken(&mut sides, &mut interners, &flow.encode_to_vec()),
+            flow
+        );
+        assert_eq!((sides.known.len(), sides.known_bytes), (0, 0));
     }
 }
