@@ -9,6 +9,7 @@ use crate::flow::{Flow, Uuid};
 pub(super) fn compile_uuid(filter: &pb::FlowFilter, checks: &mut Checks) {
     if !filter.uuid.is_empty() {
         let wanted: Vec<Uuid> = filter.uuid.iter().map(|u| Uuid::from_text(u)).collect();
+        checks.forbidden.only_uuids(&wanted);
         checks.plain(move |flow| wanted.contains(&flow.uuid));
     }
 }

@@ -122,7 +122,7 @@ fn parse_mac(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The id of a flow event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Uuid {
     /// No id.
     #[default]

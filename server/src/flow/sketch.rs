@@ -1,16 +1,16 @@
 //! A sketch of a flow in 64 bits, so that a scan passes over most flows
 //! without touching them.
 //!
-//! In each group of bits a flow has exactly one. A filter forbids bits: a flow
-//! that has one of them cannot match; one that has none may. Pure; it never
-//! says no to a flow that matches.
+//! In each group of bits a flow has exactly one, and a bit for each side that
+//! has no DNS names. A filter forbids bits: a flow that has one of them cannot
+//! match; one that has none may. Pure; it never says no to a flow that matches.
 
-use std::hash::Hasher as _;
+use std::hash::{BuildHasher as _, Hash};
 
-use rustc_hash::FxHasher;
+use rustc_hash::FxBuildHasher;
 use sextant_proto::flow::layer7::Record;
 
-use super::{Endpoint, Flow, Interned, L4};
+use super::{Endpoint, Flow, Interned, L4, Uuid};
 
 /// A run of bits, of which a flow has one.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +36,13 @@ const L7: Group = Group { first: 9, len: 4 };
 const TRANSPORT: Group = Group { first: 13, len: 6 };
 const DIRECTION: Group = Group { first: 19, len: 4 };
 const REPLY: Group = Group { first: 23, len: 3 };
-/// Whether the sides have DNS names.
-const NAMES: Group = Group { first: 26, len: 4 };
-/// Namespaces by their hash, modulo 8 and modulo 9: one in 72 others is like it.
-const SOURCE: [Group; 2] = [Group { first: 30, len: 8 }, Group { first: 38, len: 9 }];
-const DESTINATION: [Group; 2] = [Group { first: 47, len: 8 }, Group { first: 55, len: 9 }];
+const NAMELESS_SOURCE: u64 = 1 << 26;
+const NAMELESS_DESTINATION: u64 = 1 << 27;
+/// Namespaces by their hash, modulo 7 and modulo 6: one in 42 others is like it.
+const SOURCE: [Group; 2] = [Group { first: 28, len: 7 }, Group { first: 35, len: 6 }];
+const DESTINATION: [Group; 2] = [Group { first: 41, len: 7 }, Group { first: 48, len: 6 }];
+/// Ids by their hash.
+const UUID: Group = Group { first: 54, len: 10 };
 
 /// What is known of an event; `NOTHING` of one that is no flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,10 +61,8 @@ impl Sketch {
                 | Transport::of(flow).bit()
                 | DIRECTION.bit(flow.traffic_direction as u32)
                 | REPLY.bit(reply(flow.is_reply))
-                | NAMES.bit(names(
-                    flow.source_names.is_some(),
-                    flow.destination_names.is_some(),
-                ))
+                | nameless(flow)
+                | hash_bit(UUID, hash(&flow.uuid))
                 | namespace_bits(SOURCE, namespace(flow.source.as_ref()))
                 | namespace_bits(DESTINATION, namespace(flow.destination.as_ref())),
         )
@@ -139,8 +139,15 @@ const fn reply(is_reply: Option<bool>) -> u32 {
     }
 }
 
-const fn names(source: bool, destination: bool) -> u32 {
-    source as u32 | (destination as u32) << 1
+const fn nameless(flow: &Flow) -> u64 {
+    let mut bits = 0;
+    if flow.source_names.is_none() {
+        bits |= NAMELESS_SOURCE;
+    }
+    if flow.destination_names.is_none() {
+        bits |= NAMELESS_DESTINATION;
+    }
+    bits
 }
 
 /// A missing endpoint counts as an empty one, as in filters.
@@ -149,11 +156,16 @@ fn namespace(side: Option<&Interned<Endpoint>>) -> &str {
 }
 
 fn namespace_bits(groups: [Group; 2], namespace: &str) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(namespace.as_bytes());
-    let hash = hasher.finish() >> 32;
-    let bits = groups.map(|group| group.bit((hash % u64::from(group.len)) as u32));
-    bits[0] | bits[1]
+    let hash = hash(namespace);
+    hash_bit(groups[0], hash) | hash_bit(groups[1], hash)
+}
+
+fn hash_bit(group: Group, hash: u64) -> u64 {
+    group.bit((hash % u64::from(group.len)) as u32)
+}
+
+fn hash(value: &(impl Hash + ?Sized)) -> u64 {
+    FxBuildHasher.hash_one(value) >> 32
 }
 
 /// What a flow that matches a filter cannot be; each call narrows further.
@@ -187,14 +199,19 @@ impl Forbidden {
         self.only(REPLY, replies.iter().map(|r| REPLY.bit(reply(*r))));
     }
 
-    /// Only flows of which this side has DNS names match.
-    pub fn only_named_sources(&mut self) {
-        self.only(NAMES, [1, 3].into_iter().map(|n| NAMES.bit(n)));
+    /// Only flows with one of these ids match.
+    pub fn only_uuids(&mut self, uuids: &[Uuid]) {
+        self.only(UUID, uuids.iter().map(|uuid| hash_bit(UUID, hash(uuid))));
     }
 
-    /// Only flows of which this side has DNS names match.
+    /// Only flows whose source has DNS names match.
+    pub fn only_named_sources(&mut self) {
+        self.0 |= NAMELESS_SOURCE;
+    }
+
+    /// Only flows whose destination has DNS names match.
     pub fn only_named_destinations(&mut self) {
-        self.only(NAMES, [2, 3].into_iter().map(|n| NAMES.bit(n)));
+        self.0 |= NAMELESS_DESTINATION;
     }
 
     /// Only flows from an endpoint in one of these namespaces match.
@@ -257,9 +274,10 @@ mod tests {
 
     #[test]
     fn a_sketch_has_one_bit_of_each_group() {
-        let fields = [VERDICT, L7, TRANSPORT, DIRECTION, REPLY, NAMES];
+        let fields = [VERDICT, L7, TRANSPORT, DIRECTION, REPLY, UUID];
         let groups = [&fields[..], &SOURCE, &DESTINATION].concat();
-        let all = groups.iter().fold(0, |all, group| {
+        let names = NAMELESS_SOURCE | NAMELESS_DESTINATION;
+        let all = groups.iter().fold(names, |all, group| {
             assert_eq!(all & group.all(), 0, "{group:?} overlaps");
             all | group.all()
         });
@@ -271,7 +289,19 @@ mod tests {
             };
             let sketch = Sketch::of(&flow).0;
             assert!(groups.iter().all(|g| (sketch & g.all()).count_ones() == 1));
+            assert_eq!(sketch & names, names);
         }
+    }
+
+    #[test]
+    fn ids_spread_over_the_bits_of_their_group() {
+        let mut counts = [0_u32; 64];
+        for n in 0..10_000_u128 {
+            let uuid = Uuid::Binary(((n << 64) | (n * n)).to_be_bytes());
+            counts[hash_bit(UUID, hash(&uuid)).trailing_zeros() as usize] += 1;
+        }
+        let used = &counts[UUID.first as usize..];
+        assert!(used.iter().all(|n| (700..1300).contains(n)), "{used:?}");
     }
 
     #[test]
