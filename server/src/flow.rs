@@ -142,7 +142,8 @@ pub struct Origin {
 pub type Names = Vec<String>;
 
 /// Fields that few flows have. Messages are kept in protobuf form, so that a
-/// replayed flow comes out exactly as it went in.
+/// replayed flow comes out exactly as it went in; large ones that are rare
+/// here too are boxed once more.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cold {
     /// Hubble's `AuthType`.
@@ -150,15 +151,15 @@ pub struct Cold {
     /// Source address after translation; empty when not translated.
     pub source_xlated: String,
     /// Outer headers of an encapsulated flow.
-    pub tunnel: Option<pb::Tunnel>,
+    pub tunnel: Option<Box<pb::Tunnel>>,
     /// Application-layer record.
     pub l7: Option<pb::Layer7>,
     /// Service of the source address.
-    pub source_service: Option<pb::Service>,
+    pub source_service: Option<Box<pb::Service>>,
     /// Service of the destination address.
-    pub destination_service: Option<pb::Service>,
+    pub destination_service: Option<Box<pb::Service>>,
     /// Source line that raised a drop.
-    pub file: Option<pb::FileInfo>,
+    pub file: Option<Box<pb::FileInfo>>,
     /// Trace id of an IP option.
     pub ip_trace_id: Option<pb::IpTraceId>,
     /// Hubble's `DebugCapturePoint`.
@@ -174,7 +175,7 @@ pub struct Cold {
     /// Kernel's cgroup id.
     pub cgroup_id: u64,
     /// Anything else; replaces the counters when set.
-    pub extensions: Option<prost_types::Any>,
+    pub extensions: Option<Box<prost_types::Any>>,
     /// Policies that allowed egress.
     pub egress_allowed_by: Vec<pb::Policy>,
     /// Policies that allowed ingress.

@@ -54,6 +54,20 @@ impl Addresses {
         })
     }
 
+    /// All of them as networks.
+    fn sketched(&self) -> Vec<(Address, u32)> {
+        let v4 = self.v4.iter().map(|octets| (Address::V4(*octets), 32));
+        let v6 = self.v6.iter().map(|octets| (Address::V6(*octets), 128));
+        let networks = self.networks.iter().map(|net| {
+            let address = match *net {
+                Prefix::V4(bits, _) => Address::V4(bits.to_be_bytes()),
+                Prefix::V6(bits, _) => Address::V6(bits.to_be_bytes()),
+            };
+            (address, net.len())
+        });
+        v4.chain(v6).chain(networks).collect()
+    }
+
     fn contains(&self, address: &Address) -> bool {
         match address {
             Address::None => false,
@@ -86,6 +100,11 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
     ] {
         if !wanted.is_empty() {
             let addresses = Addresses::compile(wanted)?;
+            let networks = addresses.sketched();
+            match side {
+                Side::Source => checks.forbidden.only_source_networks(&networks),
+                Side::Destination => checks.forbidden.only_destination_networks(&networks),
+            }
             checks.plain(move |flow| {
                 flow.ip.as_ref().is_some_and(|ip| match side {
                     Side::Source => addresses.contains(&ip.source),

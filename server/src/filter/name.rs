@@ -107,8 +107,8 @@ pub(super) fn compile_services(
 fn service(flow: &Flow, side: Side) -> Option<&pb::Service> {
     let cold = flow.cold.as_deref()?;
     match side {
-        Side::Source => cold.source_service.as_ref(),
-        Side::Destination => cold.destination_service.as_ref(),
+        Side::Source => cold.source_service.as_deref(),
+        Side::Destination => cold.destination_service.as_deref(),
     }
 }
 

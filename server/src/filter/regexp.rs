@@ -34,7 +34,7 @@ pub(super) struct Regexp(regex::Regex);
 impl Regexp {
     /// Compiles a pattern of Go's syntax.
     pub(super) fn compile(pattern: &str) -> Result<Self, RegexpError> {
-        let rewritten = parser::parse(pattern)?.to_pattern();
+        let rewritten = parser::parse(pattern)?.without_optional_ends().to_pattern();
         regex::RegexBuilder::new(&rewritten)
             .size_limit(SIZE_LIMIT)
             .nest_limit(NEST_LIMIT)

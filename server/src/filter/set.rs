@@ -21,6 +21,13 @@ impl<T: Ord + Copy> OneOf<T> {
     }
 }
 
+impl<T> OneOf<T> {
+    /// The wanted values.
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.values.iter()
+    }
+}
+
 impl<T: Ord> FromIterator<T> for OneOf<T> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
         let mut values: Vec<T> = values.into_iter().collect();

@@ -130,7 +130,12 @@ pub(super) fn compile_ports(
                 reason,
             })
         });
-        let ports: OneOf<u16> = ports.collect::<Result<_, _>>()?;
+        let ports = ports.collect::<Result<Vec<u16>, _>>()?;
+        match side {
+            Side::Source => checks.forbidden.only_source_ports(&ports),
+            Side::Destination => checks.forbidden.only_destination_ports(&ports),
+        }
+        let ports: OneOf<u16> = ports.into_iter().collect();
         checks.plain(move |flow| {
             let both = flow.l4.as_ref().and_then(L4::ports);
             both.is_some_and(|(source, destination)| match side {

@@ -101,7 +101,7 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
             .as_ref()
             .map(|ip| ip_to(ip, cold.source_xlated.clone())),
         l4: flow.l4.as_ref().map(l4_to),
-        tunnel: cold.tunnel,
+        tunnel: cold.tunnel.map(|boxed| *boxed),
         source: flow.source.as_deref().map(endpoint_to),
         destination: flow.destination.as_deref().map(endpoint_to),
         r#type: flow.flow_type,
@@ -115,13 +115,13 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
             r#type: event.kind,
             sub_type: event.sub_type,
         }),
-        source_service: cold.source_service,
-        destination_service: cold.destination_service,
+        source_service: cold.source_service.map(|boxed| *boxed),
+        destination_service: cold.destination_service.map(|boxed| *boxed),
         traffic_direction: flow.traffic_direction,
         policy_match_type: flow.policy_match_type,
         trace_observation_point: flow.trace_observation_point,
         trace_reason: flow.trace_reason,
-        file: cold.file,
+        file: cold.file.map(|boxed| *boxed),
         ip_trace_id: cold.ip_trace_id,
         drop_reason_desc: flow.drop_reason_desc,
         is_reply: flow.is_reply,
@@ -139,7 +139,7 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
         socket_cookie: cold.socket_cookie,
         cgroup_id: cold.cgroup_id,
         summary: flow.summary.to_text(flow),
-        extensions: cold.extensions.or_else(|| {
+        extensions: cold.extensions.map(|boxed| *boxed).or_else(|| {
             let counters = flow.counters.as_deref()?;
             Some(extensions::of(counters, flow.interface.as_deref()))
         }),
@@ -179,11 +179,11 @@ fn cold_from(flow: &pb::Flow) -> Cold {
             .as_ref()
             .map(|ip| ip.source_xlated.clone())
             .unwrap_or_default(),
-        tunnel: flow.tunnel.clone(),
+        tunnel: flow.tunnel.clone().map(Box::new),
         l7: flow.l7.clone(),
-        source_service: flow.source_service.clone(),
-        destination_service: flow.destination_service.clone(),
-        file: flow.file.clone(),
+        source_service: flow.source_service.clone().map(Box::new),
+        destination_service: flow.destination_service.clone().map(Box::new),
+        file: flow.file.clone().map(Box::new),
         ip_trace_id: flow.ip_trace_id,
         debug_capture_point: flow.debug_capture_point,
         proxy_port: flow.proxy_port,
@@ -191,7 +191,7 @@ fn cold_from(flow: &pb::Flow) -> Cold {
         sock_xlate_point: flow.sock_xlate_point,
         socket_cookie: flow.socket_cookie,
         cgroup_id: flow.cgroup_id,
-        extensions: flow.extensions.clone(),
+        extensions: flow.extensions.clone().map(Box::new),
         egress_allowed_by: flow.egress_allowed_by.clone(),
         ingress_allowed_by: flow.ingress_allowed_by.clone(),
         egress_denied_by: flow.egress_denied_by.clone(),

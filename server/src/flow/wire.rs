@@ -101,8 +101,8 @@ fn circumstances(
         });
     }
     if let Some(cold) = cold {
-        message(20, cold.source_service.as_ref(), selects, out);
-        message(21, cold.destination_service.as_ref(), selects, out);
+        message(20, cold.source_service.as_deref(), selects, out);
+        message(21, cold.destination_service.as_deref(), selects, out);
     }
     put_int(22, flow.traffic_direction, selects, out);
     put_number(23, flow.policy_match_type.into(), selects, out);
@@ -135,8 +135,8 @@ fn circumstances(
         each(37, &flow.origin.node_labels, out);
     }
     if let Some(cold) = cold {
-        message(38, cold.file.as_ref(), selects, out);
-        message(39, cold.tunnel.as_ref(), selects, out);
+        message(38, cold.file.as_deref(), selects, out);
+        message(39, cold.tunnel.as_deref(), selects, out);
         message(40, cold.ip_trace_id.as_ref(), selects, out);
     }
     if let Some((name, version)) = flow.origin.emitter.as_ref().filter(|_| selects(41)) {

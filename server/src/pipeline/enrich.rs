@@ -82,7 +82,7 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
         dropped::mark(&mut flow, event, context);
     }
     if let Some(tunnel) = transport::tunnel(event, &flow) {
-        flow.cold_mut().tunnel = Some(tunnel);
+        flow.cold_mut().tunnel = Some(Box::new(tunnel));
     }
     flow
 }

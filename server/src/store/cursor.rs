@@ -105,8 +105,8 @@ impl Cursor {
         };
         let begin = self.seq;
         self.seq = segment.end().min(next);
-        segment.fetch(begin..self.seq, sieve);
-        for (seq, event) in segment.passing(begin..self.seq, sieve) {
+        let passing = segment.passing(begin..self.seq, sieve);
+        for (seq, event) in segment.events(passing.offsets()) {
             if each(event).is_break() {
                 self.seq = seq + 1;
                 break;
@@ -134,8 +134,8 @@ impl Cursor {
             return Run::Empty;
         };
         self.seq = segment.first.max(oldest);
-        segment.fetch(self.seq..end, sieve);
-        for (seq, event) in segment.passing(self.seq..end, sieve).rev() {
+        let passing = segment.passing(self.seq..end, sieve);
+        for (seq, event) in segment.events(passing.offsets_back()) {
             if each(event).is_break() {
                 self.seq = seq;
                 break;

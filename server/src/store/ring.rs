@@ -31,7 +31,7 @@ pub(super) struct Segment {
     pub(super) first: u64,
     slots: Box<[OnceLock<Event>]>,
     /// Sketches of the events, each written before its event.
-    sketches: Box<[AtomicU64]>,
+    sketches: Box<[[AtomicU64; 2]]>,
 }
 
 impl Segment {
@@ -39,7 +39,7 @@ impl Segment {
         Self {
             first,
             slots: (0..SEGMENT).map(|_| OnceLock::new()).collect(),
-            sketches: (0..SEGMENT).map(|_| AtomicU64::default()).collect(),
+            sketches: (0..SEGMENT).map(|_| Default::default()).collect(),
         }
     }
 
@@ -54,38 +54,79 @@ impl Segment {
         self.first + SEGMENT
     }
 
-    /// The events with these sequence numbers, which are published and in here,
-    /// that the sieve lets pass; each with its number.
-    pub(super) fn passing(
+    /// Those of these sequence numbers, which are published and in here, whose
+    /// events the sieve lets pass.
+    pub(super) fn passing(&self, range: Range<u64>, sieve: &Sieve) -> Passing {
+        let (start, end) = (range.start - self.first, range.end - self.first);
+        let mut passing = Passing([0; WORDS]);
+        for offset in start as usize..end as usize {
+            let passes = u64::from(sieve.lets_pass(self.sketch(offset)));
+            passing.0[offset / 64] |= passes << (offset % 64);
+        }
+        if !sieve.is_open() {
+            self.fetch(&passing);
+        }
+        passing
+    }
+
+    /// The events at these places, each with its sequence number.
+    pub(super) fn events(
         &self,
-        range: Range<u64>,
-        sieve: &Sieve,
-    ) -> impl DoubleEndedIterator<Item = (u64, &Event)> {
-        let first = range.start;
-        let offsets = (range.start - self.first) as usize..(range.end - self.first) as usize;
-        let sketches = self.sketches[offsets.clone()].iter();
-        let both = self.slots[offsets].iter().zip(sketches).enumerate();
-        both.filter_map(move |(place, (slot, sketch))| {
-            let sketch = Sketch(sketch.load(Ordering::Relaxed));
-            let event = sieve.lets_pass(sketch).then(|| slot.get())??;
-            Some((first + place as u64, event))
-        })
+        offsets: impl Iterator<Item = usize>,
+    ) -> impl Iterator<Item = (u64, &Event)> {
+        offsets.filter_map(|at| Some((self.first + at as u64, self.slots[at].get()?)))
+    }
+
+    fn sketch(&self, offset: usize) -> Sketch {
+        let [low, high] = &self.sketches[offset];
+        let (low, high) = (low.load(Ordering::Relaxed), high.load(Ordering::Relaxed));
+        Sketch(u128::from(low) | u128::from(high) << 64)
     }
 
     /// Touches what filters look at in the few events that pass, so that they
     /// come from memory side by side: a filter would wait for one after the other.
-    pub(super) fn fetch(&self, range: Range<u64>, sieve: &Sieve) {
-        if !sieve.is_open() {
-            let touched = self.passing(range, sieve).map(|(_, event)| touch(event));
-            std::hint::black_box(touched.fold(0, u8::wrapping_add));
-        }
+    fn fetch(&self, passing: &Passing) {
+        let events = passing.offsets().filter_map(|at| self.slots[at].get());
+        std::hint::black_box(events.map(touch).fold(0, u8::wrapping_add));
     }
 
     fn write(&self, seq: u64, event: Event) {
         let slot = (seq - self.first) as usize;
-        self.sketches[slot].store(event.sketch().0, Ordering::Relaxed);
+        let sketch = event.sketch().0;
+        self.sketches[slot][0].store(sketch as u64, Ordering::Relaxed);
+        self.sketches[slot][1].store((sketch >> 64) as u64, Ordering::Relaxed);
         // A slot is written once: the writer is the only one, and counts up.
         let _ = self.slots[slot].set(event);
+    }
+}
+
+const WORDS: usize = SEGMENT as usize / 64;
+
+/// Places in a segment, a bit for each.
+pub(super) struct Passing([u64; WORDS]);
+
+impl Passing {
+    /// From the first one to the last.
+    pub(super) fn offsets(&self) -> impl Iterator<Item = usize> {
+        self.0.into_iter().enumerate().flat_map(|(word, mut bits)| {
+            std::iter::from_fn(move || {
+                let bit = bits.trailing_zeros() as usize;
+                bits &= bits.checked_sub(1)?;
+                Some(word * 64 + bit)
+            })
+        })
+    }
+
+    /// From the last one to the first.
+    pub(super) fn offsets_back(&self) -> impl Iterator<Item = usize> {
+        let words = self.0.into_iter().enumerate().rev();
+        words.flat_map(|(word, mut bits)| {
+            std::iter::from_fn(move || {
+                let bit = bits.checked_ilog2()?;
+                bits ^= 1 << bit;
+                Some(word * 64 + bit as usize)
+            })
+        })
     }
 }
 

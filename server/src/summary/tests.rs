@@ -160,10 +160,10 @@ fn a_flow_that_came_back_from_protobuf_counts_the_same() {
 fn extensions_that_are_no_struct_are_passed_over() {
     for value in [vec![0xff; 20], vec![0x0a, 0x7f], vec![]] {
         let mut flow = event(110, 110, 1, 1);
-        flow.cold_mut().extensions = Some(prost_types::Any {
+        flow.cold_mut().extensions = Some(Box::new(prost_types::Any {
             type_url: "type.googleapis.com/google.protobuf.Struct".into(),
             value,
-        });
+        }));
         assert_eq!(total(vec![flow]), (1, 0, 0, 0));
     }
 }

@@ -212,10 +212,10 @@ fn cold_field(flow: &Flow, number: u32) -> Value<'_> {
     let int = |value: Option<i32>| Value::Int(value.unwrap_or(0).into());
     match number {
         20 => Value::Message(Message::Service(
-            cold.and_then(|cold| cold.source_service.as_ref()),
+            cold.and_then(|cold| cold.source_service.as_deref()),
         )),
         21 => Value::Message(Message::Service(
-            cold.and_then(|cold| cold.destination_service.as_ref()),
+            cold.and_then(|cold| cold.destination_service.as_deref()),
         )),
         27 => int(cold.map(|cold| cold.debug_capture_point)),
         29 => Value::Uint(cold.map_or(0, |cold| cold.proxy_port.into())),

@@ -1,4 +1,4 @@
-use super::Regexp;
+use super::{Regexp, parser};
 
 fn check(pattern: &str, text: &str, wanted: bool) {
     let regexp = Regexp::compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
@@ -80,6 +80,33 @@ fn mistakes_are_reported_in_the_words_of_go() {
             check_refused(pattern, reason);
         }
     }
+}
+
+#[test]
+fn what_may_be_empty_at_the_ends_changes_nothing() {
+    for (pattern, text, wanted) in [
+        (".*name.*", "a name b", true),
+        (".*name.*", "nam", false),
+        ("^.*name.*$", "a\nname", false),
+        (".*^name", "a name", false),
+        ("x*", "", true),
+        ("(a*)(?:b?)", "c", true),
+        ("(a*)b+(c{0,2})", "ac", false),
+        ("(?i).*NAME.*", "name", true),
+        (".*(?:a|b.*)", "c", false),
+    ] {
+        check(pattern, text, wanted);
+    }
+    let plain = |pattern| parser::parse(pattern).unwrap().without_optional_ends();
+    assert_eq!(plain(".*name.*").to_pattern(), "name");
+    assert_eq!(
+        plain("http://a[.].*").to_pattern(),
+        plain("http://a[.]").to_pattern()
+    );
+    assert_eq!(
+        plain("a.*b").to_pattern(),
+        parser::parse("a.*b").unwrap().to_pattern()
+    );
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl EventMaker {
             ..Flow::default()
         };
         if let Some(tunnel) = packet.tunnel {
-            flow.cold_mut().tunnel = Some(outer_headers(&tunnel));
+            flow.cold_mut().tunnel = Some(Box::new(outer_headers(&tunnel)));
         }
         flow
     }
