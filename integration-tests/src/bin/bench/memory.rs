@@ -12,9 +12,9 @@ use crate::{
 };
 
 const MIB: f64 = 1_048_576.0;
-/// 17 times the corpus, of which the newest are kept.
-const TIMES: usize = 17;
-const MILLION: u64 = (1 << 20) - 1;
+/// 16 times the corpus, of which the newest are kept.
+const TIMES: usize = 16;
+const MILLION: u64 = 1_000_000;
 
 pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let (sextant, hubble) = bench.pair(1, RING).await?;

@@ -33,21 +33,32 @@ fn packets(bench: &mut Bench) -> anyhow::Result<()> {
     let namespace = Netns::new();
     let config = format!("{STILL}{LARGE}");
     let _daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, &config, &[]);
-    let mut packets = Vec::new();
+    let (mut busy, mut packets) = (Vec::new(), Vec::new());
     for flows in FLOWS {
         spread(&namespace, flows, flows);
+        busy.push((f64::from(flows), packet(bench.runs(), &namespace, 1)?));
         packets.push((f64::from(flows), packet(bench.runs(), &namespace, flows)?));
     }
     let of = |end: Option<&(f64, Samples)>| end.map_or(f64::NAN, |(_, samples)| samples.median());
-    let growth = of(packets.last()) / of(packets.first());
-    let text = "packet, each of another flow, of 1,000,000 ÷ of 100";
-    add(bench, text, "", Samples(vec![growth]), 2.0);
+    for (text, curve) in [
+        ("packet of one flow, with 1,000,000 ÷ with 100", &busy),
+        (
+            "packet, each of another flow, of 1,000,000 ÷ of 100",
+            &packets,
+        ),
+    ] {
+        let growth = of(curve.last()) / of(curve.first());
+        add(bench, text, "", Samples(vec![growth]), 2.0);
+    }
     bench.report.add_series(Series {
         name: "packet-by-flows",
         title: "Cost of a packet by flows in the table",
         x: "flows",
         y: "ns",
-        curves: vec![("IPv4 egress, live, each packet of another flow", packets)],
+        curves: vec![
+            ("IPv4 egress, live, all packets of one flow", busy),
+            ("each packet of another flow", packets),
+        ],
     });
     Ok(())
 }
