@@ -12,6 +12,7 @@ mod connect;
 mod context;
 mod filter;
 mod json;
+mod lines;
 mod list;
 mod observe;
 mod out;

@@ -4,7 +4,6 @@
 
 use std::{
     io::{self, Write},
-    path::Path,
     process::ExitCode,
 };
 
@@ -26,7 +25,9 @@ use crate::{
     args::Connection,
     call,
     connect::{Server, client},
-    json, out, text,
+    json,
+    lines::Lines,
+    out, text,
     text::harmless,
     time::Format,
 };
@@ -60,11 +61,12 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     let mut out = out::stdout();
     if let Some(path) = &args.input_file {
         let last = args.selectors.number_of_last();
+        let lines = Lines::open(path)?;
         match args.what {
             What::DebugEvents => {
-                read::<GetDebugEventsResponse>(path, last, &mut printer, &mut out)?;
+                read::<GetDebugEventsResponse>(lines, last, &mut printer, &mut out)?;
             }
-            _ => read::<GetAgentEventsResponse>(path, last, &mut printer, &mut out)?,
+            _ => read::<GetAgentEventsResponse>(lines, last, &mut printer, &mut out)?,
         }
     } else {
         let server = Server::reading(connection).await?;
@@ -79,12 +81,12 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
 }
 
 fn read<E: Event>(
-    path: &Path,
+    lines: Lines,
     last: Option<u64>,
     printer: &mut EventPrinter,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    input::print::<E>(path, E::RESPONSE, last, printer, out)
+    input::print::<E>(lines, E::RESPONSE, last, printer, out)
 }
 
 async fn ask(

@@ -65,6 +65,19 @@ pub(crate) const FILE: Cases = &[
         "file-odd-silent",
         "observe --input-file odd.jsonl -o table -s",
     ),
+    ("file-latin1", "observe --input-file latin1.jsonl"),
+    (
+        "file-latin1-table-last",
+        "observe --input-file latin1.jsonl -o table --last 2",
+    ),
+    (
+        "file-latin1-agent-events",
+        "observe agent-events --input-file latin1-events.jsonl -o table",
+    ),
+    (
+        "file-latin1-debug-events",
+        "observe debug-events --input-file latin1-events.jsonl --last 1",
+    ),
     (
         "file-agent-events",
         "observe agent-events --input-file events.jsonl",
@@ -134,6 +147,7 @@ pub(crate) const NOWHERE: Cases = &[
         "status --context x --config /nowhere/cli.toml",
     ),
     ("error-no-file", "observe --input-file /nowhere/flows.jsonl"),
+    ("error-folder", "observe --input-file ."),
     ("error-record-no-file", "record -f /nowhere/flows.jsonl"),
     (
         "error-file-filter",
