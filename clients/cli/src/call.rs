@@ -48,6 +48,9 @@ fn remedy(code: Code) -> &'static str {
             "; writing needs --server unix:///run/sextant/sextant.sock, as root or as a member of the configured group"
         }
         Code::ResourceExhausted => "; close other clients, or raise the server's limits",
+        Code::OutOfRange => {
+            "; if it is a message that is too large, raise server.max_request_bytes there"
+        }
         Code::DeadlineExceeded | Code::Cancelled => "; raise --request-timeout",
         Code::InvalidArgument | Code::Unknown => "; see --help for what it takes",
         _ => "",

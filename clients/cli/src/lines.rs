@@ -88,6 +88,11 @@ impl Lines {
         }
     }
 
+    /// The name of the file, fit for a terminal.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
     /// The next line that is not blank; nothing at the end.
     pub(crate) fn next(&mut self) -> Result<Option<Line<'_>>, FileError> {
         loop {

@@ -178,6 +178,20 @@ fn writing_is_taken_and_refused_as_the_golden_ones_say() {
 }
 
 #[test]
+fn long_flows_go_in_messages_that_the_server_takes() {
+    let Some(daemon) = Daemon::start(&data("flows.jsonl")) else {
+        return;
+    };
+    let label = "x".repeat(200);
+    let labels = serde_json::json!({"source": {"labels": vec![label; 200]}});
+    let file = daemon.folder.path().join("long.jsonl");
+    fs::write(&file, format!("{labels}\n").repeat(300)).expect("a temporary file");
+    let arguments = daemon.arguments(&format!("record -f {}", file.display()));
+    let found = render("record", &run(Path::new(SEXTANT), &arguments));
+    assert!(found.contains("300 flows recorded, 0 refused"), "{found}");
+}
+
+#[test]
 fn a_refused_call_ends_though_standard_input_goes_on() {
     let Some(daemon) = Daemon::start(&data("flows.jsonl")) else {
         return;

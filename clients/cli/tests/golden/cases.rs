@@ -148,6 +148,7 @@ pub(crate) const NOWHERE: Cases = &[
     ),
     ("error-no-file", "observe --input-file /nowhere/flows.jsonl"),
     ("error-folder", "observe --input-file ."),
+    ("error-record-folder", "record -f ."),
     ("error-record-no-file", "record -f /nowhere/flows.jsonl"),
     (
         "error-file-filter",
@@ -275,6 +276,9 @@ pub(crate) const TCP: Cases = &[("tcp-record-refused", "record -f flows.jsonl")]
 pub(crate) const SOCKET: Cases = &[
     ("socket-record", "record -f flows.jsonl"),
     ("socket-record-refused-lines", "record -f odd.jsonl"),
+    ("socket-record-latin1", "record -f latin1.jsonl"),
+    ("socket-record-refused-flows", "record -f refused.jsonl"),
+    ("socket-record-events", "record -f events.jsonl"),
 ];
 
 /// From a server that replayed `events.jsonl`. `hubble` does not pass --first on.
