@@ -65,6 +65,18 @@ pub(crate) const FILE: Cases = &[
         "file-odd-silent",
         "observe --input-file odd.jsonl -o table -s",
     ),
+    (
+        "file-control",
+        "observe --input-file control.jsonl --print-node-name",
+    ),
+    (
+        "file-control-table",
+        "observe --input-file control.jsonl -o table --print-node-name",
+    ),
+    (
+        "file-control-agent-events",
+        "observe agent-events --input-file control.jsonl --print-node-name",
+    ),
     ("file-latin1", "observe --input-file latin1.jsonl"),
     (
         "file-latin1-table-last",
