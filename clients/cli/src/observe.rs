@@ -7,6 +7,7 @@ mod debug;
 mod events;
 mod fields;
 mod input;
+mod layout;
 pub(crate) mod names;
 mod printer;
 mod selector;
