@@ -3,7 +3,7 @@
 
 use tonic::{Code, Status};
 
-use crate::connect::Server;
+use crate::{connect::Server, text::harmless_lines};
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +30,11 @@ pub(crate) fn failed(action: &'static str, server: &Server) -> impl Fn(Status) -
 }
 
 fn cause(status: &Status) -> String {
-    let message = status.message();
+    // Errors of CEL point at a place of the expression, in lines of their own.
+    let message = harmless_lines(status.message());
     match status.code() {
         // Hubble's servers give bare errors, without a code.
-        Code::Unknown | Code::InvalidArgument if !message.is_empty() => message.into(),
+        Code::Unknown | Code::InvalidArgument if !message.is_empty() => message,
         Code::Unimplemented => "it does not have this service".into(),
         code if message.is_empty() => code.description().into(),
         code => format!("{message} ({code:?})"),
@@ -48,8 +49,26 @@ fn remedy(code: Code) -> &'static str {
             "; writing needs --server unix:///run/sextant/sextant.sock, as root or as a member of the configured group"
         }
         Code::ResourceExhausted => "; close other clients, or raise the server's limits",
+        Code::OutOfRange => {
+            "; if it is a message that is too large, raise server.max_request_bytes there"
+        }
         Code::DeadlineExceeded | Code::Cancelled => "; raise --request-timeout",
         Code::InvalidArgument | Code::Unknown => "; see --help for what it takes",
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_a_server_does_not_steer_the_terminal() {
+        for (code, shown) in [
+            (Code::InvalidArgument, "a^[[2J\n ^ \\u{9b}"),
+            (Code::Internal, "a^[[2J\n ^ \\u{9b} (Internal)"),
+        ] {
+            assert_eq!(cause(&Status::new(code, "a\x1b[2J\n ^ \u{9b}")), shown);
+        }
     }
 }

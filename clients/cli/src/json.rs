@@ -27,7 +27,7 @@ static FIELDS: LazyLock<HashMap<String, Vec<FieldDescriptor>>> = LazyLock::new(|
 });
 
 /// Why a text is no message.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct JsonError(String);
 

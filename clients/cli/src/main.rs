@@ -12,6 +12,7 @@ mod connect;
 mod context;
 mod filter;
 mod json;
+mod lines;
 mod list;
 mod observe;
 mod out;
@@ -39,7 +40,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::from(error).context("cannot start")),
     };
-    match runtime.block_on(run(cli)) {
+    let result = runtime.block_on(run(cli));
+    // A thread may wait for a line of standard input: nobody wants it any more.
+    runtime.shutdown_background();
+    match result {
         Ok(code) => code,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => failed(&error),

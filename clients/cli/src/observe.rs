@@ -7,6 +7,7 @@ mod debug;
 mod events;
 mod fields;
 mod input;
+mod layout;
 pub(crate) mod names;
 mod printer;
 mod selector;
@@ -29,6 +30,7 @@ use crate::{
     color::{Paint, When},
     connect::{Server, client},
     filter::FilterArgs,
+    lines::Lines,
     out, time,
 };
 
@@ -171,7 +173,7 @@ pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     let mut out = out::stdout();
     if let Some(path) = &args.input_file {
         let last = args.selectors.number_of_last();
-        input::print(path, RESPONSE, last, &mut printer, &mut out)?;
+        input::print(Lines::open(path)?, RESPONSE, last, &mut printer, &mut out)?;
     } else {
         let server = Server::reading(connection).await?;
         tokio::select! {

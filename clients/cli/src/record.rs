@@ -1,34 +1,45 @@
 //! `sextant record`: hands flows of a file to a server.
 //!
-//! The file is read as it is sent, so its size does not matter; what is held is
-//! one batch. Bad lines are told by number, the others are sent.
+//! The file is read as it is sent, so its size does not matter. Bound: a line, four
+//! batches (one is filled, `AHEAD` wait, one is on its way) and what `Places` keeps.
+//! Bad lines are told by number, the others are sent.
+
+mod places;
+mod read;
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, Write as _},
-    path::{Path, PathBuf},
+    io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::Context as _;
 use clap::Args;
-use sextant_proto::{
-    flow::Flow,
-    observer::{GetFlowsResponse, get_flows_response::ResponseTypes},
-    sextant::flow::v1::{RecordFlowsRequest, flow_service_client::FlowServiceClient},
+use futures::StreamExt as _;
+use sextant_proto::sextant::flow::v1::{
+    RecordFlowsRequest, RecordFlowsResponse, Refusal, flow_service_client::FlowServiceClient,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::Channel;
+use tonic::{Code, transport::Channel};
 
-use crate::{args::Connection, call, connect::Server, connect::client, json};
+use crate::{
+    args::Connection,
+    call::{self, CallError},
+    connect::{Server, client},
+    lines::Lines,
+    text::harmless,
+};
+use read::Read;
 
-/// Flows sent at once.
-const BATCH: usize = 256;
 /// Batches that are read ahead of the server.
 const AHEAD: usize = 2;
 /// Mistakes that are told one by one.
-const TOLD: usize = 20;
+const TOLD: u64 = 20;
 
 /// Arguments of `record`.
 #[derive(Debug, Args)]
@@ -39,149 +50,85 @@ pub(crate) struct RecordArgs {
     file: PathBuf,
 }
 
-/// What was read.
-#[derive(Debug, Default)]
-struct Read {
-    /// Line of each flow that was sent, for what the server refuses.
-    lines: Vec<u64>,
-    /// Lines that are no flow.
-    bad: Vec<String>,
-    bad_count: usize,
+/// The call ended on the way. The server stores flows as they come, and does not say
+/// how many.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{call}; the first {sent} flows of {file} had been sent, and some or all of them are recorded"
+)]
+struct Cut {
+    call: CallError,
+    sent: u64,
+    file: String,
 }
 
 /// Sends the flows of a file.
 pub(crate) async fn run(connection: &Connection, args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let input = open(&args.file)?;
+    let lines = Lines::open(&args.file)?;
+    let file = lines.file().to_owned();
     let server = Server::writing(connection).await?;
-    let mut client = client!(FlowServiceClient<Channel>, server);
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    let reader = tokio::task::spawn_blocking(move || read(input, &sender));
-    let answer = client.record_flows(ReceiverStream::new(receiver)).await;
-    let answer = answer
-        .map_err(call::failed("record flows at", &server))?
-        .into_inner();
-    let read = reader.await.context("the reader died")??;
-    let mut told = io::stderr();
-    for bad in &read.bad {
-        writeln!(told, "sextant: {bad}")?;
+    let (answer, read) = send(lines, &server).await?;
+    for refusal in answer.refusals.iter().take(TOLD as usize) {
+        io::stderr().write_all(refused(refusal, &read, &file).as_bytes())?;
     }
-    for refusal in answer.refusals.iter().take(TOLD) {
-        let line = read.lines.get(refusal.index as usize).copied().unwrap_or(0);
-        let (field, text) = (&refusal.field, &refusal.description);
-        writeln!(told, "sextant: line {line}: refused: {field}: {text}")?;
-    }
-    let bad = read.bad_count as u64 + answer.refused;
     writeln!(
         io::stdout(),
-        "{} flows recorded, {} refused by the server, {} lines that are no flow",
+        "{} flows recorded, {} refused by the server, {} lines that could not be sent",
         answer.recorded,
         answer.refused,
-        read.bad_count
+        read.bad
     )?;
-    Ok(if bad == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
-}
-
-fn open(path: &Path) -> anyhow::Result<Box<dyn BufRead + Send>> {
-    if path == Path::new("-") {
-        return Ok(Box::new(BufReader::new(io::stdin())));
+    match read.failed {
+        Some(error) => Err(error.into()),
+        None if read.bad + answer.refused > 0 => Ok(ExitCode::FAILURE),
+        None => Ok(ExitCode::SUCCESS),
     }
-    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-    Ok(Box::new(BufReader::new(file)))
 }
 
-fn read(
-    input: Box<dyn BufRead + Send>,
-    sender: &mpsc::Sender<RecordFlowsRequest>,
-) -> anyhow::Result<Read> {
-    let mut read = Read::default();
-    let mut flows = Vec::new();
-    for (number, line) in (1_u64..).zip(input.lines()) {
-        let line = line.with_context(|| format!("cannot read line {number}"))?;
-        match flow(&line) {
-            Ok(None) => {}
-            Ok(Some(flow)) => {
-                flows.push(flow);
-                read.lines.push(number);
-            }
-            Err(cause) => {
-                read.bad_count += 1;
-                if read.bad.len() < TOLD {
-                    read.bad.push(format!("line {number}: {cause}"));
-                }
-            }
-        }
-        if flows.len() == BATCH {
-            let batch = std::mem::take(&mut flows);
-            // The server has ended the call: its answer says why.
-            if sender
-                .blocking_send(RecordFlowsRequest { flows: batch })
-                .is_err()
-            {
-                return Ok(read);
-            }
+/// What became of the flows, and of the lines.
+async fn send(lines: Lines, server: &Server) -> anyhow::Result<(RecordFlowsResponse, Read)> {
+    let file = lines.file().to_owned();
+    let sent = Arc::new(AtomicU64::new(0));
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let reader = tokio::task::spawn_blocking(move || read::read(lines, &sender, &mut io::stderr()));
+    let counter = Arc::clone(&sent);
+    let requests = ReceiverStream::new(receiver).inspect(move |request: &RecordFlowsRequest| {
+        counter.fetch_add(request.flows.len() as u64, Ordering::Relaxed);
+    });
+    let mut client = client!(FlowServiceClient<Channel>, server);
+    match client.record_flows(requests).await {
+        Ok(answer) => Ok((
+            answer.into_inner(),
+            reader.await.context("the reader died")?,
+        )),
+        Err(status) => {
+            let call = call::failed("record flows at", server)(status);
+            Err(cut(call, sent.load(Ordering::Relaxed), file))
         }
     }
-    if !flows.is_empty() {
-        let _ = sender.blocking_send(RecordFlowsRequest { flows });
-    }
-    Ok(read)
 }
 
-/// The flow of a line; nothing for empty lines and for events that are no flows.
-fn flow(line: &str) -> Result<Option<Flow>, json::JsonError> {
-    if line.trim().is_empty() {
-        return Ok(None);
+fn cut(call: CallError, sent: u64, file: String) -> anyhow::Error {
+    match call.code {
+        // Said before a flow is looked at.
+        Code::PermissionDenied | Code::Unauthenticated | Code::Unimplemented => call.into(),
+        _ if sent == 0 => call.into(),
+        _ => Cut { call, sent, file }.into(),
     }
-    // A response names its kind; a bare flow has none of these names.
-    let response: GetFlowsResponse = json::parse(line, "observer.GetFlowsResponse")?;
-    match response.response_types {
-        Some(ResponseTypes::Flow(flow)) => Ok(Some(flow)),
-        Some(_) => Ok(None),
-        None => json::parse(line, "flow.Flow").map(Some),
-    }
+}
+
+fn refused(refusal: &Refusal, read: &Read, file: &str) -> String {
+    let place = match read.places.line(refusal.index) {
+        Some(line) => format!("line {line}"),
+        None => format!("flow {}", refusal.index + 1),
+    };
+    let text = match refusal.field.as_str() {
+        // The flow as a whole.
+        "" => refusal.description.clone(),
+        field => format!("{field}: {}", refusal.description),
+    };
+    format!("sextant: {place} of {file}: refused: {}\n", harmless(&text))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_responses_or_bare_flows_and_the_rest_is_told() {
-        let uuid = |line| flow(line).unwrap().map(|flow| flow.uuid);
-        assert_eq!(
-            uuid(r#"{"flow":{"uuid":"a"},"node_name":"n"}"#),
-            Some("a".into())
-        );
-        assert_eq!(uuid(r#"{"uuid":"b"}"#), Some("b".into()));
-        assert_eq!(uuid(r#"{"lost_events":{"num_events_lost":"3"}}"#), None);
-        assert_eq!(uuid("  "), None);
-        assert!(flow("{").is_err());
-        assert!(flow(r#"{"flow":3}"#).is_err());
-    }
-
-    #[tokio::test]
-    async fn batches_keep_the_numbers_of_their_lines() {
-        let mut text = String::from("{\n\n");
-        for n in 0..300 {
-            text += &format!("{{\"uuid\":\"{n}\"}}\n");
-        }
-        let (sender, mut receiver) = mpsc::channel(AHEAD);
-        let reader = tokio::task::spawn_blocking(move || {
-            read(Box::new(io::Cursor::new(text)), &sender).unwrap()
-        });
-        let mut sizes = Vec::new();
-        while let Some(batch) = receiver.recv().await {
-            sizes.push(batch.flows.len());
-        }
-        let read = reader.await.unwrap();
-        assert_eq!(sizes, [256, 44]);
-        assert_eq!(
-            (read.lines[0], read.lines[299], read.bad_count),
-            (3, 302, 1)
-        );
-    }
-}
+mod tests;

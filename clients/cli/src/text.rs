@@ -3,13 +3,24 @@
 
 use std::time::Duration;
 
-/// ESC and carriage return made harmless: what a server sends must not steer the
-/// terminal.
+/// Control characters made visible, ends of lines among them: what a server or a file
+/// says must not steer the terminal, nor pass for a line of ours.
 pub(crate) fn harmless(text: &str) -> String {
-    match text.contains(['\x1b', '\r']) {
-        true => text.replace('\x1b', "^[").replace('\r', "\\r"),
-        false => text.into(),
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\x1b' => shown += "^[",
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
     }
+    shown
+}
+
+/// The same for texts that may have several lines.
+pub(crate) fn harmless_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(harmless).collect();
+    lines.join("\n")
 }
 
 /// The name of an enumeration's value, or its number where there is none.
@@ -169,6 +180,14 @@ mod tests {
 
     #[test]
     fn control_characters_of_a_server_are_made_harmless() {
-        assert_eq!(harmless("a\x1b[2Jb\rc"), "a^[[2Jb\\rc");
+        for (text, shown) in [
+            ("a\x1b[2Jb\rc", "a^[[2Jb\\rc"),
+            ("a\nb\tc\0", "a\\nb\\tc\\u{0}"),
+            ("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}"),
+            ("\\n \"größe\" ✓", "\\n \"größe\" ✓"),
+        ] {
+            assert_eq!(harmless(text), shown);
+        }
+        assert_eq!(harmless_lines("a\n b\x1b\u{9b}\n"), "a\n b^[\\u{9b}\n");
     }
 }

@@ -13,7 +13,9 @@ use std::{
     collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 use cases::{Cases, EVENTS, FILE, NOWHERE, RECENT, SERVER, SOCKET, TCP};
@@ -21,6 +23,10 @@ use common::{Daemon, SEXTANT, data, run};
 
 /// Rewrites the files if it is `1`.
 const UPDATE: &str = "UPDATE_GOLDEN";
+
+/// How long a program may take to end; only a test that fails needs it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
 
 fn golden(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -169,6 +175,42 @@ fn writing_is_taken_and_refused_as_the_golden_ones_say() {
         check_all(TCP, Some((&daemon, &tcp(&daemon))));
         check_all(SOCKET, Some((&daemon, &daemon.server())));
     }
+}
+
+#[test]
+fn long_flows_go_in_messages_that_the_server_takes() {
+    let Some(daemon) = Daemon::start(&data("flows.jsonl")) else {
+        return;
+    };
+    let label = "x".repeat(200);
+    let labels = serde_json::json!({"source": {"labels": vec![label; 200]}});
+    let file = daemon.folder.path().join("long.jsonl");
+    fs::write(&file, format!("{labels}\n").repeat(300)).expect("a temporary file");
+    let arguments = daemon.arguments(&format!("record -f {}", file.display()));
+    let found = render("record", &run(Path::new(SEXTANT), &arguments));
+    assert!(found.contains("300 flows recorded, 0 refused"), "{found}");
+}
+
+#[test]
+fn a_refused_call_ends_though_standard_input_goes_on() {
+    let Some(daemon) = Daemon::start(&data("flows.jsonl")) else {
+        return;
+    };
+    let mut child = Command::new(SEXTANT)
+        .args(["record", "-f", "-", "--server", &tcp(&daemon)])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let input = child.stdin.take();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("a child can be asked").is_none() {
+        assert!(Instant::now() < deadline, "it waits for its input");
+        thread::sleep(POLL);
+    }
+    drop(input);
+    let found = render("record", &child.wait_with_output().expect("it has ended"));
+    assert!(found.contains("PermissionDenied"), "{found}");
 }
 
 #[test]

@@ -258,6 +258,18 @@ fn json_is_read_back_by_hubble_and_by_us() {
 }
 
 #[test]
+fn a_file_with_a_line_that_is_no_text_is_printed_as_hubble_prints_it() {
+    let Some(hubble) = hubble() else {
+        return;
+    };
+    for flags in ["", "-o table", "-o dict", "-o json", "--last 1"] {
+        let line = format!("observe --input-file latin1.jsonl {flags}");
+        let arguments: Vec<String> = line.split_whitespace().map(Into::into).collect();
+        check_same(&hubble, &arguments);
+    }
+}
+
+#[test]
 fn a_closed_pipe_ends_it_quietly() {
     let Some(daemon) = flows() else {
         return;

@@ -92,6 +92,9 @@ struct Tracker {
     namespaces: Namespaces,
 }
 
+/// A field of a filter.
+type Field<T> = fn(&mut FlowFilter) -> &mut Vec<T>;
+
 /// Which side a flag is about.
 #[derive(Clone, Copy)]
 enum Side {
@@ -135,68 +138,21 @@ impl Tracker {
         flag: &'static str,
         value: &str,
     ) -> Result<bool, FilterError> {
-        let text = || value.to_owned();
+        if let Some(fields) = text_fields(rest) {
+            self.push(side, value.to_owned(), fields);
+            return Ok(true);
+        }
         match rest {
-            "ip" => self.push(
+            "workload" => self.push(
                 side,
-                text(),
-                |f| &mut f.source_ip,
-                |f| &mut f.destination_ip,
+                value::workload(value),
+                [|f| &mut f.source_workload, |f| &mut f.destination_workload],
             ),
-            "pod" => self.push(
+            "identity" => self.push(
                 side,
-                text(),
-                |f| &mut f.source_pod,
-                |f| &mut f.destination_pod,
+                value::identity(flag, value)?,
+                [|f| &mut f.source_identity, |f| &mut f.destination_identity],
             ),
-            "fqdn" => self.push(
-                side,
-                text(),
-                |f| &mut f.source_fqdn,
-                |f| &mut f.destination_fqdn,
-            ),
-            "label" => self.push(
-                side,
-                text(),
-                |f| &mut f.source_label,
-                |f| &mut f.destination_label,
-            ),
-            "service" => self.push(
-                side,
-                text(),
-                |f| &mut f.source_service,
-                |f| &mut f.destination_service,
-            ),
-            "port" => self.push(
-                side,
-                text(),
-                |f| &mut f.source_port,
-                |f| &mut f.destination_port,
-            ),
-            "cluster" => self.push(
-                side,
-                text(),
-                |f| &mut f.source_cluster_name,
-                |f| &mut f.destination_cluster_name,
-            ),
-            "workload" => {
-                let workload = value::workload(value);
-                self.push(
-                    side,
-                    workload,
-                    |f| &mut f.source_workload,
-                    |f| &mut f.destination_workload,
-                );
-            }
-            "identity" => {
-                let identity = value::identity(flag, value)?;
-                self.push(
-                    side,
-                    identity,
-                    |f| &mut f.source_identity,
-                    |f| &mut f.destination_identity,
-                );
-            }
             "namespace" => self.add_namespace(side, value),
             "all-namespaces" => self.add_namespace(side, ""),
             _ => return Ok(false),
@@ -204,13 +160,7 @@ impl Tracker {
         Ok(true)
     }
 
-    fn push<T: Clone>(
-        &mut self,
-        side: Side,
-        value: T,
-        source: fn(&mut FlowFilter) -> &mut Vec<T>,
-        destination: fn(&mut FlowFilter) -> &mut Vec<T>,
-    ) {
+    fn push<T: Clone>(&mut self, side: Side, value: T, [source, destination]: [Field<T>; 2]) {
         let (left, right) = match side {
             Side::Either => (source, destination),
             Side::Source => (source, source),
@@ -229,14 +179,14 @@ impl Tracker {
         namespaces.push(value.into());
     }
 
-    fn both<T: Clone>(&mut self, value: T, field: fn(&mut FlowFilter) -> &mut Vec<T>) {
+    fn both<T: Clone>(&mut self, value: T, field: Field<T>) {
         field(&mut self.left).push(value.clone());
         field(&mut self.right).push(value);
     }
 
     /// Flags whose value is passed on as it is.
     fn set_text(&mut self, flag: &str, value: &str) {
-        let field: fn(&mut FlowFilter) -> &mut Vec<String> = match flag {
+        let field: Field<String> = match flag {
             "uuid" => |f| &mut f.uuid,
             "snat-ip" => |f| &mut f.source_ip_xlated,
             "trace-id" => |f| &mut f.trace_id,
@@ -320,6 +270,24 @@ impl Tracker {
             false => vec![self.left, self.right],
         }
     }
+}
+
+/// The fields of sender and receiver that take the value of a flag as it is.
+fn text_fields(flag: &str) -> Option<[Field<String>; 2]> {
+    let fields: [Field<String>; 2] = match flag {
+        "ip" => [|f| &mut f.source_ip, |f| &mut f.destination_ip],
+        "pod" => [|f| &mut f.source_pod, |f| &mut f.destination_pod],
+        "fqdn" => [|f| &mut f.source_fqdn, |f| &mut f.destination_fqdn],
+        "label" => [|f| &mut f.source_label, |f| &mut f.destination_label],
+        "service" => [|f| &mut f.source_service, |f| &mut f.destination_service],
+        "port" => [|f| &mut f.source_port, |f| &mut f.destination_port],
+        "cluster" => [
+            |f| &mut f.source_cluster_name,
+            |f| &mut f.destination_cluster_name,
+        ],
+        _ => return None,
+    };
+    Some(fields)
 }
 
 /// Puts the namespaces before names that have none; without names, all of a

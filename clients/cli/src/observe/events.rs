@@ -1,10 +1,8 @@
 //! `observe agent-events` and `observe debug-events`: what an agent tells of itself
 //! and of single packets, as `hubble` shows them. They have no filters and no mask.
-//! A table is kept in memory until the end, as that of flows.
 
 use std::{
     io::{self, Write},
-    path::Path,
     process::ExitCode,
 };
 
@@ -18,7 +16,7 @@ use tonic::transport::Channel;
 
 use super::{
     FormatArgs, ObserveArgs, Output, What, input,
-    printer::SEPARATOR,
+    layout::{Layout, Stamp},
     selector::{self, Selection},
     stream::{Show, drain},
 };
@@ -26,10 +24,15 @@ use crate::{
     args::Connection,
     call,
     connect::{Server, client},
-    json, out, text,
+    json,
+    lines::Lines,
+    out,
     text::harmless,
     time::Format,
 };
+
+/// Unlike that of flows, hubble's separator of events ends no line.
+const SEPARATOR: &str = "------------";
 
 /// A response that carries an event.
 pub(super) trait Event: Message + Default {
@@ -60,11 +63,12 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     let mut out = out::stdout();
     if let Some(path) = &args.input_file {
         let last = args.selectors.number_of_last();
+        let lines = Lines::open(path)?;
         match args.what {
             What::DebugEvents => {
-                read::<GetDebugEventsResponse>(path, last, &mut printer, &mut out)?;
+                read::<GetDebugEventsResponse>(lines, last, &mut printer, &mut out)?;
             }
-            _ => read::<GetAgentEventsResponse>(path, last, &mut printer, &mut out)?,
+            _ => read::<GetAgentEventsResponse>(lines, last, &mut printer, &mut out)?,
         }
     } else {
         let server = Server::reading(connection).await?;
@@ -73,18 +77,18 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
             _ = tokio::signal::ctrl_c() => {}
         }
     }
-    printer.write_rows(&mut out)?;
+    printer.layout.finish(&mut out)?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn read<E: Event>(
-    path: &Path,
+    lines: Lines,
     last: Option<u64>,
     printer: &mut EventPrinter,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    input::print::<E>(path, E::RESPONSE, last, printer, out)
+    input::print::<E>(lines, E::RESPONSE, last, printer, out)
 }
 
 async fn ask(
@@ -94,45 +98,34 @@ async fn ask(
     printer: &mut EventPrinter,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let Selection {
-        number,
-        first,
-        follow,
-        since,
-        until,
-    } = selection;
     let mut client = client!(ObserverClient<Channel>, server);
     if what == What::DebugEvents {
         let failed = call::failed("get the debug events of", server);
-        let request = GetDebugEventsRequest {
-            number,
-            first,
-            follow,
-            since,
-            until,
-        };
-        let answer = client.get_debug_events(request).await;
-        return drain(answer.map_err(&failed)?.into_inner(), failed, printer, out).await;
+        let answer = client.get_debug_events(GetDebugEventsRequest::from(selection));
+        return drain(
+            answer.await.map_err(&failed)?.into_inner(),
+            failed,
+            printer,
+            out,
+        )
+        .await;
     }
     let failed = call::failed("get the agent events of", server);
-    let request = GetAgentEventsRequest {
-        number,
-        first,
-        follow,
-        since,
-        until,
-    };
-    let answer = client.get_agent_events(request).await;
-    drain(answer.map_err(&failed)?.into_inner(), failed, printer, out).await
+    let answer = client.get_agent_events(GetAgentEventsRequest::from(selection));
+    drain(
+        answer.await.map_err(&failed)?.into_inner(),
+        failed,
+        printer,
+        out,
+    )
+    .await
 }
 
 /// Prints events in one of the formats.
 struct EventPrinter {
     output: Output,
     time_format: Format,
-    node_name: bool,
-    printed: u64,
-    rows: Vec<Vec<String>>,
+    layout: Layout,
 }
 
 impl EventPrinter {
@@ -140,44 +133,8 @@ impl EventPrinter {
         Self {
             output: format.output,
             time_format: format.time_format,
-            node_name: format.print_node_name,
-            printed: 0,
-            rows: Vec::new(),
+            layout: Layout::new(format.print_node_name),
         }
-    }
-
-    fn write_rows(&mut self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(text::table(&std::mem::take(&mut self.rows), &[]).as_bytes())
-    }
-
-    fn row(&mut self, head: &[&str], time: String, node: String, cells: Vec<String>) {
-        let with_node = self.node_name;
-        let row = |time: String, node: String, cells: Vec<String>| {
-            let mut row = vec![time];
-            row.extend(with_node.then_some(node));
-            row.extend(cells);
-            row
-        };
-        if self.printed == 0 {
-            let head = head.iter().map(|name| (*name).to_owned()).collect();
-            self.rows.push(row("TIMESTAMP".into(), "NODE".into(), head));
-        }
-        self.rows.push(row(time, node, cells));
-    }
-
-    fn dict(&self, time: &str, node: &str, shown: &Shown, out: &mut impl Write) -> io::Result<()> {
-        // Unlike that of flows, hubble's separator of events ends no line.
-        if self.printed > 0 {
-            write!(out, "{SEPARATOR}")?;
-        }
-        writeln!(out, "  TIMESTAMP: {time}")?;
-        if self.node_name {
-            writeln!(out, "       NODE: {node}")?;
-        }
-        for (name, value) in &shown.fields {
-            writeln!(out, "{name:>11}: {value}")?;
-        }
-        Ok(())
     }
 }
 
@@ -192,26 +149,23 @@ impl<E: Event> Show<E> for EventPrinter {
             return Ok(());
         };
         let (time, node) = event.stamp();
-        let (time, node) = (self.time_format.print(time), harmless(node));
+        let stamp = Stamp {
+            time: self.time_format.print(time),
+            node: harmless(node),
+        };
         match self.output {
-            Output::Json | Output::Jsonpb => {
-                writeln!(out, "{}", json::print(event, E::RESPONSE))?;
+            Output::Json | Output::Jsonpb => writeln!(out, "{}", json::print(event, E::RESPONSE)),
+            Output::Table => {
+                let head = || E::HEAD.iter().map(|name| (*name).to_owned()).collect();
+                self.layout.row(stamp, head, shown.cells);
+                Ok(())
             }
-            Output::Table => self.row(E::HEAD, time, node, shown.cells),
-            Output::Dict => self.dict(&time, &node, &shown, out)?,
-            Output::Compact => {
-                let node = match self.node_name {
-                    true => format!(" [{node}]"),
-                    false => String::new(),
-                };
-                writeln!(out, "{time}{node}: {}", shown.line)?;
-            }
+            Output::Dict => self.layout.dict(SEPARATOR, stamp, shown.fields, out),
+            Output::Compact => writeln!(out, "{}: {}", self.layout.line(&stamp), shown.line),
         }
-        self.printed += 1;
-        Ok(())
     }
 
     fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
-        self.write_rows(out)
+        self.layout.finish(out)
     }
 }

@@ -1,5 +1,4 @@
-//! The formats: compact, table, dict and JSON. A table is kept in memory until the
-//! end, since its columns are as wide as their widest cell.
+//! Flows in the formats: compact, table, dict and JSON.
 
 use std::io::{self, Write};
 
@@ -13,11 +12,12 @@ use super::{
     Output,
     fields::{self, Style},
     json_line,
+    layout::{Layout, Stamp},
     stream::Show,
 };
-use crate::text::{self, harmless, value_name};
+use crate::text::{harmless, value_name};
 
-pub(super) const SEPARATOR: &str = "------------";
+const SEPARATOR: &str = "------------\n";
 
 /// Prints responses in one of the formats.
 pub(super) struct Printer {
@@ -25,67 +25,60 @@ pub(super) struct Printer {
     style: Style,
     /// Whether nodes that fail are told.
     silent: bool,
-    printed: u64,
-    rows: Vec<Vec<String>>,
+    layout: Layout,
 }
 
 impl Show<GetFlowsResponse> for Printer {
     /// Prints a response; other kinds than flows and lost events go to standard error.
     fn print(&mut self, response: &GetFlowsResponse, out: &mut impl Write) -> io::Result<()> {
         match &response.response_types {
-            None => return Ok(()),
-            Some(ResponseTypes::NodeStatus(status)) => return self.node_status(response, status),
+            None => Ok(()),
+            Some(ResponseTypes::NodeStatus(status)) => self.node_status(response, status),
             Some(_) if matches!(self.output, Output::Json | Output::Jsonpb) => {
-                out.write_all(json_line(response).as_bytes())?;
+                out.write_all(json_line(response).as_bytes())
             }
-            Some(ResponseTypes::Flow(flow)) => self.flow(flow, out)?,
-            Some(ResponseTypes::LostEvents(lost)) => self.lost(response, lost, out)?,
+            Some(ResponseTypes::Flow(flow)) => self.flow(flow, out),
+            Some(ResponseTypes::LostEvents(lost)) => self.lost(response, lost, out),
         }
-        self.printed += 1;
-        Ok(())
     }
 
     fn finish(&mut self, out: &mut impl Write) -> io::Result<()> {
-        out.write_all(text::table(&std::mem::take(&mut self.rows), &[]).as_bytes())
+        self.layout.finish(out)
     }
 }
 
 impl Printer {
     pub(super) fn new(output: Output, style: Style, silent: bool) -> Self {
+        let layout = Layout::new(style.node_name);
         Self {
             output,
             style,
             silent,
-            printed: 0,
-            rows: Vec::new(),
+            layout,
         }
     }
 
     fn flow(&mut self, flow: &Flow, out: &mut impl Write) -> io::Result<()> {
         let style = &self.style;
-        let time = style.time_format.print(flow.time.as_ref());
+        let stamp = Stamp {
+            time: style.time_format.print(flow.time.as_ref()),
+            node: harmless(&flow.node_name),
+        };
         let (source, destination) = fields::hosts(style, flow);
         let (kind, verdict) = (fields::kind(flow), fields::verdict(style, flow));
         let summary = fields::summary(style, flow);
-        let node = harmless(&flow.node_name);
         let extra: Vec<String> = style.columns.iter().map(|column| column.of(flow)).collect();
         match self.output {
             Output::Table => {
-                self.row(
-                    [time, node, source, destination, kind, verdict, summary],
-                    extra,
-                );
+                self.row(stamp, [source, destination, kind, verdict], extra, summary);
                 Ok(())
             }
             Output::Dict => {
-                let lines = [
-                    ("SOURCE", source),
-                    ("DESTINATION", destination),
-                    ("TYPE", kind),
-                    ("VERDICT", verdict),
-                    ("SUMMARY", summary),
-                ];
-                self.dict(&time, &node, &lines, &extra, out)
+                let names = ["SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY"];
+                let values = [source, destination, kind, verdict, summary];
+                let fields = names.map(String::from).into_iter().zip(values);
+                let fields = fields.chain(columns(style).zip(extra));
+                self.layout.dict(SEPARATOR, stamp, fields, out)
             }
             _ => {
                 let (from, to) = fields::identities(style, flow);
@@ -94,14 +87,14 @@ impl Printer {
                     Some(false) => ((source, from), "->", (destination, to)),
                     Some(true) => ((destination, to), "<-", (source, from)),
                 };
-                let node = match style.node_name {
-                    true => format!(" [{node}]"),
-                    false => String::new(),
-                };
                 write!(
                     out,
-                    "{time}{node}: {} {} {arrow} {} {} {kind} {verdict} ({summary})",
-                    left.0, left.1, right.0, right.1
+                    "{}: {} {} {arrow} {} {} {kind} {verdict} ({summary})",
+                    self.layout.line(&stamp),
+                    left.0,
+                    left.1,
+                    right.0,
+                    right.1
                 )?;
                 for (column, value) in style.columns.iter().zip(&extra) {
                     write!(out, " {}={value}", column.name())?;
@@ -111,56 +104,17 @@ impl Printer {
         }
     }
 
-    fn row(&mut self, [time, node, rest @ ..]: [String; 7], extra: Vec<String>) {
-        let with_node = self.style.node_name;
-        let row = |time: String, node: String, rest: [String; 5], mut extra: Vec<String>| {
-            let [source, destination, kind, verdict, summary] = rest;
-            let mut row = vec![time];
-            row.extend(with_node.then_some(node));
-            row.extend([source, destination, kind, verdict]);
-            row.append(&mut extra);
-            row.push(summary);
-            row
+    /// A row; columns that were asked for come before the summary.
+    fn row(&mut self, stamp: Stamp, first: [String; 4], extra: Vec<String>, summary: String) {
+        let style = &self.style;
+        let cells = |first: [String; 4], extra: Vec<String>, summary: String| {
+            [first.to_vec(), extra, vec![summary]].concat()
         };
-        if self.printed == 0 {
-            let names = ["SOURCE", "DESTINATION", "TYPE", "VERDICT", "SUMMARY"].map(String::from);
-            let extra = self
-                .style
-                .columns
-                .iter()
-                .map(|column| column.name().to_uppercase());
-            self.rows.push(row(
-                "TIMESTAMP".into(),
-                "NODE".into(),
-                names,
-                extra.collect(),
-            ));
-        }
-        self.rows.push(row(time, node, rest, extra));
-    }
-
-    fn dict(
-        &self,
-        time: &str,
-        node: &str,
-        lines: &[(&str, String)],
-        extra: &[String],
-        out: &mut impl Write,
-    ) -> io::Result<()> {
-        if self.printed > 0 {
-            writeln!(out, "{SEPARATOR}")?;
-        }
-        writeln!(out, "  TIMESTAMP: {time}")?;
-        if self.style.node_name {
-            writeln!(out, "       NODE: {node}")?;
-        }
-        for (name, value) in lines {
-            writeln!(out, "{name:>11}: {value}")?;
-        }
-        for (column, value) in self.style.columns.iter().zip(extra) {
-            writeln!(out, "{:>11}: {value}", column.name().to_uppercase())?;
-        }
-        Ok(())
+        let head = || {
+            let first = ["SOURCE", "DESTINATION", "TYPE", "VERDICT"].map(String::from);
+            cells(first, columns(style).collect(), "SUMMARY".into())
+        };
+        self.layout.row(stamp, head, cells(first, extra, summary));
     }
 
     fn lost(
@@ -175,11 +129,8 @@ impl Printer {
         let cpu = lost.cpu.unwrap_or(0);
         let span = match (&lost.first, &lost.last) {
             (Some(first), Some(last)) => {
-                format!(
-                    " (first: {}, last: {})",
-                    format.print(Some(first)),
-                    format.print(Some(last))
-                )
+                let (first, last) = (format.print(Some(first)), format.print(Some(last)));
+                format!(" (first: {first}, last: {last})")
             }
             _ => String::new(),
         };
@@ -189,34 +140,25 @@ impl Printer {
         };
         let count = lost.num_events_lost;
         let summary = format!("CPU({cpu}) - {count}{span}");
-        let none = || String::from("-");
-        let extra: Vec<String> = self.style.columns.iter().map(|_| none()).collect();
+        let (kind, none) = (String::from("EVENTS LOST"), || String::from("-"));
         match self.output {
             Output::Table => {
-                self.row(
-                    [
-                        time,
-                        node,
-                        source,
-                        none(),
-                        "EVENTS LOST".into(),
-                        none(),
-                        summary,
-                    ],
-                    extra,
-                );
+                let extra = self.style.columns.iter().map(|_| none()).collect();
+                let first = [source, none(), kind, none()];
+                self.row(Stamp { time, node }, first, extra, summary);
                 Ok(())
             }
             Output::Dict => {
-                let lines = [
+                let fields = [
                     ("SOURCE", source),
-                    ("TYPE", "EVENTS LOST".into()),
+                    ("TYPE", kind),
                     ("VERDICT", none()),
                     ("SUMMARY", summary),
                 ];
-                self.dict(&time, &node, &lines, &[], out)
+                let stamp = Stamp { time, node };
+                self.layout.dict(SEPARATOR, stamp, fields, out)
             }
-            _ => writeln!(out, "{time} EVENTS LOST: {source} CPU({cpu}) {count}{span}"),
+            _ => writeln!(out, "{time} {kind}: {source} CPU({cpu}) {count}{span}"),
         }
     }
 
@@ -238,7 +180,8 @@ impl Printer {
         let count = status.node_names.len();
         match state {
             Ok(NodeState::NodeError) => {
-                let message = harmless(&status.message);
+                // Quoted, which makes it harmless.
+                let message = &status.message;
                 writeln!(
                     err,
                     "{time} [{node}]: Error {message:?} on {count} nodes: {nodes}"
@@ -250,4 +193,10 @@ impl Printer {
             ),
         }
     }
+}
+
+/// Heads of the columns that were asked for.
+fn columns(style: &Style) -> impl Iterator<Item = String> {
+    let names = style.columns.iter().map(|column| column.name());
+    names.map(str::to_uppercase)
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use prost_types::Timestamp;
-use sextant_proto::observer::GetFlowsRequest;
+use sextant_proto::observer::{GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest};
 
 use super::{Column, FormatArgs, ObserveArgs};
 use crate::{filter::FilterError, time, time::TimeError};
@@ -111,34 +111,47 @@ pub(super) enum SelectorError {
 
 /// Which part of what the server has.
 pub(super) struct Selection {
-    pub(super) number: u64,
-    pub(super) first: bool,
-    pub(super) follow: bool,
-    pub(super) since: Option<Timestamp>,
-    pub(super) until: Option<Timestamp>,
+    number: u64,
+    first: bool,
+    follow: bool,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
 }
+
+/// The fields have the same names in all requests that take a part.
+macro_rules! requests {
+    ($($request:ty),*) => {$(
+        #[allow(clippy::needless_update, reason = "that of flows has more fields")]
+        impl From<Selection> for $request {
+            fn from(part: Selection) -> Self {
+                Self {
+                    number: part.number,
+                    first: part.first,
+                    follow: part.follow,
+                    since: part.since,
+                    until: part.until,
+                    ..Self::default()
+                }
+            }
+        }
+    )*};
+}
+requests!(
+    GetFlowsRequest,
+    GetAgentEventsRequest,
+    GetDebugEventsRequest
+);
 
 /// What the arguments ask for.
 pub(super) fn request(args: &ObserveArgs) -> Result<GetFlowsRequest, SelectorError> {
     check(args)?;
-    let Selection {
-        number,
-        first,
-        follow,
-        since,
-        until,
-    } = selection(&args.selectors, 0)?;
+    let selection = selection(&args.selectors, 0)?;
     let filters = args.filters.filters()?;
     Ok(GetFlowsRequest {
-        number,
-        first,
-        follow,
-        since,
-        until,
         whitelist: filters.whitelist,
         blacklist: filters.blacklist,
         field_mask: mask(&args.format),
-        ..GetFlowsRequest::default()
+        ..GetFlowsRequest::from(selection)
     })
 }
 

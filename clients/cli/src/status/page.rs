@@ -114,7 +114,7 @@ fn kernel(status: &Status, page: &mut String) {
         let _ = writeln!(
             page,
             "         table {}: {} of {} entries",
-            full.name,
+            harmless(&full.name),
             grouped(full.entries),
             grouped(full.capacity)
         );

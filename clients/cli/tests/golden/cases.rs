@@ -66,6 +66,31 @@ pub(crate) const FILE: Cases = &[
         "observe --input-file odd.jsonl -o table -s",
     ),
     (
+        "file-control",
+        "observe --input-file control.jsonl --print-node-name",
+    ),
+    (
+        "file-control-table",
+        "observe --input-file control.jsonl -o table --print-node-name",
+    ),
+    (
+        "file-control-agent-events",
+        "observe agent-events --input-file control.jsonl --print-node-name",
+    ),
+    ("file-latin1", "observe --input-file latin1.jsonl"),
+    (
+        "file-latin1-table-last",
+        "observe --input-file latin1.jsonl -o table --last 2",
+    ),
+    (
+        "file-latin1-agent-events",
+        "observe agent-events --input-file latin1-events.jsonl -o table",
+    ),
+    (
+        "file-latin1-debug-events",
+        "observe debug-events --input-file latin1-events.jsonl --last 1",
+    ),
+    (
         "file-agent-events",
         "observe agent-events --input-file events.jsonl",
     ),
@@ -134,6 +159,8 @@ pub(crate) const NOWHERE: Cases = &[
         "status --context x --config /nowhere/cli.toml",
     ),
     ("error-no-file", "observe --input-file /nowhere/flows.jsonl"),
+    ("error-folder", "observe --input-file ."),
+    ("error-record-folder", "record -f ."),
     ("error-record-no-file", "record -f /nowhere/flows.jsonl"),
     (
         "error-file-filter",
@@ -261,6 +288,9 @@ pub(crate) const TCP: Cases = &[("tcp-record-refused", "record -f flows.jsonl")]
 pub(crate) const SOCKET: Cases = &[
     ("socket-record", "record -f flows.jsonl"),
     ("socket-record-refused-lines", "record -f odd.jsonl"),
+    ("socket-record-latin1", "record -f latin1.jsonl"),
+    ("socket-record-refused-flows", "record -f refused.jsonl"),
+    ("socket-record-events", "record -f events.jsonl"),
 ];
 
 /// From a server that replayed `events.jsonl`. `hubble` does not pass --first on.
