@@ -109,14 +109,20 @@ fn check_all(cases: Cases, server: Option<(&Daemon, &str)>) {
     );
 }
 
-/// The TCP address, as the server's log tells it.
+/// The TCP address, as the server's log tells it: a moment after it answers.
 fn tcp(daemon: &Daemon) -> String {
-    let log = daemon.log();
-    let address = log
-        .split_whitespace()
-        .find_map(|word| word.strip_prefix("server=127."))
-        .expect("the log tells the address");
-    format!("127.{address}")
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = daemon.log();
+        // What is written by halves has no end of a line yet.
+        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let mut words = whole.split_whitespace();
+        if let Some(address) = words.find_map(|word| word.strip_prefix("server=127.")) {
+            return format!("127.{address}");
+        }
+        assert!(Instant::now() < deadline, "the log tells no address: {log}");
+        thread::sleep(POLL);
+    }
 }
 
 /// The flows of the test, moved to just now, which is where summaries look.
