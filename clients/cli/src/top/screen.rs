@@ -7,7 +7,7 @@ use ratatui::{
     text::Line,
     widgets::{Row, Table},
 };
-use sextant_proto::sextant::flow::v1::{SummaryGroup, Traffic};
+use sextant_proto::sextant::flow::v1::{FlowField, SummaryGroup, Traffic};
 
 use super::{Model, View};
 use crate::text::{Align, bytes, grouped, harmless, percent, short, table};
@@ -15,7 +15,8 @@ use crate::text::{Align, bytes, grouped, harmless, percent, short, table};
 const HELP: &str = "q quit  1-4,Tab view  o order  / filter  p pause";
 /// Columns behind the fields'.
 const NUMBERS: [&str; 5] = ["FLOWS", "PKT/S", "BYTES/S", "BYTES", "DROPS"];
-const NUMBER_WIDTHS: [u16; 5] = [6, 6, 9, 9, 6];
+/// With these an IPv4 address is whole in 80 columns.
+const NUMBER_WIDTHS: [u16; 5] = [5, 5, 8, 8, 5];
 
 /// Draws the screen.
 pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
@@ -67,7 +68,7 @@ fn head(model: &Model) -> [String; 3] {
             short(total.drops_per_second),
         ),
         format!(
-            "cost: daemon {}, kernel {} of a CPU, {:.0} ns/packet, {}; lost {}, step {}",
+            "cost: daemon {}, kernel {} CPU, {:.0} ns/packet, {}; lost {}, step {}",
             percent(cost.daemon_cpu),
             percent(cost.datapath_cpu),
             cost.nanoseconds_per_packet,
@@ -143,9 +144,12 @@ fn cells(view: View, group: &SummaryGroup) -> Vec<String> {
 
 fn rows(model: &Model) -> Table<'static> {
     let rows = groups(model).map(|group| Row::new(cells(model.view, group)));
-    let fields = model.view.fields().len();
-    let widths = std::iter::repeat_n(Constraint::Fill(1), fields)
-        .chain(NUMBER_WIDTHS.map(Constraint::Length));
+    let fields = model.view.fields().iter().map(|field| match field {
+        FlowField::DestinationPort => Constraint::Length(5),
+        FlowField::Protocol => Constraint::Length(6),
+        _ => Constraint::Fill(1),
+    });
+    let widths = fields.chain(NUMBER_WIDTHS.map(Constraint::Length));
     let bold = Style::new().add_modifier(Modifier::BOLD);
     Table::new(rows.collect::<Vec<_>>(), widths).header(Row::new(columns(model.view)).style(bold))
 }

@@ -25,7 +25,10 @@ fn model() -> Model {
         server: "localhost:4245".into(),
         summary: FlowSummary {
             groups: vec![
-                group(["10.0.0.1", "10.0.0.2", "443", "TCP"], 5 << 20),
+                group(
+                    ["192.168.100.200", "192.168.100.201", "44300", "ICMPv4"],
+                    5 << 20,
+                ),
                 group(["2001:db8:1:2:3:4:5:6", "2001:db8::2", "53", "UDP"], 1000),
             ],
             group_count: 2,
@@ -78,11 +81,13 @@ fn head_rows_and_help_fit_into_80_columns() {
     assert!(
         lines[1].contains("1.25 %")
             && lines[1].contains("88 ns/packet")
-            && lines[1].contains("lost 7")
+            && lines[1].trim_end().ends_with("lost 7, step 0")
     );
     assert!(lines[3].contains("SOURCE") && lines[3].contains("BYTES/S"));
     assert!(
-        lines[4].contains("10.0.0.1") && lines[4].contains("443") && lines[4].contains("5.0 MiB")
+        lines[4].starts_with("192.168.100.200 192.168.100.201 44300 ICMPv4 ")
+            && lines[4].contains("5.0 MiB"),
+        "{lines:#?}"
     );
     assert!(lines[5].contains("2001:db8") && lines[5].contains("1.5k"));
     assert!(lines[23].starts_with("q quit"));
@@ -123,7 +128,7 @@ fn a_typed_filter_is_taken_and_a_wrong_one_is_told_and_can_be_mended() {
 fn the_drops_view_shows_drops_alone() {
     let mut model = model();
     model.view = View::Drops;
-    assert!(!screen::text(&model).contains("10.0.0.1"));
+    assert!(!screen::text(&model).contains("192.168.100.200"));
     model.summary.groups[0].traffic.as_mut().unwrap().drops = 3;
-    assert!(screen::text(&model).contains("10.0.0.1"));
+    assert!(screen::text(&model).contains("192.168.100.200"));
 }
