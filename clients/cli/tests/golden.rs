@@ -14,19 +14,13 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use cases::{Cases, EVENTS, FILE, NOWHERE, RECENT, SERVER, SOCKET, TCP};
-use common::{Daemon, SEXTANT, data, run};
+use common::{Daemon, SEXTANT, data, eventually, run};
 
 /// Rewrites the files if it is `1`.
 const UPDATE: &str = "UPDATE_GOLDEN";
-
-/// How long a program may take to end; only a test that fails needs it.
-const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(10);
 
 fn golden(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -111,18 +105,14 @@ fn check_all(cases: Cases, server: Option<(&Daemon, &str)>) {
 
 /// The TCP address, as the server's log tells it: a moment after it answers.
 fn tcp(daemon: &Daemon) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
+    eventually("the address in the log", || {
         let log = daemon.log();
         // What is written by halves has no end of a line yet.
-        let whole = log.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let (whole, _) = log.rsplit_once('\n')?;
         let mut words = whole.split_whitespace();
-        if let Some(address) = words.find_map(|word| word.strip_prefix("server=127.")) {
-            return format!("127.{address}");
-        }
-        assert!(Instant::now() < deadline, "the log tells no address: {log}");
-        thread::sleep(POLL);
-    }
+        let address = words.find_map(|word| word.strip_prefix("server=127."))?;
+        Some(format!("127.{address}"))
+    })
 }
 
 /// The flows of the test, moved to just now, which is where summaries look.
@@ -209,11 +199,9 @@ fn a_refused_call_ends_though_standard_input_goes_on() {
         .spawn()
         .expect("the program starts");
     let input = child.stdin.take();
-    let deadline = Instant::now() + PATIENCE;
-    while child.try_wait().expect("a child can be asked").is_none() {
-        assert!(Instant::now() < deadline, "it waits for its input");
-        thread::sleep(POLL);
-    }
+    eventually("its end, while its input is open", || {
+        child.try_wait().expect("a child can be asked")
+    });
     drop(input);
     let found = render("record", &child.wait_with_output().expect("it has ended"));
     assert!(found.contains("PermissionDenied"), "{found}");

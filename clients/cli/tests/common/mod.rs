@@ -23,6 +23,22 @@ pub(crate) fn program(variable: &str, default: &str) -> Option<PathBuf> {
     Some(path)
 }
 
+/// How long a program may take; only a test that fails needs it.
+const PATIENCE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(10);
+
+/// Looks again and again until there is what is waited for.
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        thread::sleep(POLL);
+    }
+}
+
 /// `sextantd` with the flows of the test; it ends with the value.
 pub(crate) struct Daemon {
     process: Child,
@@ -52,17 +68,13 @@ impl Daemon {
             .spawn()
             .expect("sextantd starts");
         let mut daemon = Self { process, folder };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        // Ready is when it says so; unlike a stream, this leaves no trace in its counts.
-        while !run(Path::new(SEXTANT), &daemon.arguments("status"))
-            .status
-            .success()
-        {
+        eventually("an answer of sextantd", || {
+            // Ready is when it says so; unlike a stream, this leaves no trace in its counts.
+            let asked = run(Path::new(SEXTANT), &daemon.arguments("status"));
             let ended = daemon.process.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "sextantd ended: {}", daemon.log());
-            assert!(Instant::now() < deadline, "no answer: {}", daemon.log());
-            thread::yield_now();
-        }
+            asked.status.success().then_some(())
+        });
         Some(daemon)
     }
 
