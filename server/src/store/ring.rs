@@ -58,12 +58,14 @@ impl Segment {
     /// events the sieve lets pass.
     pub(super) fn passing(&self, range: Range<u64>, sieve: &Sieve) -> Passing {
         let (start, end) = (range.start - self.first, range.end - self.first);
+        let is_open = sieve.is_open();
         let mut passing = Passing([0; WORDS]);
         for offset in start as usize..end as usize {
-            let passes = u64::from(sieve.lets_pass(self.sketch(offset)));
-            passing.0[offset / 64] |= passes << (offset % 64);
+            // An open sieve needs no sketches from memory.
+            let passes = is_open || sieve.lets_pass(self.sketch(offset));
+            passing.0[offset / 64] |= u64::from(passes) << (offset % 64);
         }
-        if !sieve.is_open() {
+        if !is_open {
             self.fetch(&passing);
         }
         passing
