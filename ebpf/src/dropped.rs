@@ -13,6 +13,7 @@ use crate::{
     atomic,
     maps::{self, DENIED, DROPS},
     namespace::{self, load},
+    parse::{FRAGMENT, MAX_EXTENSIONS, extension_length, is_extension},
     table::precise_now,
 };
 
@@ -163,8 +164,65 @@ fn ipv6(l3: u64, key: &mut DropKey) -> Option<Option<u64>> {
     key.protocol = second[2];
     key.source = [header[2], header[3], header[4], header[5]];
     key.destination = [header[6], header[7], header[8], header[9]];
-    // Extension headers are not followed here: the ports stay zero.
-    Some(matches!(key.protocol, TCP | UDP | SCTP | ICMP6).then_some(l3 + 40))
+    let Transport { protocol, offset } =
+        Transport::unpack(walk_extensions(l3 + 40, u64::from(key.protocol)));
+    key.protocol = protocol;
+    Some(offset.map(|offset| l3 + 40 + offset))
+}
+
+/// Where an IPv6 packet's transport is.
+struct Transport {
+    protocol: u8,
+    /// Bytes after the fixed header; `None` when the transport header is not here.
+    offset: Option<u64>,
+}
+
+impl Transport {
+    const ABSENT: u64 = 1 << 8;
+
+    #[inline(always)]
+    fn pack(&self) -> u64 {
+        let offset = self.offset.map_or(Self::ABSENT, |offset| offset << 16);
+        u64::from(self.protocol) | offset
+    }
+
+    #[inline(always)]
+    fn unpack(packed: u64) -> Self {
+        Self {
+            protocol: packed as u8,
+            offset: (packed & Self::ABSENT == 0).then_some(packed >> 16),
+        }
+    }
+}
+
+/// Follows the extension headers of an IPv6 packet, the first of them at `at`
+/// and of this number. A program of its own, for its stack; so one packed value.
+#[inline(never)]
+fn walk_extensions(at: u64, first: u64) -> u64 {
+    let (mut protocol, mut offset) = (first as u8, 0);
+    for _ in 0..MAX_EXTENSIONS {
+        if !is_extension(protocol) {
+            return Transport {
+                protocol,
+                offset: Some(offset),
+            }
+            .pack();
+        }
+        let Some([next, length, field @ ..]) = load::<[u8; 4]>(at + offset, 0) else {
+            break;
+        };
+        let later_fragment = protocol == FRAGMENT && u16::from_be_bytes(field) & 0xfff8 != 0;
+        offset += extension_length(protocol, length) as u64;
+        protocol = next;
+        if later_fragment {
+            break;
+        }
+    }
+    Transport {
+        protocol,
+        offset: None,
+    }
+    .pack()
 }
 
 #[inline(always)]

@@ -13,12 +13,15 @@ const ICMP6: u8 = 58;
 const DCCP: u8 = 33;
 const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;
+/// IP protocol number of the fragment header.
+pub const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
 
 /// Option of a hop-by-hop header (RFC 2675).
 const JUMBO: u8 = 0xc2;
 
 /// Extension headers of an IPv6 packet that are followed at most.
-const MAX_EXTENSIONS: usize = 8;
+pub const MAX_EXTENSIONS: usize = 8;
 
 /// Why a packet could not be parsed here.
 pub enum Stop {
@@ -111,11 +114,25 @@ struct Fragment {
     id: u32,
 }
 
+/// Whether an extension header has this number.
 #[inline(always)]
-fn is_extension(protocol: u8) -> bool {
+pub fn is_extension(protocol: u8) -> bool {
     // Hop-by-hop, routing, fragment, authentication, destination options,
     // mobility, HIP, shim6 (RFC 8200 and the IANA registry).
-    matches!(protocol, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140)
+    matches!(
+        protocol,
+        0 | 43 | FRAGMENT | AUTHENTICATION | 60 | 135 | 139 | 140
+    )
+}
+
+/// Bytes of the extension header of this number with this length field.
+#[inline(always)]
+pub fn extension_length(protocol: u8, field: u8) -> usize {
+    match protocol {
+        FRAGMENT => 8,
+        AUTHENTICATION => (usize::from(field) + 2) * 4,
+        _ => (usize::from(field) + 1) * 8,
+    }
 }
 
 /// Moves the packet's protocol and transport offset past the extension
@@ -133,12 +150,9 @@ fn walk_extensions<R: Read>(
             return Ok(fragment);
         }
         let header: [u8; 8] = read(reader, *l4, Cause::TruncatedTransport)?;
-        let length = match packet.protocol {
-            0 if header[1] == 0 && header[2] == JUMBO => {
-                packet.jumbo = 8;
-                8
-            }
-            44 => {
+        match packet.protocol {
+            0 if header[1] == 0 && header[2] == JUMBO => packet.jumbo = 8,
+            FRAGMENT => {
                 let field = u16::from_be_bytes([header[2], header[3]]);
                 // An atomic fragment (RFC 6946) is a whole packet.
                 if field & 0xfff9 != 0 {
@@ -147,13 +161,11 @@ fn walk_extensions<R: Read>(
                         id: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
                     });
                 }
-                8
             }
-            51 => (usize::from(header[1]) + 2) * 4,
-            _ => (usize::from(header[1]) + 1) * 8,
-        };
+            _ => {}
+        }
+        *l4 += extension_length(packet.protocol, header[1]);
         packet.protocol = header[0];
-        *l4 += length;
     }
     if is_extension(packet.protocol) {
         return Err(Stop::Cause(Cause::TooManyExtensions));

@@ -218,6 +218,28 @@ fn drops_of_the_kernel_are_told_with_their_reason_and_add_up() {
 }
 
 #[test]
+fn drops_behind_extension_headers_have_their_ports() {
+    if !root() {
+        return;
+    }
+    let (a, b, daemon) = linked("");
+    b.run("nft add table ip6 t; nft add chain ip6 t in '{ type filter hook input priority 0; }'; nft add rule ip6 t in udp dport 3001 drop");
+    // Options for each hop and for the destination: all padding.
+    a.run(
+        "python3 -c 'import socket as n\ns=n.socket(n.AF_INET6,n.SOCK_DGRAM)\ns.bind((\"\",3000))\n\
+         for o in n.IPV6_HOPOPTS,n.IPV6_DSTOPTS: s.setsockopt(n.IPPROTO_IPV6,o,bytes([0,0,1,4,0,0,0,0]))\n\
+         s.sendto(b\"x\",(\"fd09:1::2\",3001))'",
+    );
+    let drop = eventually("the drop", || {
+        let mut flows = all_of_port(&daemon, 3000);
+        flows.retain(|flow| flow.verdict() == Verdict::Dropped);
+        flows.pop()
+    });
+    let way = totals::direction(&drop).unwrap();
+    assert_eq!((way.protocol, way.to.1), ("udp", 3001), "{drop:?}");
+}
+
+#[test]
 fn tunnels_are_recognised_from_outside() {
     if !root() {
         return;
