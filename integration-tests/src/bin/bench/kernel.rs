@@ -18,6 +18,9 @@ use crate::{
 
 /// Runs of one packet.
 const REPEAT: u32 = 2_000_000;
+/// The program that does nothing.
+const EMPTY: &str = "bench_empty";
+
 /// The release build in a namespace.
 pub(crate) fn daemon(bench: &Bench, namespace: &Netns) -> Daemon {
     // The crate's guard starts what this names.
@@ -101,35 +104,57 @@ pub(crate) fn run_time(program: &str) -> anyhow::Result<(f64, f64)> {
     Ok(sum)
 }
 
-/// Live traffic with the kernel's statistics of programs.
+/// Live traffic with the kernel's statistics of programs. The same packets pass
+/// a program that does nothing: its figure is what the statistics cost.
 fn live(bench: &mut Bench) -> anyhow::Result<()> {
     let (a, b) = pair();
     let _server = iperf_server(&a, &b)?;
     let _daemon = daemon(bench, &a);
+    attach_empty(&a, "va", &bench.options.empty_program);
     let _stats = Statistics::on()?;
-    for (family, to) in [("IPv4", "10.9.1.2"), ("IPv6", "fd09:1::2")] {
+    for (family, to, goal) in [("IPv4", "10.9.1.2", 90.0), ("IPv6", "fd09:1::2", 110.0)] {
         for (direction, program, reverse) in [
             ("egress", "sextant_out", ""),
             ("ingress", "sextant_in", "-R"),
         ] {
-            let mut samples = Samples::default();
+            let (mut whole, mut net) = (Samples::default(), Samples::default());
             for _ in 0..bench.runs() {
-                let before = run_time(program)?;
+                let before = [run_time(program)?, run_time(EMPTY)?];
                 traffic(&a, to, reverse)?;
-                let after = run_time(program)?;
-                samples.0.push((after.0 - before.0) / (after.1 - before.1));
+                let after = [run_time(program)?, run_time(EMPTY)?];
+                let [ours, empty] =
+                    [0, 1].map(|n| (after[n].0 - before[n].0) / (after[n].1 - before[n].1));
+                whole.0.push(ours);
+                net.0.push(ours - empty);
             }
-            bench.report.add(Figure {
-                scenario: "kernel",
-                what: format!("packet, {family} {direction}, live with bpf_stats and its own cost"),
-                unit: "ns",
-                sextant: samples,
-                hubble: None,
-                goal: None,
-            });
+            let what = format!("packet, {family} {direction}, live by bpf_stats");
+            add_live(bench, what.clone(), whole, None);
+            add_live(bench, what + ", less an empty program's", net, Some(goal));
         }
     }
     Ok(())
+}
+
+fn add_live(bench: &mut Bench, what: String, sextant: Samples, goal: Option<f64>) {
+    bench.report.add(Figure {
+        scenario: "kernel",
+        what,
+        unit: "ns",
+        sextant,
+        hubble: None,
+        goal: goal.map(Goal::AtMost),
+    });
+}
+
+/// Both directions, behind the daemon's programs.
+fn attach_empty(namespace: &Netns, interface: &str, object: &Path) {
+    namespace.run(&format!("tc qdisc add dev {interface} clsact"));
+    for direction in ["ingress", "egress"] {
+        namespace.run(&format!(
+            "tc filter add dev {interface} {direction} bpf direct-action object-file {} section tc",
+            object.display()
+        ));
+    }
 }
 
 /// The kernel's run-time statistics, off again when dropped.

@@ -49,6 +49,9 @@ struct Options {
     /// The real observer, built from the Go module.
     #[arg(long, env = "HUBBLE_OBSERVER")]
     hubble_observer: PathBuf,
+    /// The program that does nothing, linked from `empty.ll`.
+    #[arg(long, env = "EMPTY_PROGRAM")]
+    empty_program: PathBuf,
     /// Where results and the corpus go.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
