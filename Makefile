@@ -114,7 +114,7 @@ bench: setup-build ## Sextant beside the real Hubble observer; results in target
 	cargo build --release --package sextantd
 	cargo build --release --package sextant-integration-tests --bin bench
 	cd $(GO) && CGO_ENABLED=0 go build -o $(CURDIR)/target/bench/ ./cmd/hubble-observer
-	bpf-linker --export bench_empty,license -o target/bench/empty.o integration-tests/src/bin/bench/empty.ll
+	bpf-linker --export bench_empty,_license -o target/bench/empty.o integration-tests/src/bin/bench/empty.ll
 	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/release/sextantd \
 		HUBBLE_OBSERVER=$(CURDIR)/target/bench/hubble-observer \
 		EMPTY_PROGRAM=$(CURDIR)/target/bench/empty.o BENCH_RUNS=$(BENCH_RUNS) \

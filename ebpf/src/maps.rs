@@ -81,6 +81,10 @@ static SETTLED_AT_NS: u64 = 0;
 #[unsafe(no_mangle)]
 static SEVERAL_NAMESPACES: u32 = 0;
 
+/// Whether an interface may be in another zone than 0; as above.
+#[unsafe(no_mangle)]
+static SEVERAL_ZONES: u32 = 0;
+
 /// Whether the number of a namespace must be looked up.
 #[inline(always)]
 pub fn has_several_namespaces() -> bool {
@@ -148,14 +152,22 @@ pub fn add_to_totals(point: u32, packets: u64, bytes: u64) -> u16 {
             (*totals).bytes[direction] += bytes;
         }
     }
-    ZONES.get(slot).copied().unwrap_or(0)
+    zone_of(slot)
 }
 
 /// The zone of a point's interface.
 #[inline(always)]
 pub fn zone(point: u32) -> u16 {
-    let slot = slot(point).and_then(|slot| ZONES.get(slot));
-    slot.copied().unwrap_or(0)
+    slot(point).map_or(0, zone_of)
+}
+
+#[inline(always)]
+fn zone_of(slot: u32) -> u16 {
+    // SAFETY: as above.
+    if unsafe { core::ptr::read_volatile(&raw const SEVERAL_ZONES) } == 0 {
+        return 0;
+    }
+    ZONES.get(slot).copied().unwrap_or(0)
 }
 
 #[inline(always)]

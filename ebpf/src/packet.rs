@@ -1,7 +1,7 @@
 //! From a socket buffer to its flow.
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::TcContext};
-use sextant_ebpf_common::{Cause, Ends, Key4, Key6, interface_number, point};
+use sextant_ebpf_common::{Cause, Ends, Key4, Key6, interface_number, point, point_parts};
 
 use crate::{
     maps::{self, FLOWS4, FLOWS6},
@@ -38,16 +38,9 @@ pub struct Packet {
     pub len: u32,
     /// Length of the VLAN tag in the metadata.
     pub tag_len: u32,
-    /// Payload of a GSO packet's segments; 0 for other packets.
-    pub gso_size: u32,
-    /// Segments of a GSO packet, where the kernel knows.
-    pub gso_segments: u32,
     /// Length of a jumbo payload option (RFC 2675), with which the kernel marks GSO
     /// packets beyond 64 KiB and which their segments do not have.
     pub jumbo: u32,
-    /// On egress the kernel's own count of bytes on the wire, without the tag in
-    /// the metadata; it knows the headers of tunnels. 0 on ingress.
-    pub wire_len: u32,
     /// Observation point.
     pub point: u32,
     /// VLAN ids, outer first.
@@ -127,9 +120,6 @@ fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Pack
     };
     packet.vlan[1] = 0;
     packet.len = skb.len + packet.tag_len;
-    packet.gso_size = skb.gso_size;
-    packet.gso_segments = skb.gso_segs;
-    packet.wire_len = if EGRESS { skb.wire_len } else { 0 };
     let namespace = if maps::has_several_namespaces() {
         namespace::of_packet(ctx.skb.skb)
     } else {
@@ -212,7 +202,7 @@ fn tags(reader: &Copied, packet: &mut Packet) -> Result<(u16, usize), Cause> {
 /// Counts a parsed packet: in its interface and in its flow.
 #[inline(always)]
 fn account(ctx: &TcContext, packet: &mut Packet) {
-    wire(packet);
+    wire(ctx, packet);
     packet.zone = maps::add_to_totals(packet.point, packet.packets, packet.bytes);
     if packet.family == 4 {
         flow4(ctx, packet);
@@ -224,10 +214,12 @@ fn account(ctx: &TcContext, packet: &mut Packet) {
 /// Packets and bytes on the wire. A GSO packet leaves as several, each with
 /// its own copy of the headers.
 #[inline(always)]
-fn wire(packet: &mut Packet) {
-    let (size, segments) = (packet.gso_size, packet.gso_segments);
+fn wire(ctx: &TcContext, packet: &mut Packet) {
+    // SAFETY: the kernel gives a valid context.
+    let skb = unsafe { &*ctx.skb.skb };
     packet.packets = 1;
     packet.bytes = u64::from(packet.len);
+    let size = skb.gso_size;
     if size == 0 {
         return;
     }
@@ -238,16 +230,17 @@ fn wire(packet: &mut Packet) {
     };
     let payload = packet.len.saturating_sub(packet.tag_len + headers);
     // The kernel leaves the number of segments open for packets of guests.
-    let segments = if segments == 0 {
-        payload.div_ceil(size).max(1)
-    } else {
-        segments
+    let segments = match skb.gso_segs {
+        0 => payload.div_ceil(size).max(1),
+        segments => segments,
     };
     packet.packets = u64::from(segments);
     let jumbo = u64::from(segments) * u64::from(packet.jumbo);
-    if packet.wire_len != 0 {
+    // On egress the kernel knows the bytes on the wire, headers of tunnels too,
+    // but not the tag in the metadata.
+    if point_parts(packet.point).1 && skb.wire_len != 0 {
         let tags = u64::from(segments) * u64::from(packet.tag_len);
-        packet.bytes = (u64::from(packet.wire_len) + tags).saturating_sub(jumbo);
+        packet.bytes = (u64::from(skb.wire_len) + tags).saturating_sub(jumbo);
         return;
     }
     packet.bytes += u64::from(segments - 1) * u64::from(headers + packet.tag_len);

@@ -147,5 +147,7 @@ fn settings(config: &config::Datapath) -> Settings {
         active_interval_ns: active_interval(config).as_nanos() as u64,
         drops: config.drops,
         several_namespaces: !config.namespaces.is_empty(),
+        // The loopback of each namespace is in a zone of its own.
+        several_zones: !config.zones.is_empty() || !config.namespaces.is_empty(),
     }
 }

@@ -47,6 +47,8 @@ pub struct Settings {
     pub drops: bool,
     /// Other network namespaces than the daemon's own may be observed.
     pub several_namespaces: bool,
+    /// An interface may be in another zone than 0.
+    pub several_zones: bool,
 }
 
 /// The maps and programs in the kernel; gone when dropped.
@@ -95,6 +97,7 @@ impl Loaded {
                 &u32::from(settings.several_namespaces),
                 true,
             )
+            .override_global("SEVERAL_ZONES", &u32::from(settings.several_zones), true)
             .override_global("NET_LAYOUT", &net_layout, true)
             .override_global("DROP_LAYOUT", &drop_layout, true)
             .load(OBJECT)

@@ -75,6 +75,7 @@ fn programs(several_namespaces: bool) -> Ability {
         active_interval_ns: 1,
         drops: false,
         several_namespaces,
+        several_zones: true,
     };
     let loaded: Result<Loaded, DatapathError> = Loaded::new(&smallest);
     Ability {
