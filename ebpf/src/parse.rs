@@ -93,8 +93,11 @@ pub fn ipv6<R: Read>(reader: &R, l3: usize, packet: &mut Packet) -> Result<(), S
     }
     packet.family = 6;
     packet.protocol = header.next;
-    packet.source = header.source;
-    packet.destination = header.destination;
+    // Word by word: copied as a whole they go through the stack by bytes.
+    for word in 0..4 {
+        packet.source[word] = header.source[word];
+        packet.destination[word] = header.destination[word];
+    }
     let mut l4 = l3 + 40;
     if R::FAST {
         if is_extension(header.next) {
