@@ -11,10 +11,10 @@ use sextant_ebpf_common::{
 
 use crate::{
     atomic,
+    clock::precise_now,
     maps::{self, DENIED, DROPS},
     namespace::{self, load},
     parse::{FRAGMENT, MAX_EXTENSIONS, extension_length, is_extension},
-    table::precise_now,
 };
 
 const ICMP: u8 = 1;

@@ -8,9 +8,9 @@ use sextant_ebpf_common::{Cause, Entry, Event, Kind, Tally, initiator_of, reason
 
 use crate::{
     atomic,
+    clock::precise_now_compared,
     maps::{self, OBSERVED},
     packet::Packet,
-    table::precise_now,
 };
 
 /// Raises an event with the totals of the flow, unless it is sampled away.
@@ -77,9 +77,10 @@ pub unsafe fn raise_end(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet,
 /// All fields but the totals, kind and reasons.
 #[inline(always)]
 unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
-    (*event).time_ns = precise_now();
+    let now = precise_now_compared();
+    (*event).time_ns = now;
     (*event).first_ns = (*entry).first_ns;
-    (*event).last_ns = packet.now;
+    (*event).last_ns = now;
     (*event).source = address(&packet.source, packet.family);
     (*event).destination = address(&packet.destination, packet.family);
     (*event).l4 = [0; 16];

@@ -14,6 +14,7 @@
 #![allow(unsafe_op_in_unsafe_fn, reason = "all of it works on kernel pointers")]
 
 mod atomic;
+mod clock;
 mod dropped;
 mod event;
 mod fragment;

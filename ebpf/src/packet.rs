@@ -1,9 +1,10 @@
 //! From a socket buffer to its flow.
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_coarse_ns, programs::TcContext};
+use aya_ebpf::programs::TcContext;
 use sextant_ebpf_common::{Cause, Ends, Key4, Key6, interface_number, point, point_parts};
 
 use crate::{
+    clock,
     maps::{self, FLOWS4, FLOWS6},
     namespace,
     parse::{self, Stop, TCP, UDP},
@@ -18,7 +19,7 @@ const IPV6: u16 = 0x86dd;
 /// A packet, filled in step by step: in place, for the sake of the stack. Of
 /// IPv4 addresses only the first word is set.
 pub struct Packet {
-    /// Coarse monotonic time.
+    /// Coarse time.
     pub now: u64,
     /// Packets on the wire.
     pub packets: u64,
@@ -109,8 +110,7 @@ pub fn observe<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) {
 fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Packet) {
     // SAFETY: the kernel gives a valid context; loads of it are rewritten.
     let skb = unsafe { &*ctx.skb.skb };
-    // SAFETY: no arguments.
-    packet.now = unsafe { bpf_ktime_get_coarse_ns() };
+    packet.now = clock::coarse_now();
     let tagged = skb.vlan_present != 0;
     packet.tag_len = if tagged { 4 } else { 0 };
     packet.vlan[0] = if tagged {

@@ -6,7 +6,6 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_NOEXIST},
-    helpers::generated::bpf_ktime_get_ns,
     maps::HashMap,
 };
 use sextant_ebpf_common::{
@@ -14,7 +13,9 @@ use sextant_ebpf_common::{
 };
 
 use crate::{
-    atomic, event,
+    atomic,
+    clock::{precise_now, precise_now_compared},
+    event,
     listener::listens,
     maps::{self, settled_at_ns, tuning},
     packet::Packet,
@@ -62,7 +63,7 @@ pub fn record<K>(
 #[inline(never)]
 fn create<K>(table: &HashMap<K, Entry>, key: &K, packet: &Packet, full: Cause) -> bool {
     let entry = Entry {
-        first_ns: precise_now(),
+        first_ns: precise_now_compared(),
         due_ns: packet.now + tuning().active_interval_ns,
         tags: tags(packet.vlan, packet.initiator),
         ..Entry::default()
@@ -96,7 +97,7 @@ fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
             flags if flags == SYN | ACK => return receiver,
             _ => {}
         }
-    } else if packet.now >= settled_at_ns() {
+    } else if precise_now() >= settled_at_ns() {
         return sender;
     }
     // In the middle: who listens is the server, else who has the lower port.
@@ -213,11 +214,4 @@ unsafe fn reopen_if_closed(entry: *mut Entry, skb: *mut __sk_buff, packet: &Pack
     for place in 0..POINTS {
         (*entry).points[place] = 0;
     }
-}
-
-/// The precise clock, for events.
-#[inline(always)]
-pub fn precise_now() -> u64 {
-    // SAFETY: no arguments.
-    unsafe { bpf_ktime_get_ns() }
 }

@@ -30,6 +30,11 @@ fn all_of_port(daemon: &Daemon, port: u32) -> Vec<Flow> {
     flows
 }
 
+fn nanoseconds(flow: &Flow) -> u64 {
+    let time = flow.time.unwrap();
+    (time.seconds * 1_000_000_000 + i64::from(time.nanos)) as u64
+}
+
 fn end(flow: &Flow) -> Option<String> {
     totals::text(flow, "end_reason")
 }
@@ -117,6 +122,9 @@ fn an_active_flow_is_told_at_each_interval_and_its_end_with_totals() {
     // 19 pauses of 50 ms at the least.
     let lasted = totals::number(last, "duration_ns");
     assert!(lasted >= 900_000_000, "{lasted} ns");
+    // It was silent for its timeout of a second before it ended.
+    let known = nanoseconds(last) - nanoseconds(&flows[0]);
+    assert!(lasted + 950_000_000 <= known, "{lasted} of {known} ns");
     // The first packet, one event for each interval, the end.
     let intervals = (lasted / 200_000_000) as usize;
     let events = flows.len();

@@ -6,6 +6,7 @@
 
 mod attach;
 mod bpf;
+mod clock;
 mod clsact;
 mod counters;
 mod kernel;
@@ -19,6 +20,7 @@ pub mod probe;
 mod reader;
 mod running;
 mod sweep;
+mod tables;
 mod tuning;
 mod volumes;
 

@@ -1,7 +1,8 @@
 //! What the eBPF programs and the daemon agree on: map keys and values, ring
 //! records, causes. `#[repr(C)]`, explicit padding, sizes asserted. Addresses
 //! are words in network order, ports in host order, times in nanoseconds of the
-//! kernel's monotonic clock.
+//! kernel's monotonic clock, but for those of the coarse clock: the kernel's
+//! count of ticks (jiffies), in nanoseconds, with an origin of its own.
 #![cfg_attr(not(test), no_std)]
 
 mod cause;
@@ -41,9 +42,11 @@ pub struct Entry {
     pub packets: [u64; 2],
     /// Bytes of their frames.
     pub bytes: [u64; 2],
-    /// Tick of the last counted packet; see `tick`. 0 for none yet.
+    /// Tick of the last counted packet on the coarse clock; see `tick`. 0 for
+    /// none yet.
     pub last: [u32; 2],
-    /// When an event is due that tells that the flow is active.
+    /// When an event is due that tells that the flow is active, on the coarse
+    /// clock.
     pub due_ns: u64,
     /// Observation point that counts; 0 for none yet.
     pub owner: [u32; 2],
@@ -57,8 +60,8 @@ pub struct Entry {
     pub points: [u32; POINTS],
 }
 
-/// Nanoseconds of a tick as a power of two: about a millisecond, which is finer
-/// than the coarse clock of most kernels.
+/// Nanoseconds of a tick as a power of two: about a millisecond, which is at
+/// least as fine as most kernels' jiffies.
 const TICK_BITS: u32 = 20;
 
 /// The tick of a time, never 0. Ticks wrap after 52 days.

@@ -177,6 +177,17 @@ pub(super) fn monotonic_ns() -> u64 {
     clock_ns(libc::CLOCK_MONOTONIC) as u64
 }
 
+/// Nanoseconds of a jiffy, which are what the kernel's coarse clocks resolve.
+pub(super) fn jiffy_ns() -> u64 {
+    let mut resolution = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a valid place for the result; every Linux has the clock.
+    unsafe { libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, &raw mut resolution) };
+    resolution.tv_nsec as u64
+}
+
 /// Nanoseconds to add to the monotonic clock for wall time, as of now.
 pub(super) fn wall_offset_ns() -> i64 {
     // Two reads around one: the wall clock is taken in the middle of them.

@@ -15,6 +15,7 @@ use super::{
     attach::chain,
     bpf,
     layout::{self, DropReasons},
+    tables::Tables,
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sextant.o"));
@@ -56,9 +57,7 @@ pub struct Loaded {
     pub(super) ebpf: Ebpf,
     pub(super) observed: RingBuf<MapData>,
     pub(super) denied: RingBuf<MapData>,
-    pub(super) flows4: MapData,
-    pub(super) flows6: MapData,
-    pub(super) drops: MapData,
+    pub(super) tables: Tables,
     pub(super) reasons: DropReasons,
     pub(super) objects: Objects,
     pub(super) tuning: Array<MapData, Tuning>,
@@ -92,6 +91,7 @@ impl Loaded {
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
             .map_max_entries("DENIED", settings.denied_ring_bytes)
             .override_global("SETTLED_AT_NS", &settled_at, true)
+            .override_global("JIFFY_NS", &bpf::jiffy_ns(), true)
             .override_global(
                 "SEVERAL_NAMESPACES",
                 &u32::from(settings.several_namespaces),
@@ -125,9 +125,12 @@ impl Loaded {
             tallies: typed(&mut ebpf, "TALLY")?,
             observed: typed(&mut ebpf, "OBSERVED")?,
             denied: typed(&mut ebpf, "DENIED")?,
-            flows4: hash(&mut ebpf, "FLOWS4")?,
-            flows6: hash(&mut ebpf, "FLOWS6")?,
-            drops: hash(&mut ebpf, "DROPS")?,
+            tables: Tables {
+                flows4: hash(&mut ebpf, "FLOWS4")?,
+                flows6: hash(&mut ebpf, "FLOWS6")?,
+                drops: hash(&mut ebpf, "DROPS")?,
+                clock_offset: typed(&mut ebpf, "CLOCK_OFFSET")?,
+            },
             reasons,
             counts: typed(&mut ebpf, "COUNTS")?,
             totals: typed(&mut ebpf, "TOTALS")?,

@@ -17,6 +17,7 @@ use super::{
     Counters, DatapathError, Timeouts, Tuner, Volumes,
     bpf::{self, monotonic_ns},
     sweep::{sweep, sweep_drops},
+    tables::Tables,
 };
 
 /// Events handed on at once.
@@ -41,9 +42,7 @@ pub struct Batch {
 pub struct Reader {
     denied: RingBuf<MapData>,
     observed: RingBuf<MapData>,
-    flows4: MapData,
-    flows6: MapData,
-    drops: MapData,
+    tables: Tables,
     counters: Counters,
     volumes: Volumes,
     tuner: Tuner,
@@ -73,7 +72,7 @@ impl Reader {
     pub(super) fn new(
         denied: RingBuf<MapData>,
         observed: RingBuf<MapData>,
-        tables: [MapData; 3],
+        tables: Tables,
         counters: Counters,
         volumes: Volumes,
         tuner: Tuner,
@@ -87,13 +86,10 @@ impl Reader {
                 source: io::Error::last_os_error(),
             });
         }
-        let [flows4, flows6, drops] = tables;
         Ok(Self {
             denied,
             observed,
-            flows4,
-            flows6,
-            drops,
+            tables,
             counters,
             volumes,
             tuner,
@@ -176,12 +172,12 @@ impl Reader {
     }
 
     fn sweep(&mut self) {
-        let begin = monotonic_ns();
+        let now = self.tables.now();
         let out = &mut self.batch.events;
         let before = out.len();
-        let swept4 = sweep::<Key4>(&self.flows4, begin, &self.timeouts, out);
-        let swept6 = sweep::<Key6>(&self.flows6, begin, &self.timeouts, out);
-        let dropped = sweep_drops(&self.drops, begin, out);
+        let swept4 = sweep::<Key4>(&self.tables.flows4, now, &self.timeouts, out);
+        let swept6 = sweep::<Key6>(&self.tables.flows6, now, &self.timeouts, out);
+        let dropped = sweep_drops(&self.tables.drops, now.ns, out);
         for (table, result) in [swept4, swept6, dropped].into_iter().enumerate() {
             match result {
                 Ok(swept) => self.volumes.swept(table, swept),
@@ -194,7 +190,7 @@ impl Reader {
         sample_ends(out, before, self.tuner.sampling());
         let kept = out.len() - before;
         self.volumes.ended(ended as u64, (ended - kept) as u64);
-        self.volumes.sweep_took(monotonic_ns() - begin);
+        self.volumes.sweep_took(monotonic_ns() - now.ns);
     }
 
     fn count_losses(&mut self) {

@@ -60,7 +60,7 @@ impl Datapath {
         let reader = Reader::new(
             loaded.denied,
             loaded.observed,
-            [loaded.flows4, loaded.flows6, loaded.drops],
+            loaded.tables,
             counters.clone(),
             volumes.clone(),
             tuner.clone(),

@@ -8,12 +8,12 @@ use std::{io, os::fd::AsFd as _, time::Duration};
 
 use aya::maps::MapData;
 use sextant_ebpf_common::{
-    A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator, initiator_of,
-    tick_began, vlan_of,
+    A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator, initiator_of, vlan_of,
 };
 
 use super::{
     bpf::{BatchWalk, Plain, lookup_and_delete},
+    clock::Moment,
     volumes::Swept,
 };
 
@@ -78,7 +78,7 @@ sides!(Key6, 6, |words| words);
 /// Removes ended flows of one table; their last events go to `out`.
 pub(super) fn sweep<K: Sides>(
     table: &MapData,
-    now: u64,
+    now: Moment,
     timeouts: &Timeouts,
     out: &mut Vec<Event>,
 ) -> io::Result<Swept> {
@@ -157,8 +157,8 @@ fn last_drops(key: &DropKey, count: &DropCount, now: u64) -> Event {
     }
 }
 
-fn is_ended(protocol: u8, entry: &Entry, now: u64, timeouts: &Timeouts) -> bool {
-    let idle = Duration::from_nanos(now.saturating_sub(last_packet(entry, now)));
+fn is_ended(protocol: u8, entry: &Entry, now: Moment, timeouts: &Timeouts) -> bool {
+    let idle = Duration::from_nanos(now.ns.saturating_sub(last_packet(entry, now)));
     let limit = if protocol != TCP {
         timeouts.other
     } else if is_closed(entry.tcp_flags) {
@@ -170,9 +170,9 @@ fn is_ended(protocol: u8, entry: &Entry, now: u64, timeouts: &Timeouts) -> bool 
 }
 
 /// When the last packet came, in nanoseconds; the first one's time at the least.
-fn last_packet(entry: &Entry, now: u64) -> u64 {
+fn last_packet(entry: &Entry, now: Moment) -> u64 {
     let ticks = entry.last.into_iter().filter(|tick| *tick != 0);
-    let last = ticks.map(|tick| tick_began(tick, now)).max();
+    let last = ticks.map(|tick| now.of_tick(tick)).max();
     last.unwrap_or(0).max(entry.first_ns)
 }
 
@@ -182,13 +182,13 @@ fn is_closed(flags: u32) -> bool {
     (forward | reverse) & RST != 0 || forward & reverse & FIN != 0
 }
 
-fn last_event<K: Sides>(key: &K, entry: &Entry, now: u64) -> Event {
+fn last_event<K: Sides>(key: &K, entry: &Entry, now: Moment) -> Event {
     let opened_by = initiator_of(entry.tags);
     let from_a = opened_by & !initiator::GUESSED == initiator::A;
     let direction = usize::from(!from_a);
     let owner = entry.owner[direction];
     let mut event = Event {
-        time_ns: now,
+        time_ns: now.ns,
         first_ns: entry.first_ns,
         last_ns: last_packet(entry, now),
         packets: entry.packets,
