@@ -12,7 +12,7 @@ use sextant_integration_tests::{Daemon, Netns, root};
 
 use crate::{
     Bench,
-    network::{iperf_server, pair, traffic},
+    network::{SECONDS, iperf_server, pair, traffic},
     report::{Figure, Goal, Samples},
 };
 
@@ -120,7 +120,7 @@ fn live(bench: &mut Bench) -> anyhow::Result<()> {
             let (mut whole, mut net) = (Samples::default(), Samples::default());
             for _ in 0..bench.runs() {
                 let before = [run_time(program)?, run_time(EMPTY)?];
-                traffic(&a, to, reverse)?;
+                traffic(&a, to, reverse, SECONDS)?;
                 let after = [run_time(program)?, run_time(EMPTY)?];
                 let [ours, empty] =
                     [0, 1].map(|n| (after[n].0 - before[n].0) / (after[n].1 - before[n].1));
@@ -147,7 +147,7 @@ fn add_live(bench: &mut Bench, what: String, sextant: Samples, goal: Option<f64>
 }
 
 /// Both directions, behind the daemon's programs.
-fn attach_empty(namespace: &Netns, interface: &str, object: &Path) {
+pub(crate) fn attach_empty(namespace: &Netns, interface: &str, object: &Path) {
     namespace.run(&format!("tc qdisc add dev {interface} clsact"));
     for direction in ["ingress", "egress"] {
         namespace.run(&format!(
