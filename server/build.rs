@@ -27,7 +27,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// The Observer service as in `observer.proto` without GetFlows, which is served
-/// on raw bytes by `service::get_flows`.
+/// on raw bytes by `service::observer::get_flows`.
 fn observer_service() -> Service {
     let message = |name, route| method("observer", name, route);
     Service::builder()
@@ -50,13 +50,13 @@ fn observer_service() -> Service {
 }
 
 /// The service as in `flow_service.proto`. A recorded flow is decoded by
-/// `service::sides`, one at a time: all flows of a message at once would be
+/// `service::flow::sides`, one at a time: all flows of a message at once would be
 /// large, and one that is malformed would end the call.
 fn flow_service() -> Service {
     let message = |name, route| method("sextant::flow::v1", name, route);
     let record = message("record_flows", "RecordFlows")
         .input_type("bytes::Bytes")
-        .codec_path("crate::service::record::RecordCodec")
+        .codec_path("crate::service::flow::record::RecordCodec")
         .client_streaming();
     Service::builder()
         .name("FlowService")

@@ -9,7 +9,7 @@ use sextantd::{
     decode::{Link, decode},
     filter::Filters,
     flow::{sketch::Sieve, wire::encode},
-    service::{mask::Mask, wire::put_flow},
+    service::{mask::Mask, put_flow},
     store::{Event, Ring, Run},
 };
 use std::{hint::black_box, ops::ControlFlow};

@@ -11,7 +11,7 @@ use sextantd::{
     decode::{Link, decode},
     filter::Filters,
     flow::wire::encode,
-    service::{mask::Mask, wire::put_flow},
+    service::{mask::Mask, put_flow},
 };
 
 /// Flows or events of one round.

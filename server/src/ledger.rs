@@ -10,8 +10,7 @@ use sextant_ebpf_common::{Cause, Tally};
 use crate::{
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
     pipeline::StoredCounts,
-    service::{Delivered, Deliveries},
-    store::Ring,
+    store::{Delivered, Deliveries, Ring},
 };
 
 /// Where the numbers come from.

@@ -6,6 +6,7 @@
 //! that plus at most two segments.
 
 mod cursor;
+mod deliveries;
 mod rate;
 mod ring;
 
@@ -17,6 +18,7 @@ use sextant_proto::flow as pb;
 use crate::flow::{Flow, Time, sketch::Sketch};
 
 pub use cursor::{Cursor, Read, Run};
+pub use deliveries::{Delivered, Deliveries};
 pub use ring::{Ring, RingWriter};
 
 /// What the ring holds.

@@ -6,7 +6,7 @@ use prost::Message as _;
 use sextant_fuzz::check_events;
 use sextantd::{
     flow::{Interners, proto::from_proto},
-    service::sides::Sides,
+    service::Sides,
     store::Event,
 };
 

@@ -5,7 +5,7 @@ use prost_types::Timestamp;
 use sextant_proto::flow as pb;
 
 use super::Checked;
-use crate::service::sides::Sides;
+use crate::service::Sides;
 
 /// As the daemon checks a flow that comes in.
 fn check(flow: &pb::Flow) -> Checked {

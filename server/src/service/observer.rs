@@ -1,5 +1,14 @@
 //! `observer.Observer`: flows, events, nodes, namespaces, status.
 
+mod event_stream;
+mod flow_stream;
+mod get_flows;
+mod query;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
 use std::{
     pin::Pin,
     sync::Arc,
@@ -11,17 +20,19 @@ use sextant_proto::observer as api;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
-    deliveries::Deliveries,
-    events::{EventQuery, EventStream, Kind},
-    flows::{Common, FlowStream},
-    generated::observer_server::Observer,
-    get_flows::ObserverRoutes,
-    limits::Limits,
-    nodes::NodeDirectory,
-    query::Query,
-    runs::Runs,
+    generated::observer_server::Observer, limits::Limits, peer::NodeDirectory, stream::runs::Runs,
 };
-use crate::{pipeline::Namespaces, store::Ring};
+use crate::{
+    pipeline::Namespaces,
+    store::{Deliveries, Ring},
+};
+
+use event_stream::{EventQuery, EventStream, Kind};
+use flow_stream::{Common, FlowStream};
+use query::Query;
+
+pub use get_flows::ObserverRoutes;
+pub use wire::put_flow;
 
 /// Response header that names the server's version.
 const VERSION_HEADER: &str = "hubble-server-version";
@@ -89,7 +100,7 @@ impl ObserverService {
     }
 
     /// Begins a stream of GetFlows.
-    pub(super) async fn flows(&self, request: api::GetFlowsRequest) -> Result<FlowStream, Status> {
+    async fn flows(&self, request: api::GetFlowsRequest) -> Result<FlowStream, Status> {
         let common = Common {
             limits: self.limits.clone(),
             lost_interval: self.about.lost_event_interval,
@@ -101,7 +112,7 @@ impl ObserverService {
     }
 
     /// Adds the header that names the server's version, if it is wanted.
-    pub(super) fn add_version(&self, headers: &mut http::HeaderMap) {
+    fn add_version(&self, headers: &mut http::HeaderMap) {
         if self.about.version_header
             && let Ok(version) = http::HeaderValue::try_from(self.about.version.as_str())
         {

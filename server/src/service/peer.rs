@@ -1,5 +1,7 @@
 //! `peer.Peer`: announces this node and its peers to relays, and stays open.
 
+mod nodes;
+
 use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _, stream};
@@ -9,10 +11,9 @@ use sextant_proto::peer::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{
-    limits::{Limits, shutting_down},
-    nodes::{NodeDirectory, PeerNode},
-};
+use super::limits::{Limits, shutting_down};
+
+pub use nodes::{NodeDirectory, PeerNode};
 
 /// The service.
 #[derive(Clone, Debug)]

@@ -1,77 +1,213 @@
-//! From errors to gRPC codes, as Hubble does it: its server returns plain
-//! errors for bad filters, masks and times, so clients see `Unknown` with the
-//! bare text; only `first` with `follow` is `InvalidArgument`.
+//! `sextant.status.v1.StatusService`: the daemon's state in one message.
+//!
+//! Thin: the numbers are those of the store, the ledger and the overhead; they
+//! are put into messages here. A stream sends the state again and again; one
+//! that is not read costs a timer.
 
-use prost_types::Timestamp;
-use tonic::Status;
-use tonic_types::{ErrorDetails, StatusExt as _};
+mod messages;
 
-use super::mask::MaskError;
-use crate::filter::FilterError;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-/// What is wrong with a request.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RequestError {
-    /// The two exclude each other.
-    #[error("first cannot be specified with follow")]
-    FirstWithFollow,
-    /// A filter that cannot be compiled.
-    #[error(transparent)]
-    Filter(#[from] FilterError),
-    /// A time that protobuf does not allow.
-    #[error("{0}")]
-    Time(String),
-    /// A mask that names no field.
-    #[error(transparent)]
-    Mask(#[from] MaskError),
+use futures::{Stream, stream};
+use sextant_proto::sextant::status::v1 as api;
+use tokio::{
+    sync::{OnceCell, OwnedSemaphorePermit},
+    time::{Interval, MissedTickBehavior, interval},
+};
+use tonic::{Request, Response, Status};
+
+use super::{About, Limits, limits::shutting_down};
+use crate::{
+    datapath::{Counters, Objects, Volumes, probe::Report},
+    ledger::Sources,
+    overhead::Overhead,
+    store::{Event, Read},
+};
+
+use messages::{duration, time};
+
+/// Between two states of a stream, unless asked otherwise.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+/// At least.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What the datapath adds to the state.
+#[derive(Clone)]
+pub struct DatapathParts {
+    /// Interfaces and causes.
+    pub counters: Counters,
+    /// Tables.
+    pub volumes: Volumes,
+    /// Programs and maps.
+    pub objects: Objects,
 }
 
-impl From<RequestError> for Status {
-    fn from(error: RequestError) -> Self {
-        match error {
-            RequestError::FirstWithFollow => Self::invalid_argument(error.to_string()),
-            RequestError::Filter(_) | RequestError::Time(_) | RequestError::Mask(_) => {
-                Self::unknown(error.to_string())
-            }
+/// The service; clones share everything.
+#[derive(Clone)]
+pub struct DaemonStatusService(Arc<Parts>);
+
+struct Parts {
+    about: About,
+    sources: Sources,
+    overhead: Overhead,
+    datapath: Option<DatapathParts>,
+    limits: Limits,
+    /// Looked for when first asked, since it loads the programs once more.
+    kernel: OnceCell<Report>,
+}
+
+type States = Pin<Box<dyn Stream<Item = Result<api::WatchStatusResponse, Status>> + Send>>;
+
+impl DaemonStatusService {
+    /// A service that tells of these.
+    #[must_use]
+    pub fn new(
+        about: About,
+        sources: Sources,
+        overhead: Overhead,
+        datapath: Option<DatapathParts>,
+        limits: Limits,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            about,
+            sources,
+            overhead,
+            datapath,
+            limits,
+            kernel: OnceCell::new(),
+        }))
+    }
+
+    /// For the gRPC server.
+    #[must_use]
+    pub fn into_server(self) -> api::status_service_server::StatusServiceServer<Self> {
+        api::status_service_server::StatusServiceServer::new(self)
+    }
+}
+
+impl Parts {
+    async fn state(&self) -> api::Status {
+        let datapath = self.datapath.as_ref();
+        let kernel = match datapath {
+            Some(_) => Some(messages::kernel(self.kernel().await)),
+            None => None,
+        };
+        api::Status {
+            time: Some(std::time::SystemTime::now().into()),
+            node_name: self.about.node_name.clone(),
+            version: self.about.version.clone(),
+            uptime: Some(duration(self.about.started.elapsed())),
+            store: Some(self.store()),
+            kernel,
+            attachments: datapath.map_or_else(Vec::new, |parts| {
+                let interfaces = parts.counters.interfaces();
+                interfaces.into_iter().map(messages::attachment).collect()
+            }),
+            tables: datapath.map_or_else(Vec::new, |parts| {
+                messages::tables(parts.volumes.entries(), &parts.objects.maps())
+            }),
+            ledger: Some(messages::ledger(self.sources.take())),
+            cost: Some(messages::cost(
+                self.overhead.load(),
+                datapath.map(|parts| &parts.objects),
+                datapath.map(|parts| Duration::from_nanos(parts.volumes.reader().sweep_ns)),
+            )),
+            budget: Some(messages::budget(
+                self.overhead.budget(),
+                self.overhead.load(),
+            )),
+            streams: Some(self.streams()),
+        }
+    }
+
+    fn store(&self) -> api::Store {
+        let ring = &self.sources.ring;
+        let oldest = match ring.cursor_at(ring.oldest_seq()).next(Event::time) {
+            Read::Event(time) => time,
+            Read::Lost(_) | Read::Empty => None,
+        };
+        api::Store {
+            events: ring.len(),
+            capacity: ring.capacity(),
+            seen_flows: ring.seen_flows(),
+            flows_per_second: ring.flows_per_second(),
+            oldest: oldest.map(time),
+        }
+    }
+
+    fn streams(&self) -> api::Streams {
+        let (open, limit) = self.limits.open();
+        api::Streams {
+            open: open as u32,
+            limit: limit as u32,
+        }
+    }
+
+    async fn kernel(&self) -> &Report {
+        self.kernel
+            .get_or_init(|| async {
+                let look = tokio::task::spawn_blocking(Report::take);
+                look.await.unwrap_or_default()
+            })
+            .await
+    }
+}
+
+/// A stream of states.
+struct Watch {
+    parts: Arc<Parts>,
+    limits: Limits,
+    ticks: Interval,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Watch {
+    async fn next(&mut self) -> Result<api::WatchStatusResponse, Status> {
+        tokio::select! {
+            _ = self.ticks.tick() => Ok(api::WatchStatusResponse {
+                status: Some(self.parts.state().await),
+            }),
+            () = self.limits.drained() => Err(shutting_down()),
         }
     }
 }
 
-/// A field of a request to one of our own services is wrong: `INVALID_ARGUMENT`
-/// with `google.rpc.BadRequest`.
-pub(super) fn invalid(field: &str, description: &str) -> Status {
-    Status::with_error_details(
-        tonic::Code::InvalidArgument,
-        format!("{field}: {description}"),
-        ErrorDetails::with_bad_request_violation(field, description),
-    )
-}
+#[tonic::async_trait]
+impl api::status_service_server::StatusService for DaemonStatusService {
+    type WatchStatusStream = States;
 
-/// Years 1 to 9999, as protobuf's `Timestamp` allows; texts are Go's.
-pub(super) fn check_time(time: Option<&Timestamp>) -> Result<(), RequestError> {
-    const FIRST: i64 = -62_135_596_800;
-    const LAST: i64 = 253_402_300_799;
-    let Some(Timestamp { seconds, nanos }) = time else {
-        return Ok(());
-    };
-    let problem = if *seconds < FIRST {
-        "before 0001-01-01"
-    } else if *seconds > LAST {
-        "after 9999-12-31"
-    } else if !(0..1_000_000_000).contains(nanos) {
-        "has out-of-range nanos"
-    } else {
-        return Ok(());
-    };
-    let mut fields = Vec::new();
-    if *seconds != 0 {
-        fields.push(format!("seconds:{seconds}"));
+    async fn get_status(
+        &self,
+        _request: Request<api::GetStatusRequest>,
+    ) -> Result<Response<api::GetStatusResponse>, Status> {
+        let status = Some(self.0.state().await);
+        Ok(Response::new(api::GetStatusResponse { status }))
     }
-    if *nanos != 0 {
-        fields.push(format!("nanos:{nanos}"));
+
+    async fn watch_status(
+        &self,
+        request: Request<api::WatchStatusRequest>,
+    ) -> Result<Response<States>, Status> {
+        let wanted = request.into_inner().interval;
+        let mut ticks = interval(messages::interval(
+            wanted,
+            DEFAULT_INTERVAL,
+            SHORTEST_INTERVAL,
+        )?);
+        // A client that was slow gets one state, not all that it missed.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watch = Watch {
+            parts: Arc::clone(&self.0),
+            limits: self.0.limits.clone(),
+            ticks,
+            _place: self.0.limits.admit()?,
+        };
+        let states = stream::unfold(Some(watch), |watch| async move {
+            let mut watch = watch?;
+            let next = watch.next().await;
+            let go_on = next.is_ok().then_some(watch);
+            Some((next, go_on))
+        });
+        Ok(Response::new(Box::pin(states)))
     }
-    Err(RequestError::Time(format!(
-        "proto: timestamp ({}) {problem}",
-        fields.join(" ")
-    )))
 }

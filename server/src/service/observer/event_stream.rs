@@ -4,13 +4,13 @@ use sextant_proto::{flow as pb, observer as api};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tonic::Status;
 
-use super::{
-    limits::{Limits, shutting_down},
-    position::{InRange, Range},
-    status::{RequestError, check_time},
-};
 use crate::{
     flow::{Time, sketch::Sieve},
+    service::{
+        error::{RequestError, check_time},
+        limits::{Limits, shutting_down},
+        stream::position::{InRange, Range},
+    },
     store::{Cursor, Event, Read, Ring},
 };
 

@@ -1,4 +1,5 @@
-//! What all GetFlows streams together did with the stored events.
+//! What all readers together that tell of their losses did with the stored
+//! events. They count here; the ledger reads.
 
 use std::sync::{
     Arc,
@@ -28,12 +29,12 @@ pub struct Delivered {
 }
 
 impl Deliveries {
-    pub(super) fn read(&self, events: u64, delivered: u64) {
+    pub(crate) fn read(&self, events: u64, delivered: u64) {
         self.0.read.fetch_add(events, Relaxed);
         self.0.delivered.fetch_add(delivered, Relaxed);
     }
 
-    pub(super) fn lapped(&self, events: u64) {
+    pub(crate) fn lapped(&self, events: u64) {
         self.0.lapped.fetch_add(events, Relaxed);
     }
 

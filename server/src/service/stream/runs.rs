@@ -13,32 +13,33 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{chunks::ROOMY, mask::Mask};
+use super::chunks::ROOMY;
+use crate::service::mask::Mask;
 
 /// Runs that are kept.
 const KEPT: usize = 16;
 
 /// The cache; clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Runs(Arc<Mutex<VecDeque<EncodedRun>>>);
+pub(in crate::service) struct Runs(Arc<Mutex<VecDeque<EncodedRun>>>);
 
 /// Events `from` to before `to`, as they go on the wire.
 #[derive(Clone, Debug)]
-pub(super) struct EncodedRun {
-    pub(super) mask: Option<Arc<Mask>>,
+pub(in crate::service) struct EncodedRun {
+    pub(in crate::service) mask: Option<Arc<Mask>>,
     /// Sequence number of the first event.
-    pub(super) from: u64,
+    pub(in crate::service) from: u64,
     /// That after the last one.
-    pub(super) to: u64,
+    pub(in crate::service) to: u64,
     /// How many of them are in `bytes`.
-    pub(super) delivered: u64,
+    pub(in crate::service) delivered: u64,
     /// gRPC messages, one behind the other.
-    pub(super) bytes: Bytes,
+    pub(in crate::service) bytes: Bytes,
 }
 
 impl Runs {
     /// A run that begins at `from`, masked so.
-    pub(super) fn find(&self, mask: Option<&Mask>, from: u64) -> Option<EncodedRun> {
+    pub(in crate::service) fn find(&self, mask: Option<&Mask>, from: u64) -> Option<EncodedRun> {
         let runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut latest_first = runs.iter().rev();
         let found = latest_first.find(|run| run.from == from && run.mask.as_deref() == mask);
@@ -46,7 +47,7 @@ impl Runs {
     }
 
     /// Keeps a run for the others, unless it has a huge response.
-    pub(super) fn keep(&self, run: EncodedRun) {
+    pub(in crate::service) fn keep(&self, run: EncodedRun) {
         if run.bytes.len() > ROOMY {
             return;
         }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use sextant_proto::observer::GetFlowsRequest;
 
-use super::{
-    mask::Mask,
-    position::Range,
-    status::{RequestError, check_time},
+use crate::{
+    filter::Filters,
+    flow::sketch::Sieve,
+    service::{
+        error::{RequestError, check_time},
+        mask::Mask,
+        stream::position::Range,
+    },
 };
-use crate::{filter::Filters, flow::sketch::Sieve};
 
 /// What is sent of which events.
 pub(super) struct Query {

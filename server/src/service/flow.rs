@@ -1,5 +1,9 @@
 //! `sextant.flow.v1.FlowService`: recording, summaries, hints.
 
+pub(super) mod record;
+mod sides;
+mod summarize;
+
 use std::{
     pin::Pin,
     sync::{Arc, Mutex},
@@ -16,10 +20,13 @@ use super::{
     Access,
     generated::flow_service_server::{FlowService, FlowServiceServer},
     limits::{Limits, shutting_down},
-    record::Recording,
-    summarize::{self, SummaryQuery},
 };
 use crate::{flow::Time, pipeline::Pipeline, record::RecordCounts, store::Ring};
+
+use record::Recording;
+use summarize::SummaryQuery;
+
+pub use sides::Sides;
 
 /// The service; clones share everything.
 #[derive(Clone)]

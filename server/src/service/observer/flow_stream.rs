@@ -15,19 +15,22 @@ use tokio::{
 use tonic::Status;
 
 use super::{
-    chunks::{CHUNK, Chunks, ROOMY},
-    deliveries::Deliveries,
-    lapped::{Lapped, Loss},
-    limits::{Limits, shutting_down},
-    position::InRange,
     query::Query,
-    runs::{EncodedRun, Runs},
-    turn::Turn,
     wire::{put_flow, put_lost},
 };
 use crate::{
     flow::Time,
-    store::{Cursor, Event, Ring, Run, Stamped},
+    service::{
+        limits::{Limits, shutting_down},
+        stream::{
+            chunks::{CHUNK, Chunks, ROOMY},
+            lapped::{Lapped, Loss},
+            position::InRange,
+            runs::{EncodedRun, Runs},
+            turn::Turn,
+        },
+    },
+    store::{Cursor, Deliveries, Event, Ring, Run, Stamped},
 };
 
 /// Least time between two chunks of a stream that has caught up. Where events

@@ -7,15 +7,15 @@ const LENGTH: Duration = Duration::from_micros(200);
 
 /// The turn of one scan.
 #[derive(Debug)]
-pub(super) struct Turn(Instant);
+pub(in crate::service) struct Turn(Instant);
 
 impl Turn {
-    pub(super) fn begin() -> Self {
+    pub(in crate::service) fn begin() -> Self {
         Self(Instant::now() + LENGTH)
     }
 
     /// Lets others run, if the turn is over, and begins another.
-    pub(super) async fn pass_on(&mut self) {
+    pub(in crate::service) async fn pass_on(&mut self) {
         if Instant::now() >= self.0 {
             tokio::task::yield_now().await;
             *self = Self::begin();

@@ -13,12 +13,14 @@ use tokio::sync::watch;
 use crate::{
     flow::{Flow, Time},
     service::{
-        Deliveries, Limits,
-        flows::{Common, FlowStream},
-        query::Query,
-        runs::Runs,
+        Limits,
+        observer::{
+            flow_stream::{Common, FlowStream},
+            query::Query,
+        },
+        stream::runs::Runs,
     },
-    store::{Event, Ring},
+    store::{Deliveries, Event, Ring},
 };
 
 fn numbered(n: u64) -> Event {

@@ -13,17 +13,17 @@ use crate::{
 
 /// The part of a request that positions it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Range {
-    pub(super) number: u64,
-    pub(super) first: bool,
-    pub(super) follow: bool,
-    pub(super) since: Option<Time>,
-    pub(super) until: Option<Time>,
+pub(in crate::service) struct Range {
+    pub(in crate::service) number: u64,
+    pub(in crate::service) first: bool,
+    pub(in crate::service) follow: bool,
+    pub(in crate::service) since: Option<Time>,
+    pub(in crate::service) until: Option<Time>,
 }
 
 /// Whether an event is within the time range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum InRange {
+pub(in crate::service) enum InRange {
     Before,
     Within,
     After,
@@ -32,7 +32,7 @@ pub(super) enum InRange {
 impl Range {
     /// Bounds are inclusive. An event without a time is at the epoch.
     #[inline]
-    pub(super) fn place(&self, event: &Event) -> InRange {
+    pub(in crate::service) fn place(&self, event: &Event) -> InRange {
         if self.since.is_none() && self.until.is_none() {
             // The event is not even looked at.
             return InRange::Within;
@@ -48,13 +48,13 @@ impl Range {
     }
 
     /// The most events that are sent; following has no end.
-    pub(super) fn limit(&self) -> Option<u64> {
+    pub(in crate::service) fn limit(&self) -> Option<u64> {
         (self.number > 0 && !self.follow).then_some(self.number)
     }
 
     /// The cursor to begin at. `counts` says which events count for `number`,
     /// of those that the sieve lets pass; losses never do.
-    pub(super) async fn start(
+    pub(in crate::service) async fn start(
         &self,
         ring: &Ring,
         sieve: &Sieve,

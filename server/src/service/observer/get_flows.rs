@@ -22,7 +22,8 @@ use tonic::{
 use tonic_prost::ProstCodec;
 use tower_service::Service;
 
-use super::{ObserverService, flows::FlowStream, generated::observer_server::ObserverServer};
+use super::{ObserverService, flow_stream::FlowStream};
+use crate::service::generated::observer_server::ObserverServer;
 
 const GET_FLOWS: &str = "/observer.Observer/GetFlows";
 
@@ -35,7 +36,7 @@ pub struct ObserverRoutes {
 }
 
 impl ObserverRoutes {
-    pub(super) fn new(service: ObserverService, max_request_bytes: usize) -> Self {
+    pub(in crate::service) fn new(service: ObserverService, max_request_bytes: usize) -> Self {
         Self {
             others: ObserverServer::new(service.clone())
                 .max_decoding_message_size(max_request_bytes),

@@ -14,14 +14,14 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{
-    field::{Field, Malformed, fields},
-    limits::{Limits, shutting_down},
-    sides::{Sides, Valid},
-};
+use super::sides::{Sides, Valid};
 use crate::{
     pipeline::Pipeline,
     record::{Invalid, RecordCounts},
+    service::{
+        field::{Field, Malformed, fields},
+        limits::{Limits, shutting_down},
+    },
 };
 
 /// Refusals that are told.
@@ -141,7 +141,7 @@ impl Recording {
 
 /// Requests as bytes; the response as usual.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct RecordCodec;
+pub(in crate::service) struct RecordCodec;
 
 impl Codec for RecordCodec {
     type Encode = RecordFlowsResponse;

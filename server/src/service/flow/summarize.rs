@@ -12,10 +12,10 @@ use sextant_proto::{
 };
 use tonic::Status;
 
-use super::{status::invalid, turn::Turn};
 use crate::{
     filter::Filters,
     flow::Time,
+    service::{error::invalid, stream::turn::Turn},
     store::{Event, Read, Ring, Run},
     summary::{Counts, Hints, MAX_FIELDS, Summary, Tally, Window},
 };

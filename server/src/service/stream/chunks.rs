@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 
 /// Bytes collected before they are sent.
-pub(super) const CHUNK: usize = 64 << 10;
+pub(in crate::service) const CHUNK: usize = 64 << 10;
 /// Room for the first responses of a stream.
 const SMALL: usize = 2 << 10;
 /// More than this is not kept for later. A chunk ends with the message that
 /// fills it, which is rarely this large.
-pub(super) const ROOMY: usize = 2 * CHUNK;
+pub(in crate::service) const ROOMY: usize = 2 * CHUNK;
 
 /// The buffers of one stream.
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub(in crate::service) struct Chunks {
     spare: Arc<Spare>,
     /// Length of the chunk before, for the room that the next one is given.
     last: usize,
@@ -27,7 +27,7 @@ pub(super) struct Chunks {
 impl Chunks {
     /// An empty buffer. A stream that was behind will be so again; one that
     /// follows sends little.
-    pub(super) fn take(&self) -> Vec<u8> {
+    pub(in crate::service) fn take(&self) -> Vec<u8> {
         let room = self.last.clamp(SMALL, CHUNK) * 5 / 4;
         let spare = self.spare.take();
         let fitting = spare.filter(|spare| spare.capacity() <= 4 * room);
@@ -37,18 +37,18 @@ impl Chunks {
     }
 
     /// Whether a buffer of many responses lies here.
-    pub(super) fn is_spare_large(&self) -> bool {
+    pub(in crate::service) fn is_spare_large(&self) -> bool {
         self.spare.capacity() > 4 * SMALL
     }
 
     /// Gives the spare buffer back to the allocator.
-    pub(super) fn release(&mut self) {
+    pub(in crate::service) fn release(&mut self) {
         self.spare.take();
         self.last = 0;
     }
 
     /// The filled buffer, which comes back when the transport has sent it.
-    pub(super) fn send(&mut self, chunk: Vec<u8>) -> Bytes {
+    pub(in crate::service) fn send(&mut self, chunk: Vec<u8>) -> Bytes {
         self.last = chunk.len();
         Bytes::from_owner(Lent {
             chunk,

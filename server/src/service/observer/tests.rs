@@ -7,8 +7,11 @@ use sextant_proto::observer::{
 };
 use tonic::{Code, Status};
 
-use super::{mask::Mask, query::Query, status::check_time, wire::put_flow};
-use crate::flow::{Flow, Interners, Origin, Time};
+use super::{put_flow, query::Query};
+use crate::{
+    flow::{Flow, Interners, Origin, Time},
+    service::{error::check_time, mask::Mask},
+};
 
 fn flow() -> Flow {
     Flow {

@@ -4,12 +4,12 @@
 use prost::Message as _;
 use sextant_proto::flow as pb;
 
-use super::{field::fields, mask::Mask};
 use crate::{
     flow::{
         Flow, Time,
         wire::{NODE_NAME as FLOW_NODE_NAME, TIME as FLOW_TIME, encode, encode_selected, put},
     },
+    service::{field::fields, mask::Mask},
     store::Stamped,
 };
 
@@ -54,7 +54,7 @@ fn put_masked(whole: &[u8], mask: &Mask, out: &mut Vec<u8>) {
 }
 
 /// Appends the response for a loss.
-pub fn put_lost(lost: &Stamped<pb::LostEvent>, out: &mut Vec<u8>) {
+pub(super) fn put_lost(lost: &Stamped<pb::LostEvent>, out: &mut Vec<u8>) {
     put_message(out, |out| {
         put::set_bytes(LOST_EVENTS, &lost.event.encode_to_vec(), out);
         put::bytes(NODE_NAME, lost.node_name.as_bytes(), out);

@@ -9,28 +9,28 @@ use crate::flow::Time;
 
 /// Losses not yet told.
 #[derive(Clone, Copy)]
-pub(super) struct Loss {
-    pub(super) count: u64,
-    pub(super) first: Time,
-    pub(super) last: Time,
+pub(in crate::service) struct Loss {
+    pub(in crate::service) count: u64,
+    pub(in crate::service) first: Time,
+    pub(in crate::service) last: Time,
     since: Instant,
 }
 
 /// What was lost and not told.
-pub(super) struct Lapped {
+pub(in crate::service) struct Lapped {
     interval: Duration,
     pending: Option<Loss>,
 }
 
 impl Lapped {
-    pub(super) fn new(interval: Duration) -> Self {
+    pub(in crate::service) fn new(interval: Duration) -> Self {
         Self {
             interval,
             pending: None,
         }
     }
 
-    pub(super) fn add(&mut self, count: u64) {
+    pub(in crate::service) fn add(&mut self, count: u64) {
         let now = Time::now();
         let loss = self.pending.get_or_insert(Loss {
             count: 0,
@@ -42,16 +42,16 @@ impl Lapped {
         loss.last = now;
     }
 
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    pub(in crate::service) fn deadline(&self) -> Option<Instant> {
         self.pending.map(|loss| loss.since + self.interval)
     }
 
-    pub(super) fn due(&mut self) -> Option<Loss> {
+    pub(in crate::service) fn due(&mut self) -> Option<Loss> {
         let due = self.deadline().is_some_and(|at| at <= Instant::now());
         if due { self.take() } else { None }
     }
 
-    pub(super) fn take(&mut self) -> Option<Loss> {
+    pub(in crate::service) fn take(&mut self) -> Option<Loss> {
         self.pending.take()
     }
 }

@@ -40,7 +40,7 @@ impl NodeDirectory {
     }
 
     /// Every node with its state; `own` is this server's status.
-    pub(super) async fn list(&self, own: &api::ServerStatusResponse) -> Vec<api::Node> {
+    pub(in crate::service) async fn list(&self, own: &api::ServerStatusResponse) -> Vec<api::Node> {
         let mut nodes = vec![node(&self.own, NodeState::NodeConnected, Some(own))];
         nodes.extend(join_all(self.peers.iter().map(ask)).await);
         nodes.sort_by(|a, b| a.name.cmp(&b.name));

@@ -10,7 +10,7 @@ use crate::{
     flow::Time,
     ledger::{Events, Ledger, Packets},
     overhead::{Budget, Load},
-    service::Delivered,
+    store::Delivered,
 };
 
 /// Names of map types as bpftool has them (`enum bpf_map_type`).
