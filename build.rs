@@ -20,7 +20,10 @@ fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    let path = out.join("descriptors.bin");
+    fs::write(&path, descriptors.encode_to_vec())?;
+    // For the build scripts of packages that depend on this one.
+    println!("cargo:descriptors={}", path.display());
     tonic_prost_build::configure().compile_fds(descriptors)?;
     Ok(())
 }

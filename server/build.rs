@@ -2,9 +2,8 @@
 //! `datapath::loader` to embed. With `AYA_BUILD_SKIP=1` (lints, docs, machines
 //! without bpf-linker) the object is empty and the daemon says so.
 //!
-//! Also writes the Observer's server without GetFlows, whose responses do not
-//! pass through tonic, and the FlowService's, whose RecordFlows takes its
-//! requests as bytes.
+//! Also writes the servers of two services from their descriptors: `sextant_proto`
+//! has them too, but not with a call on raw bodies and one that takes bytes.
 //!
 //! Cargo is called directly, since aya-build has no way to choose the
 //! instruction set: version 3 has the atomic operations that the flow table
@@ -13,73 +12,90 @@
 use std::{env, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
-use tonic_build::manual::{Method, MethodBuilder, Service};
+use heck::ToSnakeCase as _;
+use prost::Message as _;
+use prost_types::{FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
+use tonic_build::manual::{Method, Service};
 
 const PACKAGE: &str = "sextant-ebpf";
 const TARGET: &str = "bpfel-unknown-none";
 const SKIP: &str = "AYA_BUILD_SKIP";
 
+/// Package and name of the services whose servers are written here.
+const SERVED: [(&str, &str); 2] = [("observer", "Observer"), ("sextant.flow.v1", "FlowService")];
+/// Not in the server: `service::observer::get_flows` serves it on raw bodies.
+const ON_RAW_BODIES: &str = "GetFlows";
+/// Its requests are bytes, since a recorded flow is decoded by
+/// `service::flow::sides`, one at a time: all flows of a message at once would be
+/// large, and one that is malformed would end the call.
+const WITH_RAW_REQUESTS: &str = "RecordFlows";
+
 fn main() -> anyhow::Result<()> {
-    tonic_build::manual::Builder::new()
-        .build_client(false)
-        .compile(&[observer_service(), flow_service()]);
+    services()?;
     ebpf_object()
 }
 
-/// The Observer service as in `observer.proto` without GetFlows, which is served
-/// on raw bytes by `service::observer::get_flows`.
-fn observer_service() -> Service {
-    let message = |name, route| method("observer", name, route);
-    Service::builder()
-        .name("Observer")
-        .package("observer")
-        .method(
-            message("get_agent_events", "GetAgentEvents")
-                .server_streaming()
-                .build(),
-        )
-        .method(
-            message("get_debug_events", "GetDebugEvents")
-                .server_streaming()
-                .build(),
-        )
-        .method(message("get_nodes", "GetNodes").build())
-        .method(message("get_namespaces", "GetNamespaces").build())
-        .method(message("server_status", "ServerStatus").build())
-        .build()
+/// Writes the server's side of the services in `SERVED`, as their `.proto` files
+/// have them: the root package's build script leaves the descriptors.
+fn services() -> anyhow::Result<()> {
+    let path = env::var("DEP_SEXTANT_PROTO_DESCRIPTORS")
+        .context("the root package's build script names no descriptors")?;
+    println!("cargo:rerun-if-changed={path}");
+    let set = FileDescriptorSet::decode(&*fs::read(&path)?)?;
+    let mut services = Vec::new();
+    for file in &set.file {
+        for service in &file.service {
+            if SERVED.contains(&(file.package(), service.name())) {
+                services.push(server_of(file.package(), service));
+            }
+        }
+    }
+    ensure!(
+        services.len() == SERVED.len(),
+        "a service is missing in {path}"
+    );
+    tonic_build::manual::Builder::new()
+        .build_client(false)
+        .compile(&services);
+    Ok(())
 }
 
-/// The service as in `flow_service.proto`. A recorded flow is decoded by
-/// `service::flow::sides`, one at a time: all flows of a message at once would be
-/// large, and one that is malformed would end the call.
-fn flow_service() -> Service {
-    let message = |name, route| method("sextant::flow::v1", name, route);
-    let record = message("record_flows", "RecordFlows")
-        .input_type("bytes::Bytes")
-        .codec_path("crate::service::flow::record::RecordCodec")
-        .client_streaming();
-    Service::builder()
-        .name("FlowService")
-        .package("sextant.flow.v1")
-        .method(record.build())
-        .method(message("summarize_flows", "SummarizeFlows").build())
-        .method(
-            message("watch_flow_summary", "WatchFlowSummary")
-                .server_streaming()
-                .build(),
-        )
-        .method(message("list_filter_hints", "ListFilterHints").build())
-        .build()
+fn server_of(package: &str, service: &ServiceDescriptorProto) -> Service {
+    let methods = service.method.iter();
+    let here = methods.filter(|method| method.name() != ON_RAW_BODIES);
+    here.fold(
+        Service::builder().name(service.name()).package(package),
+        |service, method| service.method(method_of(method)),
+    )
+    .build()
 }
 
-/// A method with one request and one response, of a package of `sextant_proto`.
-fn method(package: &str, name: &str, route: &str) -> MethodBuilder {
-    Method::builder()
-        .name(name)
-        .route_name(route)
-        .input_type(format!("sextant_proto::{package}::{route}Request"))
-        .output_type(format!("sextant_proto::{package}::{route}Response"))
-        .codec_path("tonic_prost::ProstCodec")
+fn method_of(method: &MethodDescriptorProto) -> Method {
+    let mut built = Method::builder()
+        .name(method.name().to_snake_case())
+        .route_name(method.name())
+        .output_type(rust_type(method.output_type()));
+    built = if method.name() == WITH_RAW_REQUESTS {
+        built
+            .input_type("bytes::Bytes")
+            .codec_path("crate::service::flow::record::RecordCodec")
+    } else {
+        built
+            .input_type(rust_type(method.input_type()))
+            .codec_path("tonic_prost::ProstCodec")
+    };
+    if method.client_streaming() {
+        built = built.client_streaming();
+    }
+    if method.server_streaming() {
+        built = built.server_streaming();
+    }
+    built.build()
+}
+
+/// `.observer.GetNodesRequest` as `sextant_proto` has it.
+fn rust_type(message: &str) -> String {
+    format!("sextant_proto{}", message.replace('.', "::"))
 }
 
 fn ebpf_object() -> anyhow::Result<()> {
