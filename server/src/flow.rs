@@ -9,6 +9,7 @@
 mod address;
 mod counters;
 mod intern;
+pub mod ip_protocol;
 pub mod proto;
 pub mod sketch;
 mod summary;

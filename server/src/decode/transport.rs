@@ -1,4 +1,4 @@
-//! Transport headers: TCP, UDP, SCTP, ICMP, ICMPv6, IGMP, VRRP.
+//! Transport headers: TCP, UDP (and UDP-Lite, which has its ports), SCTP, ICMP, ICMPv6, IGMP, VRRP.
 //!
 //! Only what a flow needs has to be there, so that captures with short frames
 //! can be used.
@@ -12,6 +12,7 @@ const UDP: u8 = 17;
 const ICMP6: u8 = 58;
 const VRRP: u8 = 112;
 const SCTP: u8 = 132;
+const UDP_LITE: u8 = 136;
 
 /// Shortest TCP header, in words of 4 bytes.
 const TCP_MIN_WORDS: u8 = 5;
@@ -36,7 +37,7 @@ pub enum Transport {
         /// Control bits as in the header, NS on top.
         flags: u16,
     },
-    /// UDP.
+    /// UDP or UDP-Lite.
     Udp {
         /// Port of the sender.
         source_port: u16,
@@ -97,7 +98,7 @@ pub(super) fn parse<'a>(ip: &Ip, bytes: &'a [u8]) -> Result<(Transport, &'a [u8]
     }
     let transport = match ip.protocol {
         TCP => tcp(bytes)?,
-        UDP => {
+        UDP | UDP_LITE => {
             let (source_port, destination_port) = ports(bytes)?;
             let udp = Transport::Udp {
                 source_port,

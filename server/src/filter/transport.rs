@@ -53,7 +53,7 @@ impl Protocols {
             Some(L4::Sctp { .. }) => Self::SCTP,
             Some(L4::Vrrp { .. }) => Self::VRRP,
             Some(L4::Igmp { .. }) => Self::IGMP,
-            Some(L4::Empty) | None => 0,
+            Some(L4::Empty | L4::Other { .. }) | None => 0,
         };
         self.0 & transport != 0 || self.contains_application(flow)
     }

@@ -141,7 +141,7 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
         summary: flow.summary.to_text(flow),
         extensions: cold.extensions.map(|boxed| *boxed).or_else(|| {
             let counters = flow.counters.as_deref()?;
-            Some(extensions::of(counters, flow.interface.as_deref()))
+            Some(extensions::of(counters, flow))
         }),
         egress_allowed_by: cold.egress_allowed_by,
         ingress_allowed_by: cold.ingress_allowed_by,
@@ -297,7 +297,7 @@ fn l4_from(l4: pb::Layer4) -> L4 {
 
 pub(crate) fn l4_to(l4: &L4) -> pb::Layer4 {
     let protocol = match l4.clone() {
-        L4::Empty => None,
+        L4::Empty | L4::Other { .. } => None,
         L4::Tcp {
             source_port,
             destination_port,

@@ -5,7 +5,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Flow, Interned, L4, TcpFlags};
+use super::{Flow, Interned, L4, TcpFlags, ip_protocol};
 
 /// The summary of a flow.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,6 +70,10 @@ fn derive(flow: &Flow, out: &mut impl Write) -> fmt::Result {
         Some(L4::Icmp6 { kind, code }) => write!(out, "ICMPv6 {}", icmp6(*kind, *code)),
         Some(L4::Vrrp { .. }) => out.write_str("VRRP VRRPv2 Advertisement"),
         Some(L4::Igmp { kind, .. }) => write!(out, "IGMP {}", igmp(*kind)),
+        Some(L4::Other { protocol }) => match ip_protocol::keyword(*protocol) {
+            Some(keyword) => write!(out, "{keyword}, protocol {protocol}"),
+            None => write!(out, "Protocol {protocol}"),
+        },
         Some(L4::Empty) | None => out.write_str(match flow.ip.as_ref().map(|ip| ip.version) {
             Some(1) => "IPv4",
             Some(2) => "IPv6",

@@ -59,6 +59,11 @@ pub enum L4 {
     /// Present without a protocol.
     #[default]
     Empty,
+    /// A protocol that Hubble has no field for, which clients see as `Empty`.
+    Other {
+        /// Its number in the IP header.
+        protocol: u8,
+    },
     /// TCP.
     Tcp {
         /// Port of the sender.

@@ -7,7 +7,7 @@ use sextant_proto::flow as pb;
 use super::{Namespaces, Pipeline};
 use crate::{
     datapath::{Batch, Layer, Link, Links, Role},
-    flow::{EndReason, Flow, Origin},
+    flow::{EndReason, Flow, L4, Origin},
     identity::{Draft, Identities, Numbers, Provider},
     store::{Event, Read, Ring},
 };
@@ -222,4 +222,18 @@ fn losses_in_the_kernel_are_events_for_everyone() {
         panic!("no second event");
     };
     assert_eq!(lost, Some((pb::LostEventSource::PerfEventRingBuffer, 12)));
+}
+
+#[test]
+fn a_protocol_without_a_field_is_told_by_number_and_name() {
+    let gre = Raw {
+        source_port: 0,
+        destination_port: 0,
+        tcp_flags: 0,
+        protocol: 47,
+        ..packet(1)
+    };
+    let flow = &flows_of(vec![gre])[0];
+    assert_eq!(flow.l4, Some(L4::Other { protocol: 47 }));
+    assert_eq!(flow.summary.to_text(flow), "GRE, protocol 47");
 }

@@ -23,7 +23,7 @@ type End = ([u8; 16], u16);
 struct FlowKey {
     low: End,
     high: End,
-    protocol: u8,
+    protocol: u16,
     node: usize,
 }
 
@@ -97,9 +97,11 @@ fn octets(address: &Address) -> Option<[u8; 16]> {
     }
 }
 
-fn protocol(l4: Option<&L4>) -> u8 {
+/// Those without a field by their number, above those that have one.
+fn protocol(l4: Option<&L4>) -> u16 {
     match l4 {
         None | Some(L4::Empty) => 0,
+        Some(L4::Other { protocol }) => 256 + u16::from(*protocol),
         Some(L4::Tcp { .. }) => 1,
         Some(L4::Udp { .. }) => 2,
         Some(L4::Icmp4 { .. }) => 3,

@@ -11,7 +11,7 @@ use std::{
 
 use sextant_proto::{flow as pb, sextant::flow::v1::FlowField};
 
-use crate::flow::{Address, Endpoint, Flow, Interface, Interned, L4, Names, Origin};
+use crate::flow::{Address, Endpoint, Flow, Interface, Interned, L4, Names, Origin, ip_protocol};
 
 const MAX_REMEMBERED: usize = 65_536;
 
@@ -214,9 +214,11 @@ fn address(address: &Address, texts: &mut Texts) -> Key {
     }
 }
 
+/// As filters call it; without a field of Hubble's, IANA's keyword if any.
 fn protocol(l4: Option<&L4>) -> &'static str {
     match l4 {
         None | Some(L4::Empty) => "",
+        Some(L4::Other { protocol }) => ip_protocol::keyword(*protocol).unwrap_or_default(),
         Some(L4::Tcp { .. }) => "TCP",
         Some(L4::Udp { .. }) => "UDP",
         Some(L4::Icmp4 { .. }) => "ICMPv4",

@@ -6,27 +6,29 @@
 //! (`"guessed"`), `vlan` (list, outer tag first), `kernel_drop_reason`, `drops`,
 //! `observation_points` (list of `interface:direction`, in another network
 //! namespace `namespace/interface:direction`), `network_namespace` (of the
-//! interface, if it is not the daemon's own). A key without a meaning for the
+//! interface, if it is not the daemon's own), `protocol_number` and `protocol`
+//! (IANA's keyword) of a protocol that `l4` has no field for. A key without a meaning for the
 //! flow is left out.
 
 use prost::Message as _;
 use prost_types::{Any, ListValue, Struct, Value, value::Kind};
 
-use crate::flow::{Counters, Interface, TcpFlags};
+use crate::flow::{Counters, Flow, L4, TcpFlags, ip_protocol};
 
 /// The type in the `Any`.
 pub(crate) const STRUCT_URL: &str = "type.googleapis.com/google.protobuf.Struct";
 
-/// The extensions of a flow with these counters, seen on this interface.
-pub(super) fn of(counters: &Counters, interface: Option<&Interface>) -> Any {
-    let namespace = interface.map_or("", |interface| interface.namespace.as_str());
+/// The extensions of a flow with these counters.
+pub(super) fn of(counters: &Counters, flow: &Flow) -> Any {
     Any {
         type_url: STRUCT_URL.into(),
-        value: fields(counters, namespace).encode_to_vec(),
+        value: fields(counters, flow).encode_to_vec(),
     }
 }
 
-fn fields(counters: &Counters, namespace: &str) -> Struct {
+fn fields(counters: &Counters, flow: &Flow) -> Struct {
+    let interface = flow.interface.as_deref();
+    let namespace = interface.map_or("", |interface| interface.namespace.as_str());
     let mut out = Struct::default();
     let mut put = |key: &str, kind: Kind| {
         out.fields.insert(key.into(), Value { kind: Some(kind) });
@@ -66,6 +68,12 @@ fn fields(counters: &Counters, namespace: &str) -> Struct {
     if let Some(points) = &counters.observation_points {
         let points = points.texts().map(|point| text(&point));
         put("observation_points", list(points));
+    }
+    if let Some(L4::Other { protocol }) = flow.l4 {
+        put("protocol_number", number(protocol.into()));
+        if let Some(keyword) = ip_protocol::keyword(protocol) {
+            put("protocol", text(keyword));
+        }
     }
     if !namespace.is_empty() {
         put("network_namespace", text(namespace));

@@ -2,7 +2,7 @@
 //! `flow::proto::extensions` for the keys. They are written in their order.
 
 use super::{WireForm, put};
-use crate::flow::{Cold, Counters, Flow, Points, TcpFlags, proto::STRUCT_URL};
+use crate::flow::{Cold, Counters, Flow, L4, Points, TcpFlags, ip_protocol, proto::STRUCT_URL};
 
 const EXTENSIONS: u32 = 150_000;
 /// Fields of `google.protobuf.Value`.
@@ -15,16 +15,16 @@ pub(super) fn put(flow: &Flow, cold: Option<&Cold>, out: &mut Vec<u8>) {
     if let Some(given) = cold.and_then(|cold| cold.extensions.as_ref()) {
         prost::encoding::message::encode(EXTENSIONS, given, out);
     } else if let Some(counters) = flow.counters.as_deref() {
-        let namespace = flow.interface.as_ref().map_or("", |found| &found.namespace);
         put::long_message(EXTENSIONS, out, |out| {
             put::bytes(1, STRUCT_URL.as_bytes(), out);
-            put::long_message(2, out, |out| fields(counters, namespace, out));
+            put::long_message(2, out, |out| fields(counters, flow, out));
         });
     }
 }
 
 /// The entries of the Struct, sorted by key.
-fn fields(counters: &Counters, namespace: &str, out: &mut Vec<u8>) {
+fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
+    let namespace = flow.interface.as_ref().map_or("", |found| &found.namespace);
     let (forward, reverse) = (counters.forward, counters.reverse);
     let dropped = counters.kernel_drop_reason.as_deref();
     if dropped.is_some() {
@@ -52,6 +52,14 @@ fn fields(counters: &Counters, namespace: &str, out: &mut Vec<u8>) {
     }
     if dropped.is_none() {
         number("packets", forward.packets, out);
+    }
+    if let Some(L4::Other { protocol }) = flow.l4 {
+        if let Some(keyword) = ip_protocol::keyword(protocol) {
+            text("protocol", keyword, out);
+        }
+        number("protocol_number", protocol.into(), out);
+    }
+    if dropped.is_none() {
         number("reverse_bytes", reverse.bytes, out);
         number("reverse_packets", reverse.packets, out);
     }

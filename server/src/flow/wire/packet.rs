@@ -40,7 +40,7 @@ pub(super) fn l4(l4: &L4, out: &mut Vec<u8>) {
         });
     };
     match l4 {
-        L4::Empty => {}
+        L4::Empty | L4::Other { .. } => {}
         L4::Tcp {
             source_port,
             destination_port,

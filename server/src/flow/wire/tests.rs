@@ -7,7 +7,8 @@ use sextant_proto::flow as pb;
 
 use super::encode;
 use crate::flow::{
-    Counters, DirectionCounters, EndReason, Flow, Interface, Interned, Interners, Points, Summary,
+    Counters, DirectionCounters, EndReason, Flow, Interface, Interned, Interners, L4, Points,
+    Summary,
     proto::{from_proto, to_proto},
 };
 
@@ -143,6 +144,9 @@ proptest! {
         if own {
             flow.counters = Some(Box::new(counters(&numbers)));
             flow.summary = Summary::Derived;
+            if let Some(number) = numbers.first().filter(|number| *number % 3 == 0) {
+                flow.l4 = Some(L4::Other { protocol: *number as u8 });
+            }
         }
         check(&flow);
     }

@@ -59,7 +59,7 @@ pub(super) fn l4(event: &Event) -> L4 {
             kind: u32::from(event.l4[0]),
             group_address: igmp_group(event).into(),
         },
-        _ => L4::Empty,
+        protocol => L4::Other { protocol },
     }
 }
 

@@ -9,10 +9,12 @@ use crate::{
     flow::{L4, TcpFlags},
 };
 
-/// The header as the flow carries it; `None` for protocols that have no field.
+/// The header as the flow carries it; `None` for a fragment whose first one was
+/// not seen.
 pub(super) fn from(transport: Transport) -> Option<L4> {
     Some(match transport {
-        Transport::Fragment | Transport::Other(_) => return None,
+        Transport::Fragment => return None,
+        Transport::Other(protocol) => L4::Other { protocol },
         Transport::Tcp {
             source_port,
             destination_port,

@@ -395,3 +395,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+#[expect(deprecated, reason = "the CLI prints the summary")]
+fn protocols_without_a_field_have_number_and_name() {
+    use prost::Message as _;
+    for (number, name, summary) in [
+        (47, Some("GRE"), "GRE, protocol 47"),
+        (50, Some("ESP"), "ESP, protocol 50"),
+        (89, Some("OSPFIGP"), "OSPFIGP, protocol 89"),
+        (200, None, "Protocol 200"),
+    ] {
+        let mut packet = datagram(false);
+        packet[9] = number;
+        let file = File::pcap(Order::Little, MICROS, 101).record(0, 28, &packet);
+        let flow = load_all(&file).remove(0);
+        assert_eq!(flow.summary, summary);
+        assert_eq!(flow.l4, Some(pb::Layer4 { protocol: None }));
+        let extensions = flow.extensions.unwrap();
+        let mut fields = prost_types::Struct::decode(&*extensions.value)
+            .unwrap()
+            .fields;
+        let mut kind = |key: &str| fields.remove(key).and_then(|value| value.kind);
+        let number = prost_types::value::Kind::NumberValue(number.into());
+        assert_eq!(kind("protocol_number"), Some(number));
+        let name = name.map(|name| prost_types::value::Kind::StringValue(name.into()));
+        assert_eq!(kind("protocol"), name);
+    }
+    let ported =
+        load_all(&File::pcap(Order::Little, MICROS, ETHERNET).record(0, 42, &frame(false)));
+    let extensions = ported[0].extensions.as_ref().unwrap();
+    let fields = prost_types::Struct::decode(&*extensions.value)
+        .unwrap()
+        .fields;
+    assert!(!fields.keys().any(|key| key.starts_with("protocol")));
+}
