@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, fmt::Write as _, sync::LazyLock};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use prost::Message;
 use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MapKey,
@@ -247,7 +248,7 @@ fn fraction(nanos: i32) -> String {
     }
 }
 
-/// A type that is not known keeps its name and loses its content.
+/// A type that is not known has its content as Base64 in `value`.
 fn write_any(text: &mut String, message: &DynamicMessage) {
     let Ok(any) = message.transcode_to::<prost_types::Any>() else {
         return;
@@ -270,6 +271,9 @@ fn write_any(text: &mut String, message: &DynamicMessage) {
                 text.truncate(rest);
             }
         }
+    } else if !any.value.is_empty() {
+        *text += ",\"value\":";
+        write_string(text, &BASE64_STANDARD.encode(&any.value));
     }
     text.push('}');
 }
@@ -338,6 +342,21 @@ mod tests {
     fn unknown_names_are_passed_over_and_unknown_numbers_kept() {
         let flow: pb::Flow = parse(r#"{"verdict":77,"new_field":{"a":1}}"#, "flow.Flow").unwrap();
         assert_eq!(print(&flow, "flow.Flow"), r#"{"verdict":77}"#);
+    }
+
+    #[test]
+    fn a_type_that_is_not_known_keeps_name_and_content() {
+        let flow = pb::Flow {
+            extensions: Some(prost_types::Any {
+                type_url: "type.googleapis.com/utils.RetinaMetadata".into(),
+                value: vec![8, 1],
+            }),
+            ..pb::Flow::default()
+        };
+        assert_eq!(
+            print(&flow, "flow.Flow"),
+            r#"{"extensions":{"@type":"type.googleapis.com/utils.RetinaMetadata","value":"CAE="}}"#
+        );
     }
 
     #[test]

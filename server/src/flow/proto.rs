@@ -1,12 +1,16 @@
 //! The only conversion between `Flow` and protobuf.
 //!
 //! `to_proto(from_proto(x)) == x` for every message, so a flow that is
-//! replayed or recorded comes out as it went in. `flow/proto/extensions.rs`
-//! puts counters into `Flow.extensions`.
+//! replayed or recorded comes out as it went in; but extensions that clients
+//! cannot print are put into a form that they can (`any`). `extensions` puts
+//! counters into `Flow.extensions`.
 #![expect(deprecated, reason = "Hubble UI reads drop_reason, reply and Summary")]
 
+mod any;
 mod extensions;
 
+use any::printable;
+pub(crate) use any::{STRUCT, is_known, name_of, of_struct};
 pub(crate) use extensions::STRUCT_URL;
 
 use pb::layer4::Protocol;
@@ -191,7 +195,7 @@ fn cold_from(flow: &pb::Flow) -> Cold {
         sock_xlate_point: flow.sock_xlate_point,
         socket_cookie: flow.socket_cookie,
         cgroup_id: flow.cgroup_id,
-        extensions: flow.extensions.clone().map(Box::new),
+        extensions: flow.extensions.clone().map(|any| Box::new(printable(any))),
         egress_allowed_by: flow.egress_allowed_by.clone(),
         ingress_allowed_by: flow.ingress_allowed_by.clone(),
         egress_denied_by: flow.egress_denied_by.clone(),

@@ -5,6 +5,7 @@
 //! number, 64-bit integers as text. Fields and names of enumerations that are
 //! not known are passed over, as `hubble --input-file` does. Bound: one line of at most 16 MiB.
 
+mod any;
 mod number;
 mod schema;
 mod transcode;
@@ -15,8 +16,6 @@ use std::{
     sync::LazyLock,
 };
 
-use prost::Message as _;
-use prost_types::{Any, Struct};
 use sextant_proto::{
     flow as pb,
     observer::{ExportEvent, export_event::ResponseTypes},
@@ -151,10 +150,7 @@ fn to_event(line: ExportEvent, interners: &mut Interners) -> Result<Event, Rejec
     let time: Option<Time> = line.time.map(Into::into);
     let node_name = line.node_name;
     match line.response_types {
-        Some(ResponseTypes::Flow(mut flow)) => {
-            if let Some(extensions) = &mut flow.extensions {
-                sort_keys(extensions);
-            }
+        Some(ResponseTypes::Flow(flow)) => {
             let mut flow = proto::from_proto(flow, interners);
             flow.time = time.or(flow.time);
             Ok(Event::Flow(flow))
@@ -169,16 +165,6 @@ fn to_event(line: ExportEvent, interners: &mut Interners) -> Result<Event, Rejec
             Cause::NoEvent,
             "neither a flow nor a lost, agent or debug event",
         )),
-    }
-}
-
-/// JSON has no order of keys, and so its reader gives any: equal lines shall
-/// give equal bytes.
-fn sort_keys(extensions: &mut Any) {
-    if extensions.type_url.ends_with("/google.protobuf.Struct")
-        && let Ok(fields) = Struct::decode(extensions.value.as_slice())
-    {
-        extensions.value = fields.encode_to_vec();
     }
 }
 

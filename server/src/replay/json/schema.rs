@@ -10,6 +10,7 @@ use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, Messa
 
 /// Package of the types with a JSON form of their own.
 const WELL_KNOWN: &str = "google.protobuf.";
+const ANY: &str = "google.protobuf.Any";
 
 /// Message types, by their place.
 #[derive(Default)]
@@ -47,6 +48,8 @@ pub(super) enum FieldKind {
     Enum(Arc<HashMap<Box<str>, i32>>),
     /// The place of the message type.
     Message(usize),
+    /// `Any`, of whatever type.
+    Any(MessageDescriptor),
     /// Left to prost-reflect.
     WellKnown(MessageDescriptor),
 }
@@ -109,6 +112,7 @@ impl Schema {
             Kind::Uint64 => FieldKind::Uint64,
             Kind::String => FieldKind::String,
             Kind::Enum(names) => FieldKind::Enum(Arc::new(numbers(names))),
+            Kind::Message(message) if message.full_name() == ANY => FieldKind::Any(message.clone()),
             Kind::Message(message) if message.full_name().starts_with(WELL_KNOWN) => {
                 FieldKind::WellKnown(message.clone())
             }

@@ -19,6 +19,7 @@ use serde::de::{
 };
 
 use super::{
+    any::AnyReader,
     number::{EnumNumber, Number},
     schema::{Field, FieldKind, Message, Schema},
 };
@@ -188,6 +189,11 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
                     out: &mut *self.out,
                 })?;
                 insert_length(self.out, at);
+                return Ok(true);
+            }
+            FieldKind::Any(descriptor) => {
+                let any = AnyReader(descriptor).deserialize(json)?;
+                self.bytes(&any.encode_to_vec());
                 return Ok(true);
             }
             FieldKind::WellKnown(descriptor) => {
