@@ -9,6 +9,7 @@ mod cursor;
 mod deliveries;
 mod rate;
 mod ring;
+mod times;
 
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use sextant_proto::flow as pb;
 
 use crate::flow::{Flow, Time, sketch::Sketch};
 
-pub use cursor::{Cursor, Read, Run};
+pub use cursor::{Cursor, MAX_RUN, Read, Run};
 pub use deliveries::{Delivered, Deliveries};
 pub use ring::{Ring, RingWriter};
 

@@ -5,8 +5,11 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use super::{Event, Ring, ring::Segment};
-use crate::flow::sketch::Sieve;
+use super::{
+    Event, Ring,
+    ring::{SEGMENT, Segment},
+};
+use crate::flow::{Time, sketch::Sieve};
 
 /// What the next event of a cursor is.
 #[derive(Debug)]
@@ -18,6 +21,9 @@ pub enum Read<T> {
     /// Nothing new yet.
     Empty,
 }
+
+/// Events that a run looks at, at most.
+pub const MAX_RUN: u64 = SEGMENT;
 
 /// What a run of a cursor came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,6 +69,14 @@ impl Cursor {
     #[must_use]
     pub fn overtaken(&self) -> u64 {
         self.ring.oldest_seq().saturating_sub(self.seq)
+    }
+
+    /// Whether an event not after `until` is readable at the cursor or beyond;
+    /// where the last one is.
+    #[must_use]
+    pub fn last_until(&self, until: Time) -> Option<u64> {
+        let last = self.ring.last_until(until);
+        last.filter(|last| *last >= self.seq)
     }
 
     /// Reads the next event and moves on.

@@ -15,7 +15,7 @@ use std::{
 use sextant_proto::flow::layer7::Record;
 use tokio::sync::watch;
 
-use super::{Cursor, Event, Read, rate::Rate};
+use super::{Cursor, Event, Read, rate::Rate, times::Bounds};
 use crate::flow::{
     Time,
     sketch::{Sieve, Sketch},
@@ -32,6 +32,7 @@ pub(super) struct Segment {
     slots: Box<[OnceLock<Event>]>,
     /// Sketches of the events, each written before its event.
     sketches: Box<[[AtomicU64; 2]]>,
+    pub(super) bounds: Bounds,
 }
 
 impl Segment {
@@ -40,6 +41,7 @@ impl Segment {
             first,
             slots: (0..SEGMENT).map(|_| OnceLock::new()).collect(),
             sketches: (0..SEGMENT).map(|_| Default::default()).collect(),
+            bounds: Bounds::default(),
         }
     }
 
@@ -97,6 +99,7 @@ impl Segment {
         let sketch = event.sketch().0;
         self.sketches[slot][0].store(sketch as u64, Ordering::Relaxed);
         self.sketches[slot][1].store((sketch >> 64) as u64, Ordering::Relaxed);
+        self.bounds.widen(&event);
         // A slot is written once: the writer is the only one, and counts up.
         let _ = self.slots[slot].set(event);
     }
@@ -254,7 +257,7 @@ impl Ring {
         segments.get(usize::try_from(index).ok()?).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Segment>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, VecDeque<Arc<Segment>>> {
         self.0
             .segments
             .lock()

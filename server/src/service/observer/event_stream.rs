@@ -9,7 +9,7 @@ use crate::{
     service::{
         error::{RequestError, check_time},
         limits::{Limits, shutting_down},
-        stream::position::{InRange, Range},
+        stream::position::{End, InRange, Range},
     },
     store::{Cursor, Event, Read, Ring},
 };
@@ -79,6 +79,7 @@ impl Kind for api::GetDebugEventsResponse {
 pub(super) struct EventStream {
     range: Range,
     cursor: Cursor,
+    end: End,
     sent: u64,
     published: watch::Receiver<u64>,
     limits: Limits,
@@ -103,6 +104,7 @@ impl EventStream {
         Ok(Self {
             range,
             cursor,
+            end: End::default(),
             sent: 0,
             published,
             limits,
@@ -122,7 +124,9 @@ impl EventStream {
                 .cursor
                 .next(|event| (range.place(event), T::response(event)))
             {
-                Read::Event((InRange::After, _)) => return None,
+                Read::Event((InRange::After, _)) if self.end.is_here(&self.cursor, range.until) => {
+                    return None;
+                }
                 Read::Event((InRange::Within, Some(response))) => {
                     self.sent += 1;
                     return Some(Ok(response));

@@ -25,7 +25,7 @@ use crate::{
         stream::{
             chunks::{CHUNK, Chunks, ROOMY},
             lapped::{Lapped, Loss},
-            position::InRange,
+            position::{End, InRange},
             runs::{EncodedRun, Runs},
             turn::Turn,
         },
@@ -55,6 +55,7 @@ pub(super) struct Common {
 pub(super) struct FlowStream {
     query: Query,
     cursor: Cursor,
+    end: End,
     sent: u64,
     lost: Lapped,
     common: Common,
@@ -91,6 +92,7 @@ impl FlowStream {
         Ok(Self {
             query,
             cursor,
+            end: End::default(),
             sent: 0,
             lost: Lapped::new(common.lost_interval),
             common,
@@ -206,12 +208,14 @@ impl FlowStream {
         let chunks = &self.chunks;
         let (sent, is_over) = (&mut self.sent, &mut self.is_over);
         let before = *sent;
+        let end_is_far = self.end.is_far(&self.cursor);
+        let mut is_after = false;
         let run = self.cursor.run(sieve, |event| {
             match event {
                 // A loss is for everyone: no filter, no range, no counting.
                 Event::Lost(lost) => put_lost(&lost_here(lost, &self.common.node_name), chunk),
                 _ => match range.place(event) {
-                    InRange::After => *is_over = true,
+                    InRange::After => is_after = !end_is_far,
                     InRange::Before => {}
                     InRange::Within => {
                         if let Event::Flow(flow) = event
@@ -227,12 +231,15 @@ impl FlowStream {
                     }
                 },
             }
-            if *is_over || chunk.len() >= CHUNK {
+            if *is_over || is_after || chunk.len() >= CHUNK {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
             }
         });
+        if is_after && self.end.is_here(&self.cursor, range.until) {
+            *is_over = true;
+        }
         if let Run::Events(seen) = run {
             self.common.deliveries.read(seen, *sent - before);
         }

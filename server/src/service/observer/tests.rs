@@ -1,4 +1,5 @@
 mod followers;
+mod times;
 
 use prost::Message as _;
 use prost_types::Timestamp;

@@ -1,14 +1,15 @@
 //! Where in the ring a request begins, and what of it is in range.
 //!
 //! As Hubble does it: `since` wins over `number` and `first`; `number` counts
-//! back over matching events; nothing but `follow` starts at the end.
+//! back over matching events; nothing but `follow` starts at the end. Hubble
+//! takes times to rise; where they do not, all that is in range is found.
 
 use std::ops::ControlFlow;
 
 use super::turn::Turn;
 use crate::{
     flow::{Time, sketch::Sieve},
-    store::{Cursor, Event, Ring, Run},
+    store::{Cursor, Event, MAX_RUN, Ring, Run},
 };
 
 /// The part of a request that positions it.
@@ -67,7 +68,10 @@ impl Range {
         if self.follow && self.number == 0 && self.since.is_none() {
             return ring.cursor_at(end);
         }
-        let mut cursor = ring.cursor_at(end);
+        // Times need not rise: all before this event are older, those behind it
+        // may be of any age.
+        let from = self.since.map(|since| ring.first_since(since));
+        let mut cursor = ring.cursor_at(from.flatten().unwrap_or(end));
         let mut found = 0_u64;
         let mut turn = Turn::begin();
         loop {
@@ -95,5 +99,29 @@ impl Range {
                 _ => return cursor,
             }
         }
+    }
+}
+
+/// Where the range ends by time. Times need not rise: what is after `until` ends
+/// a stream only if nothing that is in range is behind it.
+#[derive(Debug, Default)]
+pub(in crate::service) struct End {
+    /// The last event in range, when it was looked for.
+    last: Option<u64>,
+}
+
+impl End {
+    /// Whether no event that the next run may see can end the stream.
+    pub(in crate::service) fn is_far(&self, cursor: &Cursor) -> bool {
+        self.last.is_some_and(|last| last >= cursor.seq() + MAX_RUN)
+    }
+
+    /// Whether the event before the cursor, which is after `until`, ends the stream.
+    pub(in crate::service) fn is_here(&mut self, cursor: &Cursor, until: Option<Time>) -> bool {
+        let Some(until) = until else { return false };
+        if self.last.is_none_or(|last| last < cursor.seq()) {
+            self.last = cursor.last_until(until);
+        }
+        self.last.is_none()
     }
 }

@@ -32,7 +32,7 @@ fn numbered(n: u64) -> Event {
 }
 
 /// The numbers of the flows in a chunk; those lost before them are counted.
-fn read(mut chunk: &[u8], lost: &mut u64) -> Vec<u64> {
+pub(super) fn read(mut chunk: &[u8], lost: &mut u64) -> Vec<u64> {
     let mut numbers = Vec::new();
     while let Some((prefix, rest)) = chunk.split_at_checked(5) {
         let length = u32::from_be_bytes(prefix[1..].try_into().unwrap());
@@ -94,7 +94,7 @@ impl Follower {
 }
 
 /// What the streams of a test have in common, and who ends them.
-fn common() -> (Common, watch::Sender<bool>) {
+pub(super) fn common() -> (Common, watch::Sender<bool>) {
     let (end, draining) = watch::channel(false);
     let common = Common {
         limits: Limits::new(10, draining),
