@@ -1,5 +1,5 @@
-//! Compiles `proto/` with protox (no protoc needed) to message types, client
-//! and server stubs, and a descriptor set for reflection.
+//! Compiles `proto/` with protox (no protoc needed) to message types, a
+//! descriptor set for reflection and, with the feature `grpc`, stubs.
 
 use std::{env, fs, path::PathBuf};
 
@@ -24,6 +24,10 @@ fn main() -> anyhow::Result<()> {
     fs::write(&path, descriptors.encode_to_vec())?;
     // For the build scripts of packages that depend on this one.
     println!("cargo:descriptors={}", path.display());
-    tonic_prost_build::configure().compile_fds(descriptors)?;
+    let stubs = env::var_os("CARGO_FEATURE_GRPC").is_some();
+    tonic_prost_build::configure()
+        .build_client(stubs)
+        .build_server(stubs)
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! Message types, client stubs and server traits of the gRPC APIs that Sextant
-//! speaks: Hubble's packages as they are on the wire, and Sextant's own.
+//! Message types of the gRPC APIs that Sextant speaks: Hubble's packages as they
+//! are on the wire, and Sextant's own. With the feature `grpc` also client stubs
+//! and server traits; without it nothing here knows a transport.
 //!
 //! All of it is generated from the `.proto` files beside this file by the
 //! root `build.rs`; nothing here is written by hand but the module tree.
@@ -13,22 +14,22 @@
 
 /// Flows, filters and events (Hubble's package `flow`).
 pub mod flow {
-    tonic::include_proto!("flow");
+    include!(concat!(env!("OUT_DIR"), "/flow.rs"));
 }
 
 /// The Observer service (Hubble's package `observer`).
 pub mod observer {
-    tonic::include_proto!("observer");
+    include!(concat!(env!("OUT_DIR"), "/observer.rs"));
 }
 
 /// The Peer service (Hubble's package `peer`).
 pub mod peer {
-    tonic::include_proto!("peer");
+    include!(concat!(env!("OUT_DIR"), "/peer.rs"));
 }
 
 /// Node status events (Hubble's package `relay`).
 pub mod relay {
-    tonic::include_proto!("relay");
+    include!(concat!(env!("OUT_DIR"), "/relay.rs"));
 }
 
 /// Sextant's own API.
@@ -37,14 +38,14 @@ pub mod sextant {
     pub mod flow {
         /// Version 1.
         pub mod v1 {
-            tonic::include_proto!("sextant.flow.v1");
+            include!(concat!(env!("OUT_DIR"), "/sextant.flow.v1.rs"));
         }
     }
     /// The daemon's own state (package `sextant.status.v1`).
     pub mod status {
         /// Version 1.
         pub mod v1 {
-            tonic::include_proto!("sextant.status.v1");
+            include!(concat!(env!("OUT_DIR"), "/sextant.status.v1.rs"));
         }
     }
 }

@@ -11,8 +11,9 @@
 //! - `app` alone knows all parts and starts long tasks.
 //! - `unsafe` is in `datapath` only; protobuf appears in `flow::proto`, `filter`,
 //!   `record`, `summary`, `service` and the cold part of a flow.
-//! - `decode`, `flow`, `filter` and `identity::Snapshot` never await, lock, log
-//!   or touch the system.
+//! - The flow type, filters, summaries and the reading of files are the crate
+//!   `sextant-flows`, which knows no runtime, transport or eBPF; it and
+//!   `identity::Snapshot` never await, lock, log or touch the system.
 //! - Nothing is queued for a reader of the store; each place that can lose
 //!   something counts it.
 //! - There is no static mutable state.
@@ -20,16 +21,13 @@
 pub mod app;
 pub mod config;
 pub mod datapath;
-pub mod decode;
-pub mod filter;
-pub mod flow;
 pub mod identity;
 pub mod ledger;
 pub mod metrics;
 pub mod overhead;
 pub mod pipeline;
 pub mod record;
-pub mod replay;
 pub mod service;
 pub mod store;
-pub mod summary;
+
+pub use sextant_flows::{decode, filter, flow, replay, summary};

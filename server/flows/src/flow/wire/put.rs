@@ -11,7 +11,7 @@ const DELIMITED: u32 = 2;
 
 /// Appends a number.
 #[inline]
-pub(crate) fn varint(mut number: u64, out: &mut Vec<u8>) {
+pub fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -21,7 +21,7 @@ pub(crate) fn varint(mut number: u64, out: &mut Vec<u8>) {
 
 /// Appends a non-zero number.
 #[inline]
-pub(crate) fn number(field: u32, number: u64, out: &mut Vec<u8>) {
+pub fn number(field: u32, number: u64, out: &mut Vec<u8>) {
     if number != 0 {
         tag(field, VARINT, out);
         varint(number, out);
@@ -30,13 +30,13 @@ pub(crate) fn number(field: u32, number: u64, out: &mut Vec<u8>) {
 
 /// Appends a non-zero `int32` or enumeration; negative ones take ten bytes.
 #[inline]
-pub(crate) fn int(field: u32, number_: i32, out: &mut Vec<u8>) {
+pub fn int(field: u32, number_: i32, out: &mut Vec<u8>) {
     number(field, i64::from(number_) as u64, out);
 }
 
 /// Appends a text or bytes that are not empty.
 #[inline]
-pub(crate) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     if !bytes.is_empty() {
         set_bytes(field, bytes, out);
     }
@@ -44,42 +44,42 @@ pub(crate) fn bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Appends a text, bytes or an encoded message, also an empty one.
 #[inline]
-pub(crate) fn set_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
+pub fn set_bytes(field: u32, bytes: &[u8], out: &mut Vec<u8>) {
     head(field, bytes.len(), out);
     out.extend_from_slice(bytes);
 }
 
 /// Appends what comes before a content of this length.
 #[inline]
-pub(crate) fn head(field: u32, length: usize, out: &mut Vec<u8>) {
+pub fn head(field: u32, length: usize, out: &mut Vec<u8>) {
     tag(field, DELIMITED, out);
     varint(length as u64, out);
 }
 
 /// Appends the content of a `Timestamp`.
 #[inline]
-pub(crate) fn time(time: Time, out: &mut Vec<u8>) {
+pub fn time(time: Time, out: &mut Vec<u8>) {
     number(1, time.seconds as u64, out);
     int(2, time.nanos, out);
 }
 
 /// Appends a message field whose content `write` appends.
 #[inline]
-pub(crate) fn message(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn message(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     tag(field, DELIMITED, out);
     delimited(out, 1, write);
 }
 
 /// As `message`, for content that is expected to be longer than 127 bytes.
 #[inline]
-pub(crate) fn long_message(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn long_message(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     tag(field, DELIMITED, out);
     delimited(out, 2, write);
 }
 
 /// Appends a text field whose text `write` appends; nothing if it is empty.
 #[inline]
-pub(crate) fn text(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+pub fn text(field: u32, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     let before = out.len();
     message(field, out, write);
     if out.last() == Some(&0) && out.len() == before + tag_length(field) + 1 {
@@ -125,7 +125,7 @@ fn tag_length(field: u32) -> usize {
 }
 
 /// Formatted text into a buffer.
-pub(crate) struct Text<'a>(pub(crate) &'a mut Vec<u8>);
+pub struct Text<'a>(pub &'a mut Vec<u8>);
 
 impl fmt::Write for Text<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {

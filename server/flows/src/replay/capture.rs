@@ -25,8 +25,8 @@ use event::EventMaker;
 use super::{Cause, Context, ReplayError, Report};
 use crate::{
     decode::{self, Direction, Link},
+    event::Event,
     flow::{Interface, Interned, Time},
-    store::Event,
 };
 
 /// A packet as it is in the file.

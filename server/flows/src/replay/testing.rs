@@ -24,12 +24,17 @@ static POOL: LazyLock<DescriptorPool> =
     LazyLock::new(|| DescriptorPool::decode(sextant_proto::DESCRIPTORS).unwrap());
 
 /// Descriptors of all of our messages.
-pub(crate) fn pool() -> &'static DescriptorPool {
+#[must_use]
+pub fn pool() -> &'static DescriptorPool {
     &POOL
 }
 
 /// A random message of type `name`; the same one for the same seed.
-pub(crate) fn message(name: &str, seed: u64) -> DynamicMessage {
+///
+/// # Panics
+/// When there is no such type.
+#[must_use]
+pub fn message(name: &str, seed: u64) -> DynamicMessage {
     let mut dice = Dice(seed | 1);
     build(&POOL.get_message_by_name(name).unwrap(), &mut dice)
 }

@@ -67,7 +67,7 @@ const NETWORK_BITS: [u32; 2] = [16, 32];
 
 /// What is known of an event; `NOTHING` of one that is no flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sketch(pub(crate) u128);
+pub struct Sketch(pub u128);
 
 impl Sketch {
     /// Passes every sieve.

@@ -7,16 +7,17 @@
 
 mod extensions;
 mod packet;
-pub(crate) mod put;
+pub mod put;
 
 #[cfg(test)]
 mod tests;
 
 use super::{Cold, Endpoint, EventType, Flow, Interface};
 
-/// Field numbers of `flow.Flow` that are looked for in what was encoded.
-pub(crate) const TIME: u32 = 1;
-pub(crate) const NODE_NAME: u32 = 11;
+/// Field number of `time` in `flow.Flow`, looked for in what was encoded.
+pub const TIME: u32 = 1;
+/// As `TIME`, of `node_name`.
+pub const NODE_NAME: u32 = 11;
 
 /// Appends the encoded flow.
 pub fn encode(flow: &Flow, out: &mut Vec<u8>) {

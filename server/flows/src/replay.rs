@@ -12,8 +12,8 @@
 mod capture;
 mod json;
 mod report;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod tracker;
 
 use std::{
@@ -24,8 +24,8 @@ use std::{
 };
 
 use crate::{
+    event::Event,
     flow::{Endpoint, Interned, Interners, Origin},
-    store::Event,
 };
 
 pub use report::{Cause, MAX_PROBLEMS, Problem, Report};

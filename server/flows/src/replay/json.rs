@@ -26,8 +26,8 @@ use transcode::transcode;
 
 use super::{Cause, ReplayError, Report};
 use crate::{
+    event::{Event, Stamped},
     flow::{Interners, Time, proto},
-    store::{Event, Stamped},
 };
 
 /// Longest line that is read; longer ones are rejected.

@@ -214,7 +214,7 @@ fn names_to(names: Option<&Interned<Names>>) -> Names {
 }
 
 /// The shared endpoint that is like the message.
-pub(crate) fn endpoint_from(side: pb::Endpoint, interners: &mut Interners) -> Interned<Endpoint> {
+pub fn endpoint_from(side: pb::Endpoint, interners: &mut Interners) -> Interned<Endpoint> {
     interners.endpoints.intern(Endpoint {
         id: side.id,
         identity: side.identity,
@@ -299,7 +299,9 @@ fn l4_from(l4: pb::Layer4) -> L4 {
     }
 }
 
-pub(crate) fn l4_to(l4: &L4) -> pb::Layer4 {
+/// The message of a transport header.
+#[must_use]
+pub fn l4_to(l4: &L4) -> pb::Layer4 {
     let protocol = match l4.clone() {
         L4::Empty | L4::Other { .. } => None,
         L4::Tcp {

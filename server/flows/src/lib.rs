@@ -1,0 +1,17 @@
+//! Flows without a daemon: the flow type with its protobuf form and its bytes on
+//! the wire, filters, summaries, and the reading of files (JSON lines, captures).
+//!
+//! ```text
+//! files ─► replay (decode) ─► event (flow) ─► filter ─► summary, wire
+//! ```
+//!
+//! Used by `sextantd` and by `sextant --input-file`, so it knows no runtime, no
+//! transport and no eBPF. What is here is pure: but for `replay`, which reads
+//! the file it is given, nothing awaits, locks, logs or touches the system.
+
+pub mod decode;
+pub mod event;
+pub mod filter;
+pub mod flow;
+pub mod replay;
+pub mod summary;
