@@ -2,7 +2,10 @@
 //! vanish, signals, crashes, mistakes.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use sextant_integration_tests::{
     Daemon, Netns,
@@ -12,9 +15,12 @@ use sextant_integration_tests::{
     netns::Process,
     root, veth,
 };
-use sextant_proto::observer::{
-    GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
-    observer_client::ObserverClient,
+use sextant_proto::{
+    flow::FlowFilter,
+    observer::{
+        GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
+        observer_client::ObserverClient,
+    },
 };
 use tonic::{Code, Streaming};
 
@@ -462,4 +468,65 @@ fn replay_needs_no_rights() {
     });
     let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
     assert!(log.contains("number") && log.contains("2"), "{log}");
+}
+
+#[test]
+fn an_answer_over_tcp_waits_for_no_acknowledgement() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("log");
+    // So many that headers are sent before all of them were looked at.
+    let file = folder.path().join("flows.jsonl");
+    let flow = r#"{"flow":{"verdict":"FORWARDED","source":{"labels":["k8s:app=web"]}}}"#;
+    std::fs::write(&file, format!("{flow}\n").repeat(20_000)).unwrap();
+    let child = Command::new(binary())
+        .args(["--no-datapath", "--metrics-listen", "off"])
+        .args(["--listen", "tcp://127.0.0.1:0", "--listen", "tcp://[::1]:0"])
+        .arg("--replay")
+        .arg(&file)
+        .arg("--state-dir")
+        .arg(folder.path().join("state"))
+        .env("NO_COLOR", "1")
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let _process = Process(child);
+    let servers = eventually("the daemon listens", || {
+        let log = std::fs::read_to_string(&log).unwrap();
+        let words = log.split_whitespace();
+        let servers = words.filter_map(|word| word.strip_prefix("server="));
+        let servers: Vec<String> = servers.map(|server| format!("http://{server}")).collect();
+        (servers.len() == 2).then_some(servers)
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let nothing = GetFlowsRequest {
+        whitelist: vec![FlowFilter {
+            source_label: vec!["k8s:app=other".into()],
+            ..FlowFilter::default()
+        }],
+        ..GetFlowsRequest::default()
+    };
+    for server in servers {
+        let fastest = runtime.block_on(async {
+            let channel = connect_for_ever(&server).await.unwrap();
+            let mut client = ObserverClient::new(channel);
+            let mut times = Vec::new();
+            for _ in 0..40 {
+                let begin = Instant::now();
+                let mut flows = client
+                    .get_flows(nothing.clone())
+                    .await
+                    .unwrap()
+                    .into_inner();
+                assert_eq!(flows.message().await.unwrap(), None);
+                times.push(begin.elapsed());
+            }
+            times.split_off(20).into_iter().min().unwrap()
+        });
+        // The kernel delays an acknowledgement by 40 ms. The fastest of many is
+        // not slowed by a busy machine.
+        assert!(fastest < Duration::from_millis(30), "{server}: {fastest:?}");
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::serve::ListenerExt as _;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, text::encode},
@@ -260,6 +261,11 @@ impl MetricsServer {
         };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        let listener = listener.tap_io(|connection| {
+            if let Err(error) = connection.set_nodelay(true) {
+                tracing::debug!(%error, "a page of metrics may come late");
+            }
+        });
         let registry = Arc::new(metrics.into_registry());
         let router = axum::Router::new().route(
             "/metrics",

@@ -13,8 +13,11 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
-use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-use tonic::{service::Routes, transport::Server};
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
 
 use super::WriteGroup;
 use crate::config::Listen;
@@ -121,7 +124,6 @@ impl Listeners {
     ) -> Result<(), ServeError> {
         let server = Server::builder()
             .accept_http1(true)
-            .tcp_nodelay(true)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
             .max_concurrent_streams(max_streams_per_connection)
@@ -130,7 +132,11 @@ impl Listeners {
         for tcp in self.tcp {
             let router = server.clone().add_routes(routes.clone());
             let stop = drained(draining.clone());
-            let incoming = TcpListenerStream::new(tcp);
+            // An answer is several small writes: none may wait for the client's
+            // acknowledgement of the one before. Clients of HTTP/1 answer no pings.
+            let incoming = TcpIncoming::from(tcp)
+                .with_nodelay(Some(true))
+                .with_keepalive(Some(KEEPALIVE));
             tasks.spawn(router.serve_with_incoming_shutdown(incoming, stop));
         }
         let mut files = Vec::new();
