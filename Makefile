@@ -5,6 +5,7 @@ BPF_LINKER := 0.13.0
 CARGO_DENY := 0.20.2
 BUF        := 1.75.0
 CARGO_FUZZ := 0.13.2
+GRPCIO     := 1.85.3
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
@@ -12,6 +13,8 @@ FUZZ_TARGETS := decode replay_json replay_pcap filter filter_text flow_proto rec
 
 TOOLS := $(CURDIR)/.tools
 BIN   := $(TOOLS)/bin
+# With the gRPC of Python, for the tests.
+PYTHON := $(CURDIR)/target/python
 GO    := integration-tests/go
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),sudo --preserve-env env "PATH=$$PATH")
@@ -21,7 +24,7 @@ LLVM  := /usr/lib/llvm-22/lib
 BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev build-essential
 # Traffic, captures and inspection for the tests.
 TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
-	dnsmasq-base dnsutils curl python3 bpftool procps util-linux valgrind
+	dnsmasq-base dnsutils curl python3 python3-venv bpftool procps util-linux valgrind
 # Load for the benchmark.
 BENCH_PACKAGES := wrk nginx-light
 
@@ -66,6 +69,8 @@ setup-test:
 		cargo install --quiet --locked --version $(CARGO_DENY) cargo-deny
 	@test -x $(TOOLS)/node_modules/.bin/buf || \
 		npm install --silent --no-save --prefix $(TOOLS) @bufbuild/buf@$(BUF)
+	@$(PYTHON)/bin/python -c 'import grpc; assert grpc.__version__ == "$(GRPCIO)"' 2>/dev/null || \
+		{ python3 -m venv --clear $(PYTHON) && $(PYTHON)/bin/pip install --quiet grpcio==$(GRPCIO); }
 
 # The real clients, at the versions that the Go module pins.
 hubble: $(BIN)/.built

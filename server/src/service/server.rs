@@ -1,5 +1,9 @@
 //! Listeners and the gRPC server on them.
 
+mod authority;
+mod huffman;
+mod unix;
+
 use std::{
     fmt, io,
     net::SocketAddr,
@@ -13,7 +17,7 @@ use tokio::{
     sync::watch,
     task::JoinSet,
 };
-use tokio_stream::wrappers::UnixListenerStream;
+use tokio_stream::{StreamExt as _, wrappers::UnixListenerStream};
 use tonic::{
     service::Routes,
     transport::{Server, server::TcpIncoming},
@@ -21,6 +25,8 @@ use tonic::{
 
 use super::WriteGroup;
 use crate::config::Listen;
+
+use unix::UnixConnection;
 
 /// A client that answers no ping for so long is gone.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -143,7 +149,8 @@ impl Listeners {
         for (path, unix) in self.unix {
             let router = server.clone().add_routes(routes.clone());
             let stop = drained(draining.clone());
-            let incoming = UnixListenerStream::new(unix);
+            let incoming =
+                UnixListenerStream::new(unix).map(|accepted| accepted.map(UnixConnection::new));
             tasks.spawn(router.serve_with_incoming_shutdown(incoming, stop));
             files.push(path);
         }
