@@ -41,3 +41,9 @@ pub unsafe fn replace(place: *mut u32, old: u32, new: u32) -> Result<(), u32> {
         (other, false) => Err(other),
     }
 }
+
+/// Replaces `old` by `new`; tells whether it did.
+#[inline(always)]
+pub unsafe fn replace64(place: *mut u64, old: u64, new: u64) -> bool {
+    atomic_cxchg::<u64, { AcqRel }, { Acquire }>(place, old, new).1
+}

@@ -256,19 +256,25 @@ fn ports<const N: usize>(packet: &mut Packet, header: &[u16; N]) {
 /// by type and code.
 #[inline(always)]
 fn icmp<R: Read>(reader: &R, l4: usize, packet: &mut Packet, kind: u8, code: u8) {
-    let class = match (packet.protocol, kind) {
-        (ICMP, 0 | 8) => 8,
-        (ICMP, 13 | 14) => 13,
-        (ICMP6, 128 | 129) => 128,
-        _ => {
-            packet.source_port = u16::from_be_bytes([kind, code]);
-            packet.destination_port = ICMP_MESSAGE;
-            return;
-        }
+    let Some(class) = icmp_query(packet.protocol, kind) else {
+        packet.source_port = u16::from_be_bytes([kind, code]);
+        packet.destination_port = ICMP_MESSAGE;
+        return;
     };
     packet.answer = matches!(kind, 0 | 14 | 129);
     packet.destination_port = class;
     packet.source_port = reader.read::<u16>(l4 + 4).map_or(0, u16::from_be);
+}
+
+/// The type of the query that an ICMP message is or answers.
+#[inline(always)]
+pub fn icmp_query(protocol: u8, kind: u8) -> Option<u16> {
+    match (protocol, kind) {
+        (ICMP, 0 | 8) => Some(8),
+        (ICMP, 13 | 14) => Some(13),
+        (ICMP6, 128 | 129) => Some(128),
+        _ => None,
+    }
 }
 
 #[inline(always)]

@@ -89,17 +89,28 @@ pub fn geneve(vni: u32) -> Vec<u8> {
     [&[0, 0, 0x65, 0x58][..], &(vni << 8).to_be_bytes()].concat()
 }
 
+/// Arguments of one command, in bytes; the kernel takes 128 KiB.
+const ARGUMENTS: usize = 100_000;
+
 /// Sends frames out of an interface.
 pub fn send(namespace: &Netns, interface: &str, frames: &[Vec<u8>]) {
-    let hex: Vec<String> = frames
-        .iter()
-        .map(|frame| frame.iter().map(|byte| format!("{byte:02x}")).collect())
-        .collect();
+    let mut arguments = String::new();
+    for frame in frames {
+        if arguments.len() + 2 * frame.len() > ARGUMENTS {
+            send_hex(namespace, interface, &arguments);
+            arguments.clear();
+        }
+        arguments.extend(frame.iter().map(|byte| format!("{byte:02x}")));
+        arguments.push(' ');
+    }
+    send_hex(namespace, interface, &arguments);
+}
+
+fn send_hex(namespace: &Netns, interface: &str, frames: &str) {
     namespace.run(&format!(
         "python3 -c 'import socket,sys\n\
          s=socket.socket(socket.AF_PACKET,socket.SOCK_RAW)\n\
          s.bind((\"{interface}\",0))\n\
-         [s.send(bytes.fromhex(f)) for f in sys.argv[1:]]' {}",
-        hex.join(" ")
+         [s.send(bytes.fromhex(f)) for f in sys.argv[1:]]' {frames}"
     ));
 }

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod frame;
 pub mod hubble;
 pub mod netns;
+pub mod there;
 pub mod totals;
 
 use std::time::{Duration, Instant};

@@ -32,12 +32,34 @@ pub enum Cause {
     DeniedRingFull = 12,
     /// The table of dropped flows is full (counts packets).
     DropTableFull = 13,
-    /// A dropped packet whose headers could not be read.
+    /// A dropped packet that the kernel did not let us read.
     DropUnreadable = 14,
     /// No slot for this interface; its totals are missing.
     NoInterfaceSlot = 15,
     /// An event that was left out to keep the overhead budget (counts events).
     Sampled = 16,
+    /// A dropped packet that is not IP.
+    DropNotIp = 17,
+    /// A packet dropped before its IP header was there.
+    DropWithoutHeader = 18,
+    /// A dropped packet with an IP header that contradicts itself.
+    DropMalformedIp = 19,
+    /// A dropped packet that is shorter than its headers. It is told by what is
+    /// there, if that is the IP header at the least.
+    DropTruncated = 20,
+    /// As above, since its headers lie in page fragments, which are not read.
+    DropNotLinear = 21,
+    /// A dropped packet with more IPv6 extension headers than are followed; told
+    /// without ports.
+    DropTooManyExtensions = 22,
+    /// A packet that the kernel dropped without saying why, where that is not
+    /// known to be more than the end of a copy.
+    DropWithoutReason = 23,
+    /// A dropped IP packet of which it is not known whose it is: it has neither
+    /// a device nor a socket any more.
+    DropWithoutDevice = 24,
+    /// A packet dropped while others were being looked at on the same CPU.
+    DropNested = 25,
 }
 
 impl Cause {
@@ -50,7 +72,7 @@ impl Cause {
 }
 
 /// All causes with their names, in the order of their numbers.
-pub const CAUSES: [(Cause, &str); 17] = [
+pub const CAUSES: [(Cause, &str); 26] = [
     (Cause::NotIp, "not_ip"),
     (Cause::TooManyTags, "too_many_vlan_tags"),
     (Cause::TruncatedLink, "truncated_link_header"),
@@ -68,6 +90,18 @@ pub const CAUSES: [(Cause, &str); 17] = [
     (Cause::DropUnreadable, "drop_unreadable"),
     (Cause::NoInterfaceSlot, "no_interface_slot"),
     (Cause::Sampled, "sampled"),
+    (Cause::DropNotIp, "drop_not_ip"),
+    (Cause::DropWithoutHeader, "drop_without_ip_header"),
+    (Cause::DropMalformedIp, "drop_malformed_ip_header"),
+    (Cause::DropTruncated, "drop_truncated_header"),
+    (Cause::DropNotLinear, "drop_header_in_page_fragment"),
+    (
+        Cause::DropTooManyExtensions,
+        "drop_too_many_extension_headers",
+    ),
+    (Cause::DropWithoutReason, "drop_without_reason"),
+    (Cause::DropWithoutDevice, "drop_without_device"),
+    (Cause::DropNested, "drop_nested"),
 ];
 
 const _: () = {

@@ -11,7 +11,7 @@ mod event;
 mod key;
 
 pub use cause::{CAUSES, Cause};
-pub use drop::{DropCount, DropKey, DropLayout, NetLayout};
+pub use drop::{DropCount, DropKey, DropLayout, NetLayout, PLACE_COUNT, PLACES, SKB_BYTES};
 pub use event::{Event, Kind, reason};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6};
 
@@ -233,9 +233,9 @@ const _: () = {
     assert!(size_of::<Entry>() == 88);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<Event>() == 184);
-    assert!(size_of::<DropKey>() == 40);
-    assert!(size_of::<DropCount>() == 32);
-    assert!(size_of::<DropLayout>() == 104 && size_of::<NetLayout>() == 24);
+    assert!(size_of::<DropKey>() == 48);
+    assert!(size_of::<DropCount>() == 64);
+    assert!(size_of::<DropLayout>() == 240 && size_of::<NetLayout>() == 24);
 };
 
 #[cfg(test)]

@@ -4,37 +4,20 @@
 //! programs and passes them as constants. Where something is not found the
 //! feature is off and says so.
 
-use std::{collections::HashMap, sync::Arc};
+mod places;
+mod reasons;
 
 use btf_rs::{Btf, BtfType, Struct, Type};
-use sextant_ebpf_common::{DropLayout, NetLayout};
+use sextant_ebpf_common::{DropLayout, NetLayout, SKB_BYTES};
 
 use super::namespace::own_cookie;
+pub use reasons::DropReasons;
+use reasons::Reasons;
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
-const REASON_ENUM: &str = "skb_drop_reason";
-const REASON_PREFIX: &str = "SKB_DROP_REASON_";
-/// The last reason that says nothing.
-const NOT_SPECIFIED: &str = "NOT_SPECIFIED";
 
-/// Frees that the kernel counts as drops, but that are part of a healthy
-/// connection: duplicates and merged pieces of TCP, queues of closed sockets,
-/// frames for other hosts.
-const QUIET: [&str; 10] = [
-    "OTHERHOST",
-    "TCP_OLD_DATA",
-    "TCP_OLD_ACK",
-    "TCP_TOO_OLD_ACK",
-    "TCP_OFOMERGE",
-    "TCP_ACK_UNSENT_DATA",
-    "TCP_OVERWINDOW",
-    "DUP_FRAG",
-    "QUEUE_PURGE",
-    "SOCKET_CLOSE",
-];
-
-/// Names of this kernel's drop reasons, by number; shared.
-pub type DropReasons = Arc<HashMap<u32, String>>;
+/// Tells the drops.
+const TRACEPOINT: &str = "kfree_skb";
 
 /// What this kernel does not tell.
 #[derive(Debug, thiserror::Error)]
@@ -53,39 +36,79 @@ pub(super) enum LayoutError {
 /// The layout and the reasons of this kernel.
 pub(super) fn find() -> Result<(DropLayout, DropReasons), LayoutError> {
     let btf = Btf::from_file(VMLINUX)?;
-    let reasons = reasons(&btf)?;
-    let number = |name: &str| {
-        reasons
-            .iter()
-            .find(|(_, known)| *known == name)
-            .map(|(number, _)| *number)
-    };
-    let mut quiet = [0_u64; 4];
-    for reason in QUIET.iter().filter_map(|name| number(name)) {
-        if let Some(word) = quiet.get_mut(reason as usize / 64) {
-            *word |= 1 << (reason % 64);
-        }
-    }
+    let reasons = Reasons::find(&btf)?;
+    let (places, known) = places::find();
     let net = net(&btf)?;
     let offset = |root: &str, path: &str| offset(&btf, root, path);
-    let layout = DropLayout {
-        quiet,
+    let mut layout = DropLayout {
+        quiet: reasons.quiet(),
+        places,
         net,
         skb_head: offset("sk_buff", "head")?,
+        skb_data: offset("sk_buff", "data")?,
+        skb_tail: offset("sk_buff", "tail")?,
+        skb_end: offset("sk_buff", "end")?,
         skb_len: offset("sk_buff", "len")?,
+        skb_data_len: offset("sk_buff", "data_len")?,
         skb_sk: offset("sk_buff", "sk")?,
         skb_iif: offset("sk_buff", "skb_iif")?,
         skb_protocol: offset("sk_buff", "protocol")?,
         skb_network: offset("sk_buff", "network_header")?,
         skb_mac: offset("sk_buff", "mac_header")?,
         dev_ifindex: offset("net_device", "ifindex")?,
+        dev_type: offset("net_device", "type")?,
         sock_net: offset("sock", "__sk_common.skc_net.net")?,
-        no_socket: number("NO_SOCKET").unwrap_or(u32::MAX),
-        pad: 0,
-        first_reason: number(NOT_SPECIFIED)
-            .ok_or_else(|| LayoutError::Missing(format!("{REASON_PREFIX}{NOT_SPECIFIED}")))?,
+        no_socket: reasons.number("NO_SOCKET").unwrap_or(u32::MAX),
+        unspecified: reasons.unspecified()?,
+        has_receiver: u32::from(arguments(&btf, TRACEPOINT)? > 3),
+        ..DropLayout::ABSENT
     };
-    Ok((layout, Arc::new(reasons)))
+    layout.skb_bytes = skb_bytes(&layout)?;
+    Ok((layout, reasons.names(&known)))
+}
+
+/// How much of an `sk_buff` has all that is read of it.
+fn skb_bytes(layout: &DropLayout) -> Result<u32, LayoutError> {
+    let fields = [
+        layout.net.skb_dev,
+        layout.skb_head,
+        layout.skb_data,
+        layout.skb_tail,
+        layout.skb_end,
+        layout.skb_len,
+        layout.skb_data_len,
+        layout.skb_sk,
+        layout.skb_iif,
+        layout.skb_protocol,
+        layout.skb_network,
+        layout.skb_mac,
+    ];
+    // The widest of them are pointers.
+    let bytes = fields.into_iter().max().unwrap_or(0) + 8;
+    if bytes > SKB_BYTES {
+        return Err(LayoutError::Missing(format!(
+            "sk_buff of at most {SKB_BYTES} bytes"
+        )));
+    }
+    Ok(bytes)
+}
+
+/// How many arguments a tracepoint has.
+fn arguments(btf: &Btf, tracepoint: &str) -> Result<usize, LayoutError> {
+    let missing = || LayoutError::Missing(format!("tracepoint {tracepoint}"));
+    for found in btf.resolve_types_by_name(&format!("btf_trace_{tracepoint}"))? {
+        let Type::Typedef(found) = found else {
+            continue;
+        };
+        let Type::Ptr(pointer) = btf.resolve_chained_type(&found)? else {
+            continue;
+        };
+        if let Type::FuncProto(function) = btf.resolve_chained_type(&pointer)? {
+            // The first one is the tracepoint's own.
+            return Ok(function.parameters.len().saturating_sub(1));
+        }
+    }
+    Err(missing())
 }
 
 /// Where the network namespace of a packet is found.
@@ -101,25 +124,6 @@ fn net(btf: &Btf) -> Result<NetLayout, LayoutError> {
         net_cookie: offset(btf, "net", "net_cookie")?,
         pad: 0,
     })
-}
-
-fn reasons(btf: &Btf) -> Result<HashMap<u32, String>, LayoutError> {
-    for found in btf.resolve_types_by_name(REASON_ENUM)? {
-        let Type::Enum(found) = found else { continue };
-        let mut names = HashMap::new();
-        for member in &found.members {
-            let name = btf.resolve_name(member)?;
-            if let Some(short) = name.strip_prefix(REASON_PREFIX) {
-                names.insert(member.val(), short.to_owned());
-            } else if let Some(short) = name.strip_prefix("SKB_") {
-                names.insert(member.val(), short.to_owned());
-            }
-        }
-        return Ok(names);
-    }
-    Err(LayoutError::Missing(format!(
-        "enum {REASON_ENUM} (it came with 5.17)"
-    )))
 }
 
 /// The offset of a field in bytes; `path` goes through nested structures.
@@ -197,5 +201,6 @@ mod tests {
         assert!(layout.skb_network > 0 && layout.net.dev_net > 0 && layout.net.net_cookie > 0);
         assert!(reasons.values().any(|name| name == "NETFILTER_DROP"));
         assert!(reasons.values().any(|name| name == "NO_SOCKET"));
+        assert!(layout.skb_bytes > layout.skb_data && layout.skb_bytes <= SKB_BYTES);
     }
 }

@@ -148,11 +148,17 @@ fn last_drops(key: &DropKey, count: &DropCount, now: u64) -> Event {
         destination_port: key.destination_port,
         protocol: key.protocol,
         family: key.family,
+        l4: count.l4,
+        mac: count.mac,
         point: count.point,
-        drop_reason: u32::from(key.reason),
+        zone: key.zone,
+        drop_reason: key.reason,
         drops: u32::try_from(count.drops - count.told).unwrap_or(u32::MAX),
+        frame_len: count.frame_len,
+        tcp_flags: count.tcp_flags,
         kind: Kind::Dropped as u8,
-        no_mac: 1,
+        l4_len: count.l4_len,
+        no_mac: count.no_mac,
         ..Event::default()
     }
 }

@@ -177,6 +177,7 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
         kind: Kind::Dropped as u8,
         drop_reason,
         drops: 7,
+        l4_len: 16,
         ..packet(1)
     };
     pipeline.observe(&Batch {
@@ -204,6 +205,44 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
         .kernel_drop_reason
         .as_deref();
     assert_eq!(unnamed.map(String::as_str), Some("9"));
+}
+
+#[test]
+fn a_dropped_packet_that_was_cut_tells_no_header_that_it_had_not() {
+    let drop = |protocol, l4_len| Raw {
+        kind: Kind::Dropped as u8,
+        drops: 1,
+        protocol,
+        l4_len,
+        ..packet(1)
+    };
+    let cut = [(6, 0), (6, 13), (17, 3), (1, 1), (2, 0), (112, 2), (132, 4)];
+    let flows = flows_of(cut.map(|(protocol, length)| drop(protocol, length)).into());
+    let told: Vec<Option<L4>> = flows.into_iter().map(|flow| flow.l4).collect();
+    let other = |protocol| Some(L4::Other { protocol });
+    let (source_port, destination_port) = (4000, 80);
+    let tcp = L4::Tcp {
+        source_port,
+        destination_port,
+        flags: None,
+    };
+    let sctp = L4::Sctp {
+        source_port,
+        destination_port,
+        chunk_type: 0,
+    };
+    assert_eq!(
+        told,
+        [
+            other(6),
+            Some(tcp),
+            other(17),
+            other(1),
+            other(2),
+            other(112),
+            Some(sctp)
+        ]
+    );
 }
 
 #[test]

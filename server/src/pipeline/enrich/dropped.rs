@@ -4,7 +4,11 @@ use sextant_ebpf_common::Event;
 use sextant_proto::flow::{self as pb, DropReason};
 
 use super::Context;
-use crate::flow::{EventType, Flow};
+use crate::flow::{EventType, Flow, L4};
+
+mod reason;
+
+use reason::hubble_reason;
 
 /// Monitor event type of drops.
 const DROP: i32 = 1;
@@ -20,6 +24,7 @@ pub(super) fn mark(flow: &mut Flow, event: &Event, context: &mut Context<'_>) {
         kind: DROP,
         sub_type: reason.into(),
     });
+    flow.l4 = flow.l4.take().map(|l4| as_far_as_there(l4, event));
     flow.is_reply = None;
     flow.reply = false;
     flow.trace_observation_point = 0;
@@ -32,31 +37,30 @@ pub(super) fn mark(flow: &mut Flow, event: &Event, context: &mut Context<'_>) {
     }
 }
 
-/// Hubble's reason that comes nearest; clients can filter by no others. The
-/// kernel's own is kept in the extensions.
-fn hubble_reason(kernel: &str) -> DropReason {
-    match kernel {
-        "NETFILTER_DROP" | "SOCKET_FILTER" | "BPF_CGROUP_EGRESS" | "TC_INGRESS" | "TC_EGRESS"
-        | "XDP" | "XFRM_POLICY" | "IPV6DISABLED" => DropReason::PolicyDenied,
-        "NO_SOCKET" => DropReason::SocketLookupFailed,
-        "IP_RPFILTER" | "IP_LOCAL_SOURCE" | "IP_INVALID_SOURCE" => DropReason::InvalidSourceIp,
-        "IP_OUTNOROUTES" | "IP_INNOROUTES" | "IP_INADDRERRORS" | "IP_INVALID_DEST" => {
-            DropReason::StaleOrUnroutableIp
-        }
-        "NEIGH_CREATEFAIL" | "NEIGH_FAILED" | "NEIGH_QUEUEFULL" | "NEIGH_DEAD"
-        | "NEIGH_HH_FILLFAIL" => DropReason::FibLookupFailed,
-        "UNHANDLED_PROTO" => DropReason::UnsupportedL3Protocol,
-        "IP_NOPROTO" => DropReason::UnknownL4Protocol,
-        "PKT_TOO_BIG" => DropReason::CtMissingTcpAckFlag,
-        "TTL_EXCEEDED" | "IP_TTL_EXCEEDED" => DropReason::TtlExceeded,
-        "QDISC_DROP" | "QDISC_OVERLIMIT" | "SOCKET_RCVBUFF" | "SOCKET_BACKLOG" | "PROTO_MEM"
-        | "FULL_RING" | "CPU_BACKLOG" | "NOMEM" => DropReason::DropRateLimited,
-        "VLAN_FILTER" => DropReason::VlanFiltered,
-        "FRAG_REASM_TIMEOUT" | "FRAG_TOO_FAR" => DropReason::FirstLogicalDatagramFragmentNotFound,
-        "IP_CSUM" | "IP_INHDR" | "TCP_CSUM" | "UDP_CSUM" | "ICMP_CSUM" | "HDR_TRUNC"
-        | "PKT_TOO_SMALL" | "SKB_CSUM" | "INVALID_PROTO" | "TCP_FLAGS" | "TCP_INVALID_SYN" => {
-            DropReason::InvalidPacketDropped
-        }
-        _ => DropReason::Unknown,
+/// The transport layer as far as it was in the packet. What is not there is not
+/// told: without ports, or type and code, there is the protocol's number alone.
+fn as_far_as_there(l4: L4, event: &Event) -> L4 {
+    let there = event.l4_len;
+    let needed = match l4 {
+        L4::Tcp { .. } | L4::Udp { .. } | L4::Sctp { .. } => 4,
+        L4::Icmp4 { .. } | L4::Icmp6 { .. } => 2,
+        L4::Vrrp { .. } => 3,
+        L4::Igmp { .. } => 1,
+        L4::Empty | L4::Other { .. } => 0,
+    };
+    match l4 {
+        _ if there < needed => L4::Other {
+            protocol: event.protocol,
+        },
+        L4::Tcp {
+            source_port,
+            destination_port,
+            ..
+        } if there < 14 => L4::Tcp {
+            source_port,
+            destination_port,
+            flags: None,
+        },
+        whole => whole,
     }
 }
