@@ -89,6 +89,13 @@ pub fn value(flow: &Flow, key: &str) -> Option<Kind> {
     fields.fields.get(key)?.kind.clone()
 }
 
+/// What the CLI prints in parentheses.
+#[must_use]
+#[expect(deprecated, reason = "it is what users see")]
+pub fn summary(flow: &Flow) -> &str {
+    &flow.summary
+}
+
 /// The direction of a flow event's packet.
 #[must_use]
 pub fn direction(flow: &Flow) -> Option<Direction> {

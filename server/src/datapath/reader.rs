@@ -177,7 +177,7 @@ impl Reader {
         let before = out.len();
         let swept4 = sweep::<Key4>(&self.tables.flows4, now, &self.timeouts, out);
         let swept6 = sweep::<Key6>(&self.tables.flows6, now, &self.timeouts, out);
-        let dropped = sweep_drops(&self.tables.drops, now.ns, out);
+        let dropped = sweep_drops(&self.tables.drops, now.ns, self.tuner.interval(), out);
         for (table, result) in [swept4, swept6, dropped].into_iter().enumerate() {
             match result {
                 Ok(swept) => self.volumes.swept(table, swept),

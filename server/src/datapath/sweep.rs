@@ -112,14 +112,25 @@ pub(super) fn sweep<K: Sides>(
 const DROP_IDLE: Duration = Duration::from_secs(15);
 
 /// Removes dropped flows that are over; drops not yet told go to `out`.
-pub(super) fn sweep_drops(table: &MapData, now: u64, out: &mut Vec<Event>) -> io::Result<Swept> {
+///
+/// The program tells a storm at each `interval` while it lasts. What is left
+/// when it pauses is told here, and the entry goes: the next drop of the flow
+/// is news again.
+pub(super) fn sweep_drops(
+    table: &MapData,
+    now: u64,
+    interval: Duration,
+    out: &mut Vec<Event>,
+) -> io::Result<Swept> {
     let fd = table.fd().as_fd();
     let mut swept = Swept::default();
     let mut over: Vec<DropKey> = Vec::new();
     let mut walk = BatchWalk::<DropKey, DropCount>::new(fd, BATCH);
     loop {
         let more = walk.next(|key, count| {
-            if Duration::from_nanos(now.saturating_sub(count.event_ns)) >= DROP_IDLE {
+            let silent = Duration::from_nanos(now.saturating_sub(count.event_ns));
+            let is_due = count.drops > count.told && silent >= interval;
+            if is_due || silent >= DROP_IDLE {
                 over.push(*key);
             } else {
                 swept.entries += 1;

@@ -1,8 +1,11 @@
 //! What can be changed while the programs run: how many events they raise.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use aya::maps::{Array, MapData, MapError};
@@ -15,11 +18,14 @@ pub struct Tuner(Arc<Inner>);
 struct Inner {
     map: Mutex<Array<MapData, Tuning>>,
     sampling: AtomicU32,
+    interval_ns: AtomicU64,
 }
 
 impl Tuner {
     pub(super) fn new(map: Array<MapData, Tuning>) -> Self {
+        let now = map.get(&0, 0).unwrap_or_default();
         Self(Arc::new(Inner {
+            interval_ns: AtomicU64::new(now.active_interval_ns),
             map: Mutex::new(map),
             sampling: AtomicU32::new(1),
         }))
@@ -40,7 +46,13 @@ impl Tuner {
         let mut map = self.0.map.lock().unwrap_or_else(PoisonError::into_inner);
         map.set(0, tuning, 0)?;
         self.0.sampling.store(tuning.sampling, Relaxed);
+        self.0.interval_ns.store(active_interval_ns, Relaxed);
         Ok(())
+    }
+
+    /// Between two events of an active flow.
+    pub(super) fn interval(&self) -> Duration {
+        Duration::from_nanos(self.0.interval_ns.load(Relaxed))
     }
 
     /// Of events that may be left out, one in so many is raised.
