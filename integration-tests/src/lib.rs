@@ -8,6 +8,7 @@
 pub mod capture;
 pub mod compare;
 pub mod daemon;
+pub mod foreign;
 pub mod frame;
 pub mod hubble;
 pub mod netns;

@@ -5,10 +5,14 @@
 //! `sextant_ebpf_common`; nothing in here knows protobuf, filters or clients.
 
 mod attach;
+mod balance;
 mod bpf;
+mod choice;
 mod clock;
 mod clsact;
 mod counters;
+mod grace;
+mod hook;
 mod kernel;
 mod layout;
 mod links;
@@ -16,22 +20,25 @@ mod loader;
 mod namespace;
 mod netlink;
 mod objects;
-pub mod probe;
+mod probe;
 mod reader;
 mod running;
 mod sweep;
 mod tables;
+mod tcx;
 mod tuning;
 mod volumes;
 
-pub use attach::{Attachment, Hook, InterfaceChoice};
-pub use counters::{Counted, Counters, InterfaceCount};
+pub use choice::InterfaceChoice;
+pub use counters::{Counted, Counters, InterfaceCount, Unobserved};
+pub use hook::Hook;
 pub use layout::DropReasons;
 pub use links::{Layer, Link, Links, Role};
 pub use loader::{Loaded, Settings};
 pub use namespace::{Namespace, NamespaceChoice};
 pub use netlink::LinkWatch;
 pub use objects::{MapCost, Measuring, Objects, ProgramCost};
+pub use probe::Report;
 pub use reader::{Batch, Reader, Stopper};
 pub use running::{Datapath, Zones};
 pub use sweep::Timeouts;
@@ -57,12 +64,12 @@ pub enum DatapathError {
         source: std::io::Error,
     },
     /// The kernel refused a program or map.
-    #[error(
-        "the kernel refused the eBPF object ({detail}); `sextantd probe` shows what this kernel can do"
-    )]
+    #[error("the kernel refused the eBPF programs ({detail}); {remedy}")]
     Load {
         /// The chain of causes.
         detail: String,
+        /// What may be done.
+        remedy: String,
     },
     /// A map or program is not in the object.
     #[error("eBPF object has no {what} `{name}`; the build is inconsistent, rebuild sextantd")]
@@ -111,6 +118,14 @@ pub enum DatapathError {
         "another sextantd is attached by clsact in this network namespace; stop it, or use a kernel with TCX (6.6), where several go together"
     )]
     Busy,
+    /// Interfaces are chosen, and the kernel takes the programs on none.
+    #[error("no interface can be observed: {interface}: {reason}")]
+    NothingAttached {
+        /// The first of them.
+        interface: String,
+        /// Why not.
+        reason: String,
+    },
     /// Netlink failed.
     #[error("cannot list network interfaces by netlink: {detail}")]
     Netlink {

@@ -50,6 +50,9 @@ pub struct Packets {
     pub without_flow: Vec<(&'static str, Volume)>,
     /// Packets in neither.
     pub difference: i64,
+    /// Packets that the kernel's own counters of interfaces have and no program
+    /// saw; in none of the sums.
+    pub unseen: u64,
 }
 
 /// `raised` + `ended` + `recorded` + `own` = `stored` + `lost` + `in_flight`.
@@ -114,6 +117,7 @@ impl Sources {
         let without: u64 = without_flow.iter().map(|(_, volume)| volume.packets).sum();
         Packets {
             difference: seen.packets as i64 - (in_flows.packets + without) as i64,
+            unseen: counters.unseen(),
             seen,
             in_flows,
             without_flow,

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use sextantd::{
     app,
     config::{self, Command, Flags},
-    datapath::probe,
+    datapath::Report,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -34,7 +34,12 @@ fn main() -> ExitCode {
 
 fn run(flags: &Flags) -> anyhow::Result<()> {
     if let Some(Command::Probe) = flags.command {
-        print!("{}", probe::Report::take());
+        let report = Report::take();
+        print!("{report}");
+        anyhow::ensure!(
+            report.is_usable(),
+            "this kernel lets no packets be observed"
+        );
         return Ok(());
     }
     let environment = |name: &str| std::env::var(name).ok();

@@ -237,7 +237,29 @@ impl Page<'_> {
             "interface_bytes",
             "Bytes observed, by interface and direction",
             values(|interface| interface.bytes),
+        )?;
+        self.counters(
+            "interface_unseen_packets",
+            "Packets of the interface's own counters that no program saw, by interface and direction",
+            values(|interface| interface.unseen),
+        )?;
+        let ahead = interfaces.iter().flat_map(|interface| &interface.ahead);
+        self.count(
+            "programs_ahead",
+            "Programs of others that run before Sextant's and may hide packets from it, on all interfaces",
+            ahead.map(Vec::len).sum(),
+        )?;
+        self.count(
+            "unobserved_interfaces",
+            "Interfaces that are chosen but not observed",
+            counters.unobserved().len(),
         )
+    }
+
+    /// A gauge of a whole number.
+    fn count(&mut self, name: &str, help: &str, value: usize) -> fmt::Result {
+        let gauge = ConstGauge::new(value as i64);
+        gauge.encode(self.family(name, help, gauge.metric_type())?)
     }
 }
 

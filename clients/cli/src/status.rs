@@ -1,7 +1,7 @@
 //! `sextant status`: the state of the server, for people and for monitoring.
 //!
-//! Exit codes: 0 all is well, 1 degraded (not serving, more lost than allowed, a
-//! balance that does not add up, with `--strict` events made coarser), 2 no answer.
+//! Exit codes: 0 all is well, 1 degraded (not serving, more lost than allowed,
+//! interfaces that are not wholly observed, with `--strict` events made coarser), 2 no answer.
 
 mod page;
 
@@ -21,12 +21,15 @@ use crate::{
     call,
     connect::{Server, client},
     json, out,
+    text::{grouped, harmless},
 };
 
 /// The service that says whether flows can be seen.
 const OBSERVER: &str = "hubble.server.Observer";
 const DEGRADED: u8 = 1;
 const NO_ANSWER: u8 = 2;
+/// Problems of interfaces that are told one by one.
+const MOST_PROBLEMS: usize = 5;
 
 /// Arguments of `status`.
 #[derive(Debug, Args)]
@@ -139,6 +142,7 @@ fn problems(status: &Status, serving: bool, args: &StatusArgs) -> Vec<String> {
             args.max_lost
         ));
     }
+    problems.extend(interfaces(status));
     let step = status.budget.as_ref().map_or(0, |budget| budget.step);
     if args.strict && step > 0 {
         problems.push(format!(
@@ -148,9 +152,49 @@ fn problems(status: &Status, serving: bool, args: &StatusArgs) -> Vec<String> {
     problems
 }
 
+/// Interfaces that are not observed, or not wholly.
+fn interfaces(status: &Status) -> Vec<String> {
+    let mut problems: Vec<String> = status
+        .unobserved
+        .iter()
+        .map(|one| format!("{} is not observed: {}", one.interface, one.reason))
+        .collect();
+    for one in &status.attachments {
+        let name = &one.interface;
+        if !one.failure.is_empty() {
+            problems.push(format!("{name} is no longer observed: {}", one.failure));
+        }
+        for (way, ahead, unseen) in [
+            ("ingress", &one.ahead_ingress, one.unseen_ingress),
+            ("egress", &one.ahead_egress, one.unseen_egress),
+        ] {
+            if !ahead.is_empty() {
+                problems.push(format!(
+                    "{} may hide packets on {way} of {name}",
+                    ahead.join(", ")
+                ));
+            }
+            if unseen > 0 {
+                problems.push(format!(
+                    "{} packets on {way} of {name} were seen by no program",
+                    grouped(unseen)
+                ));
+            }
+        }
+    }
+    let more = problems.len().saturating_sub(MOST_PROBLEMS);
+    problems.truncate(MOST_PROBLEMS);
+    if more > 0 {
+        problems.push(format!("{more} more of the kind"));
+    }
+    problems.iter().map(|problem| harmless(problem)).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use sextant_proto::sextant::status::v1::{Budget, EventBalance, Ledger, Loss};
+    use sextant_proto::sextant::status::v1::{
+        Attachment, Budget, EventBalance, Ledger, Loss, UnobservedInterface,
+    };
 
     use super::*;
 
@@ -196,6 +240,37 @@ mod tests {
         );
         assert!(problems(&status(1, false, 0), true, &args(1, false)).is_empty());
         assert!(problems(&status(9, true, 0), true, &args(0, false)).is_empty());
+    }
+
+    #[test]
+    fn interfaces_that_are_not_wholly_observed_degrade() {
+        let one = |ahead: &[&str], unseen| Status {
+            attachments: vec![Attachment {
+                interface: "vb".into(),
+                ahead_ingress: ahead.iter().map(|name| (*name).to_owned()).collect(),
+                unseen_egress: unseen,
+                ..Attachment::default()
+            }],
+            ..Status::default()
+        };
+        assert!(interfaces(&one(&[], 0)).is_empty());
+        assert_eq!(
+            interfaces(&one(&["foreign"], 1234)),
+            [
+                "foreign may hide packets on ingress of vb",
+                "1,234 packets on egress of vb were seen by no program"
+            ]
+        );
+        let refused = UnobservedInterface {
+            interface: "v".into(),
+            reason: "no".into(),
+        };
+        let many = Status {
+            unobserved: vec![refused; 9],
+            ..Status::default()
+        };
+        let told = interfaces(&many);
+        assert_eq!((told.len(), told[5].as_str()), (6, "4 more of the kind"));
     }
 
     #[test]

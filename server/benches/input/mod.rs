@@ -57,6 +57,7 @@ fn pipeline_into(writer: RingWriter) -> Pipeline {
             up: true,
             kind: "veth".into(),
             namespace: None,
+            birth: 0,
         };
         links.by_index.insert(index, link);
     }

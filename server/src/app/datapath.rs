@@ -14,8 +14,8 @@ use super::lock;
 use crate::{
     config,
     datapath::{
-        Batch, Counters, Datapath, InterfaceChoice, LinkWatch, Links, Loaded, Objects, Settings,
-        Stopper, Timeouts, Tuner, Volumes,
+        Batch, Counters, Datapath, InterfaceChoice, LinkWatch, Links, Loaded, Objects, Report,
+        Settings, Stopper, Timeouts, Tuner, Volumes,
     },
     identity::Identities,
     overhead,
@@ -28,6 +28,7 @@ pub(super) struct RunningDatapath {
     counters: Counters,
     volumes: Volumes,
     objects: Objects,
+    report: Report,
     tuner: Tuner,
     active_interval: Duration,
     stopper: Stopper,
@@ -46,8 +47,7 @@ impl RunningDatapath {
         identities: Arc<Identities>,
         known_links: Arc<ArcSwap<Links>>,
     ) -> anyhow::Result<Self> {
-        let mut links = watch.subscribe();
-        known_links.store(Arc::new(links.borrow_and_update().clone()));
+        let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
         let loaded = Loaded::new(&settings(config))?;
         let zones = config
@@ -65,16 +65,10 @@ impl RunningDatapath {
             Datapath::start(loaded, choice, zones, timeouts, config.force_clsact, watch).await?;
         let counters = datapath.counters();
         let (volumes, objects) = (datapath.volumes(), datapath.objects());
-        let tuner = datapath.tuner();
+        let (tuner, report) = (datapath.tuner(), datapath.report());
         lock(&pipeline).set_drop_reasons(datapath.drop_reasons());
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
-        let identify = tokio::spawn(async move {
-            while links.changed().await.is_ok() {
-                known_links.store(Arc::new(links.borrow_and_update().clone()));
-                identities.refresh();
-            }
-        });
         let stopper = reader.stopper();
         let reader = thread::Builder::new()
             .name("datapath-reader".into())
@@ -84,6 +78,7 @@ impl RunningDatapath {
             counters,
             volumes,
             objects,
+            report,
             tuner,
             active_interval: active_interval(config),
             stopper,
@@ -105,6 +100,7 @@ impl RunningDatapath {
             counters: self.counters.clone(),
             volumes: self.volumes.clone(),
             objects: self.objects.clone(),
+            report: self.report.clone(),
         }
     }
 
@@ -127,6 +123,26 @@ impl RunningDatapath {
         let reader = self.reader;
         let _ = tokio::task::spawn_blocking(move || reader.join()).await;
     }
+}
+
+/// Keeps interfaces and host addresses current for who makes flows, from before
+/// the first packet on.
+fn identify(
+    watch: &LinkWatch,
+    identities: Arc<Identities>,
+    known_links: Arc<ArcSwap<Links>>,
+) -> JoinHandle<()> {
+    let mut links = watch.subscribe();
+    let refresh = move |links: &mut watch::Receiver<Links>| {
+        known_links.store(Arc::new(links.borrow_and_update().clone()));
+        identities.refresh();
+    };
+    refresh(&mut links);
+    tokio::spawn(async move {
+        while links.changed().await.is_ok() {
+            refresh(&mut links);
+        }
+    })
 }
 
 /// Zero raises an event for each packet.

@@ -63,9 +63,9 @@ pub(super) fn namespace_path(text: &str) -> Parsed<String> {
             "`{text}` has a wildcard before its last part; name the folder"
         ));
     }
-    path.file_name()
-        .map_or(Ok(String::new()), |name| glob(&name.to_string_lossy()))
-        .map(|_| text.to_owned())
+    // A file may have any name, also a longer one than an interface.
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    wildcards(&name).map(|()| text.to_owned())
 }
 
 /// `500ms`, `1s`, `5m`, `1h`, and sums such as `1m30s`.
@@ -126,13 +126,17 @@ pub(super) fn glob(text: &str) -> Parsed<String> {
     if !text.contains(['*', '?', '[', '{', '\\']) {
         return interface(text);
     }
-    match Glob::new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!(
+    wildcards(text).map(|()| text.to_owned())
+}
+
+/// A glob of any names.
+fn wildcards(text: &str) -> Parsed<()> {
+    Glob::new(text).map(drop).map_err(|error| {
+        format!(
             "`{text}` is not a glob: {}; write for example `eth*` or `{{eth,ens}}*`",
             error.kind()
-        )),
-    }
+        )
+    })
 }
 
 /// The name of one interface, by the kernel's rules.

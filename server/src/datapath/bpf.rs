@@ -95,7 +95,7 @@ impl<'a, K: Plain, V: Plain> BatchWalk<'a, K, V> {
         };
         // SAFETY: the buffers hold `count` elements of the map's key and value size.
         match unsafe { bpf(MAP_LOOKUP_BATCH, &mut attr) } {
-            Ok(()) => self.position = Some(next),
+            Ok(_) => self.position = Some(next),
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => self.done = true,
             Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
                 // One bucket holds more than the batch: take a larger one.
@@ -130,7 +130,7 @@ pub(super) fn lookup_and_delete<K: Plain, V: Plain>(
     // SAFETY: key and value have the sizes of the map's; the kernel fills the value.
     match unsafe { bpf(MAP_LOOKUP_AND_DELETE_ELEM, &mut attr) } {
         // SAFETY: written on success.
-        Ok(()) => Ok(Some(unsafe { value.assume_init() })),
+        Ok(_) => Ok(Some(unsafe { value.assume_init() })),
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         Err(error) => Err(error),
     }
@@ -142,10 +142,12 @@ pub(super) fn record<T: Plain>(bytes: &[u8]) -> Option<T> {
     (bytes.len() == size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
+/// A call of bpf(2); gives a descriptor, where the command makes one.
+///
 /// # Safety
 ///
 /// `attr` must be what `command` expects, with pointers valid for the call.
-unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
+pub(super) unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<i32> {
     // SAFETY: as promised by the caller.
     let result = unsafe {
         libc::syscall(
@@ -158,7 +160,7 @@ unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<()> {
     if result < 0 {
         Err(io::Error::last_os_error())
     } else {
-        Ok(())
+        Ok(result as i32)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The programs' per-CPU counters, summed up.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
 };
@@ -39,6 +39,21 @@ pub struct InterfaceCount {
     pub packets: [u64; 2],
     /// Bytes, `[ingress, egress]`.
     pub bytes: [u64; 2],
+    /// Packets that the kernel's own counters have and no program saw.
+    pub unseen: [u64; 2],
+    /// Programs of others that run before ours, `[ingress, egress]`.
+    pub ahead: [Vec<String>; 2],
+    /// Why programs that were taken off are not on it again.
+    pub failure: Option<String>,
+}
+
+/// An interface that is chosen but not observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unobserved {
+    /// Its name, with that of its namespace.
+    pub name: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// An interface with programs on it.
@@ -54,6 +69,14 @@ pub(super) struct Attached {
     pub(super) slot: u32,
     /// Since when.
     pub(super) since: SystemTime,
+    /// As in `Link`.
+    pub(super) birth: u64,
+    /// As in `InterfaceCount`.
+    pub(super) unseen: [u64; 2],
+    /// As there.
+    pub(super) ahead: [Vec<String>; 2],
+    /// As there.
+    pub(super) failure: Option<String>,
 }
 
 struct Maps {
@@ -61,8 +84,11 @@ struct Maps {
     tallies: PerCpuArray<MapData, CauseCount>,
     totals: PerCpuArray<MapData, InterfaceTotals>,
     attached: Vec<Attached>,
+    unobserved: Vec<Unobserved>,
     /// Totals of interfaces that are gone.
     retired: Volume,
+    /// Of all interfaces.
+    unseen: u64,
 }
 
 /// Reads the counters; clones share the maps. The lock is held for a few
@@ -81,24 +107,66 @@ impl Counters {
             tallies,
             totals,
             attached: Vec::new(),
+            unobserved: Vec::new(),
             retired: Volume::default(),
+            unseen: 0,
         })))
     }
 
-    /// What is attached from now on. Those that stay keep their `since`; the
-    /// totals of those that are gone are kept.
-    pub(super) fn set_attached(&self, mut attached: Vec<Attached>) {
+    /// What is attached from now on, and what is not. Those that stay keep their
+    /// `since` and what was unseen; the totals of those that are gone are kept.
+    pub(super) fn set_attached(&self, mut attached: Vec<Attached>, unobserved: Vec<Unobserved>) {
         let mut maps = self.lock();
+        maps.unobserved = unobserved;
         let before = std::mem::take(&mut maps.attached);
+        let slots: HashSet<u32> = attached.iter().map(|new| new.slot).collect();
+        let mut places: HashMap<u32, &mut Attached> =
+            attached.iter_mut().map(|new| (new.index, new)).collect();
         for old in before {
-            let is_same = |new: &&mut Attached| new.index == old.index && new.name == old.name;
-            if let Some(same) = attached.iter_mut().find(is_same) {
-                same.since = old.since;
-            } else if attached.iter().all(|new| new.slot != old.slot) {
-                maps.retire(old.slot);
+            match places.get_mut(&old.index) {
+                Some(new) if new.birth == old.birth => {
+                    new.since = old.since;
+                    new.unseen = old.unseen;
+                }
+                _ if !slots.contains(&old.slot) => maps.retire(old.slot),
+                _ => {}
             }
         }
         maps.attached = attached;
+    }
+
+    /// Adds packets that no program saw; tells the names of the interfaces where
+    /// they are the first.
+    pub(super) fn add_unseen(&self, found: &[(u32, [u64; 2])]) -> Vec<String> {
+        let mut maps = self.lock();
+        let mut first = Vec::new();
+        for (index, packets) in found {
+            maps.unseen += packets.iter().sum::<u64>();
+            let mut attached = maps.attached.iter_mut();
+            let Some(attached) = attached.find(|attached| attached.index == *index) else {
+                continue;
+            };
+            if attached.unseen == [0; 2] {
+                first.push(attached.name.clone());
+            }
+            for (sum, packets) in attached.unseen.iter_mut().zip(packets) {
+                *sum += packets;
+            }
+        }
+        first
+    }
+
+    /// Packets that the kernel's own counters of interfaces have and no program
+    /// saw, since the start.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        self.lock().unseen
+    }
+
+    /// Interfaces that are chosen but not observed.
+    #[must_use]
+    pub fn unobserved(&self) -> Vec<Unobserved> {
+        self.lock().unobserved.clone()
     }
 
     /// Indexes of the attached interfaces.
@@ -177,6 +245,9 @@ impl Counters {
                     since: attached.since,
                     packets: sum.packets,
                     bytes: sum.bytes,
+                    unseen: attached.unseen,
+                    ahead: attached.ahead.clone(),
+                    failure: attached.failure.clone(),
                 }
             })
             .collect()

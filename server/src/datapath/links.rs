@@ -43,7 +43,7 @@ pub struct Link {
     /// Interface number: the index, in another network namespace with the
     /// number of that above it.
     pub index: u32,
-    /// Interface name.
+    /// Interface name; what is not text in it is escaped.
     pub name: String,
     /// What its frames begin with.
     pub layer: Layer,
@@ -55,6 +55,20 @@ pub struct Link {
     pub kind: String,
     /// The network namespace that it is in; `None` is the daemon's own.
     pub namespace: Option<Arc<Namespace>>,
+    /// Another number for each interface that has this index, one after the
+    /// other.
+    pub birth: u64,
+}
+
+impl Link {
+    /// The name, in another network namespace with that before it.
+    #[must_use]
+    pub fn full_name(&self) -> String {
+        match &self.namespace {
+            Some(namespace) => format!("{}/{}", namespace.name, self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// All interfaces, and the addresses of the daemon's own network namespace, at
@@ -65,6 +79,8 @@ pub struct Links {
     pub by_index: BTreeMap<u32, Link>,
     /// Addresses of this host, loopback's included.
     pub addresses: HashSet<IpAddr>,
+    /// How often the kernel had told more than could be kept until it was read.
+    pub overruns: u64,
 }
 
 impl Links {

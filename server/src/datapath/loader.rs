@@ -4,18 +4,19 @@
 use std::os::fd::AsFd as _;
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{RawTracePoint, SchedClassifier},
 };
 use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals, NetLayout, Tuning};
 
 use super::{
-    DatapathError, Objects,
-    attach::chain,
-    bpf,
+    DatapathError, Objects, bpf,
+    hook::{Program, Programs},
+    kernel,
     layout::{self, DropReasons},
     tables::Tables,
+    tcx,
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sextant.o"));
@@ -52,9 +53,23 @@ pub struct Settings {
     pub several_zones: bool,
 }
 
+/// What came of the program for packets that the kernel drops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Drops {
+    /// Not wanted.
+    Off,
+    /// It runs.
+    Observed,
+    /// It does not, and why.
+    Refused(String),
+}
+
 /// The maps and programs in the kernel; gone when dropped.
 pub struct Loaded {
     pub(super) ebpf: Ebpf,
+    pub(super) programs: Programs,
+    pub(super) drops: Drops,
+    pub(super) several_namespaces: bool,
     pub(super) observed: RingBuf<MapData>,
     pub(super) denied: RingBuf<MapData>,
     pub(super) tables: Tables,
@@ -79,13 +94,14 @@ impl Loaded {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoPrograms);
         }
-        let (drop_layout, reasons) = drop_layout(settings.drops);
+        let (drop_layout, reasons, mut drops) = drop_layout(settings.drops);
         let net_layout = net_layout(settings.several_namespaces)?;
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
             // Nothing in the object is relocated by the kernel's types, which
             // are some 20 MiB to read.
             .btf(None)
+            .verifier_log_level(verifier_log_level())
             .map_max_entries("FLOWS4", settings.flows4)
             .map_max_entries("FLOWS6", settings.flows6)
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
@@ -114,12 +130,15 @@ impl Loaded {
                 .load()
                 .map_err(|error| refused("loading the classifier programs", &error))?;
         }
-        if drop_layout != DropLayout::ABSENT {
-            watch_drops(&mut ebpf);
+        if drops == Drops::Observed {
+            drops = watch_drops(&mut ebpf);
         }
         let objects = Objects::hold(&ebpf)?;
         bpf::trim_memory();
         Ok(Self {
+            programs: programs(&ebpf)?,
+            drops,
+            several_namespaces: settings.several_namespaces,
             objects,
             tuning: tuning(&mut ebpf, settings)?,
             tallies: typed(&mut ebpf, "TALLY")?,
@@ -142,6 +161,31 @@ impl Loaded {
     }
 }
 
+/// What is attached.
+fn programs(ebpf: &Ebpf) -> Result<Programs, DatapathError> {
+    let program = |name: &'static str| {
+        let failed = |source| DatapathError::System {
+            action: "duplicating a descriptor",
+            source,
+        };
+        let fd = ebpf
+            .program(name)
+            .and_then(|program| program.fd().ok())
+            .ok_or(DatapathError::Missing {
+                what: "program",
+                name,
+            })?;
+        let fd = fd.as_fd().try_clone_to_owned().map_err(failed)?;
+        let id = tcx::program_id(fd.as_fd()).map_err(failed)?;
+        Ok(Program { name, fd, id })
+    };
+    let [ingress, egress, ingress_ip, egress_ip] = CLASSIFIERS;
+    Ok(Programs {
+        ethernet: [program(ingress)?, program(egress)?],
+        ip: [program(ingress_ip)?, program(egress_ip)?],
+    })
+}
+
 /// Needed only where there are several namespaces.
 fn net_layout(wanted: bool) -> Result<NetLayout, DatapathError> {
     if !wanted {
@@ -152,27 +196,38 @@ fn net_layout(wanted: bool) -> Result<NetLayout, DatapathError> {
     })
 }
 
-fn drop_layout(wanted: bool) -> (DropLayout, DropReasons) {
+fn drop_layout(wanted: bool) -> (DropLayout, DropReasons, Drops) {
+    let absent = |drops| (DropLayout::ABSENT, DropReasons::default(), drops);
     if !wanted {
-        return (DropLayout::ABSENT, DropReasons::default());
+        return absent(Drops::Off);
     }
-    layout::find().unwrap_or_else(|error| {
-        tracing::warn!(%error, "packets that the kernel drops are not observed");
-        (DropLayout::ABSENT, DropReasons::default())
-    })
+    match layout::find() {
+        Ok((layout, reasons)) => (layout, reasons, Drops::Observed),
+        Err(error) => absent(Drops::Refused(error.to_string())),
+    }
 }
 
 /// The programs for packets work without it, so a failure is told and no more.
-fn watch_drops(ebpf: &mut Ebpf) {
+fn watch_drops(ebpf: &mut Ebpf) -> Drops {
     let Some(program): Option<&mut RawTracePoint> = ebpf
         .program_mut("sextant_drop")
         .and_then(|program| program.try_into().ok())
     else {
-        return;
+        return Drops::Refused("the build has no program for them".into());
     };
-    let attached = program.load().and_then(|()| program.attach("kfree_skb"));
-    if let Err(error) = attached {
-        tracing::warn!(error = %chain(&error), "packets that the kernel drops are not observed");
+    match program.load().and_then(|()| program.attach("kfree_skb")) {
+        Ok(_) => Drops::Observed,
+        Err(error) => Drops::Refused(format!("{}; {}", chain(&error), kernel::remedy())),
+    }
+}
+
+/// Without a log a refused program is verified once; with one, again for each
+/// size that the log does not fit in.
+fn verifier_log_level() -> VerifierLogLevel {
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        VerifierLogLevel::default()
+    } else {
+        VerifierLogLevel::DISABLE
     }
 }
 
@@ -221,6 +276,30 @@ fn refused(action: &'static str, error: &(dyn std::error::Error + 'static)) -> D
         cause = inner.source();
     }
     DatapathError::Load {
-        detail: chain(error),
+        detail: format!("{action}: {}", chain(error)),
+        remedy: kernel::remedy(),
     }
+}
+
+/// Of a longer text (the verifier's log) the beginning and the end are kept.
+const MAX_TEXT: usize = 1200;
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    let chars: Vec<char> = text.chars().collect();
+    if chars.len() <= MAX_TEXT {
+        return text;
+    }
+    let head: String = chars[..MAX_TEXT / 4].iter().collect();
+    let tail: String = chars[chars.len() - MAX_TEXT * 3 / 4..].iter().collect();
+    format!("{head} [...] {tail}")
 }

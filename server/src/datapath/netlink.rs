@@ -1,41 +1,53 @@
 //! Watches interfaces and addresses by rtnetlink.
 //!
-//! A change notification only wakes a new dump, so a lost notification (the
-//! socket overran) costs at most the time to the next periodic dump, and a
-//! burst of changes costs one dump. Bound: one task, no queue but the
-//! kernel's socket buffer and the library's channel, which is drained on wake.
+//! What the kernel tells wakes a new list; that an interface went is kept from
+//! the notice itself, since another with its name and index may be there by the
+//! time of the list. A queue that ran over is noticed, and so is what changed
+//! without a notice, by a list now and then. Bound: one task a network
+//! namespace, no queue but the kernel's socket buffer.
+
+mod dump;
+mod message;
+mod socket;
 
 use std::{
-    collections::{BTreeMap, HashSet},
-    net::IpAddr,
+    collections::BTreeMap,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use futures::{FutureExt as _, Stream, StreamExt as _, TryStreamExt as _};
-use netlink_packet_route::{
-    address::AddressAttribute,
-    link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage},
+use sextant_ebpf_common::{NAMESPACES, interface_parts};
+use tokio::{
+    io::unix::AsyncFd,
+    sync::watch,
+    task::JoinSet,
+    time::{Instant, sleep_until},
 };
-use rtnetlink::{Handle, MulticastGroup};
-use sextant_ebpf_common::{INDEX_BITS, NAMESPACES, interface_number, interface_parts};
-use tokio::{sync::watch, task::JoinSet};
 
+use self::{
+    dump::Births,
+    socket::{Notices, Received},
+};
 use super::{
-    DatapathError, Layer, Link, Links, Namespace, NamespaceChoice, Role,
+    DatapathError, Links, Namespace, NamespaceChoice,
     namespace::{self, Finder},
 };
 
-const GROUPS: [MulticastGroup; 3] = [
-    MulticastGroup::Link,
-    MulticastGroup::Ipv4Ifaddr,
-    MulticastGroup::Ipv6Ifaddr,
-];
+pub(super) use self::{
+    dump::{Statistics, statistics},
+    message::{Request, attributes, text, u32_at},
+    socket::Requests,
+};
 
-/// A dump at least this often, in case a notification was lost.
+/// `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` and `RTNLGRP_IPV6_IFADDR`.
+const GROUPS: [u32; 3] = [1, 5, 9];
+
+/// A list at least this often.
 const REFRESH: Duration = Duration::from_secs(10);
-/// Changes that come within this time share one dump.
-const SETTLE: Duration = Duration::from_millis(20);
+/// Between two lists at least, and as much longer as the last one took: with
+/// thousands of interfaces that come at once, most of the time is not for lists.
+const PACE: Duration = Duration::from_millis(20);
 
 /// Other network namespaces are looked for so often.
 const SCAN: Duration = Duration::from_secs(1);
@@ -44,12 +56,12 @@ const SCAN: Duration = Duration::from_secs(1);
 /// chosen beside it, kept current by tasks.
 pub struct LinkWatch {
     links: watch::Receiver<Links>,
-    handles: Handles,
+    sockets: Sockets,
     _tasks: JoinSet<()>,
 }
 
-/// Netlink sockets by number of the namespace.
-type Handles = Arc<Mutex<BTreeMap<u32, Handle>>>;
+/// For requests, by number of the namespace.
+type Sockets = Arc<Mutex<BTreeMap<u32, Arc<Mutex<Requests>>>>>;
 
 impl LinkWatch {
     /// Lists the interfaces and begins to watch them.
@@ -61,12 +73,13 @@ impl LinkWatch {
         namespaces.check()?;
         let mut watcher = Watcher {
             links: watch::Sender::default(),
-            handles: Handles::default(),
+            sockets: Sockets::default(),
             watched: BTreeMap::new(),
         };
         let mut tasks = JoinSet::new();
-        tasks.spawn(watcher.watch(0, None).await?);
-        let (links, handles) = (watcher.links.subscribe(), Arc::clone(&watcher.handles));
+        let own = watcher.watch(0, None).await.map_err(netlink_error)?;
+        tasks.spawn(own.follow());
+        let (links, sockets) = (watcher.links.subscribe(), Arc::clone(&watcher.sockets));
         if !namespaces.is_empty() {
             let mut finder = Finder::new(namespaces);
             watcher.keep(finder.find()).await;
@@ -79,7 +92,7 @@ impl LinkWatch {
         }
         Ok(Self {
             links,
-            handles,
+            sockets,
             _tasks: tasks,
         })
     }
@@ -90,17 +103,51 @@ impl LinkWatch {
         self.links.clone()
     }
 
-    /// For further requests about an interface.
-    pub(super) fn handle(&self, interface: u32) -> Option<Handle> {
-        let (namespace, _) = interface_parts(interface);
-        lock(&self.handles).get(&namespace).cloned()
+    /// For requests about interfaces.
+    pub(super) fn requests(&self) -> Access {
+        Access(Arc::clone(&self.sockets))
+    }
+}
+
+/// Requests to the network namespaces that are watched.
+#[derive(Clone)]
+pub(super) struct Access(Sockets);
+
+impl Access {
+    /// To the namespace of this socket alone, by the number of the own one.
+    pub(super) fn to(requests: Requests) -> Self {
+        let socket = Arc::new(Mutex::new(requests));
+        Self(Arc::new(Mutex::new(BTreeMap::from([(0, socket)]))))
+    }
+
+    /// Asks something about an interface; `NotFound` when its network namespace
+    /// is let go already.
+    pub(super) fn ask<T>(
+        &self,
+        interface: u32,
+        ask: impl FnOnce(&mut Requests, u32) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let (namespace, index) = interface_parts(interface);
+        let socket = lock(&self.0).get(&namespace).cloned();
+        let socket = socket.ok_or(io::ErrorKind::NotFound)?;
+        ask(&mut lock(&socket), index)
+    }
+
+    /// The kernel's own counters of all interfaces, by namespace and index.
+    pub(super) fn statistics(&self) -> BTreeMap<u32, BTreeMap<u32, Statistics>> {
+        let sockets = lock(&self.0).clone();
+        let of = |socket: &Mutex<Requests>| statistics(&mut lock(socket)).unwrap_or_default();
+        sockets
+            .iter()
+            .map(|(number, socket)| (*number, of(socket)))
+            .collect()
     }
 }
 
 /// Keeps a task for each namespace.
 struct Watcher {
     links: watch::Sender<Links>,
-    handles: Handles,
+    sockets: Sockets,
     /// By number; the task ends when it is taken out.
     watched: BTreeMap<u32, (Arc<Namespace>, JoinSet<()>)>,
 }
@@ -119,7 +166,7 @@ impl Watcher {
                 tracing::info!(path = %namespace.path.display(), "network namespace let go");
             }
             // The socket would keep the namespace alive.
-            lock(&self.handles).remove(&number);
+            lock(&self.sockets).remove(&number);
             self.links
                 .send_if_modified(|links| links.replace(number, Links::default()));
         }
@@ -134,192 +181,145 @@ impl Watcher {
             };
             let namespace = Arc::new(namespace);
             match self.watch(number, Some(Arc::clone(&namespace))).await {
-                Ok(task) => {
+                Ok(follower) => {
                     tracing::info!(path = %namespace.path.display(), "network namespace found");
                     let mut tasks = JoinSet::new();
-                    tasks.spawn(task);
+                    tasks.spawn(follower.follow());
                     self.watched.insert(number, (namespace, tasks));
                 }
                 // It may be gone again; else the next scan tries anew.
                 Err(error) => {
-                    lock(&self.handles).remove(&number);
+                    lock(&self.sockets).remove(&number);
                     tracing::debug!(path = %namespace.path.display(), %error, "network namespace not observed");
                 }
             }
         }
     }
 
-    /// Lists the interfaces of a namespace; gives the task that follows them.
+    /// Lists the interfaces of a namespace, and gives what follows them.
     async fn watch(
         &mut self,
         number: u32,
         namespace: Option<Arc<Namespace>>,
-    ) -> Result<impl Future<Output = ()> + Send + 'static, DatapathError> {
+    ) -> io::Result<Follower> {
         let path = namespace.as_ref().map(|namespace| namespace.path.as_path());
-        let runtime = tokio::runtime::Handle::current();
-        let opened = namespace::within(path, || {
-            let _context = runtime.enter();
-            rtnetlink::new_multicast_connection(&GROUPS)
-        });
-        let (connection, handle, changes) = opened.flatten().map_err(netlink_error)?;
-        tokio::spawn(connection);
-        let links = dump(&handle, number, namespace.as_ref()).await?;
-        self.links
-            .send_if_modified(|known| known.replace(number, links));
-        lock(&self.handles).insert(number, handle.clone());
-        let sender = self.links.clone();
-        Ok(follow(changes, handle, sender, number, namespace))
+        // The notices first: what changes after the list is then told.
+        let open = || Ok((Notices::open(&GROUPS)?, Requests::open()?));
+        let (notices, requests) = namespace::within(path, open).flatten()?;
+        let requests = Arc::new(Mutex::new(requests));
+        lock(&self.sockets).insert(number, Arc::clone(&requests));
+        // SAFETY: it owns its descriptor, which is not replaced meanwhile.
+        let notices = unsafe { AsyncFd::register(notices) }?;
+        let mut follower = Follower {
+            notices,
+            requests,
+            births: Arc::default(),
+            links: self.links.clone(),
+            number,
+            namespace,
+        };
+        follower.list(Received::All).await?;
+        Ok(follower)
     }
 }
 
-/// Dumps again at each change.
-async fn follow(
-    mut changes: impl Stream<Item = impl Sized> + Unpin,
-    handle: Handle,
-    sender: watch::Sender<Links>,
+/// Follows the interfaces of one namespace.
+struct Follower {
+    notices: AsyncFd<Notices>,
+    requests: Arc<Mutex<Requests>>,
+    births: Arc<Mutex<Births>>,
+    links: watch::Sender<Links>,
     number: u32,
     namespace: Option<Arc<Namespace>>,
-) {
-    loop {
-        tokio::select! {
-            change = changes.next() => {
-                if change.is_none() {
-                    tracing::error!("netlink closed; new interfaces are no longer found");
-                    return;
-                }
-                tokio::time::sleep(SETTLE).await;
-                while changes.next().now_or_never().flatten().is_some() {}
+}
+
+impl Follower {
+    /// Lists again at each change.
+    async fn follow(mut self) {
+        let mut listed = Instant::now();
+        let mut earliest = listed;
+        loop {
+            let mut received = tokio::select! {
+                received = self.read() => received,
+                () = sleep_until(listed + REFRESH) => Ok(Received::All),
+            };
+            if Instant::now() < earliest {
+                sleep_until(earliest).await;
+                received = received.and_then(|received| self.drain(received));
             }
-            () = tokio::time::sleep(REFRESH) => {}
-        }
-        match dump(&handle, number, namespace.as_ref()).await {
-            Ok(now) => {
-                sender.send_if_modified(|links| links.replace(number, now));
+            let began = Instant::now();
+            let done = match received {
+                Ok(received) => self.list(received).await,
+                Err(error) => Err(error),
+            };
+            listed = Instant::now();
+            earliest = listed + PACE + 2 * (listed - began);
+            if let Err(error) = done {
+                tracing::warn!(%error, "interfaces not refreshed");
+                earliest = listed + REFRESH;
             }
-            Err(error) => tracing::warn!(%error, "interfaces not refreshed"),
         }
     }
+
+    /// Waits for what the kernel tells.
+    async fn read(&mut self) -> io::Result<Received> {
+        let mut ready = self.notices.readable_mut().await?;
+        let received = read(ready.get_inner_mut(), &self.births, Received::All);
+        ready.clear_ready();
+        received
+    }
+
+    /// Takes what it told since.
+    fn drain(&mut self, before: Received) -> io::Result<Received> {
+        read(self.notices.get_mut(), &self.births, before)
+    }
+
+    async fn list(&mut self, received: Received) -> io::Result<()> {
+        let (requests, births) = (Arc::clone(&self.requests), Arc::clone(&self.births));
+        let (number, namespace) = (self.number, self.namespace.clone());
+        let list = move || {
+            dump::links(
+                &mut lock(&requests),
+                &mut lock(&births),
+                number,
+                namespace.as_ref(),
+            )
+        };
+        // With thousands of interfaces it takes a while.
+        let now = tokio::task::spawn_blocking(list)
+            .await
+            .map_err(io::Error::other)??;
+        self.links.send_if_modified(|links| {
+            let is_lost = received == Received::Lost;
+            links.overruns += u64::from(is_lost);
+            links.replace(number, now) || is_lost
+        });
+        Ok(())
+    }
+}
+
+fn read(notices: &mut Notices, births: &Mutex<Births>, before: Received) -> io::Result<Received> {
+    let mut births = lock(births);
+    let received = notices.read(|kind, body| {
+        if kind == libc::RTM_DELLINK
+            && let Some(index) = dump::interface(body)
+        {
+            births.ended(index);
+        }
+    })?;
+    Ok(match before {
+        Received::Lost => before,
+        Received::All => received,
+    })
 }
 
 /// Another thread that died with the lock has told why already.
-fn lock(handles: &Handles) -> MutexGuard<'_, BTreeMap<u32, Handle>> {
-    handles.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn netlink_error(error: impl std::fmt::Display) -> DatapathError {
+fn netlink_error(error: io::Error) -> DatapathError {
     DatapathError::Netlink {
         detail: error.to_string(),
-    }
-}
-
-async fn dump(
-    handle: &Handle,
-    number: u32,
-    namespace: Option<&Arc<Namespace>>,
-) -> Result<Links, DatapathError> {
-    let mut links = Links::default();
-    let mut numbered = HashSet::new();
-    let mut messages = handle.address().get().execute();
-    while let Some(message) = messages.try_next().await.map_err(netlink_error)? {
-        let found = address(&message.attributes);
-        if found.is_some_and(|address| !is_link_local(address)) {
-            numbered.insert(message.header.index);
-        }
-        links.addresses.extend(found);
-    }
-    let mut messages = handle.link().get().execute();
-    while let Some(message) = messages.try_next().await.map_err(netlink_error)? {
-        let mut link = link(&message, numbered.contains(&message.header.index));
-        if link.index >> INDEX_BITS != 0 {
-            tracing::debug!(interface = %link.name, "index too large; not observed");
-            continue;
-        }
-        link.index = interface_number(number, link.index);
-        link.namespace = namespace.cloned();
-        links.by_index.insert(link.index, link);
-    }
-    Ok(links)
-}
-
-/// Every interface has such an address; it says nothing of its role.
-fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
-}
-
-/// The interface's own address (`IFA_LOCAL`; IPv6 has `IFA_ADDRESS` only).
-fn address(attributes: &[AddressAttribute]) -> Option<IpAddr> {
-    let mut found = None;
-    for attribute in attributes {
-        match attribute {
-            AddressAttribute::Local(ip) => return Some(*ip),
-            AddressAttribute::Address(ip) => found = Some(*ip),
-            _ => {}
-        }
-    }
-    found
-}
-
-fn link(message: &LinkMessage, numbered: bool) -> Link {
-    let mut name = String::new();
-    let mut kind = String::new();
-    let mut peer_elsewhere = false;
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(text) => name.clone_from(text),
-            LinkAttribute::LinkNetNsId(_) => peer_elsewhere = true,
-            LinkAttribute::LinkInfo(infos) => {
-                for info in infos {
-                    if let LinkInfo::Kind(found) = info {
-                        kind = found.to_string();
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Link {
-        index: message.header.index,
-        name,
-        layer: layer(message.header.link_layer_type),
-        role: role(message, &kind, peer_elsewhere && !numbered),
-        up: message.header.flags.contains(LinkFlags::Up),
-        kind,
-        namespace: None,
-    }
-}
-
-fn layer(kind: LinkLayerType) -> Layer {
-    match kind {
-        LinkLayerType::Ether | LinkLayerType::Loopback => Layer::Ethernet,
-        LinkLayerType::None
-        | LinkLayerType::Rawip
-        | LinkLayerType::Ppp
-        | LinkLayerType::Tunnel
-        | LinkLayerType::Tunnel6
-        | LinkLayerType::Sit
-        | LinkLayerType::Ipgre
-        | LinkLayerType::Ip6gre => Layer::Ip,
-        _ => Layer::Other,
-    }
-}
-
-/// `for_endpoint`: the other end is elsewhere and this one is not numbered, as
-/// it is for containers; inside of one it is numbered and leads to the network.
-fn role(message: &LinkMessage, kind: &str, for_endpoint: bool) -> Role {
-    if message.header.link_layer_type == LinkLayerType::Loopback {
-        return Role::Loopback;
-    }
-    let is = |wanted: InfoKind| kind == wanted.to_string();
-    if is(InfoKind::Veth) && for_endpoint {
-        Role::Endpoint
-    } else if is(InfoKind::Bridge) {
-        Role::Bridge
-    } else if is(InfoKind::Vxlan) || is(InfoKind::Geneve) {
-        Role::Overlay
-    } else {
-        Role::Network
     }
 }

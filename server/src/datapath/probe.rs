@@ -1,8 +1,15 @@
-//! What this kernel can do for Sextant, and what is chosen for it.
+//! What this kernel can do for Sextant, found out by trying it, and what is
+//! chosen for it.
 
-use std::{fmt, path::Path};
+use std::{fmt, io, thread};
 
-use super::{DatapathError, Loaded, Settings, kernel};
+use super::{
+    Hook, Layer, Loaded, Settings,
+    hook::{self, AttachError, Programs},
+    kernel,
+    loader::Drops,
+    netlink::{Access, Requests},
+};
 
 /// One ability.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,66 +32,166 @@ pub struct Report {
 }
 
 impl Report {
-    /// Looks at this machine; loads the programs and lets them go again.
+    /// Tries it: loads the programs, attaches them in a network namespace of
+    /// their own, and lets them go again.
     #[must_use]
     pub fn take() -> Self {
-        let kernel = kernel::release();
-        let tcx = kernel::at_least(&kernel, 6, 6);
+        let mut abilities = Vec::new();
+        match Loaded::new(&smallest(true, false)) {
+            Ok(loaded) => {
+                abilities.push(loaded_ability());
+                let tcx = tcx(try_hook(Hook::Tcx, &loaded.programs));
+                if !tcx.present {
+                    abilities.push(clsact(try_hook(Hook::Clsact, &loaded.programs)));
+                }
+                abilities.insert(1, tcx);
+                abilities.extend(drops(&loaded.drops));
+            }
+            Err(error) => abilities.push(ability("programs", Err(error.to_string()))),
+        }
+        if abilities
+            .iter()
+            .all(|one| one.name != "programs" || one.present)
+        {
+            let several = Loaded::new(&smallest(false, true));
+            let several = several.map(drop).map_err(|error| error.to_string());
+            abilities.push(namespaces(several));
+        }
         Self {
-            abilities: vec![
-                programs(false),
-                ability(
-                    "tcx",
-                    tcx,
-                    "programs are attached by links that vanish with the process",
-                    "before 6.6: programs are attached as clsact filters",
-                ),
-                ability(
-                    "btf",
-                    Path::new("/sys/kernel/btf/vmlinux").exists(),
-                    "drop reasons are read with this kernel's own layouts",
-                    "no BTF: packets dropped by the kernel are not observed",
-                ),
-                ability(
-                    "netns",
-                    programs(true).present,
-                    "other network namespaces can be observed too",
-                    "no BTF, or before 5.14: only the network namespace that sextantd runs in",
-                ),
-            ],
-            kernel,
+            abilities,
+            kernel: kernel::release(),
         }
     }
-}
 
-fn ability(name: &'static str, present: bool, yes: &str, no: &str) -> Ability {
-    Ability {
-        name,
-        present,
-        note: if present { yes } else { no }.to_owned(),
+    /// What became of a datapath that runs.
+    pub(super) fn of_running(hook: Hook, drops: &Drops, several_namespaces: bool) -> Self {
+        let has_tcx = hook == Hook::Tcx;
+        let mut abilities = vec![
+            loaded_ability(),
+            tcx(if has_tcx {
+                Ok(())
+            } else {
+                Err("not used".into())
+            }),
+        ];
+        abilities.extend(self::drops(drops));
+        if several_namespaces {
+            abilities.push(namespaces(Ok(())));
+        }
+        Self {
+            abilities,
+            kernel: kernel::release(),
+        }
+    }
+
+    /// Whether packets can be observed at all.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        let has = |name| {
+            self.abilities
+                .iter()
+                .any(|one| one.name == name && one.present)
+        };
+        has("programs") && (has("tcx") || has("clsact"))
     }
 }
 
-/// The real thing: the kernel takes the programs, or says why not.
-fn programs(several_namespaces: bool) -> Ability {
-    let smallest = Settings {
+/// A note that says what follows, or why it is not there.
+fn ability(name: &'static str, found: Result<String, String>) -> Ability {
+    Ability {
+        name,
+        present: found.is_ok(),
+        note: found.unwrap_or_else(|reason| reason),
+    }
+}
+
+fn loaded_ability() -> Ability {
+    ability(
+        "programs",
+        Ok("the kernel takes Sextant's eBPF programs".into()),
+    )
+}
+
+fn tcx(tried: Result<(), String>) -> Ability {
+    let yes = |()| "programs are attached by links that vanish with the process".into();
+    let no =
+        |reason| format!("{reason} (it came with 6.6): programs are attached as clsact filters");
+    ability("tcx", tried.map(yes).map_err(no))
+}
+
+fn clsact(tried: Result<(), String>) -> Ability {
+    ability(
+        "clsact",
+        tried.map(|()| "programs are attached as filters".into()),
+    )
+}
+
+fn drops(drops: &Drops) -> Option<Ability> {
+    let found = match drops {
+        Drops::Off => return None,
+        Drops::Observed => Ok("packets that the kernel drops are told, with its reasons".into()),
+        Drops::Refused(reason) => Err(format!(
+            "packets that the kernel drops are not observed: {reason}"
+        )),
+    };
+    Some(ability("drops", found))
+}
+
+fn namespaces(tried: Result<(), String>) -> Ability {
+    let yes = |()| "other network namespaces can be observed too".into();
+    let no = |reason| format!("only the network namespace that sextantd runs in: {reason}");
+    ability("netns", tried.map(yes).map_err(no))
+}
+
+/// As small as can be.
+fn smallest(drops: bool, several_namespaces: bool) -> Settings {
+    Settings {
         flows4: 1,
         flows6: 1,
         observed_ring_bytes: 4096,
         denied_ring_bytes: 4096,
         active_interval_ns: 1,
-        drops: false,
+        drops,
         several_namespaces,
         several_zones: true,
-    };
-    let loaded: Result<Loaded, DatapathError> = Loaded::new(&smallest);
-    Ability {
-        name: "programs",
-        present: loaded.is_ok(),
-        note: match loaded {
-            Ok(_) => "the kernel takes Sextant's eBPF programs".into(),
-            Err(error) => error.to_string(),
-        },
+    }
+}
+
+/// Attaches to the loopback of a new network namespace, where nobody else is.
+fn try_hook(hook: Hook, programs: &Programs) -> Result<(), String> {
+    if hook == Hook::Tcx && !hook::has_tcx(programs) {
+        return Err("this kernel has none".into());
+    }
+    let tried = thread::scope(|scope| {
+        let attach = || -> Result<(), AttachError> {
+            let action = "making a network namespace to try it in";
+            let failed = |source| AttachError::System { action, source };
+            own_namespace().map_err(failed)?;
+            let access = Access::to(Requests::open().map_err(failed)?);
+            const LOOPBACK: u32 = 1;
+            hook::put(hook, &access, LOOPBACK, programs.of(Layer::Ethernet)).map(drop)
+        };
+        scope.spawn(attach).join()
+    });
+    match tried {
+        Ok(Ok(())) => Ok(()),
+        // It needs more rights than to attach where one is.
+        Ok(Err(AttachError::System { source, .. }))
+            if hook == Hook::Tcx && source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            Ok(())
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the thread that tried it panicked".into()),
+    }
+}
+
+/// Moves this thread into a new network namespace.
+fn own_namespace() -> io::Result<()> {
+    // SAFETY: concerns this thread alone.
+    match unsafe { libc::unshare(libc::CLONE_NEWNET) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

@@ -1,30 +1,41 @@
 //! The running datapath: attachments kept in step with the interfaces, and the
 //! reader's thread.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
 use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS, LOOPBACK_ZONES, interface_parts};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
     Counters, DatapathError, DropReasons, InterfaceChoice, Link, LinkWatch, Links, Loaded, Objects,
-    Reader, Role, Timeouts, Tuner, Volumes,
+    Reader, Report, Role, Timeouts, Tuner, Volumes,
     attach::Attachments,
-    clsact,
-    counters::{Attached, direct_slot},
+    balance::Balance,
+    counters::{Attached, Unobserved, direct_slot},
+    hook::AttachError,
+    loader::Drops,
 };
+
+/// Attachments and interface counters are looked at so often.
+const CHECK: Duration = Duration::from_secs(5);
 
 /// Address spaces of interfaces: the first glob that matches gives the zone.
 pub type Zones = Vec<(globset::GlobMatcher, u16)>;
 
 /// Programs in the kernel and the interfaces that they are attached to.
 pub struct Datapath {
-    ebpf: Ebpf,
+    /// Holds what is not held by attachments: the program for drops.
+    _ebpf: Ebpf,
     attachments: Attachments,
+    balance: Balance,
     choice: InterfaceChoice,
     zones: Zones,
     slot_map: HashMap<MapData, u32, u32>,
@@ -37,6 +48,7 @@ pub struct Datapath {
     tuner: Tuner,
     counters: Counters,
     reasons: DropReasons,
+    report: Report,
     watch: LinkWatch,
 }
 
@@ -66,9 +78,19 @@ impl Datapath {
             tuner.clone(),
             timeouts,
         )?;
+        if let Drops::Refused(reason) = &loaded.drops {
+            tracing::warn!(%reason, "packets that the kernel drops are not observed");
+        }
+        let attachments = Attachments::new(loaded.programs, watch.requests(), force_clsact);
         let mut datapath = Self {
-            ebpf: loaded.ebpf,
-            attachments: Attachments::new(force_clsact),
+            report: Report::of_running(
+                attachments.hook(),
+                &loaded.drops,
+                loaded.several_namespaces,
+            ),
+            attachments,
+            _ebpf: loaded.ebpf,
+            balance: Balance::default(),
             choice,
             zones,
             slot_map: loaded.slots,
@@ -84,10 +106,8 @@ impl Datapath {
         };
         let links = datapath.watch.subscribe().borrow().clone();
         datapath.choice.check(&links)?;
-        datapath.sync(&links).await;
-        if datapath.attachments.is_busy {
-            return Err(DatapathError::Busy);
-        }
+        datapath.sync(&links);
+        datapath.attachments_or_error()?;
         Ok((datapath, reader))
     }
 
@@ -115,6 +135,12 @@ impl Datapath {
         self.tuner.clone()
     }
 
+    /// What this kernel can do, and what was chosen.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.report.clone()
+    }
+
     /// Names of the kernel's drop reasons.
     #[must_use]
     pub fn drop_reasons(&self) -> DropReasons {
@@ -124,6 +150,9 @@ impl Datapath {
     /// Follows the interfaces until `stop` changes; then detaches.
     pub async fn follow(mut self, mut stop: watch::Receiver<bool>) {
         let mut links = self.watch.subscribe();
+        let mut overruns = links.borrow().overruns;
+        let mut checks = tokio::time::interval(CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 changed = links.changed() => {
@@ -131,35 +160,86 @@ impl Datapath {
                         break;
                     }
                     let now = links.borrow_and_update().clone();
-                    self.sync(&now).await;
+                    // Something may have happened to the programs, too, that
+                    // nothing tells of any more.
+                    let is_lost = now.overruns != overruns;
+                    overruns = now.overruns;
+                    blocking(|| {
+                        self.sync(&now);
+                        if is_lost {
+                            self.check();
+                        }
+                    });
                 }
+                _ = checks.tick() => blocking(|| self.check()),
                 () = stopped(&mut stop) => break,
             }
         }
-        self.attachments.clear(&mut self.ebpf);
-        self.remove_spare_qdiscs().await;
+        blocking(|| self.attachments.clear());
     }
 
-    async fn sync(&mut self, links: &Links) {
+    /// None of several is attached: that is no state to start in.
+    fn attachments_or_error(&self) -> Result<(), DatapathError> {
+        let mut refused = self.attachments.refused();
+        if self.attachments.iter().next().is_some() {
+            return Ok(());
+        }
+        match refused.next() {
+            None => Ok(()),
+            Some((_, AttachError::Busy)) => Err(DatapathError::Busy),
+            Some((link, error)) => Err(DatapathError::NothingAttached {
+                interface: link.full_name(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn sync(&mut self, links: &Links) {
         self.number_namespaces(links);
         self.assign_slots(links);
-        self.attachments.sync(&mut self.ebpf, links, &self.choice);
-        self.remove_spare_qdiscs().await;
-        let attached = self
-            .attachments
-            .iter()
-            .filter_map(|(index, attached)| {
-                let slot = direct_slot(index).or_else(|| self.extra.get(&index).copied())?;
-                Some(Attached {
-                    index,
-                    name: attached.full_name(),
-                    hook: attached.hook.name(),
-                    slot,
-                    since: std::time::SystemTime::now(),
-                })
+        self.attachments.sync(links, &self.choice);
+        self.tell();
+    }
+
+    /// Looks whether the programs are where they should be and see what passes.
+    fn check(&mut self) {
+        self.attachments.check();
+        self.tell();
+        let links: Vec<Link> = self.links().cloned().collect();
+        let access = self.watch.requests();
+        let unseen = self.balance.take(&links, &self.counters, &access);
+        for interface in self.counters.add_unseen(&unseen) {
+            tracing::warn!(%interface, "the kernel counted packets on the interface that no program saw: they bypass the hook, or something takes them before it");
+        }
+    }
+
+    fn links(&self) -> impl Iterator<Item = &Link> {
+        self.attachments.iter().map(|(_, attached)| &attached.link)
+    }
+
+    /// Tells status and metrics what is attached now.
+    fn tell(&self) {
+        let attached = self.attachments.iter().filter_map(|(index, attached)| {
+            let slot = direct_slot(index).or_else(|| self.extra.get(&index).copied())?;
+            Some(Attached {
+                index,
+                name: attached.link.full_name(),
+                hook: attached.hook.name(),
+                slot,
+                since: SystemTime::now(),
+                birth: attached.link.birth,
+                unseen: [0; 2],
+                ahead: attached.ahead.clone(),
+                failure: attached.failure.clone(),
             })
-            .collect();
-        self.counters.set_attached(attached);
+        });
+        let refused = self.attachments.refused();
+        let unobserved = refused.map(|(link, error)| Unobserved {
+            name: link.full_name(),
+            reason: error.to_string(),
+        });
+        self.counters
+            .set_attached(attached.collect(), unobserved.collect());
     }
 
     /// The programs know a namespace before its first packet is counted.
@@ -212,10 +292,8 @@ impl Datapath {
             self.extra.remove(&index);
             let _ = self.slot_map.remove(&index);
         }
-        let known: std::collections::BTreeSet<u32> =
-            self.attachments.iter().map(|(index, _)| index).collect();
         for link in links.by_index.values() {
-            if known.contains(&link.index) || !self.choice.takes(link) {
+            if self.attachments.has(link) || !self.choice.takes(link) {
                 continue;
             }
             let Some(slot) = self.slot(link.index) else {
@@ -234,20 +312,18 @@ impl Datapath {
         if let Some(slot) = direct_slot(index).or_else(|| self.extra.get(&index).copied()) {
             return Some(slot);
         }
-        let taken: std::collections::BTreeSet<u32> = self.extra.values().copied().collect();
+        let taken: BTreeSet<u32> = self.extra.values().copied().collect();
         let free = (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).find(|slot| !taken.contains(slot))?;
         self.slot_map.insert(index, free, 0).ok()?;
         self.extra.insert(index, free);
         Some(free)
     }
+}
 
-    async fn remove_spare_qdiscs(&mut self) {
-        for index in self.attachments.take_spare_qdiscs() {
-            if let Some(handle) = self.watch.handle(index) {
-                clsact::remove_if_empty(&handle, interface_parts(index).1).await;
-            }
-        }
-    }
+/// The kernel may wait for all CPUs before it answers: meanwhile the runtime
+/// goes on.
+fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    tokio::task::block_in_place(work)
 }
 
 async fn stopped(stop: &mut watch::Receiver<bool>) {

@@ -37,6 +37,7 @@ fn pipeline() -> (Pipeline, Ring) {
             up: true,
             kind: String::new(),
             namespace: None,
+            birth: 0,
         },
     );
     let pipeline = Pipeline::new(

@@ -11,14 +11,14 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use futures::{Stream, stream};
 use sextant_proto::sextant::status::v1 as api;
 use tokio::{
-    sync::{OnceCell, OwnedSemaphorePermit},
+    sync::OwnedSemaphorePermit,
     time::{Interval, MissedTickBehavior, interval},
 };
 use tonic::{Request, Response, Status};
 
 use super::{About, Limits, limits::shutting_down};
 use crate::{
-    datapath::{Counters, Objects, Volumes, probe::Report},
+    datapath::{Counters, Objects, Report, Volumes},
     ledger::Sources,
     overhead::Overhead,
     store::{Event, Read},
@@ -40,6 +40,8 @@ pub struct DatapathParts {
     pub volumes: Volumes,
     /// Programs and maps.
     pub objects: Objects,
+    /// What the kernel can do, and what was chosen.
+    pub report: Report,
 }
 
 /// The service; clones share everything.
@@ -52,8 +54,6 @@ struct Parts {
     overhead: Overhead,
     datapath: Option<DatapathParts>,
     limits: Limits,
-    /// Looked for when first asked, since it loads the programs once more.
-    kernel: OnceCell<Report>,
 }
 
 type States = Pin<Box<dyn Stream<Item = Result<api::WatchStatusResponse, Status>> + Send>>;
@@ -74,7 +74,6 @@ impl DaemonStatusService {
             overhead,
             datapath,
             limits,
-            kernel: OnceCell::new(),
         }))
     }
 
@@ -86,22 +85,22 @@ impl DaemonStatusService {
 }
 
 impl Parts {
-    async fn state(&self) -> api::Status {
+    fn state(&self) -> api::Status {
         let datapath = self.datapath.as_ref();
-        let kernel = match datapath {
-            Some(_) => Some(messages::kernel(self.kernel().await)),
-            None => None,
-        };
         api::Status {
             time: Some(std::time::SystemTime::now().into()),
             node_name: self.about.node_name.clone(),
             version: self.about.version.clone(),
             uptime: Some(duration(self.about.started.elapsed())),
             store: Some(self.store()),
-            kernel,
+            kernel: datapath.map(|parts| messages::kernel(&parts.report)),
             attachments: datapath.map_or_else(Vec::new, |parts| {
                 let interfaces = parts.counters.interfaces();
                 interfaces.into_iter().map(messages::attachment).collect()
+            }),
+            unobserved: datapath.map_or_else(Vec::new, |parts| {
+                let interfaces = parts.counters.unobserved();
+                interfaces.into_iter().map(messages::unobserved).collect()
             }),
             tables: datapath.map_or_else(Vec::new, |parts| {
                 messages::tables(parts.volumes.entries(), &parts.objects.maps())
@@ -142,15 +141,6 @@ impl Parts {
             limit: limit as u32,
         }
     }
-
-    async fn kernel(&self) -> &Report {
-        self.kernel
-            .get_or_init(|| async {
-                let look = tokio::task::spawn_blocking(Report::take);
-                look.await.unwrap_or_default()
-            })
-            .await
-    }
 }
 
 /// A stream of states.
@@ -165,7 +155,7 @@ impl Watch {
     async fn next(&mut self) -> Result<api::WatchStatusResponse, Status> {
         tokio::select! {
             _ = self.ticks.tick() => Ok(api::WatchStatusResponse {
-                status: Some(self.parts.state().await),
+                status: Some(self.parts.state()),
             }),
             () = self.limits.drained() => Err(shutting_down()),
         }
@@ -180,7 +170,7 @@ impl api::status_service_server::StatusService for DaemonStatusService {
         &self,
         _request: Request<api::GetStatusRequest>,
     ) -> Result<Response<api::GetStatusResponse>, Status> {
-        let status = Some(self.0.state().await);
+        let status = Some(self.0.state());
         Ok(Response::new(api::GetStatusResponse { status }))
     }
 

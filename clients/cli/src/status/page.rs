@@ -195,6 +195,9 @@ fn packets(balance: &PacketBalance, rows: &mut Vec<Vec<String>>) {
             balance.difference.to_string(),
         ]);
     }
+    if balance.unseen > 0 {
+        rows.push(row("Packets that no program saw", balance.unseen));
+    }
 }
 
 fn events(balance: &EventBalance, rows: &mut Vec<Vec<String>>) {

@@ -134,6 +134,27 @@ fn a_pattern_is_a_glob_or_the_name_of_an_interface() {
 }
 
 #[test]
+fn the_path_of_a_namespace_ends_in_any_name_of_a_file_or_a_glob() {
+    let check = |input: &str, expect: Result<(), &str>| {
+        check(|t| values::namespace_path(t).map(drop), input, expect);
+    };
+    for right in [
+        "/run/netns/blue",
+        "/run/netns/cni-8e6a0f1c-2d3b-4a5c-9e7f-0123456789ab",
+        "/run/netns/a b:c",
+        "/run/netns/cni-*",
+        "/run/netns/!x",
+        "/proc/123/ns/net",
+    ] {
+        check(right, Ok(()));
+    }
+    check("netns/blue", Err("is not the path"));
+    check("/", Err("is not the path"));
+    check("/run/*/blue", Err("before its last part"));
+    check("/run/netns/a[", Err("is not a glob"));
+}
+
+#[test]
 fn an_interface_is_named_as_the_kernel_names_it() {
     let check = |input: &str, expect: Result<(), &str>| {
         check(|t| values::interface(t).map(drop), input, expect);

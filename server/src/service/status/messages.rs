@@ -6,7 +6,7 @@ use sextant_proto::sextant::status::v1 as api;
 use tonic::Status;
 
 use crate::{
-    datapath::{InterfaceCount, MapCost, Objects, ProgramCost, Volume, probe::Report},
+    datapath::{InterfaceCount, MapCost, Objects, ProgramCost, Report, Unobserved, Volume},
     flow::Time,
     ledger::{Events, Ledger, Packets},
     overhead::{Budget, Load},
@@ -67,12 +67,26 @@ pub(super) fn kernel(report: &Report) -> api::Kernel {
     }
 }
 
+pub(super) fn unobserved(interface: Unobserved) -> api::UnobservedInterface {
+    api::UnobservedInterface {
+        interface: interface.name,
+        reason: interface.reason,
+    }
+}
+
 pub(super) fn attachment(interface: InterfaceCount) -> api::Attachment {
     let direction = |index: usize| api::Volume {
         packets: interface.packets[index],
         bytes: interface.bytes[index],
     };
+    let [unseen_ingress, unseen_egress] = interface.unseen;
+    let [ahead_ingress, ahead_egress] = interface.ahead;
     api::Attachment {
+        unseen_ingress,
+        unseen_egress,
+        ahead_ingress,
+        ahead_egress,
+        failure: interface.failure.unwrap_or_default(),
         index: interface.index,
         hook: interface.hook.into(),
         since: Some(interface.since.into()),
@@ -130,6 +144,7 @@ fn packets(packets: Packets) -> api::PacketBalance {
             })
             .collect(),
         difference: packets.difference,
+        unseen: packets.unseen,
     }
 }
 

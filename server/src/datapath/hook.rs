@@ -1,0 +1,390 @@
+//! The hook of one interface: puts our programs on it, looks what is on it,
+//! takes them off. By TCX or by clsact; who calls does not tell them apart.
+//!
+//! TCX concerns the network namespace of the calling thread, clsact goes
+//! through a socket of it.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use sextant_ebpf_common::interface_parts;
+
+use super::{
+    Layer, clsact,
+    netlink::{Access, Requests},
+    tcx::{self, Direction},
+};
+
+/// Both directions, in the order of `InterfaceTotals`.
+pub(super) const DIRECTIONS: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+/// What the names of our programs, and of no others, begin with.
+const OURS: &str = "sextant_";
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// TCX link.
+    Tcx,
+    /// Filter on a clsact qdisc.
+    Clsact,
+}
+
+impl Hook {
+    /// Name for people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+        }
+    }
+}
+
+/// Why programs are not on an interface.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AttachError {
+    /// No module, or it may not be loaded.
+    #[error(
+        "this kernel has no {what} (module {module}), which stands in for TCX before 6.6; install it, often in a package of further modules of this kernel, or use a later kernel"
+    )]
+    NoModule {
+        what: &'static str,
+        module: &'static str,
+    },
+    /// Two processes would take each other's filters for stale ones.
+    #[error("another sextantd is attached by clsact in its network namespace")]
+    Busy,
+    /// It, or its network namespace, went meanwhile.
+    #[error("it is gone")]
+    Gone,
+    /// Everything else.
+    #[error("{action} failed: {source}")]
+    System {
+        action: &'static str,
+        source: io::Error,
+    },
+}
+
+impl AttachError {
+    fn new(action: &'static str, source: io::Error) -> Self {
+        if is_gone(&source) {
+            return Self::Gone;
+        }
+        Self::System { action, source }
+    }
+
+    /// The kernel finds no such module.
+    fn or_no_module(self, what: &'static str, module: &'static str) -> Self {
+        match self {
+            Self::System { source, .. } if source.raw_os_error() == Some(libc::ENOENT) => {
+                Self::NoModule { what, module }
+            }
+            other => other,
+        }
+    }
+}
+
+/// A program for packets, ready to be attached.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Its descriptor.
+    pub(super) fd: OwnedFd,
+    /// The kernel's number of it.
+    pub(super) id: u32,
+}
+
+/// Those for each link layer, by direction.
+#[derive(Debug)]
+pub(super) struct Programs {
+    /// For links with an Ethernet header.
+    pub(super) ethernet: [Program; 2],
+    /// For links that carry bare IP packets.
+    pub(super) ip: [Program; 2],
+}
+
+impl Programs {
+    /// Those for links of this layer.
+    pub(super) fn of(&self, layer: Layer) -> &[Program; 2] {
+        match layer {
+            Layer::Ip => &self.ip,
+            Layer::Ethernet | Layer::Other => &self.ethernet,
+        }
+    }
+}
+
+/// Our programs on an interface; those of TCX go when it is dropped.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// One link each direction; none where it could not be put again.
+    Tcx([Option<OwnedFd>; 2]),
+    /// Filters.
+    Clsact {
+        /// The qdisc is ours.
+        owns_qdisc: bool,
+    },
+}
+
+/// A program on a hook.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OnHook {
+    /// Its number; none for a filter that is no program.
+    pub(super) id: Option<u32>,
+    /// Its name, if that can be read.
+    name: Option<String>,
+}
+
+impl OnHook {
+    /// A program that may hide packets: not one of a sextantd.
+    pub(super) fn is_foreign(&self) -> bool {
+        !self
+            .name
+            .as_ref()
+            .is_some_and(|name| name.starts_with(OURS))
+    }
+
+    /// For people.
+    pub(super) fn label(&self) -> String {
+        match (&self.name, self.id) {
+            (Some(name), _) if !name.is_empty() => name.clone(),
+            (_, Some(id)) => format!("program {id}"),
+            _ => "a filter".into(),
+        }
+    }
+}
+
+/// Whether this kernel has TCX.
+pub(super) fn has_tcx(programs: &Programs) -> bool {
+    tcx::is_there(programs.ethernet[0].fd.as_fd())
+}
+
+/// Puts the programs on an interface, in both directions or in none.
+pub(super) fn put(
+    hook: Hook,
+    access: &Access,
+    interface: u32,
+    programs: &[Program; 2],
+) -> Result<Hold, AttachError> {
+    match hook {
+        Hook::Tcx => {
+            let on = |place: usize| put_tcx(interface, DIRECTIONS[place], &programs[place]);
+            Ok(Hold::Tcx([Some(on(0)?), Some(on(1)?)]))
+        }
+        Hook::Clsact => {
+            let put = |requests: &mut Requests, index| Ok(put_filters(requests, index, programs));
+            let asked = access.ask(interface, put);
+            let owns_qdisc = asked.map_err(|_| AttachError::Gone).flatten()?;
+            Ok(Hold::Clsact { owns_qdisc })
+        }
+    }
+}
+
+impl Hold {
+    /// Puts one program on the interface again, before all others.
+    pub(super) fn put_again(
+        &mut self,
+        access: &Access,
+        interface: u32,
+        direction: Direction,
+        program: &Program,
+    ) -> Result<(), AttachError> {
+        match self {
+            Self::Tcx(links) => {
+                let link = &mut links[direction as usize];
+                // First the old one: with both, packets would count twice.
+                link.take();
+                *link = Some(put_tcx(interface, direction, program)?);
+                Ok(())
+            }
+            Self::Clsact { owns_qdisc } => {
+                let asked = access.ask(interface, |requests, index| {
+                    let is_ours = |filter: &clsact::Filter| filter.program == Some(program.id);
+                    clsact::detach(requests, index, direction, is_ours)?;
+                    Ok(add_qdisc(requests, index).and_then(|is_new| {
+                        *owns_qdisc |= is_new;
+                        put_filter(requests, index, direction, program)
+                    }))
+                });
+                let again = |error| AttachError::new("putting the filter on again", error);
+                asked.map_err(again).flatten()
+            }
+        }
+    }
+
+    /// What is on the interface, in the order in which it runs.
+    pub(super) fn look(
+        &self,
+        access: &Access,
+        interface: u32,
+        direction: Direction,
+    ) -> io::Result<Vec<OnHook>> {
+        if let Self::Tcx(_) = self {
+            let of = |id| OnHook {
+                id: Some(id),
+                name: None,
+            };
+            let ids = tcx::programs(interface_parts(interface).1, direction)?;
+            return Ok(ids.into_iter().map(of).collect());
+        }
+        let of = |filter: clsact::Filter| OnHook {
+            id: filter.program,
+            name: Some(filter.name),
+        };
+        access.ask(interface, |requests, index| {
+            let filters = clsact::filters(requests, index, direction)?;
+            Ok(filters.into_iter().map(of).collect())
+        })
+    }
+
+    /// Takes the programs off the interface.
+    pub(super) fn take_off(
+        self,
+        access: &Access,
+        interface: u32,
+        programs: &[Program; 2],
+    ) -> io::Result<()> {
+        let Self::Clsact { owns_qdisc } = self else {
+            // Closing the links does it.
+            return Ok(());
+        };
+        let taken = access.ask(interface, |requests, index| {
+            take_filters_off(requests, index, programs)?;
+            if owns_qdisc {
+                clsact::remove_if_empty(requests, index)?;
+            }
+            Ok(())
+        });
+        match taken {
+            Err(error) if is_gone(&error) => Ok(()),
+            taken => taken,
+        }
+    }
+}
+
+/// Those of TCX have their names at the program alone.
+pub(super) fn name(found: &mut [OnHook]) {
+    for program in found.iter_mut().filter(|found| found.name.is_none()) {
+        program.name = program.id.and_then(|id| tcx::program_name(id).ok());
+    }
+}
+
+fn put_tcx(
+    interface: u32,
+    direction: Direction,
+    program: &Program,
+) -> Result<OwnedFd, AttachError> {
+    tcx::attach(program.fd.as_fd(), interface_parts(interface).1, direction)
+        .map_err(|error| AttachError::new("making a TCX link", error))
+}
+
+/// Tells whether the qdisc is ours.
+fn put_filters(
+    requests: &mut Requests,
+    index: u32,
+    programs: &[Program; 2],
+) -> Result<bool, AttachError> {
+    let was_ours = remove_stale(requests, index);
+    let owns_qdisc = add_qdisc(requests, index)? || was_ours;
+    for (direction, program) in DIRECTIONS.into_iter().zip(programs) {
+        if let Err(error) = put_filter(requests, index, direction, program) {
+            // Nothing is left of what was half done.
+            let _ = take_filters_off(requests, index, programs);
+            if owns_qdisc {
+                let _ = clsact::remove_if_empty(requests, index);
+            }
+            return Err(error);
+        }
+    }
+    Ok(owns_qdisc)
+}
+
+fn add_qdisc(requests: &mut Requests, index: u32) -> Result<bool, AttachError> {
+    clsact::add_qdisc(requests, index).map_err(|error| {
+        AttachError::new("adding the clsact qdisc", error)
+            .or_no_module("clsact qdisc", "sch_ingress")
+    })
+}
+
+fn put_filter(
+    requests: &mut Requests,
+    index: u32,
+    direction: Direction,
+    program: &Program,
+) -> Result<(), AttachError> {
+    clsact::attach(requests, index, direction, program).map_err(|error| {
+        AttachError::new("adding a filter to the clsact qdisc", error)
+            .or_no_module("filter for eBPF programs", "cls_bpf")
+    })
+}
+
+fn take_filters_off(
+    requests: &mut Requests,
+    index: u32,
+    programs: &[Program; 2],
+) -> io::Result<()> {
+    for (direction, program) in DIRECTIONS.into_iter().zip(programs) {
+        clsact::detach(requests, index, direction, |filter| {
+            filter.program == Some(program.id)
+        })?;
+    }
+    Ok(())
+}
+
+/// Removes filters that an earlier process left behind; tells whether there
+/// were any.
+fn remove_stale(requests: &mut Requests, index: u32) -> bool {
+    let mut found = false;
+    for direction in DIRECTIONS {
+        let is_ours = |filter: &clsact::Filter| filter.name.starts_with(OURS);
+        let removed = clsact::detach(requests, index, direction, is_ours).unwrap_or(0);
+        if removed > 0 {
+            tracing::info!(
+                index,
+                ?direction,
+                removed,
+                "removed a filter left by an earlier run"
+            );
+            found = true;
+        }
+    }
+    found
+}
+
+/// The interface, or its network namespace, is.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
+        || (error.raw_os_error().is_none() && error.kind() == io::ErrorKind::NotFound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(number: i32) -> AttachError {
+        AttachError::new("trying", io::Error::from_raw_os_error(number))
+    }
+
+    #[test]
+    fn an_interface_that_vanished_is_told_from_a_module_that_is_missing() {
+        assert!(matches!(error(libc::ENODEV), AttachError::Gone));
+        let missing = error(libc::ENOENT).or_no_module("clsact qdisc", "sch_ingress");
+        assert!(missing.to_string().contains("sch_ingress"), "{missing}");
+        let refused = error(libc::EPERM).or_no_module("clsact qdisc", "sch_ingress");
+        assert!(matches!(refused, AttachError::System { .. }));
+    }
+
+    #[test]
+    fn only_programs_of_a_sextantd_hide_nothing() {
+        let named = |name: Option<&str>| OnHook {
+            id: Some(7),
+            name: name.map(String::from),
+        };
+        assert!(!named(Some("sextant_in")).is_foreign());
+        assert!(named(Some("cil_from_netdev")).is_foreign());
+        assert!(named(None).is_foreign());
+        assert_eq!(named(None).label(), "program 7");
+    }
+}

@@ -1,0 +1,183 @@
+//! TCX links (kernel 6.6): programs on an interface that vanish with the
+//! process. By index, so that names, which need not be UTF-8, do not matter.
+//!
+//! The index is one of the network namespace of the calling thread.
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+};
+
+use super::bpf::bpf;
+
+/// Commands of bpf(2).
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const PROG_QUERY: libc::c_long = 16;
+const LINK_CREATE: libc::c_long = 28;
+/// `BPF_F_BEFORE`: without another program, before all of them.
+const BEFORE: u32 = 1 << 3;
+
+/// Programs on one hook that are told; the kernel allows as many.
+const MAX_PROGRAMS: usize = 64;
+/// No interface has such an index, so that nothing is attached.
+const NO_INTERFACE: u32 = i32::MAX as u32;
+
+/// The way of the packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// Into this host.
+    Ingress,
+    /// Out of it.
+    Egress,
+}
+
+impl Direction {
+    /// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS`.
+    fn attach_type(self) -> u32 {
+        match self {
+            Self::Ingress => 46,
+            Self::Egress => 47,
+        }
+    }
+}
+
+/// The `link_create` member of `union bpf_attr`, for TCX.
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    prog_fd: u32,
+    target_ifindex: u32,
+    attach_type: u32,
+    flags: u32,
+    relative: u32,
+    pad: u32,
+    expected_revision: u64,
+}
+
+/// The `query` member of `union bpf_attr`.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    target_ifindex: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    prog_ids: u64,
+    count: u32,
+    pad: u32,
+    prog_attach_flags: u64,
+    link_ids: u64,
+    link_attach_flags: u64,
+    revision: u64,
+}
+
+/// The member for `BPF_PROG_GET_FD_BY_ID`.
+#[repr(C)]
+#[derive(Default)]
+struct ById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// The `info` member.
+#[repr(C)]
+struct Info {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+/// The beginning of `struct bpf_prog_info`, up to the name.
+#[repr(C)]
+struct ProgramInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    lengths: [u32; 2],
+    instructions: [u64; 2],
+    load_time: u64,
+    created_by: u32,
+    maps: u32,
+    map_ids: u64,
+    name: [u8; 16],
+}
+
+/// Whether this kernel has TCX for a program, which is tried without an
+/// interface: then it is the interface that is missing.
+pub(super) fn is_there(program: BorrowedFd<'_>) -> bool {
+    let tried = attach(program, NO_INTERFACE, Direction::Ingress);
+    tried.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
+}
+
+/// Attaches a program before all others. It is detached when the descriptor is
+/// closed, for which the kernel waits until no packet is in the old list.
+pub(super) fn attach(
+    program: BorrowedFd<'_>,
+    interface: u32,
+    direction: Direction,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreate {
+        prog_fd: program.as_raw_fd() as u32,
+        target_ifindex: interface,
+        attach_type: direction.attach_type(),
+        flags: BEFORE,
+        ..LinkCreate::default()
+    };
+    // SAFETY: the structure is that of the command, without pointers.
+    let fd = unsafe { bpf(LINK_CREATE, &mut attr) }?;
+    // SAFETY: a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Numbers of the programs on a hook, in the order in which they run.
+pub(super) fn programs(interface: u32, direction: Direction) -> io::Result<Vec<u32>> {
+    let mut ids = [0_u32; MAX_PROGRAMS];
+    let mut attr = Query {
+        target_ifindex: interface,
+        attach_type: direction.attach_type(),
+        prog_ids: ids.as_mut_ptr() as u64,
+        count: MAX_PROGRAMS as u32,
+        ..Query::default()
+    };
+    // SAFETY: `ids` has room for `count` numbers.
+    unsafe { bpf(PROG_QUERY, &mut attr) }?;
+    Ok(ids.into_iter().take(attr.count as usize).collect())
+}
+
+/// The number of a program of this process.
+pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    info(program).map(|info| info.id)
+}
+
+/// The name of any program; needs CAP_SYS_ADMIN.
+pub(super) fn program_name(id: u32) -> io::Result<String> {
+    let mut attr = ById {
+        id,
+        ..ById::default()
+    };
+    // SAFETY: the structure is that of the command, without pointers.
+    let fd = unsafe { bpf(PROG_GET_FD_BY_ID, &mut attr) }?;
+    // SAFETY: a new descriptor that nobody else knows.
+    let program = unsafe { OwnedFd::from_raw_fd(fd) };
+    let info = info(std::os::fd::AsFd::as_fd(&program))?;
+    let name = CStr::from_bytes_until_nul(&info.name).unwrap_or_default();
+    Ok(name.to_string_lossy().into_owned())
+}
+
+fn info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+    // SAFETY: integers, for which zeros are valid.
+    let mut found: ProgramInfo = unsafe { std::mem::zeroed() };
+    let mut attr = Info {
+        fd: program.as_raw_fd() as u32,
+        length: size_of::<ProgramInfo>() as u32,
+        info: std::ptr::from_mut(&mut found) as u64,
+    };
+    // SAFETY: the kernel fills in as much as the length says.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok(found)
+}
+
+const _: () = assert!(std::mem::offset_of!(ProgramInfo, name) == 64);
