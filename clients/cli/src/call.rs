@@ -1,9 +1,13 @@
 //! What a failed call means to the user: what was wanted, of which server, why
 //! not, and what to try.
 
+use std::error::Error;
+
 use tonic::{Code, Status};
 
 use crate::{connect::Server, text::harmless_lines};
+
+const GONE: &str = "; is it still running? Try again, or name another with --server";
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -11,25 +15,42 @@ use crate::{connect::Server, text::harmless_lines};
 pub(crate) struct CallError {
     action: &'static str,
     server: String,
-    cause: String,
+    pub(crate) cause: String,
     remedy: &'static str,
     /// The code, for those who go on without the answer.
     pub(crate) code: Code,
+    /// The server is gone, or going: it may come back.
+    pub(crate) is_lost: bool,
 }
 
 /// Names what was wanted, to complete "cannot ACTION SERVER".
-pub(crate) fn failed(action: &'static str, server: &Server) -> impl Fn(Status) -> CallError {
+pub(crate) fn failed(
+    action: &'static str,
+    server: &Server,
+) -> impl Fn(Status) -> CallError + use<> {
     let server = server.name.clone();
     move |status| CallError {
         action,
         server: server.clone(),
         cause: cause(&status),
-        remedy: remedy(status.code()),
+        remedy: remedy(&status),
         code: status.code(),
+        is_lost: is_broken(&status) || status.code() == Code::Unavailable,
     }
 }
 
+/// The connection broke: a status that a server sent has no source.
+fn is_broken(status: &Status) -> bool {
+    status.source().is_some() && status.code() != Code::Cancelled
+}
+
 fn cause(status: &Status) -> String {
+    if is_broken(status) {
+        return format!(
+            "the connection broke: {}",
+            harmless_lines(&root_cause(status))
+        );
+    }
     // Errors of CEL point at a place of the expression, in lines of their own.
     let message = harmless_lines(status.message());
     match status.code() {
@@ -41,9 +62,19 @@ fn cause(status: &Status) -> String {
     }
 }
 
-fn remedy(code: Code) -> &'static str {
-    match code {
-        Code::Unavailable => "; is it still running? Try again, or name another with --server",
+/// The innermost cause: the outer ones say "transport error".
+pub(crate) fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+fn remedy(status: &Status) -> &'static str {
+    match status.code() {
+        _ if is_broken(status) => GONE,
+        Code::Unavailable | Code::Aborted => GONE,
         Code::Unimplemented => "; it is no sextantd, or an older one: name another with --server",
         Code::PermissionDenied | Code::Unauthenticated => {
             "; writing needs --server unix:///run/sextant/sextant.sock, as root or as a member of the configured group"
@@ -52,7 +83,10 @@ fn remedy(code: Code) -> &'static str {
         Code::OutOfRange => {
             "; if it is a message that is too large, raise server.max_request_bytes there"
         }
-        Code::DeadlineExceeded | Code::Cancelled => "; raise --request-timeout",
+        Code::DeadlineExceeded => "; raise --request-timeout",
+        // Said here, not by the server.
+        Code::Cancelled if status.source().is_some() => "; raise --request-timeout",
+        Code::Cancelled => "; the server ended the call: try again",
         Code::InvalidArgument | Code::Unknown => "; see --help for what it takes",
         _ => "",
     }

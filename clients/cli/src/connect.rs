@@ -6,7 +6,8 @@ use std::{error::Error as _, time::Duration};
 use tonic::transport::{Channel, Endpoint};
 
 use crate::{
-    args::Connection,
+    call::root_cause,
+    connection::Connection,
     context::{self, ContextError},
 };
 
@@ -128,15 +129,6 @@ fn endpoint(server: &str) -> Result<Endpoint, ConnectError> {
         None => return Err(wrong("it has no port".into())),
     }
     Endpoint::from_shared(format!("http://{address}")).map_err(|error| wrong(root_cause(&error)))
-}
-
-/// The innermost cause: the outer ones say "transport error".
-fn root_cause(error: &tonic::transport::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 fn remedy(server: &str, error: &tonic::transport::Error) -> &'static str {

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, env, fs, io, path::PathBuf};
 
 use serde::Deserialize;
 
-use crate::args::Connection;
+use crate::connection::Connection;
 
 /// Where `hubble` and `sextantd` meet without further ado.
 pub(crate) const DEFAULT_SERVER: &str = "localhost:4245";

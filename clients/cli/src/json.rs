@@ -1,8 +1,11 @@
 //! Protobuf's JSON as Hubble prints it: proto names in the order of declaration,
-//! 64-bit integers as text, `<`, `>` and `&` escaped; and back, where names that
-//! are not known are passed over.
+//! 64-bit integers as text, `<`, `>` and `&` escaped; and back. Of what comes from
+//! other versions, names that are not known are passed over; what a user types may have
+//! none.
 //!
 //! The library writes fields by number, hence a writer of our own.
+
+mod keys;
 
 use std::{collections::HashMap, fmt::Write as _, sync::LazyLock};
 
@@ -45,18 +48,25 @@ pub(crate) fn print(message: &impl Message, name: &str) -> String {
 /// The message, of the type with this full name, that the JSON text is.
 pub(crate) fn parse<M: Message + Default>(text: &str, name: &str) -> Result<M, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(text);
-    let message = read(&mut reader, name)?;
+    let message = read(&mut reader, name, false)?;
     let end = reader.end();
     end.map_err(|error| JsonError(error.to_string()))?;
     Ok(message)
 }
 
-/// All the messages of this type that the text has, one after another.
-pub(crate) fn parse_all<M: Message + Default>(text: &str, name: &str) -> Result<Vec<M>, JsonError> {
+/// All the messages of this type that the text has, one after another. A name that is not
+/// known is a mistake: passed over, it would leave a message that says something else.
+pub(crate) fn parse_strict<M: Message + Default>(
+    text: &str,
+    name: &str,
+) -> Result<Vec<M>, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let mut messages = Vec::new();
+    for once in serde_json::Deserializer::from_str(text).into_iter::<keys::Once>() {
+        once.map_err(|error| JsonError(error.to_string()))?;
+    }
     while reader.end().is_err() {
-        messages.push(read(&mut reader, name)?);
+        messages.push(read(&mut reader, name, true)?);
     }
     Ok(messages)
 }
@@ -64,8 +74,9 @@ pub(crate) fn parse_all<M: Message + Default>(text: &str, name: &str) -> Result<
 fn read<'a, M: Message + Default>(
     reader: &mut serde_json::Deserializer<serde_json::de::StrRead<'a>>,
     name: &str,
+    is_strict: bool,
 ) -> Result<M, JsonError> {
-    let options = DeserializeOptions::new().deny_unknown_fields(false);
+    let options = DeserializeOptions::new().deny_unknown_fields(is_strict);
     DynamicMessage::deserialize_with_options(descriptor(name), reader, &options)
         .map_err(|error| JsonError(error.to_string()))?
         .transcode_to()
@@ -361,13 +372,13 @@ mod tests {
 
     #[test]
     fn several_messages_may_follow_one_another() {
-        let filters: Vec<pb::FlowFilter> = parse_all(
+        let filters: Vec<pb::FlowFilter> = parse_strict(
             r#" {"protocol":["tcp"]} {"reply":[true]}"#,
             "flow.FlowFilter",
         )
         .unwrap();
         assert_eq!(filters.len(), 2);
-        assert!(parse_all::<pb::FlowFilter>("{", "flow.FlowFilter").is_err());
+        assert!(parse_strict::<pb::FlowFilter>("{", "flow.FlowFilter").is_err());
         assert!(parse::<pb::FlowFilter>("{} {}", "flow.FlowFilter").is_err());
     }
 }

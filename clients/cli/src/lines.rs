@@ -42,6 +42,11 @@ pub(crate) enum BadLine {
     /// Most likely a file without lines.
     #[error("it is longer than 16 MiB; each line must be one JSON object")]
     TooLong,
+    /// JSON of something else.
+    #[error(
+        "it is neither a flow nor an event; a line is what `hubble observe -o json` prints, or a flow alone"
+    )]
+    NoFlow,
     /// Not what is asked for.
     #[error(transparent)]
     Json(#[from] JsonError),

@@ -14,9 +14,9 @@ use sextant_proto::{
 use tonic::transport::Channel;
 
 use crate::{
-    args::Connection,
     call,
     connect::{Server, client},
+    connection::Connection,
     json, out,
     text::{self, Align, grouped, harmless},
     time::Format,

@@ -2,10 +2,12 @@
 //! them, and a little more.
 
 mod agent;
+mod before;
 mod columns;
 mod debug;
 mod events;
 mod fields;
+mod follow;
 mod input;
 mod layout;
 pub(crate) mod names;
@@ -13,24 +15,27 @@ mod printer;
 mod selector;
 mod stream;
 
-use std::{io::Write, path::PathBuf, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use sextant_proto::observer::{GetFlowsRequest, GetFlowsResponse, observer_client::ObserverClient};
+use sextant_proto::observer::{
+    GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
+    observer_client::ObserverClient,
+};
 
 pub(crate) use columns::Column;
 use fields::Style;
 use printer::Printer;
-use selector::SelectorArgs;
+use selector::{Selection, SelectorArgs};
 use stream::{Show as _, drain};
 
 use crate::{
-    args::Connection,
     call,
     color::{Paint, When},
     connect::{Server, client},
+    connection::Connection,
     filter::FilterArgs,
-    lines::Lines,
+    input::{InputArgs, Wanted},
     out, time,
 };
 
@@ -46,9 +51,8 @@ pub(crate) struct ObserveArgs {
     filters: FilterArgs,
     #[command(flatten)]
     format: FormatArgs,
-    /// Read the flows from this file of JSON lines, `-` for standard input, and ask nobody.
-    #[arg(long, value_name = "FILE", help_heading = "Selectors")]
-    input_file: Option<PathBuf>,
+    #[command(flatten)]
+    input: InputArgs,
 }
 
 /// What is shown.
@@ -159,7 +163,7 @@ pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     if args.what != What::Flows {
         return events::run(connection, args).await;
     }
-    let request = selector::request(args)?;
+    let (selection, request) = selector::request(args)?;
     if args.filters.only_print() {
         let filters = args.filters.filters()?;
         out::stdout().write_all(filters.to_yaml().as_bytes())?;
@@ -171,13 +175,13 @@ pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
         args.format.silent_errors,
     );
     let mut out = out::stdout();
-    if let Some(path) = &args.input_file {
-        let last = args.selectors.number_of_last();
-        input::print(Lines::open(path)?, RESPONSE, last, &mut printer, &mut out)?;
+    if let Some(path) = &args.input.input_file {
+        let mut wanted = Wanted::new(&args.filters.filters()?, selection.since, selection.until)?;
+        input::flows(path, &mut wanted, selection.part(), &mut printer, &mut out)?;
     } else {
         let server = Server::reading(connection).await?;
         tokio::select! {
-            result = ask(&server, request, &mut printer, &mut out) => result?,
+            result = ask(connection, server, (selection, request), &mut printer, &mut out) => result?,
             _ = tokio::signal::ctrl_c() => {}
         }
     }
@@ -187,14 +191,39 @@ pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
 }
 
 async fn ask(
-    server: &Server,
-    request: GetFlowsRequest,
+    connection: &Connection,
+    server: Server,
+    (selection, request): (Selection, GetFlowsRequest),
     printer: &mut Printer,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let failed = call::failed("get the flows of", server);
-    let mut client = client!(ObserverClient<tonic::transport::Channel>, server);
-    let answer = client.get_flows(request).await;
+    if selection.follow {
+        return follow::follow(connection, server, request, printer, out).await;
+    }
+    let failed = call::failed("get the flows of", &server);
+    let client = client!(ObserverClient<tonic::transport::Channel>, server);
+    if before::is_meant(&selection) {
+        let ask = async |part: Selection| {
+            let part = GetFlowsRequest {
+                number: part.number,
+                since: part.since,
+                until: part.until,
+                ..request.clone()
+            };
+            Ok(client.clone().get_flows(part).await?.into_inner())
+        };
+        let is_flow = |message: &GetFlowsResponse| {
+            matches!(message.response_types, Some(ResponseTypes::Flow(_)))
+        };
+        for response in before::last(&selection, ask, is_flow)
+            .await
+            .map_err(failed)?
+        {
+            printer.print(&response, out)?;
+        }
+        return Ok(());
+    }
+    let answer = client.clone().get_flows(request).await;
     drain(answer.map_err(&failed)?.into_inner(), failed, printer, out).await
 }
 

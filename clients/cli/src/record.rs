@@ -28,9 +28,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, transport::Channel};
 
 use crate::{
-    args::Connection,
     call::{self, CallError},
     connect::{Server, client},
+    connection::Connection,
     lines::Lines,
     text::harmless,
 };

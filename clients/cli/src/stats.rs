@@ -4,27 +4,33 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use sextant_proto::sextant::flow::v1::{
-    FlowField, FlowSummary, ListFilterHintsRequest, SummarizeFlowsRequest, SummaryOrder, Traffic,
-    WatchFlowSummaryRequest, flow_service_client::FlowServiceClient,
+    FlowField, FlowSummary, ListFilterHintsRequest, ListFilterHintsResponse, SummarizeFlowsRequest,
+    SummaryOrder, Traffic, WatchFlowSummaryRequest, flow_service_client::FlowServiceClient,
 };
 use tonic::transport::Channel;
 
 use crate::{
-    args::Connection,
     call,
     connect::{Server, client},
+    connection::Connection,
     filter::FilterArgs,
+    input::InputArgs,
     json, out,
+    tally::{self, Question},
     text::{Align, bytes, grouped, harmless, short, table},
     time,
 };
 
+/// Length of the window, if nothing is said.
+const WINDOW: Duration = Duration::from_secs(60);
+
 /// Arguments of `stats`.
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {
-    /// Length of the window, which ends now.
-    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = time::duration)]
-    window: Duration,
+    /// Length of the window, which ends now, or with the last flow of a file [default: 1m,
+    /// and all of a file]
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    window: Option<Duration>,
     /// Fields to group by, four at most, such as `source-ip,destination-port`.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',', value_parser = field)]
     group_by: Vec<FlowField>,
@@ -35,11 +41,13 @@ pub(crate) struct StatsArgs {
     #[arg(long, value_enum, value_name = "ORDER", default_value_t)]
     order: Order,
     /// Again and again, until interrupted.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "input_file")]
     follow: bool,
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     output: Output,
+    #[command(flatten)]
+    input: InputArgs,
     #[command(flatten)]
     filters: FilterArgs,
 }
@@ -59,6 +67,8 @@ pub(crate) struct HintsArgs {
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     output: Output,
+    #[command(flatten)]
+    input: InputArgs,
     #[command(flatten)]
     filters: FilterArgs,
 }
@@ -120,8 +130,20 @@ fn field(text: &str) -> Result<FlowField, String> {
 /// Prints a summary.
 pub(crate) async fn run(connection: &Connection, args: &StatsArgs) -> anyhow::Result<ExitCode> {
     let filters = args.filters.filters()?;
+    if let Some(path) = &args.input.input_file {
+        let summary = tally::summary(&Question {
+            path,
+            filters: &filters,
+            window: args.window,
+            group_by: &args.group_by,
+            limit: args.limit,
+            order: args.order.into(),
+        })?;
+        return print(Some(summary), args);
+    }
+    let window = args.window.unwrap_or(WINDOW);
     let request = SummarizeFlowsRequest {
-        window: prost_types::Duration::try_from(args.window).ok(),
+        window: prost_types::Duration::try_from(window).ok(),
         whitelist: filters.whitelist,
         blacklist: filters.blacklist,
         group_by: args.group_by.iter().map(|field| (*field).into()).collect(),
@@ -212,6 +234,10 @@ fn traffic_row(mut cells: Vec<String>, columns: usize, traffic: Option<&Traffic>
 /// Prints the values of a field.
 pub(crate) async fn hints(connection: &Connection, args: &HintsArgs) -> anyhow::Result<ExitCode> {
     let filters = args.filters.filters()?;
+    if let Some(path) = &args.input.input_file {
+        let hints = tally::hints(path, &filters, args.field, &args.prefix, args.limit)?;
+        return print_hints(&hints, args);
+    }
     let request = ListFilterHintsRequest {
         field: args.field.into(),
         prefix: args.prefix.clone(),
@@ -223,9 +249,12 @@ pub(crate) async fn hints(connection: &Connection, args: &HintsArgs) -> anyhow::
     let mut client = client!(FlowServiceClient<Channel>, server);
     let answer = client.list_filter_hints(server.unary(request)).await;
     let failed = call::failed("list the values of a field at", &server);
-    let hints = answer.map_err(failed)?.into_inner();
+    print_hints(&answer.map_err(failed)?.into_inner(), args)
+}
+
+fn print_hints(hints: &ListFilterHintsResponse, args: &HintsArgs) -> anyhow::Result<ExitCode> {
     let text = match args.output {
-        Output::Json => json::print(&hints, "sextant.flow.v1.ListFilterHintsResponse") + "\n",
+        Output::Json => json::print(hints, "sextant.flow.v1.ListFilterHintsResponse") + "\n",
         Output::Table => {
             let mut rows = vec![vec![name(args.field).to_uppercase(), "FLOWS".into()]];
             let row = |hint: &_| hint_row(hint);

@@ -17,9 +17,9 @@ use tonic_health::pb::{
 };
 
 use crate::{
-    args::Connection,
     call,
     connect::{Server, client},
+    connection::Connection,
     json, out,
     text::{grouped, harmless},
 };

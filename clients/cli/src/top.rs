@@ -6,7 +6,7 @@
 mod screen;
 mod view;
 
-use std::{io::Write as _, process::ExitCode, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -24,12 +24,13 @@ use tokio::{
 use tonic::transport::Channel;
 
 use crate::{
-    args::Connection,
     call,
     connect::{Server, client},
+    connection::Connection,
     filter::{FilterArgs, Filters},
     json, out,
     stats::Order,
+    tally::{self, Question},
     time,
 };
 use view::View;
@@ -38,6 +39,8 @@ use view::View;
 const TICK: Duration = Duration::from_secs(1);
 /// Rows that are asked for: more than fit on most screens.
 const ROWS: u32 = 100;
+/// Length of the window, if nothing is said.
+const WINDOW: Duration = Duration::from_secs(10);
 /// Keys that are read ahead.
 const KEYS: usize = 16;
 
@@ -63,9 +66,14 @@ pub(crate) struct TopArgs {
     /// What the first rows have most of.
     #[arg(long, value_enum, value_name = "ORDER", default_value_t)]
     order: Order,
-    /// Length of the window, which ends now.
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = time::duration)]
-    window: Duration,
+    /// Length of the window, which ends now, or with the last flow of a file [default: 10s,
+    /// and all of a file]
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    window: Option<Duration>,
+    /// Look into this file of JSON lines or capture (.pcap, .pcapng), `-` for JSON lines on
+    /// standard input, and ask nobody; with `--once`.
+    #[arg(long, value_name = "FILE", requires = "once")]
+    input_file: Option<PathBuf>,
     #[command(flatten)]
     filters: FilterArgs,
 }
@@ -171,6 +179,14 @@ impl Model {
         }
     }
 
+    /// What the first rows have most of: drops where they are meant.
+    fn order(&self) -> SummaryOrder {
+        match self.view {
+            View::Drops => SummaryOrder::Drops,
+            _ => self.order.into(),
+        }
+    }
+
     fn request(&self, window: Duration) -> SummarizeFlowsRequest {
         SummarizeFlowsRequest {
             window: prost_types::Duration::try_from(window).ok(),
@@ -178,10 +194,7 @@ impl Model {
             blacklist: self.filters.blacklist.clone(),
             group_by: self.view.fields().iter().map(|f| (*f).into()).collect(),
             limit: ROWS,
-            order: match self.view {
-                View::Drops => SummaryOrder::Drops.into(),
-                _ => SummaryOrder::from(self.order).into(),
-            },
+            order: self.order().into(),
         }
     }
 
@@ -216,20 +229,33 @@ fn next<T: ValueEnum + PartialEq + Copy>(value: T) -> T {
 
 /// Shows what is busiest.
 pub(crate) async fn run(connection: &Connection, args: &TopArgs) -> anyhow::Result<ExitCode> {
-    let server = Server::reading(connection).await?;
     let mut model = Model {
         view: args.view,
         order: args.order,
         filters: args.filters.filters()?,
-        server: server.name.clone(),
         ..Model::default()
     };
-    model.look(&server, args.window).await?;
+    if let Some(path) = &args.input_file {
+        model.server = path.display().to_string();
+        model.summary = tally::summary(&Question {
+            path,
+            filters: &model.filters,
+            window: args.window,
+            group_by: model.view.fields(),
+            limit: ROWS,
+            order: model.order(),
+        })?;
+        return once(&model, args.output);
+    }
+    let window = args.window.unwrap_or(WINDOW);
+    let server = Server::reading(connection).await?;
+    model.server = server.name.clone();
+    model.look(&server, window).await?;
     if args.once {
         return once(&model, args.output);
     }
     let mut terminal = ratatui::try_init()?;
-    let shown = show(&mut terminal, &mut model, &server, args.window).await;
+    let shown = show(&mut terminal, &mut model, &server, window).await;
     ratatui::restore();
     shown.map(|()| ExitCode::SUCCESS)
 }

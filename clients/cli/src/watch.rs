@@ -9,9 +9,9 @@ use sextant_proto::peer::{
 use tonic::transport::Channel;
 
 use crate::{
-    args::Connection,
     call,
     connect::{Server, client},
+    connection::Connection,
     out,
     text::{harmless, value_name},
 };

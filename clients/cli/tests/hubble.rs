@@ -270,6 +270,91 @@ fn a_file_with_a_line_that_is_no_text_is_printed_as_hubble_prints_it() {
 }
 
 #[test]
+fn a_file_is_filtered_and_cut_as_hubble_does_it() {
+    let Some(hubble) = hubble() else {
+        return;
+    };
+    for flags in [
+        "--port 80",
+        "--not --port 80",
+        "--verdict DROPPED -o json",
+        "--not --verdict DROPPED -o dict",
+        "--pod demo/web --protocol udp",
+        "--ip 10.0.0.0/24 -o table",
+        "--ip 2001:db8::/32",
+        "-t policy-verdict",
+        "--http-status 2+",
+        "--cel-expression _flow.verdict==Verdict.DROPPED",
+        r#"--allowlist {"source_ip":["10.0.0.1"]} --denylist {"reply":[true]}"#,
+        "--first 1",
+        "--first 2 --not --port 80",
+        "--first 99",
+        "--last 1 --verdict FORWARDED",
+        "--all",
+        "--follow",
+        "--follow --last 2",
+        "--follow --until 2026-01-02T03:04:06Z",
+        "--since 2026-01-02T03:04:06Z",
+        "--until 2026-01-02T03:04:06Z",
+        "--since 2026-01-02T03:04:06Z --until 2026-01-02T03:04:08Z --last 2",
+        "--until 2026-01-02T03:04:07Z --last 1",
+        "--since 2026-01-02T03:04:06Z --first 1",
+    ] {
+        let line = format!("observe --input-file flows.jsonl {flags}");
+        let arguments: Vec<String> = line.split_whitespace().map(Into::into).collect();
+        check_same(&hubble, &arguments);
+    }
+}
+
+#[test]
+fn raw_filters_are_taken_and_refused_as_hubble_does_it() {
+    let Some(hubble) = hubble() else {
+        return;
+    };
+    for filter in [
+        r#"{"source_ip":["1.1.1.1"],"bogus":1}"#,
+        r#"{"verdict":["DROPED"]}"#,
+        r#"{"verdict":["2"]}"#,
+        r#"{"verdict":[2,99]}"#,
+        r#"{"verdict":null}"#,
+        r#"{"verdict":[null]}"#,
+        r#"{"sourceIp":["1.1.1.1"]}"#,
+        r#"{"source_ip":"1.1.1.1"}"#,
+        r#"{"source_ip":["a"],"source_ip":["b"]}"#,
+        r#"{"source_ip":["a"],"sourceIp":["b"]}"#,
+        r#"{"source_port":[80]}"#,
+        r#"{"source_identity":["7"]}"#,
+        r#"{"reply":["yes"]}"#,
+        r#"{"experimental":{"cel_expression":["true"],"x":1}}"#,
+        r#"{"event_type":[{"typ":1}]}"#,
+        r#"{"event_type":[{"type":1}]}"#,
+        r#"{"drop_reason_desc":["POLICY_DENYED"]}"#,
+        r#"{"ip_version":["IPv5"]}"#,
+        r#"{"[flow.x]":1}"#,
+        r#"{"@type":"x"}"#,
+        r#"{} {"x":1}"#,
+        r#"{"reply":[true]} {"reply":[false]}"#,
+        r#"{"reply":[true]},{"reply":[false]}"#,
+        "[]",
+        r#"[{"verdict":["DROPPED"]}]"#,
+        "null",
+        "3",
+        "{",
+        "{}",
+        "",
+    ] {
+        for list in ["--allowlist", "--denylist"] {
+            let arguments = ["observe", "--print-raw-filters", list, filter].map(String::from);
+            let theirs = run(&hubble, &arguments);
+            let ours = run(Path::new(SEXTANT), &arguments);
+            let shown = (String::from_utf8_lossy(&ours.stderr), &arguments);
+            assert_eq!(ours.status.success(), theirs.status.success(), "{shown:?}");
+            assert_eq!(ours.stdout, theirs.stdout, "{shown:?}");
+        }
+    }
+}
+
+#[test]
 fn a_closed_pipe_ends_it_quietly() {
     let Some(daemon) = flows() else {
         return;

@@ -197,7 +197,12 @@ const FLAGS: [Flag; 64] = [
     Flag("cluster", None, Value("NAME"), "Cluster of either endpoint"),
     Flag("from-cluster", None, Value("NAME"), "Cluster of the sender"),
     Flag("to-cluster", None, Value("NAME"), "Cluster of the receiver"),
-    Flag("port", None, Value("PORT"), "Port of either side"),
+    Flag(
+        "port",
+        None,
+        Value("PORT"),
+        "Port of either side, its service (https), or a range (8000-8100)",
+    ),
     Flag("from-port", None, Value("PORT"), "Port of the sender"),
     Flag("to-port", None, Value("PORT"), "Port of the receiver"),
     Flag(

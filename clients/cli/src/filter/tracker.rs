@@ -39,11 +39,11 @@ pub(crate) enum FilterError {
     #[error("--not at the end: it turns the filter after it round, and there is none")]
     NotLast,
     /// A raw filter that is none.
-    #[error("--{flag} does not take `{value}`: {source}; it takes FlowFilters as JSON")]
+    #[error("--{flag} does not take `{value}`: {cause}; it takes FlowFilters as JSON")]
     Raw {
         flag: &'static str,
         value: String,
-        source: JsonError,
+        cause: JsonError,
     },
 }
 
@@ -74,10 +74,10 @@ pub(super) fn filters(given: &[(&'static str, String)]) -> Result<Filters, Filte
 }
 
 fn parse_raw(flag: &'static str, value: &str) -> Result<Vec<FlowFilter>, FilterError> {
-    json::parse_all(value, "flow.FlowFilter").map_err(|source| FilterError::Raw {
+    json::parse_strict(value, "flow.FlowFilter").map_err(|cause| FilterError::Raw {
         flag,
         value: value.into(),
-        source,
+        cause,
     })
 }
 
@@ -139,7 +139,9 @@ impl Tracker {
         value: &str,
     ) -> Result<bool, FilterError> {
         if let Some(fields) = text_fields(rest) {
-            self.push(side, value.to_owned(), fields);
+            for value in meant(flag, rest, value)? {
+                self.push(side, value, fields);
+            }
             return Ok(true);
         }
         match rest {
@@ -188,7 +190,6 @@ impl Tracker {
     fn set_text(&mut self, flag: &str, value: &str) {
         let field: Field<String> = match flag {
             "uuid" => |f| &mut f.uuid,
-            "snat-ip" => |f| &mut f.source_ip_xlated,
             "trace-id" => |f| &mut f.trace_id,
             "http-status" => |f| &mut f.http_status_code,
             "http-method" => |f| &mut f.http_method,
@@ -210,6 +211,11 @@ impl Tracker {
     /// Flags whose value is more than text.
     fn set_value(&mut self, flag: &str, value: &str) -> Result<(), FilterError> {
         match flag {
+            "snat-ip" => {
+                for address in value::addresses(value) {
+                    self.both(address, |f| &mut f.source_ip_xlated);
+                }
+            }
             "ipv4" => self.both(value::ip_version("v4"), |f| &mut f.ip_version),
             "ipv6" => self.both(value::ip_version("v6"), |f| &mut f.ip_version),
             "ip-version" => self.both(value::ip_version(value), |f| &mut f.ip_version),
@@ -269,6 +275,15 @@ impl Tracker {
             true => vec![self.left],
             false => vec![self.left, self.right],
         }
+    }
+}
+
+/// What is asked for, where a value stands for others.
+fn meant(flag: &'static str, rest: &str, value: &str) -> Result<Vec<String>, FilterError> {
+    match rest {
+        "ip" => Ok(value::addresses(value)),
+        "port" => value::ports(flag, value),
+        _ => Ok(vec![value.to_owned()]),
     }
 }
 

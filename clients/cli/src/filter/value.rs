@@ -1,11 +1,13 @@
 //! Values of the flags that are more than text.
 
+use std::net::Ipv6Addr;
+
 use sextant_proto::flow::{
     DropReason, EventTypeFilter, HttpHeader, IpVersion, TcpFlags, TrafficDirection, Verdict,
     Workload,
 };
 
-use super::FilterError;
+use super::{FilterError, services};
 use crate::observe::names;
 
 /// What event types are called.
@@ -19,6 +21,8 @@ const TYPES: [(&str, i32); 8] = [
     ("l7", 129),
     ("agent", AGENT),
 ];
+/// Ports of a range: a value each, in a request whose size is bounded.
+const MAX_PORTS: usize = 1024;
 const TRACE: i32 = 4;
 const AGENT: i32 = 130;
 
@@ -44,6 +48,45 @@ fn wrong(flag: &'static str, value: &str, takes: impl Into<String>) -> FilterErr
         value: value.into(),
         takes: takes.into(),
     }
+}
+
+/// An IPv6 address as a network of one: addresses are compared as texts, networks as
+/// numbers, and `2001:DB8::1` means `2001:db8:0::1`. An IPv4 address in IPv6 is meant as
+/// either. Everything else stays as it is.
+pub(super) fn addresses(value: &str) -> Vec<String> {
+    let Ok(address) = value.parse::<Ipv6Addr>() else {
+        return vec![value.into()];
+    };
+    let network = format!("{address}/128");
+    match address.to_ipv4_mapped() {
+        Some(inner) => vec![network, inner.to_string()],
+        None => vec![network],
+    }
+}
+
+/// A port, a service such as `https`, or a range such as `8000-8100`, as the ports that
+/// are meant: a filter has single ports only.
+pub(super) fn ports(flag: &'static str, value: &str) -> Result<Vec<String>, FilterError> {
+    let takes = || {
+        format!(
+            "a port, a service such as https, or a range of at most {MAX_PORTS} ports such as 8000-8100"
+        )
+    };
+    let port = |text: &str| text.parse::<u16>().ok();
+    if let Some((first, last)) = value.split_once('-')
+        && let (Some(first), Some(last)) = (port(first), port(last))
+    {
+        if first > last || usize::from(last - first) >= MAX_PORTS {
+            return Err(wrong(flag, value, takes()));
+        }
+        return Ok((first..=last).map(|port| port.to_string()).collect());
+    }
+    if !value.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        // A number, or what the server refuses.
+        return Ok(vec![value.into()]);
+    }
+    let port = services::port(value).ok_or_else(|| wrong(flag, value, takes()))?;
+    Ok(vec![port.to_string()])
 }
 
 pub(super) fn verdict(value: &str) -> Result<i32, FilterError> {

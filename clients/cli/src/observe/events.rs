@@ -2,6 +2,7 @@
 //! and of single packets, as `hubble` shows them. They have no filters and no mask.
 
 use std::{
+    collections::VecDeque,
     io::{self, Write},
     process::ExitCode,
 };
@@ -15,15 +16,15 @@ use sextant_proto::observer::{
 use tonic::transport::Channel;
 
 use super::{
-    FormatArgs, ObserveArgs, Output, What, input,
+    FormatArgs, ObserveArgs, Output, What, before, input,
     layout::{Layout, Stamp},
     selector::{self, Selection},
     stream::{Show, drain},
 };
 use crate::{
-    args::Connection,
     call,
     connect::{Server, client},
+    connection::Connection,
     json,
     lines::Lines,
     out,
@@ -35,7 +36,7 @@ use crate::{
 const SEPARATOR: &str = "------------";
 
 /// A response that carries an event.
-pub(super) trait Event: Message + Default {
+pub(super) trait Event: Message + Default + PartialEq {
     /// Its full name.
     const RESPONSE: &'static str;
     /// Heads of the table's columns, without time and node.
@@ -61,14 +62,13 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     let selection = selector::events(args)?;
     let mut printer = EventPrinter::new(&args.format);
     let mut out = out::stdout();
-    if let Some(path) = &args.input_file {
-        let last = args.selectors.number_of_last();
+    if let Some(path) = &args.input.input_file {
         let lines = Lines::open(path)?;
         match args.what {
             What::DebugEvents => {
-                read::<GetDebugEventsResponse>(lines, last, &mut printer, &mut out)?;
+                read::<GetDebugEventsResponse>(lines, &selection, &mut printer, &mut out)?;
             }
-            _ => read::<GetAgentEventsResponse>(lines, last, &mut printer, &mut out)?,
+            _ => read::<GetAgentEventsResponse>(lines, &selection, &mut printer, &mut out)?,
         }
     } else {
         let server = Server::reading(connection).await?;
@@ -84,11 +84,14 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
 
 fn read<E: Event>(
     lines: Lines,
-    last: Option<u64>,
+    selection: &Selection,
     printer: &mut EventPrinter,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    input::print::<E>(lines, E::RESPONSE, last, printer, out)
+    let format = printer.time_format;
+    // A file has other events between them.
+    let passes = |event: &E| event.shown(format).is_some() && selection.spans(event.stamp().0);
+    input::events::<E>(lines, E::RESPONSE, selection.part(), passes, printer, out)
 }
 
 async fn ask(
@@ -101,6 +104,14 @@ async fn ask(
     let mut client = client!(ObserverClient<Channel>, server);
     if what == What::DebugEvents {
         let failed = call::failed("get the debug events of", server);
+        if before::is_meant(&selection) {
+            let ask = async |part: Selection| {
+                let request = GetDebugEventsRequest::from(part);
+                Ok(client.clone().get_debug_events(request).await?.into_inner())
+            };
+            let events = before::last(&selection, ask, |_| true).await;
+            return shown(events.map_err(failed)?, printer, out);
+        }
         let answer = client.get_debug_events(GetDebugEventsRequest::from(selection));
         return drain(
             answer.await.map_err(&failed)?.into_inner(),
@@ -111,6 +122,14 @@ async fn ask(
         .await;
     }
     let failed = call::failed("get the agent events of", server);
+    if before::is_meant(&selection) {
+        let ask = async |part: Selection| {
+            let request = GetAgentEventsRequest::from(part);
+            Ok(client.clone().get_agent_events(request).await?.into_inner())
+        };
+        let events = before::last(&selection, ask, |_| true).await;
+        return shown(events.map_err(failed)?, printer, out);
+    }
     let answer = client.get_agent_events(GetAgentEventsRequest::from(selection));
     drain(
         answer.await.map_err(&failed)?.into_inner(),
@@ -119,6 +138,17 @@ async fn ask(
         out,
     )
     .await
+}
+
+fn shown<E: Event>(
+    events: VecDeque<E>,
+    printer: &mut EventPrinter,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    for event in events {
+        printer.print(&event, out)?;
+    }
+    Ok(())
 }
 
 /// Prints events in one of the formats.
@@ -139,11 +169,6 @@ impl EventPrinter {
 }
 
 impl<E: Event> Show<E> for EventPrinter {
-    /// A file has other events between them.
-    fn counts(&self, event: &E) -> bool {
-        event.shown(self.time_format).is_some()
-    }
-
     fn print(&mut self, event: &E, out: &mut impl Write) -> io::Result<()> {
         let Some(shown) = event.shown(self.time_format) else {
             return Ok(());

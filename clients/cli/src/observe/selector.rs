@@ -4,7 +4,10 @@ use clap::Args;
 use prost_types::Timestamp;
 use sextant_proto::observer::{GetAgentEventsRequest, GetDebugEventsRequest, GetFlowsRequest};
 
-use super::{Column, FormatArgs, ObserveArgs};
+use super::{
+    Column, FormatArgs, ObserveArgs,
+    input::{MAX_LAST, Part},
+};
 use crate::{filter::FilterError, time, time::TimeError};
 
 /// How many flows are shown if nothing is said.
@@ -64,13 +67,6 @@ pub(super) struct SelectorArgs {
     until: Option<String>,
 }
 
-impl SelectorArgs {
-    /// `--last`, if it was given.
-    pub(super) fn number_of_last(&self) -> Option<u64> {
-        (self.last > 0).then_some(self.last)
-    }
-}
-
 /// Why there is no request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SelectorError {
@@ -87,14 +83,9 @@ pub(super) enum SelectorError {
         "--field-mask needs -o json; with other formats use --use-default-field-masks=false to get all fields"
     )]
     Mask,
-    /// Filters run in the server.
-    #[error(
-        "--input-file cannot be used with filters, which run in the server; serve the file with `sextantd --no-datapath --replay FILE` and observe that"
-    )]
-    InputFilter,
-    /// A file has no future.
-    #[error("--input-file cannot be used with --{0}; only --last N goes with it")]
-    Input(&'static str),
+    /// All of them are kept until the end of the file.
+    #[error("--last takes at most {MAX_LAST} of a file; use --all, or --since and --until")]
+    Last,
     /// Events are asked for as they are.
     #[error("{0} goes with flows only; leave it out with agent-events and debug-events")]
     FlowsOnly(&'static str),
@@ -109,13 +100,34 @@ pub(super) enum SelectorError {
     Filter(#[from] FilterError),
 }
 
-/// Which part of what the server has.
+/// Which part of what the server, or a file, has.
+#[derive(Debug, Clone)]
 pub(super) struct Selection {
-    number: u64,
-    first: bool,
-    follow: bool,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+    pub(super) number: u64,
+    pub(super) first: bool,
+    pub(super) follow: bool,
+    pub(super) since: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Selection {
+    /// The same of a file.
+    pub(super) fn part(&self) -> Part {
+        match (self.number, self.first) {
+            (0 | u64::MAX, _) => Part::All,
+            (first, true) => Part::First(first),
+            (last, false) => Part::Last(last),
+        }
+    }
+
+    /// Whether a time is between the two, itself included. No time is as old as can be.
+    pub(super) fn spans(&self, time: Option<&Timestamp>) -> bool {
+        let order = |time: &Timestamp| (time.seconds, time.nanos);
+        let time = time.map(order).unwrap_or_default();
+        let since = self.since.as_ref().map(order);
+        let until = self.until.as_ref().map(order);
+        since.is_none_or(|since| since <= time) && until.is_none_or(|until| time <= until)
+    }
 }
 
 /// The fields have the same names in all requests that take a part.
@@ -143,16 +155,17 @@ requests!(
 );
 
 /// What the arguments ask for.
-pub(super) fn request(args: &ObserveArgs) -> Result<GetFlowsRequest, SelectorError> {
+pub(super) fn request(args: &ObserveArgs) -> Result<(Selection, GetFlowsRequest), SelectorError> {
     check(args)?;
-    let selection = selection(&args.selectors, 0)?;
+    let selection = selection(args, 0)?;
     let filters = args.filters.filters()?;
-    Ok(GetFlowsRequest {
+    let request = GetFlowsRequest {
         whitelist: filters.whitelist,
         blacklist: filters.blacklist,
         field_mask: mask(&args.format),
-        ..GetFlowsRequest::from(selection)
-    })
+        ..GetFlowsRequest::from(selection.clone())
+    };
+    Ok((selection, request))
 }
 
 /// The same for events, which `hubble` gives some of the past when following. It
@@ -169,11 +182,13 @@ pub(super) fn events(args: &ObserveArgs) -> Result<Selection, SelectorError> {
             return Err(SelectorError::FlowsOnly(what));
         }
     }
-    selection(&args.selectors, DEFAULT_LAST)
+    selection(args, DEFAULT_LAST)
 }
 
 /// `following` is how many are shown first if nothing but `--follow` is said.
-fn selection(args: &SelectorArgs, following: u64) -> Result<Selection, SelectorError> {
+fn selection(args: &ObserveArgs, following: u64) -> Result<Selection, SelectorError> {
+    let is_file = args.input.input_file.is_some();
+    let args = &args.selectors;
     let point = |flag, text: &Option<String>| {
         let point = |text: &String| time::point(text, jiff::Timestamp::now());
         let point = text.as_ref().map(point).transpose();
@@ -187,6 +202,8 @@ fn selection(args: &SelectorArgs, following: u64) -> Result<Selection, SelectorE
     let number = match (args.first, args.last) {
         (0, 0) if since.is_some() || until.is_some() => 0,
         (0, 0) if args.all => u64::MAX,
+        // A file is shown to its end.
+        (0, 0) if is_file => 0,
         (0, 0) if args.follow => following,
         (0, 0) => DEFAULT_LAST,
         (0, last) => last,
@@ -210,21 +227,8 @@ fn check(args: &ObserveArgs) -> Result<(), SelectorError> {
         ..
     } = args.selectors;
     let both = |one, other| Err(SelectorError::Both(one, other));
-    if args.input_file.is_some() {
-        let selectors = &args.selectors;
-        for (given, flag) in [
-            (first > 0, "first"),
-            (follow, "follow"),
-            (selectors.since.is_some(), "since"),
-            (selectors.until.is_some(), "until"),
-        ] {
-            if given {
-                return Err(SelectorError::Input(flag));
-            }
-        }
-        if !args.filters.filters()?.is_empty() {
-            return Err(SelectorError::InputFilter);
-        }
+    if args.input.input_file.is_some() && (MAX_LAST + 1..u64::MAX).contains(&last) {
+        return Err(SelectorError::Last);
     }
     if !args.format.is_json() && !args.format.field_mask.is_empty() {
         return Err(SelectorError::Mask);

@@ -10,11 +10,6 @@ use crate::call::CallError;
 
 /// Shows responses of one kind.
 pub(super) trait Show<M> {
-    /// Whether the response is one of those that are counted and shown.
-    fn counts(&self, _message: &M) -> bool {
-        true
-    }
-
     /// Writes one, or keeps it for the end.
     fn print(&mut self, message: &M, out: &mut impl Write) -> io::Result<()>;
 

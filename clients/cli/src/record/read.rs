@@ -4,15 +4,13 @@ use std::io::Write;
 
 use prost::{Message as _, length_delimiter_len};
 use sextant_proto::{
-    flow::Flow,
-    observer::{ExportEvent, export_event::ResponseTypes},
-    sextant::flow::v1::RecordFlowsRequest,
+    flow::Flow, observer::get_flows_response::ResponseTypes, sextant::flow::v1::RecordFlowsRequest,
 };
 use tokio::sync::mpsc;
 
 use super::{TOLD, places::Places};
 use crate::{
-    json::{self, JsonError},
+    input,
     lines::{BadLine, FileError, Line, Lines},
     text,
 };
@@ -113,7 +111,7 @@ pub(super) fn read(mut lines: Lines, sender: &Sender, told: &mut impl Write) -> 
 
 /// The flow of a line, and its bytes as a part of a message.
 fn measured(line: &Line<'_>) -> Result<Option<(Flow, usize)>, NotSent> {
-    let Some(flow) = flow(line.text.clone()?).map_err(BadLine::from)? else {
+    let Some(flow) = flow(line)? else {
         return Ok(None);
     };
     let length = flow.encoded_len();
@@ -126,13 +124,12 @@ fn measured(line: &Line<'_>) -> Result<Option<(Flow, usize)>, NotSent> {
 }
 
 /// The flow of a line; nothing for events that are no flows.
-fn flow(line: &str) -> Result<Option<Flow>, JsonError> {
-    // An event names its kind; a bare flow has none of these names.
-    let event: ExportEvent = json::parse(line, "observer.ExportEvent")?;
-    match event.response_types {
-        Some(ResponseTypes::Flow(flow)) => Ok(Some(flow)),
-        Some(_) => Ok(None),
-        None => json::parse(line, "flow.Flow").map(Some),
+fn flow(line: &Line<'_>) -> Result<Option<Flow>, BadLine> {
+    let response = input::response(line)?;
+    match response.and_then(|response| response.response_types) {
+        Some(ResponseTypes::Flow(flow)) if input::says_something(&flow) => Ok(Some(flow)),
+        Some(ResponseTypes::Flow(_)) => Err(BadLine::NoFlow),
+        _ => Ok(None),
     }
 }
 
@@ -146,6 +143,7 @@ mod tests {
 
     #[test]
     fn lines_are_responses_or_bare_flows_and_the_rest_is_told() {
+        let flow = |text: &'static str| flow(&lines(text).next().unwrap().unwrap());
         let uuid = |line| flow(line).unwrap().map(|flow| flow.uuid);
         assert_eq!(
             uuid(r#"{"flow":{"uuid":"a"},"node_name":"n"}"#),
@@ -159,8 +157,20 @@ mod tests {
         ] {
             assert_eq!(uuid(event), None);
         }
-        assert!(flow("{").is_err());
-        assert!(flow(r#"{"flow":3}"#).is_err());
+        for none in [
+            "{",
+            r#"{"flow":3}"#,
+            r#"{"flow":{}}"#,
+            r#"{"flow":{"time":"2026-01-02T03:04:05Z","new":1}}"#,
+            "{}",
+            r#"{"level":"info","msg":"x","time":"2026-01-02T03:04:05Z"}"#,
+            r#"{"node_name":"n"}"#,
+            "null",
+            "[]",
+            "7",
+        ] {
+            assert!(flow(none).is_err(), "{none}");
+        }
     }
 
     /// The batches, what was read, and what was told.

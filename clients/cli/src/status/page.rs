@@ -72,11 +72,16 @@ fn uptime(status: &Status) -> String {
 }
 
 fn cost(cost: &Cost) -> String {
+    let kernel = match cost.nanoseconds_per_packet {
+        never if never <= 0.0 => "not measured".into(),
+        nanos => format!(
+            "{} of a CPU, {nanos:.0} ns a packet",
+            percent(cost.datapath_cpu)
+        ),
+    };
     format!(
-        "daemon {}, kernel {} of a CPU, {:.0} ns a packet; {} resident, {} of maps",
+        "daemon {} of a CPU, kernel {kernel}; {} resident, {} of maps",
         percent(cost.daemon_cpu),
-        percent(cost.datapath_cpu),
-        cost.nanoseconds_per_packet,
         bytes(cost.resident_bytes as f64),
         bytes(cost.map_bytes as f64)
     )

@@ -7,7 +7,10 @@ use ratatui::{
     text::Line,
     widgets::{Row, Table},
 };
-use sextant_proto::sextant::flow::v1::{FlowField, SummaryGroup, Traffic};
+use sextant_proto::sextant::{
+    flow::v1::{FlowField, SummaryGroup, Traffic},
+    status::v1::Status,
+};
 
 use super::{Model, View};
 use crate::text::{Align, bytes, grouped, harmless, percent, short, table};
@@ -44,9 +47,11 @@ pub(super) fn text(model: &Model) -> String {
     page
 }
 
-fn head(model: &Model) -> [String; 3] {
-    let (status, total) = (&model.status, model.summary.total.unwrap_or_default());
-    let cost = status.cost.clone().unwrap_or_default();
+/// What the server costs and has lost; nothing of a file.
+fn cost(status: &Status) -> String {
+    let Some(cost) = &status.cost else {
+        return "cost: not known".into();
+    };
     let budget = status.budget.unwrap_or_default();
     let lost: u64 = status
         .ledger
@@ -56,26 +61,35 @@ fn head(model: &Model) -> [String; 3] {
         .filter(|lost| !lost.intended)
         .map(|lost| lost.events)
         .sum();
+    let kernel = match cost.nanoseconds_per_packet {
+        never if never <= 0.0 => "not measured".into(),
+        nanos => format!("{} CPU, {nanos:.0} ns/packet", percent(cost.datapath_cpu)),
+    };
+    format!(
+        "cost: daemon {}, kernel {kernel}, {}; lost {}, step {}",
+        percent(cost.daemon_cpu),
+        bytes(cost.resident_bytes as f64),
+        grouped(lost),
+        budget.step,
+    )
+}
+
+fn head(model: &Model) -> [String; 3] {
+    let (status, total) = (&model.status, model.summary.total.unwrap_or_default());
+    let place = match status.node_name.as_str() {
+        "" => harmless(&model.server),
+        node => format!("{} at {}", harmless(node), harmless(&model.server)),
+    };
     let paused = if model.is_paused { "  PAUSED" } else { "" };
     [
         format!(
-            "{} at {}  {} flows/s  {} pkt/s  {}/s  {} drops/s{paused}",
-            harmless(&status.node_name),
-            harmless(&model.server),
+            "{place}  {} flows/s  {} pkt/s  {}/s  {} drops/s{paused}",
             short(total.flows_per_second),
             short(total.packets_per_second),
             bytes(total.bytes_per_second),
             short(total.drops_per_second),
         ),
-        format!(
-            "cost: daemon {}, kernel {} CPU, {:.0} ns/packet, {}; lost {}, step {}",
-            percent(cost.daemon_cpu),
-            percent(cost.datapath_cpu),
-            cost.nanoseconds_per_packet,
-            bytes(cost.resident_bytes as f64),
-            grouped(lost),
-            budget.step,
-        ),
+        cost(status),
         format!(
             "{} by {}  {} groups{}",
             model.view.title(),

@@ -49,33 +49,36 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts it with the events of a file; nothing where it is not built.
     pub(crate) fn start(replay: &Path) -> Option<Self> {
-        let daemon = program("SEXTANTD", "target/debug/sextantd")?;
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let log = File::create(folder.path().join("log")).expect("a log");
-        let process = Command::new(daemon)
-            .args(["--no-datapath", "--metrics-listen", "off"])
-            .args(["--node-name", "n1", "--listen", "tcp://127.0.0.1:0"])
-            .arg("--listen")
-            .arg(format!("unix://{}", folder.path().join("s").display()))
-            .arg("--replay")
-            .arg(replay)
-            .arg("--state-dir")
-            .arg(folder.path())
-            .env("NO_COLOR", "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("sextantd starts");
+        let process = spawn(folder.path(), replay)?;
         let mut daemon = Self { process, folder };
+        daemon.await_answer();
+        Some(daemon)
+    }
+
+    /// Kills it, as a crash would.
+    #[allow(dead_code, reason = "not all tests kill")]
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("it still runs");
+        self.process.wait().expect("it was killed");
+    }
+
+    /// Starts it anew where it was.
+    #[allow(dead_code, reason = "not all tests kill")]
+    pub(crate) fn start_again(&mut self, replay: &Path) {
+        // As after a crash, the socket is still there.
+        self.process = spawn(self.folder.path(), replay).expect("it was started before");
+        self.await_answer();
+    }
+
+    fn await_answer(&mut self) {
         eventually("an answer of sextantd", || {
             // Ready is when it says so; unlike a stream, this leaves no trace in its counts.
-            let asked = run(Path::new(SEXTANT), &daemon.arguments("status"));
-            let ended = daemon.process.try_wait().expect("a child can be asked");
-            assert!(ended.is_none(), "sextantd ended: {}", daemon.log());
+            let asked = run(Path::new(SEXTANT), &self.arguments("status"));
+            let ended = self.process.try_wait().expect("a child can be asked");
+            assert!(ended.is_none(), "sextantd ended: {}", self.log());
             asked.status.success().then_some(())
         });
-        Some(daemon)
     }
 
     /// Its address on the unix socket.
@@ -94,6 +97,27 @@ impl Daemon {
         arguments.extend(["--server".into(), self.server()]);
         arguments
     }
+}
+
+fn spawn(folder: &Path, replay: &Path) -> Option<Child> {
+    let daemon = program("SEXTANTD", "target/debug/sextantd")?;
+    let log = File::create(folder.join("log")).expect("a log");
+    let process = Command::new(daemon)
+        .args(["--no-datapath", "--metrics-listen", "off"])
+        .args(["--node-name", "n1", "--listen", "tcp://127.0.0.1:0"])
+        .arg("--listen")
+        .arg(format!("unix://{}", folder.join("s").display()))
+        .arg("--replay")
+        .arg(replay)
+        .arg("--state-dir")
+        .arg(folder)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("sextantd starts");
+    Some(process)
 }
 
 impl Drop for Daemon {

@@ -59,6 +59,32 @@ pub(crate) const FILE: Cases = &[
     ),
     ("file-json", "observe --input-file flows.jsonl -o json"),
     ("file-jsonpb", "observe --input-file flows.jsonl -o jsonpb"),
+    (
+        "file-filter",
+        "observe --input-file flows.jsonl --port http --not --verdict DROPPED",
+    ),
+    (
+        "file-filter-address",
+        "observe --input-file flows.jsonl --ip 2001:DB8:0:0::1",
+    ),
+    ("file-bare", "observe --input-file bare.jsonl"),
+    (
+        "file-bare-filter",
+        "observe --input-file bare.jsonl --verdict FORWARDED -o json",
+    ),
+    (
+        "file-stats",
+        "stats --input-file flows.jsonl --group-by destination-port --order flows",
+    ),
+    (
+        "file-stats-window",
+        "stats --input-file flows.jsonl --window 2500ms -o json",
+    ),
+    ("file-top", "top --once --input-file flows.jsonl"),
+    (
+        "file-hints",
+        "hints source-endpoint --input-file flows.jsonl --verdict FORWARDED",
+    ),
     ("file-odd", "observe --input-file odd.jsonl"),
     ("file-odd-json", "observe --input-file odd.jsonl -o json"),
     (
@@ -164,11 +190,26 @@ pub(crate) const NOWHERE: Cases = &[
     ("error-record-no-file", "record -f /nowhere/flows.jsonl"),
     (
         "error-file-filter",
-        "observe --input-file flows.jsonl --port 80",
+        "observe --input-file flows.jsonl --ip 10.0.0.1/99",
     ),
     (
-        "error-file-follow",
-        "observe --input-file flows.jsonl --follow",
+        "error-file-last",
+        "observe --input-file flows.jsonl --last 1000001",
+    ),
+    (
+        "error-file-groups",
+        "stats --input-file flows.jsonl --group-by verdict,protocol,interface,node-name,source-ip",
+    ),
+    ("error-file-twice", "stats --input-file - --window 1m"),
+    ("error-file-top", "top --input-file flows.jsonl"),
+    ("error-port", "observe --port 8100-8000"),
+    (
+        "error-allowlist-name",
+        r#"observe --allowlist {"source_ips":["10.0.0.1"]}"#,
+    ),
+    (
+        "error-denylist-value",
+        r#"observe --denylist {"verdict":["DROPED"]}"#,
     ),
     ("error-what", "observe flow"),
     ("error-events-filter", "observe agent-events --port 80"),
@@ -236,6 +277,26 @@ pub(crate) const SERVER: Cases = &[
         "server-since",
         "observe --since 2026-01-02T03:04:06Z --until 2026-01-02T03:04:08Z",
     ),
+    (
+        "server-until-last",
+        "observe --until 2026-01-02T03:04:08Z --last 2",
+    ),
+    (
+        "server-until-last-all",
+        "observe --until 2026-01-02T03:04:10Z --last 50",
+    ),
+    (
+        "server-until-last-filter",
+        "observe --until 2026-01-02T03:04:09Z --last 1 --port 80-90 --not --verdict DROPPED",
+    ),
+    (
+        "server-since-until-last",
+        "observe --since 2026-01-02T03:04:07Z --until 2026-01-02T03:04:08Z --last 9 -o table",
+    ),
+    (
+        "server-address",
+        "observe --to-ip 2001:DB8:0:0::2 --from-port 5300-5400 --to-port domain",
+    ),
     ("server-no-match", "observe -o table --port 1"),
     ("server-nodes", "list nodes"),
     ("server-nodes-wide", "list nodes -o wide"),
@@ -288,6 +349,7 @@ pub(crate) const TCP: Cases = &[("tcp-record-refused", "record -f flows.jsonl")]
 pub(crate) const SOCKET: Cases = &[
     ("socket-record", "record -f flows.jsonl"),
     ("socket-record-refused-lines", "record -f odd.jsonl"),
+    ("socket-record-bare", "record -f bare.jsonl"),
     ("socket-record-latin1", "record -f latin1.jsonl"),
     ("socket-record-refused-flows", "record -f refused.jsonl"),
     ("socket-record-events", "record -f events.jsonl"),
@@ -299,6 +361,14 @@ pub(crate) const EVENTS: Cases = &[
     (
         "events-debug-first",
         "observe debug-events --first 1 -o table",
+    ),
+    (
+        "events-agent-until-last",
+        "observe agent-events --until 2026-01-02T03:04:08Z --last 2",
+    ),
+    (
+        "events-debug-until-last",
+        "observe debug-events --until 2026-01-02T03:04:08Z --last 1",
     ),
     ("events-no-flows", "observe --all"),
 ];

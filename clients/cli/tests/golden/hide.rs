@@ -20,7 +20,7 @@ pub(crate) fn hidden(name: &str) -> &'static [Hide] {
             Between("sextantd v", ",", "version"),
             Between("up ", "\n", "uptime"),
             Between("daemon ", ",", "cpu"),
-            Between("packet; ", " resident", "memory"),
+            Between("measured; ", " resident", "memory"),
         ],
         "server-status-json" => &[
             Key("time"),
@@ -38,7 +38,7 @@ pub(crate) fn hidden(name: &str) -> &'static [Hide] {
         "server-nodes-json" => &[Key("version"), Key("uptime_ns")],
         "server-top" => &[
             Between("daemon ", ",", "cpu"),
-            Between("ns/packet, ", ";", "memory"),
+            Between("measured, ", ";", "memory"),
         ],
         // Rates are over the time that the server has run.
         "recent-stats" | "recent-stats-groups" => &[Column("PACKETS/S"), Column("BYTES/S")],
@@ -53,7 +53,7 @@ pub(crate) fn hidden(name: &str) -> &'static [Hide] {
         "recent-top" => &[
             Between("<folder>/s  ", "\n", "rates"),
             Between("daemon ", ",", "cpu"),
-            Between("ns/packet, ", ";", "memory"),
+            Between("measured, ", ";", "memory"),
             Column("PKT/S"),
             Column("BYTES/S"),
         ],

@@ -1,0 +1,203 @@
+//! Flows of a file instead of a server: lines as `hubble observe -o json` and Hubble's
+//! exporter write them, flows alone (the older form), or a packet capture.
+//!
+//! What passes is judged as `hubble observe --input-file` does, by the same filters as
+//! the daemon's. Bound: one line or packet; what is said once of each is interned.
+
+use std::{
+    io::{self, Write as _},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use prost_types::Timestamp;
+use sextant_flows::{
+    event::Event,
+    filter::{FilterError, Filters as Compiled},
+    flow::{Flow, Interners, Origin, Time, proto},
+    replay,
+};
+use sextant_proto::{
+    flow as pb,
+    observer::{
+        ExportEvent, GetFlowsResponse, export_event::ResponseTypes as Exported,
+        get_flows_response::ResponseTypes,
+    },
+};
+
+use crate::{
+    filter::Filters,
+    json,
+    lines::{BadLine, Line, Lines},
+    text::harmless,
+};
+
+/// Extensions of captures; everything else is JSON lines.
+const CAPTURES: [&str; 2] = ["pcap", "pcapng"];
+
+/// Where flows come from, if not from a server.
+#[derive(Debug, Args)]
+pub(crate) struct InputArgs {
+    /// Read the flows from this file of JSON lines or capture (.pcap, .pcapng), `-` for
+    /// JSON lines on standard input, and ask nobody.
+    #[arg(long, value_name = "FILE", help_heading = "Selectors")]
+    pub(crate) input_file: Option<PathBuf>,
+}
+
+/// What of a file is wanted.
+pub(crate) struct Wanted {
+    since: Option<Time>,
+    until: Option<Time>,
+    filters: Compiled,
+    /// There is a whitelist, which only flows can match.
+    only_flows: bool,
+    interners: Interners,
+}
+
+impl Wanted {
+    /// Flows that the filters let pass, from and to these times.
+    pub(crate) fn new(
+        filters: &Filters,
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+    ) -> Result<Self, FilterError> {
+        Ok(Self {
+            since: since.map(Into::into),
+            until: until.map(Into::into),
+            only_flows: !filters.whitelist.is_empty(),
+            filters: Compiled::compile(&filters.whitelist, &filters.blacklist)?,
+            interners: Interners::default(),
+        })
+    }
+
+    /// Whether the response is wanted. Without a time it is as old as can be.
+    pub(crate) fn takes(&mut self, response: &GetFlowsResponse) -> bool {
+        let time = response.time.map(Time::from).unwrap_or_default();
+        if self.since.is_some_and(|since| time < since)
+            || self.until.is_some_and(|until| time > until)
+        {
+            return false;
+        }
+        match &response.response_types {
+            _ if self.filters.is_empty() => true,
+            Some(ResponseTypes::Flow(flow)) => {
+                let flow = proto::from_proto(flow.clone(), &mut self.interners);
+                self.filters.matches(&flow)
+            }
+            _ => !self.only_flows,
+        }
+    }
+
+    /// The flow of a wanted response, for what works on flows.
+    pub(crate) fn flow(&mut self, response: GetFlowsResponse) -> Option<Flow> {
+        let Some(ResponseTypes::Flow(flow)) = response.response_types else {
+            return None;
+        };
+        let mut flow = proto::from_proto(flow, &mut self.interners);
+        flow.time = response.time.map(Into::into).or(flow.time);
+        Some(flow)
+    }
+}
+
+/// Hands on the responses of a file, until its end or until `sink` has enough. Lines and
+/// packets that are none are told by number.
+pub(crate) fn each(
+    path: &Path,
+    mut sink: impl FnMut(GetFlowsResponse) -> io::Result<ControlFlow<()>>,
+) -> anyhow::Result<()> {
+    if is_capture(path) {
+        return of_capture(path, sink);
+    }
+    let mut lines = Lines::open(path)?;
+    while let Some(line) = lines.next()? {
+        match response(&line) {
+            Ok(None) => {}
+            Ok(Some(response)) => {
+                if sink(response)?.is_break() {
+                    break;
+                }
+            }
+            Err(why) => io::stderr().write_all(line.bad(&why).as_bytes())?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether the file is a packet capture, by its name.
+pub(crate) fn is_capture(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| {
+        let known = |capture: &&str| extension.eq_ignore_ascii_case(capture);
+        CAPTURES.iter().any(known)
+    })
+}
+
+/// A capture has no end before its end: `replay` pushes.
+fn of_capture(
+    path: &Path,
+    mut sink: impl FnMut(GetFlowsResponse) -> io::Result<ControlFlow<()>>,
+) -> anyhow::Result<()> {
+    let mut interners = Interners::default();
+    let mut state = Ok(ControlFlow::Continue(()));
+    let node = interners.origins.intern(Origin::default());
+    let report = replay::load(path, &mut interners, &node, &mut |event| {
+        if let (Event::Flow(flow), Ok(ControlFlow::Continue(()))) = (event, &state) {
+            state = sink(response_of(proto::to_proto(&flow)));
+        }
+    })?;
+    let file = harmless(&path.display().to_string());
+    for problem in &report.problems {
+        let text = harmless(&problem.text);
+        writeln!(
+            io::stderr(),
+            "sextant: packet {} of {file}: {text}",
+            problem.number
+        )?;
+    }
+    state.map(|_| ()).map_err(Into::into)
+}
+
+/// A flow alone as a response.
+fn response_of(flow: pb::Flow) -> GetFlowsResponse {
+    GetFlowsResponse {
+        time: flow.time,
+        node_name: flow.node_name.clone(),
+        response_types: Some(ResponseTypes::Flow(flow)),
+    }
+}
+
+/// The response that a line is; nothing for events of agents.
+pub(crate) fn response(line: &Line<'_>) -> Result<Option<GetFlowsResponse>, BadLine> {
+    let text = line.text.clone()?;
+    let event: ExportEvent = json::parse(text, "observer.ExportEvent")?;
+    let response_types = match event.response_types {
+        Some(Exported::Flow(flow)) => ResponseTypes::Flow(flow),
+        Some(Exported::LostEvents(lost)) => ResponseTypes::LostEvents(lost),
+        Some(Exported::NodeStatus(status)) => ResponseTypes::NodeStatus(status),
+        Some(Exported::AgentEvent(_) | Exported::DebugEvent(_)) => return Ok(None),
+        // An event names its kind; a bare flow has none of these names.
+        None => {
+            let flow: pb::Flow = json::parse(text, "flow.Flow")?;
+            return match says_something(&flow) {
+                true => Ok(Some(response_of(flow))),
+                false => Err(BadLine::NoFlow),
+            };
+        }
+    };
+    Ok(Some(GetFlowsResponse {
+        response_types: Some(response_types),
+        node_name: event.node_name,
+        time: event.time,
+    }))
+}
+
+/// Whether it has a field that only a flow has: any line of a log may have a time.
+pub(crate) fn says_something(flow: &pb::Flow) -> bool {
+    let common = pb::Flow {
+        time: flow.time,
+        node_name: flow.node_name.clone(),
+        ..pb::Flow::default()
+    };
+    *flow != common
+}

@@ -1,0 +1,155 @@
+//! Summaries and hints of a file, added up as the server adds up its store. Bound: what
+//! `sextant_flows::summary` keeps; nothing of a flow that was counted.
+
+use std::{ops::ControlFlow, path::Path, time::Duration};
+
+use sextant_flows::{
+    flow::{Flow, Time},
+    summary::{Counts, Hints, MAX_FIELDS, Summary, Tally, Window},
+};
+use sextant_proto::sextant::flow::v1::{
+    FilterHint, FlowField, FlowSummary, ListFilterHintsResponse, SummaryGroup, SummaryOrder,
+    Traffic,
+};
+
+use crate::{filter::Filters, input, input::Wanted};
+
+/// What 0 means, as in the server.
+const DEFAULT_GROUPS: u32 = 10;
+const DEFAULT_HINTS: u32 = 20;
+
+/// Why there is no summary of a file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TallyError {
+    /// As in the server.
+    #[error("--group-by takes at most {MAX_FIELDS} fields; leave some out")]
+    Fields,
+    /// It would be read twice.
+    #[error(
+        "--window needs a file that can be read twice, and standard input cannot; leave it out to count all of it"
+    )]
+    Twice,
+}
+
+/// What is asked of a file.
+pub(crate) struct Question<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) filters: &'a Filters,
+    /// How far back from the last flow; all of the file without it.
+    pub(crate) window: Option<Duration>,
+    pub(crate) group_by: &'a [FlowField],
+    pub(crate) limit: u32,
+    pub(crate) order: SummaryOrder,
+}
+
+/// The summary of a file.
+pub(crate) fn summary(question: &Question<'_>) -> anyhow::Result<FlowSummary> {
+    if question.group_by.len() > MAX_FIELDS {
+        return Err(TallyError::Fields.into());
+    }
+    let (mut since, mut until) = (Time::from_nanos(0), Time::from_nanos(i64::MAX));
+    let mut from = since;
+    if let Some(window) = question.window {
+        if question.path.as_os_str() == "-" {
+            return Err(TallyError::Twice.into());
+        }
+        (_, until) = span(question)?;
+        let window = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
+        since = Time::from_nanos(until.as_nanos().saturating_sub(window));
+        from = since;
+    }
+    let window = Window {
+        noted_from: Time::from_nanos(i64::MIN),
+        since,
+        until,
+    };
+    let mut tally = Tally::new(window, question.group_by);
+    let (first, last) = flows(question, |flow| tally.see(flow))?;
+    if question.window.is_none() {
+        (from, until) = (first, last);
+    }
+    let limit = limit(question.limit, DEFAULT_GROUPS);
+    Ok(message(tally.finish(limit, question.order), from, until))
+}
+
+/// The values of a field in a file.
+pub(crate) fn hints(
+    path: &Path,
+    filters: &Filters,
+    field: FlowField,
+    prefix: &str,
+    limit: u32,
+) -> anyhow::Result<ListFilterHintsResponse> {
+    let question = Question {
+        path,
+        filters,
+        window: None,
+        group_by: &[],
+        limit,
+        order: SummaryOrder::Unspecified,
+    };
+    let mut hints = Hints::new(field);
+    flows(&question, |flow| hints.see(flow))?;
+    let (values, value_count) = hints.finish(prefix, self::limit(limit, DEFAULT_HINTS));
+    let hint = |(value, flows)| FilterHint { value, flows };
+    Ok(ListFilterHintsResponse {
+        hints: values.into_iter().map(hint).collect(),
+        value_count,
+    })
+}
+
+fn limit(given: u32, default: u32) -> usize {
+    let limit = if given == 0 { default } else { given };
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
+/// The first and the last time of a file.
+fn span(question: &Question<'_>) -> anyhow::Result<(Time, Time)> {
+    flows(question, |_| ())
+}
+
+/// Shows the flows that the filters let pass; returns their first and last time.
+fn flows(question: &Question<'_>, mut see: impl FnMut(&Flow)) -> anyhow::Result<(Time, Time)> {
+    let mut wanted = Wanted::new(question.filters, None, None)?;
+    let mut span: Option<(Time, Time)> = None;
+    input::each(question.path, |response| {
+        if wanted.takes(&response)
+            && let Some(flow) = wanted.flow(response)
+        {
+            let time = flow.time.unwrap_or_default();
+            let (first, last) = span.unwrap_or((time, time));
+            span = Some((first.min(time), last.max(time)));
+            see(&flow);
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(span.unwrap_or_default())
+}
+
+fn message(summary: Summary, since: Time, until: Time) -> FlowSummary {
+    let seconds = ((until.as_nanos() - since.as_nanos()) as f64 / 1e9).max(1e-3);
+    let traffic = |counts: Counts| Traffic {
+        flows: counts.flows,
+        packets: counts.packets,
+        bytes: counts.bytes,
+        drops: counts.drops,
+        flows_per_second: counts.flows as f64 / seconds,
+        packets_per_second: counts.packets as f64 / seconds,
+        bytes_per_second: counts.bytes as f64 / seconds,
+        drops_per_second: counts.drops as f64 / seconds,
+    };
+    let groups = summary.groups.into_iter().map(|group| SummaryGroup {
+        values: group.values,
+        traffic: Some(traffic(group.counts)),
+    });
+    FlowSummary {
+        since: Some(since.into()),
+        until: Some(until.into()),
+        total: Some(traffic(summary.total)),
+        groups: groups.collect(),
+        group_count: summary.group_count,
+        others: Some(traffic(summary.others)),
+        lost: 0,
+        truncated: summary.truncated,
+    }
+}
