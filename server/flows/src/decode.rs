@@ -1,14 +1,16 @@
 //! Decodes a frame to what a flow needs of it: pure, `&[u8]` to `Packet`.
 //!
-//! It looks at link, network and transport headers and, for VXLAN and Geneve,
-//! at those of the packet inside. It checks no checksum, puts no fragments or
-//! streams together and never reads application data. Nothing is allocated,
+//! It looks at link, network and transport headers, and at that of VXLAN and
+//! Geneve; the packet inside a tunnel is not looked at, as the datapath does not
+//! either: the flow is that of the tunnel. It checks no checksum, puts no fragments
+//! or streams together and never reads application data. Nothing is allocated,
 //! and each loop over headers has a bound. A frame that cannot be used is data,
 //! not a failure: its cause is returned, for the caller to count. Called by the
 //! replay of captures.
 
-mod ethernet;
 mod ip;
+mod link;
+mod link_type;
 mod transport;
 mod tunnel;
 
@@ -17,25 +19,10 @@ mod tests;
 
 use std::net::IpAddr;
 
+pub use link_type::{JuniperLink, Link};
 pub use transport::Transport;
 
-/// What a frame begins with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// Ethernet, with or without VLAN tags.
-    Ethernet,
-    /// An IP header, of either version.
-    Ip,
-    /// Linux cooked capture (`any` interface).
-    Cooked,
-    /// Linux cooked capture, version 2.
-    Cooked2,
-    /// An address family in 4 bytes, of either byte order (BSD loopback).
-    Loopback,
-}
-
-/// What a flow needs of a packet. For an encapsulated packet all but `tunnel`
-/// and `direction` is that of the inner one.
+/// What a flow needs of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// MAC addresses, where the link has them.
@@ -48,7 +35,7 @@ pub struct Packet {
     pub ip: Ip,
     /// Transport header.
     pub transport: Transport,
-    /// The outer headers of an encapsulated packet.
+    /// What tunnel the packet is of: its payload is another packet.
     pub tunnel: Option<Tunnel>,
 }
 
@@ -88,26 +75,24 @@ pub struct Ip {
 pub struct Fragment {
     /// Shared by the fragments of a packet.
     pub id: u32,
+    /// What the header before the fragment's data says of them: the same in all.
+    pub protocol: u8,
     /// First byte; 0 for the fragment that has the transport header.
     pub offset: u16,
     /// Others follow.
     pub more: bool,
 }
 
-/// Outer headers of an encapsulated packet.
+/// A tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tunnel {
     /// Encapsulation.
     pub protocol: TunnelProtocol,
     /// Number of the virtual network.
     pub vni: u32,
-    /// Outer network header.
-    pub ip: Ip,
-    /// Outer UDP ports of sender and receiver.
-    pub ports: (u16, u16),
 }
 
-/// Encapsulations that are looked into.
+/// Encapsulations that are told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TunnelProtocol {
     /// RFC 7348, also on Linux' and Cilium's old port 8472.
@@ -128,8 +113,8 @@ pub enum Malformed {
     /// The link header is cut off.
     #[error("the link header is cut off")]
     LinkTruncated,
-    /// More VLAN tags than are looked through.
-    #[error("more VLAN tags than are looked through")]
+    /// More tags and other shims than are looked through.
+    #[error("more VLAN tags and other headers before IP than are looked through")]
     TooManyTags,
     /// The network header is cut off.
     #[error("the IP header is cut off")]
@@ -185,33 +170,15 @@ impl Malformed {
 /// # Errors
 /// The frame is not IP, or a header that a flow needs is cut off or impossible.
 pub fn decode(link: Link, frame: &[u8]) -> Result<Packet, Malformed> {
-    let (outer, payload) = decode_once(link, frame)?;
-    let Some(inner) = tunnel::open(&outer, payload) else {
-        return Ok(outer);
-    };
-    // A packet inside that is no IP leaves the flow that carries it.
-    match decode_once(inner.link, inner.frame) {
-        Ok((packet, _)) => Ok(Packet {
-            tunnel: Some(inner.tunnel),
-            direction: outer.direction,
-            ..packet
-        }),
-        Err(_) => Ok(outer),
-    }
-}
-
-/// Decodes the headers up to transport; the rest is what that carries.
-fn decode_once(link: Link, frame: &[u8]) -> Result<(Packet, &[u8]), Malformed> {
-    let (header, rest) = ethernet::parse(link, frame)?;
+    let (header, rest) = link::parse(link, frame)?;
     let (ip, rest) = ip::parse(header.network, rest)?;
     let (transport, rest) = transport::parse(&ip, rest)?;
-    let packet = Packet {
+    Ok(Packet {
         macs: header.macs,
         vlan: header.vlan,
         direction: header.direction,
         ip,
         transport,
-        tunnel: None,
-    };
-    Ok((packet, rest))
+        tunnel: tunnel::of(&transport, rest),
+    })
 }

@@ -1,9 +1,9 @@
-//! Network headers: IPv4 with options, IPv6 with extension headers, fragments.
+//! Network headers: IPv4 with options and authentication, IPv6 with extension headers, fragments.
 //! Bound: sixteen extension headers.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Fragment, Ip, Malformed, ethernet::Network};
+use super::{Fragment, Ip, Malformed, link::Network};
 
 const MAX_EXTENSIONS: usize = 16;
 
@@ -44,6 +44,7 @@ fn v4(packet: &[u8]) -> Result<(Ip, &[u8]), Malformed> {
     let place = u16::from_be_bytes([head[6], head[7]]);
     let fragment = Fragment {
         id: u32::from(u16::from_be_bytes([head[4], head[5]])),
+        protocol: head[9],
         offset: (place & OFFSET_V4) << 3,
         more: place & MORE_FRAGMENTS_V4 != 0,
     };
@@ -53,7 +54,26 @@ fn v4(packet: &[u8]) -> Result<(Ip, &[u8]), Malformed> {
         protocol: head[9],
         fragment: (fragment.more || fragment.offset != 0).then_some(fragment),
     };
-    Ok((ip, rest))
+    authentication(ip, rest)
+}
+
+/// Looks through IPv4's one extension header (RFC 4302).
+fn authentication(mut ip: Ip, mut rest: &[u8]) -> Result<(Ip, &[u8]), Malformed> {
+    if ip.fragment.is_some_and(|fragment| fragment.offset != 0) {
+        return Ok((ip, rest));
+    }
+    for _ in 0..=MAX_EXTENSIONS {
+        if ip.protocol != AUTHENTICATION {
+            return Ok((ip, rest));
+        }
+        let length = rest.get(1).map(|length| (usize::from(*length) + 2) * 4);
+        let (head, behind) = length
+            .and_then(|length| rest.split_at_checked(length))
+            .ok_or(Malformed::ExtensionTruncated)?;
+        ip.protocol = head[0];
+        rest = behind;
+    }
+    Err(Malformed::TooManyExtensions)
 }
 
 fn v6(packet: &[u8]) -> Result<(Ip, &[u8]), Malformed> {
@@ -108,10 +128,11 @@ fn extensions(mut ip: Ip, mut rest: &[u8]) -> Result<(Ip, &[u8]), Malformed> {
 
 /// `None` for an atomic fragment, which is the whole packet.
 fn fragment_v6(head: &[u8]) -> Option<Fragment> {
-    let &[_, _, p0, p1, i0, i1, i2, i3] = head.first_chunk::<8>()?;
+    let &[protocol, _, p0, p1, i0, i1, i2, i3] = head.first_chunk::<8>()?;
     let place = u16::from_be_bytes([p0, p1]);
     let fragment = Fragment {
         id: u32::from_be_bytes([i0, i1, i2, i3]),
+        protocol,
         offset: place & !7,
         more: place & MORE_FRAGMENTS_V6 != 0,
     };

@@ -49,6 +49,7 @@ fn syn() -> Transport {
         source_port: 4096,
         destination_port: 80,
         flags: 2,
+        sequence: 1,
     }
 }
 
@@ -79,15 +80,20 @@ fn the_two_outer_vlan_tags_are_kept() {
         let packet = decode(Link::Ethernet, &frame).expect("sound");
         assert_eq!((packet.vlan, packet.transport), (vlan, syn()));
     }
-    let five = ethernet(&join(&[&[0x81, 0, 0, 1].repeat(5), &[8, 0]]), &inner);
-    assert_eq!(decode(Link::Ethernet, &five), Err(Malformed::TooManyTags));
+    let tags = |count| ethernet(&join(&[&[0x81, 0, 0, 1].repeat(count), &[8, 0]]), &inner);
+    let packet = decode(Link::Ethernet, &tags(64)).expect("sound");
+    assert_eq!((packet.vlan, packet.transport), ([1, 1], syn()));
+    assert_eq!(
+        decode(Link::Ethernet, &tags(65)),
+        Err(Malformed::TooManyTags)
+    );
 }
 
 #[test]
 fn what_is_not_ip_is_told_apart_from_what_is_broken() {
     let arp = ethernet(&[8, 6], &[0; 28]);
     assert_eq!(decode(Link::Ethernet, &arp), Err(Malformed::Arp));
-    for types in [[0x88, 0xcc], [0x00, 0x26], [0x88, 0x47]] {
+    for types in [[0x88, 0xcc], [0x00, 0x26], [0x88, 0xb5]] {
         let frame = ethernet(&types, &[0; 46]);
         assert_eq!(decode(Link::Ethernet, &frame), Err(Malformed::NotIp));
     }
@@ -319,7 +325,7 @@ fn every_transport_protocol_is_read() {
 }
 
 #[test]
-fn tunnels_give_the_inner_packet_and_the_outer_headers() {
+fn a_tunnel_is_told_and_its_packet_is_the_outer_one() {
     let inner = ethernet(&[0x81, 0, 0, 9, 0x86, 0xdd], &ip6(6, &SYN));
     for (port, header, protocol) in [
         (4789, [8, 0, 0, 0, 0, 1, 2, 0], TunnelProtocol::Vxlan),
@@ -327,47 +333,77 @@ fn tunnels_give_the_inner_packet_and_the_outer_headers() {
         (6081, [0, 0, 0x65, 0x58, 0, 1, 2, 0], TunnelProtocol::Geneve),
     ] {
         let packet = ip(&ip4(17, &udp(port, &join(&[&header, &inner]))));
-        let tunnel = packet.tunnel.expect("a tunnel");
-        assert_eq!((tunnel.protocol, tunnel.vni), (protocol, 0x102));
-        assert_eq!(tunnel.ports, (12345, port));
-        assert_eq!(tunnel.ip.source, Ipv4Addr::from(A));
-        assert_eq!(packet.ip.source, Ipv6Addr::LOCALHOST);
-        assert_eq!((packet.vlan, packet.transport), ([9, 0], syn()));
+        let vni = 0x102;
+        assert_eq!(packet.tunnel, Some(Tunnel { protocol, vni }));
+        assert_eq!(packet.ip.source, Ipv4Addr::from(A));
+        let transport = Transport::Udp {
+            source_port: 12345,
+            destination_port: port,
+        };
+        assert_eq!((packet.vlan, packet.transport), ([0, 0], transport));
     }
-    let options = [1, 0, 0x08, 0, 0, 0, 5, 0, 1, 2, 3, 4];
-    let geneve = udp(6081, &join(&[&options, &ip4(6, &SYN)]));
-    assert_eq!(ip(&ip4(17, &geneve)).transport, syn());
-}
-
-#[test]
-fn what_is_no_sound_tunnel_is_the_flow_that_carries_it() {
-    let arp = ethernet(&[8, 6], &[0; 28]);
-    let inner = ethernet(&[8, 0], &ip4(6, &SYN));
     for payload in [
-        udp(4789, &join(&[&[8, 0, 0, 0, 0, 1, 2, 0], &arp])),
         udp(4789, &join(&[&[0, 0, 0, 0, 0, 1, 2, 0], &inner])),
         udp(4789, &[8, 0]),
         udp(6081, &join(&[&[0x40, 0, 0x65, 0x58, 0, 0, 0, 0], &inner])),
-        udp(6081, &join(&[&[0x3f, 0, 0x65, 0x58, 0, 0, 0, 0], &inner])),
         udp(53, &join(&[&[8, 0, 0, 0, 0, 1, 2, 0], &inner])),
     ] {
-        let packet = ip(&ip4(17, &payload));
-        assert_eq!((packet.tunnel, packet.ip.protocol), (None, 17));
+        assert_eq!(ip(&ip4(17, &payload)).tunnel, None);
     }
 }
 
-const LINKS: [Link; 5] = [
-    Link::Ethernet,
-    Link::Ip,
-    Link::Cooked,
-    Link::Cooked2,
-    Link::Loopback,
-];
+#[test]
+fn ipv4s_authentication_header_is_looked_through() {
+    let header = |next: u8| {
+        [
+            next, 4, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+        ]
+    };
+    let packet = ip(&ip4(51, &join(&[&header(6), &SYN])));
+    assert_eq!((packet.ip.protocol, packet.transport), (6, syn()));
+    let twice = join(&[&header(51), &header(6), &SYN]);
+    assert_eq!(ip(&ip4(51, &twice)).transport, syn());
+    assert_eq!(ip(&ip4(51, &header(50))).transport, Transport::Other(50));
+    for cut in [&[][..], &[6], &header(6)[..23]] {
+        assert_eq!(
+            decode(Link::Ip, &ip4(51, cut)),
+            Err(Malformed::ExtensionTruncated)
+        );
+    }
+    let mut later = ip4(51, &[0xff; 24]);
+    later[7] = 1;
+    assert_eq!(
+        (ip(&later).ip.protocol, ip(&later).transport),
+        (51, Transport::Fragment)
+    );
+}
+
+#[test]
+fn eight_bytes_of_a_first_fragment_have_the_ports() {
+    let mut first = ip4(6, &SYN[..8]);
+    first[6] = 0x20;
+    let transport = Transport::Tcp {
+        source_port: 4096,
+        destination_port: 80,
+        flags: 0,
+        sequence: 1,
+    };
+    assert_eq!(ip(&first).transport, transport);
+    // A whole packet must have more.
+    assert_eq!(
+        decode(Link::Ip, &ip4(6, &SYN[..8])),
+        Err(Malformed::TransportTruncated)
+    );
+}
+
+fn links() -> impl Iterator<Item = Link> {
+    (0..400).filter_map(Link::from_number)
+}
 
 proptest! {
     #[test]
     fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        for link in LINKS {
+        for link in links() {
             let _ = decode(link, &bytes);
         }
     }
@@ -393,7 +429,7 @@ proptest! {
             frame[at] = value;
         }
         frame.truncate(cut.index(frame.len()) + 1);
-        for link in LINKS {
+        for link in links() {
             let _ = decode(link, &frame);
         }
     }

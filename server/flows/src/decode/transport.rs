@@ -34,8 +34,11 @@ pub enum Transport {
         source_port: u16,
         /// Port of the receiver.
         destination_port: u16,
-        /// Control bits as in the header, NS on top.
+        /// Control bits as in the header, NS on top; none where a first fragment
+        /// is too short for them.
         flags: u16,
+        /// Sequence number; 0 where a first fragment is too short for it.
+        sequence: u32,
     },
     /// UDP or UDP-Lite.
     Udp {
@@ -97,7 +100,7 @@ pub(super) fn parse<'a>(ip: &Ip, bytes: &'a [u8]) -> Result<(Transport, &'a [u8]
         return Ok((Transport::Fragment, &[]));
     }
     let transport = match ip.protocol {
-        TCP => tcp(bytes)?,
+        TCP => tcp(bytes, ip.fragment.is_some())?,
         UDP | UDP_LITE => {
             let (source_port, destination_port) = ports(bytes)?;
             let udp = Transport::Udp {
@@ -141,16 +144,21 @@ pub(super) fn parse<'a>(ip: &Ip, bytes: &'a [u8]) -> Result<(Transport, &'a [u8]
     Ok((transport, &[]))
 }
 
-fn tcp(bytes: &[u8]) -> Result<Transport, Malformed> {
+/// Eight bytes are enough of a first fragment (RFC 791): they have the ports.
+fn tcp(bytes: &[u8], is_fragment: bool) -> Result<Transport, Malformed> {
     let (source_port, destination_port) = ports(bytes)?;
-    let bytes = head::<14>(bytes)?;
-    if bytes[12] >> 4 < TCP_MIN_WORDS {
-        return Err(Malformed::TcpLength);
-    }
+    let flags = match bytes.first_chunk::<14>() {
+        Some(head) if head[12] >> 4 < TCP_MIN_WORDS => return Err(Malformed::TcpLength),
+        Some(head) => u16::from_be_bytes([head[12] & 1, head[13]]),
+        None if is_fragment => 0,
+        None => return Err(Malformed::TransportTruncated),
+    };
+    let sequence = bytes.get(4..).and_then(<[u8]>::first_chunk);
     Ok(Transport::Tcp {
         source_port,
         destination_port,
-        flags: u16::from_be_bytes([bytes[12] & 1, bytes[13]]),
+        flags,
+        sequence: sequence.map_or(0, |bytes| u32::from_be_bytes(*bytes)),
     })
 }
 

@@ -46,14 +46,7 @@ struct LinkType(u16);
 
 impl LinkType {
     fn link(self) -> Option<Link> {
-        match self.0 {
-            1 => Some(Link::Ethernet),
-            0 | 108 => Some(Link::Loopback),
-            12 | 14 | 101 | 228 | 229 => Some(Link::Ip),
-            113 => Some(Link::Cooked),
-            276 => Some(Link::Cooked2),
-            _ => None,
-        }
+        Link::from_number(self.0)
     }
 }
 

@@ -3,8 +3,11 @@
 //! Both directions meet in one entry. The first sender is the initiator, unless
 //! the packet itself tells otherwise: a TCP SYN-ACK or an ICMP answer comes from
 //! the other side. Of a TCP connection that is met in the middle the side with
-//! the higher port is taken to be the initiator, and the guess is told. It is
-//! no state machine of TCP and checks no sequence numbers.
+//! the higher port is taken to be the initiator, and the guess is told. A SYN
+//! begins a new connection if the known one is closed, if it comes from the other
+//! side, or if its sequence number is not that of the first SYN. Two hosts that
+//! ask each other by ICMP with one id are two connections. These are the rules of
+//! the datapath.
 //!
 //! Bound: two generations of half the capacity each. When the younger one is
 //! full the older one is forgotten and counted; what is in use moves on.
@@ -51,8 +54,18 @@ type End = (IpAddr, u16);
 struct Key {
     ends: [End; 2],
     protocol: u8,
-    /// Tunnelled networks may overlap: the network's number, where there is one.
-    vni: Option<u32>,
+    message: Message,
+}
+
+/// What tells ICMP's connections apart beside addresses and id.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Message {
+    /// It is not ICMP.
+    None,
+    /// A query or its answer: the type of the query, and whether the lower end asks.
+    Query(u8, bool),
+    /// Any other message, by type and code.
+    Other(u8, u8),
 }
 
 #[derive(Clone, Copy)]
@@ -60,9 +73,11 @@ struct Connection {
     /// The lower end of the key is the initiator.
     lower_began: bool,
     guessed: bool,
-    replied: bool,
-    /// A FIN or RST was seen.
-    closing: bool,
+    /// Sequence number of the first SYN.
+    first_syn: Option<u32>,
+    /// A FIN was seen from the initiator, and from the other side.
+    fins: [bool; 2],
+    reset: bool,
     last_seconds: i64,
 }
 
@@ -105,17 +120,19 @@ impl Tracker {
                 false => [destination, source],
             },
             protocol: packet.ip.protocol,
-            vni: packet.tunnel.map(|tunnel| tunnel.vni),
+            message: message(&packet.transport, from_lower),
         };
         let hint = hint(&packet.transport);
+        let syn = first_sequence(&packet.transport);
         let known = self
             .take(&key)
-            .filter(|known| !known.is_over(hint, from_lower, key.protocol, seconds));
+            .filter(|known| !known.is_over(hint, syn, from_lower, key.protocol, seconds));
         let mut connection = known.unwrap_or_else(|| Connection {
             lower_began: from_lower == source_began(hint, source.1, destination.1),
             guessed: hint == Hint::Within,
-            replied: false,
-            closing: false,
+            first_syn: None,
+            fins: [false; 2],
+            reset: false,
             last_seconds: seconds,
         });
         let is_reply = connection.lower_began != from_lower;
@@ -124,8 +141,8 @@ impl Tracker {
             (false, None) => TraceReason::New,
             (false, Some(_)) => TraceReason::Established,
         };
-        connection.replied |= is_reply;
-        connection.closing |= closes(&packet.transport);
+        connection.first_syn = connection.first_syn.or(syn);
+        connection.close(&packet.transport, is_reply);
         connection.last_seconds = connection.last_seconds.max(seconds);
         self.put(key, connection);
         Tracked {
@@ -154,7 +171,14 @@ impl Tracker {
 impl Connection {
     /// Whether a packet with this hint belongs to a connection after this one,
     /// or shows that this one was guessed wrong.
-    fn is_over(&self, hint: Hint, from_lower: bool, protocol: u8, seconds: i64) -> bool {
+    fn is_over(
+        &self,
+        hint: Hint,
+        syn: Option<u32>,
+        from_lower: bool,
+        protocol: u8,
+        seconds: i64,
+    ) -> bool {
         let idle = match protocol {
             6 => TCP_IDLE_SECONDS,
             _ => OTHER_IDLE_SECONDS,
@@ -162,13 +186,56 @@ impl Connection {
         let from_initiator = self.lower_began == from_lower;
         let renewed = match hint {
             Hint::Opens if protocol == 6 => {
-                self.closing || self.guessed || (!from_initiator && self.replied)
+                let is_repeated = self.first_syn.is_none_or(|first| Some(first) == syn);
+                self.is_closed() || self.guessed || !from_initiator || !is_repeated
             }
             Hint::Opens => !from_initiator,
             Hint::Answers => from_initiator,
             Hint::Within | Hint::None => false,
         };
         renewed || seconds.saturating_sub(self.last_seconds) > idle
+    }
+
+    fn is_closed(&self) -> bool {
+        self.reset || self.fins == [true; 2]
+    }
+
+    fn close(&mut self, transport: &Transport, is_reply: bool) {
+        if let Transport::Tcp { flags, .. } = *transport {
+            self.reset |= flags & TcpFlags::RST != 0;
+            self.fins[usize::from(is_reply)] |= flags & TcpFlags::FIN != 0;
+        }
+    }
+}
+
+/// The sequence number of a SYN that opens a connection.
+fn first_sequence(transport: &Transport) -> Option<u32> {
+    match *transport {
+        Transport::Tcp { sequence, .. } if hint(transport) == Hint::Opens => Some(sequence),
+        _ => None,
+    }
+}
+
+fn message(transport: &Transport, from_lower: bool) -> Message {
+    let (kind, code, id) = match *transport {
+        Transport::Icmp4 { kind, code, id } | Transport::Icmp6 { kind, code, id } => {
+            (kind, code, id)
+        }
+        _ => return Message::None,
+    };
+    match (hint(transport), id) {
+        (Hint::Opens, Some(_)) => Message::Query(kind, from_lower),
+        (Hint::Answers, Some(_)) => Message::Query(query_of(kind), !from_lower),
+        _ => Message::Other(kind, code),
+    }
+}
+
+/// The type of the query that an answer is to: echo has 8 and 0, or 128 and 129;
+/// of the others the answer is the next number.
+fn query_of(answer: u8) -> u8 {
+    match answer {
+        0 => 8,
+        other => other - 1,
     }
 }
 
@@ -232,10 +299,6 @@ fn hint(transport: &Transport) -> Hint {
         },
         _ => Hint::None,
     }
-}
-
-fn closes(transport: &Transport) -> bool {
-    matches!(*transport, Transport::Tcp { flags, .. } if flags & (TcpFlags::FIN | TcpFlags::RST) != 0)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use sextant_proto::flow as pb;
 use super::{Frame, fragments::Fragments, l4};
 use crate::{
     decode::{Direction, Ip, Packet, Transport, Tunnel, TunnelProtocol},
-    flow::{Counters, DirectionCounters, Ethernet, EventType, Flow, L4, Summary, Uuid, proto},
+    flow::{Counters, DirectionCounters, Ethernet, EventType, Flow, Summary, Uuid, proto},
     replay::{
         Context,
         tracker::{Tracked, Tracker},
@@ -57,8 +57,8 @@ impl EventMaker {
         mut packet: Packet,
         context: &mut Context<'_>,
     ) -> Flow {
-        packet.transport = self.fragments.complete(&packet);
         let seconds = frame.time.map_or(0, |time| time.seconds);
+        self.fragments.complete(&mut packet, seconds);
         let tracked = self.tracker.track(&packet, seconds);
         let direction = frame.direction.or(packet.direction);
         let point = observation_point(direction) as i32;
@@ -91,7 +91,8 @@ impl EventMaker {
             ..Flow::default()
         };
         if let Some(tunnel) = packet.tunnel {
-            flow.cold_mut().tunnel = Some(Box::new(outer_headers(&tunnel)));
+            let tunnel = tunnel_of(tunnel, &flow);
+            flow.cold_mut().tunnel = Some(Box::new(tunnel));
         }
         flow
     }
@@ -164,25 +165,21 @@ fn counters(wire_length: u32, packet: &Packet, tracked: Tracked) -> Counters {
     }
 }
 
-fn outer_headers(tunnel: &Tunnel) -> pb::Tunnel {
+/// The tunnel that a flow is of, with its own addresses and ports.
+fn tunnel_of(tunnel: Tunnel, flow: &Flow) -> pb::Tunnel {
     let protocol = match tunnel.protocol {
         TunnelProtocol::Vxlan => pb::tunnel::Protocol::Vxlan,
         TunnelProtocol::Geneve => pb::tunnel::Protocol::Geneve,
     };
-    let ip = network(&tunnel.ip);
-    let udp = L4::Udp {
-        source_port: tunnel.ports.0.into(),
-        destination_port: tunnel.ports.1.into(),
-    };
     pb::Tunnel {
         protocol: protocol as i32,
-        ip: Some(pb::Ip {
+        ip: flow.ip.as_ref().map(|ip| pb::Ip {
             source: ip.source.to_text().into_owned(),
             destination: ip.destination.to_text().into_owned(),
             ip_version: ip.version,
             ..pb::Ip::default()
         }),
-        l4: Some(proto::l4_to(&udp)),
+        l4: flow.l4.as_ref().map(proto::l4_to),
         vni: tunnel.vni,
     }
 }

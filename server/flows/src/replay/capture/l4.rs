@@ -19,6 +19,7 @@ pub(super) fn from(transport: Transport) -> Option<L4> {
             source_port,
             destination_port,
             flags,
+            ..
         } => L4::Tcp {
             source_port: source_port.into(),
             destination_port: destination_port.into(),

@@ -28,10 +28,15 @@ fn packet(source: u8, destination: u8, protocol: u8, transport: Transport) -> Pa
 }
 
 fn tcp(from: (u8, u16), to: (u8, u16), flags: u16) -> Packet {
+    numbered(from, to, flags, 7)
+}
+
+fn numbered(from: (u8, u16), to: (u8, u16), flags: u16, sequence: u32) -> Packet {
     let transport = Transport::Tcp {
         source_port: from.1,
         destination_port: to.1,
         flags,
+        sequence,
     };
     packet(from.0, to.0, 6, transport)
 }
@@ -130,16 +135,88 @@ fn in_the_middle_the_higher_port_is_guessed_to_be_the_initiator() {
 #[test]
 fn ports_that_are_used_again_begin_a_new_connection() {
     let (client, server) = ((A, 5000), (B, 80));
+    let rst = TcpFlags::RST;
+    for (packets, expect) in [
+        // Closed by both sides, or reset: even by a SYN that looks the same.
+        (
+            vec![
+                tcp(client, server, SYN),
+                tcp(server, client, FIN),
+                tcp(client, server, FIN),
+                tcp(server, client, ACK),
+                tcp(client, server, SYN),
+            ],
+            "N R E R N",
+        ),
+        (
+            vec![
+                tcp(client, server, SYN),
+                tcp(server, client, rst),
+                tcp(client, server, SYN),
+            ],
+            "N R N",
+        ),
+        // Not closed: by a SYN of the other side, or by another one of the same.
+        (
+            vec![
+                tcp(client, server, SYN),
+                tcp(server, client, SYN),
+                tcp(client, server, SYN_ACK),
+                tcp(server, client, ACK),
+            ],
+            "N N R E",
+        ),
+        (
+            vec![
+                tcp(client, server, SYN),
+                tcp(server, client, SYN_ACK),
+                numbered(client, server, SYN, 8),
+                tcp(server, client, SYN_ACK),
+            ],
+            "N R N R",
+        ),
+        // A SYN that is sent again is that of the same connection.
+        (
+            vec![
+                tcp(client, server, SYN),
+                tcp(server, client, SYN_ACK),
+                tcp(client, server, SYN),
+                tcp(server, client, FIN),
+                tcp(client, server, SYN),
+            ],
+            "N R E R E",
+        ),
+        // Seen behind its answer, too.
+        (
+            vec![
+                tcp(server, client, SYN_ACK),
+                tcp(client, server, SYN),
+                numbered(client, server, SYN, 8),
+            ],
+            "R E N",
+        ),
+    ] {
+        at_once(&packets, expect);
+    }
+}
+
+#[test]
+fn two_hosts_that_ping_each_other_with_one_id_are_two_connections() {
     at_once(
         &[
-            tcp(client, server, SYN),
-            tcp(server, client, FIN),
-            tcp(client, server, SYN),
-            tcp(server, client, SYN_ACK),
-            tcp(server, client, SYN),
+            ping(A, B, 8),
+            ping(B, A, 8),
+            ping(B, A, 0),
+            ping(A, B, 0),
+            ping(A, B, 8),
+            ping(B, A, 8),
+            ping(B, A, 0),
+            ping(A, B, 0),
         ],
-        "N R N R N",
+        "N N R R E E R R",
     );
+    // Another kind of query with the same id is another one too.
+    at_once(&[ping(A, B, 8), ping(A, B, 13), ping(B, A, 14)], "N N R");
 }
 
 #[test]
@@ -172,30 +249,6 @@ fn icmp_answers_are_replies_whatever_came_first() {
         "N R E N",
     );
     at_once(&[ping(A, B, 0), ping(B, A, 8)], "R E");
-}
-
-#[test]
-fn tunnelled_networks_are_kept_apart() {
-    use crate::decode::{Tunnel, TunnelProtocol};
-    let in_network = |vni, packet: Packet| Packet {
-        tunnel: Some(Tunnel {
-            protocol: TunnelProtocol::Vxlan,
-            vni,
-            ip: packet.ip,
-            ports: (1, 4789),
-        }),
-        ..packet
-    };
-    let (a, b) = ((A, 1), (B, 2));
-    at_once(
-        &[
-            udp(a, b),
-            in_network(1, udp(b, a)),
-            in_network(2, udp(b, a)),
-            in_network(1, udp(a, b)),
-        ],
-        "N N N R",
-    );
 }
 
 #[test]
