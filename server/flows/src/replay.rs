@@ -1,10 +1,11 @@
 //! Loads recorded flows and captures into events of the store (`--replay`).
 //!
-//! Two kinds of file, told apart by their extension: Hubble JSON lines (what
-//! the CLI and the exporter write) and packet captures. Files are streamed; what
-//! is held at once is one line of at most 16 MiB or one packet, and the bounded
-//! connection table of a capture. A line or packet that cannot be used is
-//! reported by its number and counted by cause, and the rest is loaded.
+//! Two kinds of file, told apart by their first bytes: packet captures, and text
+//! with Hubble's JSON (what the CLI and the exporter write, also in logs); either
+//! may be compressed (gzip). Files are streamed; what is held at once is one line
+//! or object of at most 16 MiB or one packet, and the bounded connection table of
+//! a capture. A line or packet that cannot be used is reported by its number and
+//! counted by cause, and the rest is loaded.
 //!
 //! It is not a source of live events, and does not merge or sort files: events
 //! come in the order of the file, times as recorded. Called once at start.
@@ -23,6 +24,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use flate2::bufread::MultiGzDecoder;
+
 use crate::{
     event::Event,
     flow::{Endpoint, Interned, Interners, Origin},
@@ -32,6 +35,9 @@ pub use report::{Cause, MAX_PROBLEMS, Problem, Report};
 
 /// Bytes read from a file at once.
 const BUFFER_BYTES: usize = 256 * 1024;
+
+/// What a compressed file begins with.
+const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// Why a file could not be loaded. Bad content of a readable file is no error:
 /// it is in the `Report`.
@@ -57,15 +63,6 @@ pub enum ReplayError {
         /// What the system said.
         source: io::Error,
     },
-    /// The extension names no format that can be replayed.
-    #[error(
-        "replay file {} has an unknown extension; name it .jsonl or .json (Hubble JSON lines, \
-         uncompressed), .pcap or .pcapng", path.display()
-    )]
-    Extension {
-        /// The file.
-        path: PathBuf,
-    },
     /// A file that is named as a capture, but is none.
     #[error("replay file {} is no pcap or pcapng capture; write it with `tcpdump -w`", path.display())]
     NotCapture {
@@ -81,20 +78,25 @@ const LABEL_WORLD: &str = "reserved:world";
 /// Kinds of file that can be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Hubble JSON lines.
+    /// Text with Hubble's JSON: lines, objects, logs.
     JsonLines,
     /// A packet capture, pcap or pcapng; its first bytes tell which.
     Capture,
 }
 
 impl Format {
-    /// The format that the extension names.
-    fn of(path: &Path) -> Option<Self> {
-        let extension = path.extension()?.to_ascii_lowercase();
-        match extension.to_str()? {
-            "jsonl" | "json" => Some(Self::JsonLines),
-            "pcap" | "pcapng" => Some(Self::Capture),
-            _ => None,
+    /// The format of a file that begins with these bytes; what is named as a
+    /// capture should be one.
+    fn of(path: &Path, begin: &[u8]) -> Self {
+        let name = path.file_name().unwrap_or_default().to_ascii_lowercase();
+        let name = name.to_string_lossy();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        let is_named = [".pcap", ".pcapng", ".cap"]
+            .iter()
+            .any(|end| name.ends_with(end));
+        match is_named || capture::is_capture(begin) {
+            true => Self::Capture,
+            false => Self::JsonLines,
         }
     }
 }
@@ -142,8 +144,12 @@ pub fn load_in(
     context: &mut Context<'_>,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Report, ReplayError> {
-    let format = Format::of(path).ok_or_else(|| ReplayError::Extension { path: path.into() })?;
-    read(format, path, open(path)?, context, sink)
+    let mut input = open(path)?;
+    let begin = input.fill_buf().map_err(|source| ReplayError::Open {
+        path: path.into(),
+        source,
+    })?;
+    read(Format::of(path, begin), path, input, context, sink)
 }
 
 /// As `load_in`, from what is open already; `path` is its name in the report.
@@ -163,13 +169,19 @@ pub fn read(
     }
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, ReplayError> {
-    File::open(path)
-        .map(|file| BufReader::with_capacity(BUFFER_BYTES, file))
-        .map_err(|source| ReplayError::Open {
-            path: path.into(),
-            source,
-        })
+/// Opens a file, and what is compressed in it.
+fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {
+    let failed = |source| ReplayError::Open {
+        path: path.into(),
+        source,
+    };
+    let file = File::open(path).map_err(failed)?;
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
+    if !file.fill_buf().map_err(failed)?.starts_with(GZIP) {
+        return Ok(Box::new(file));
+    }
+    let file = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file));
+    Ok(Box::new(file))
 }
 
 #[cfg(test)]

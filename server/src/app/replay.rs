@@ -9,6 +9,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use anyhow::bail;
+
 use super::lock;
 use crate::{flow::Time, pipeline::Pipeline, replay, store::Event};
 
@@ -44,7 +46,14 @@ fn load_all(files: &[PathBuf], capacity: u64, pipeline: &mut Pipeline) -> anyhow
             sorter.add(event, &mut |events| pipeline.push(events));
         });
         pipeline.interners = interners;
-        tell(&report?);
+        let report = report?;
+        tell(&report);
+        if let Some(found) = report.nothing() {
+            bail!(
+                "replay file {} has nothing that can be loaded: {found}; give Hubble's JSON or a capture",
+                path.display()
+            );
+        }
     }
     sorter.finish(&mut |events| pipeline.push(events));
     Ok(())

@@ -50,6 +50,13 @@ impl LinkType {
     }
 }
 
+/// Whether a file begins as a capture does.
+pub(super) fn is_capture(begin: &[u8]) -> bool {
+    begin.first_chunk::<4>().is_some_and(|magic| {
+        u32::from_be_bytes(*magic) == pcapng::SECTION || pcap::is_magic(*magic)
+    })
+}
+
 /// A capture of either format, told by its first bytes.
 enum Capture<R> {
     Pcap(pcap::Reader<R>),

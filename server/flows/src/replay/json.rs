@@ -1,20 +1,23 @@
 //! Hubble JSON lines: what `hubble observe -o json` prints and what Hubble's
-//! exporter writes, also in the legacy form in which a line is a bare flow.
+//! exporter writes, also in the legacy form in which a line is a bare flow; and as
+//! people have them: printed over several lines, several in a line, in lists,
+//! behind the prefixes and in the envelopes of log collectors (`texts`).
 //!
 //! The mapping is protobuf's: proto or camelCase names, enumerations by name or
 //! number, 64-bit integers as text. Fields and names of enumerations that are
-//! not known are passed over, as `hubble --input-file` does. Bound: one line of at most 16 MiB.
+//! not known are passed over, as `hubble --input-file` does. Bound: one line or
+//! object of at most 16 MiB, and envelopes in envelopes up to `MAX_NESTED`.
 
 mod any;
+mod load;
 mod number;
+mod scan;
 mod schema;
+mod source;
+mod texts;
 mod transcode;
 
-use std::{
-    io::{self, BufRead, Read as _},
-    path::Path,
-    sync::LazyLock,
-};
+use std::sync::LazyLock;
 
 use sextant_proto::{
     flow as pb,
@@ -24,52 +27,13 @@ use sextant_proto::{
 use schema::Schema;
 use transcode::transcode;
 
-use super::{Cause, ReplayError, Report};
+pub(super) use load::load;
+
+use super::Cause;
 use crate::{
     event::{Event, Stamped},
     flow::{Interners, Time, proto},
 };
-
-/// Longest line that is read; longer ones are rejected.
-const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
-/// Reads all lines.
-pub(super) fn load(
-    path: &Path,
-    reader: impl BufRead,
-    interners: &mut Interners,
-    sink: &mut dyn FnMut(Event),
-) -> Result<Report, ReplayError> {
-    let mut report = Report::new(path);
-    let mut lines = Lines::new(reader);
-    for number in 1.. {
-        let line = lines.next().map_err(|source| ReplayError::Read {
-            path: path.into(),
-            unit: "line",
-            number: number - 1,
-            source,
-        })?;
-        let parsed = match line {
-            Line::End => break,
-            Line::TooLong => Err(Rejected::new(
-                Cause::LineTooLong,
-                format!("longer than {MAX_LINE_BYTES} bytes"),
-            )),
-            Line::Text(text) if text.trim_ascii().is_empty() => continue,
-            Line::Text(text) => TYPES.parse(text),
-        };
-        match parsed.and_then(|line| to_event(line, interners)) {
-            Ok(event) => {
-                report.loaded += 1;
-                sink(event);
-            }
-            Err(Rejected { cause, text }) => report.note(number, cause, text),
-        }
-    }
-    Ok(report)
-}
 
 static TYPES: LazyLock<Types> = LazyLock::new(Types::new);
 
@@ -112,6 +76,23 @@ impl Types {
         Ok(event)
     }
 
+    /// Whether an object is an event without doubt: an envelope may have a field
+    /// that a flow has too, such as `source`.
+    fn is_certain(event: &ExportEvent) -> bool {
+        match &event.response_types {
+            None => false,
+            Some(ResponseTypes::Flow(flow)) => {
+                flow.verdict != 0
+                    || flow.l7.is_some()
+                    || flow.event_type.is_some()
+                    || flow.ip.is_some()
+                    || flow.l4.is_some()
+                    || !flow.uuid.is_empty()
+            }
+            Some(_) => true,
+        }
+    }
+
     /// The line as a flow, if it has any field that only a flow has.
     fn bare_flow(&self, line: &[u8]) -> Result<Option<pb::Flow>, Rejected> {
         let flow: pb::Flow = self.message(self.flow, line)?;
@@ -134,7 +115,7 @@ impl Types {
     }
 }
 
-/// serde's text, without the line number, which is always 1.
+/// serde's text; of an object in several lines with the line.
 fn rejection(error: &serde_json::Error) -> Rejected {
     let cause = match error.classify() {
         serde_json::error::Category::Data => Cause::BadValue,
@@ -143,7 +124,14 @@ fn rejection(error: &serde_json::Error) -> Rejected {
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
     let text = text.strip_suffix(&place).unwrap_or(&text);
-    Rejected::new(cause, format!("column {}: {text}", error.column()))
+    let column = error.column();
+    Rejected::new(
+        cause,
+        match error.line() {
+            0 | 1 => format!("column {column}: {text}"),
+            line => format!("line {line} of the object, column {column}: {text}"),
+        },
+    )
 }
 
 fn to_event(line: ExportEvent, interners: &mut Interners) -> Result<Event, Rejected> {
@@ -174,50 +162,6 @@ fn stamped<T>(time: Option<Time>, node_name: String, event: T) -> Box<Stamped<T>
         node_name,
         event,
     })
-}
-
-/// A line of the file.
-enum Line<'a> {
-    Text(&'a [u8]),
-    TooLong,
-    End,
-}
-
-/// Splits a file at line feeds, with a bound.
-struct Lines<R> {
-    reader: R,
-    buffer: Vec<u8>,
-    /// What may stand before the next line.
-    mark: &'static [u8],
-}
-
-impl<R: BufRead> Lines<R> {
-    fn new(reader: R) -> Self {
-        Self {
-            reader,
-            buffer: Vec::new(),
-            mark: BYTE_ORDER_MARK,
-        }
-    }
-
-    fn next(&mut self) -> io::Result<Line<'_>> {
-        let mark = std::mem::take(&mut self.mark);
-        self.buffer.clear();
-        let bound = MAX_LINE_BYTES as u64 + 1;
-        let length = (&mut self.reader)
-            .take(bound)
-            .read_until(b'\n', &mut self.buffer)?;
-        if length == 0 {
-            return Ok(Line::End);
-        }
-        if self.buffer.pop_if(|last| *last == b'\n').is_none() && length > MAX_LINE_BYTES {
-            self.reader.skip_until(b'\n')?;
-            self.buffer = Vec::new();
-            return Ok(Line::TooLong);
-        }
-        let text = self.buffer.strip_prefix(mark);
-        Ok(Line::Text(text.unwrap_or(&self.buffer)))
-    }
 }
 
 #[cfg(test)]

@@ -106,6 +106,23 @@ impl Report {
         }
     }
 
+    /// What was found instead, if nothing was loaded though there was something.
+    #[must_use]
+    pub fn nothing(&self) -> Option<String> {
+        if self.loaded > 0 || self.causes.is_empty() {
+            return None;
+        }
+        let causes = self.causes.iter();
+        let causes: Vec<_> = causes
+            .map(|(cause, count)| format!("{count} {cause}"))
+            .collect();
+        let mut text = causes.join(", ");
+        for problem in self.problems.iter().take(3) {
+            text.push_str(&format!("; {}: {}", problem.number, problem.text));
+        }
+        Some(text)
+    }
+
     /// Counts a line or packet that was not loaded.
     pub(super) fn note(&mut self, number: u64, cause: Cause, mut text: String) {
         *self.causes.entry(cause).or_default() += 1;

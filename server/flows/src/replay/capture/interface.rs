@@ -17,6 +17,9 @@ const OPTION_PACKET_FLAGS: u16 = 2;
 
 const NANOS: u128 = 1_000_000_000;
 
+/// Years 1 to 9999, in seconds since the epoch.
+const YEARS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
 /// An interface: link type, name and clock of its packets.
 pub(super) struct Interface {
     pub(super) link_type: LinkType,
@@ -69,15 +72,17 @@ impl Interface {
         Ok(())
     }
 
-    /// The time that a packet's clock shows.
-    pub(super) fn time(&self, ticks: u64) -> Time {
+    /// The time that a packet's clock shows; none beyond the years that a client
+    /// can print.
+    pub(super) fn time(&self, ticks: u64) -> Option<Time> {
         let ticks = u128::from(ticks);
-        let seconds = i64::try_from(ticks / self.ticks_per_second).unwrap_or(i64::MAX);
+        let seconds = i64::try_from(ticks / self.ticks_per_second).ok()?;
         let nanos = ticks % self.ticks_per_second * NANOS / self.ticks_per_second;
-        Time {
-            seconds: seconds.saturating_add(self.offset_seconds),
+        let time = Time {
+            seconds: seconds.checked_add(self.offset_seconds)?,
             nanos: nanos as i32,
-        }
+        };
+        YEARS.contains(&time.seconds).then_some(time)
     }
 }
 

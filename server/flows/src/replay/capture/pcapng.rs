@@ -177,7 +177,7 @@ impl<R: BufRead> Reader<R> {
         let options = behind.get(padding..).unwrap_or_default();
         let direction = block.ticks.and_then(|_| direction(self.order, options));
         Ok(Frame {
-            time: block.ticks.map(|ticks| interface.time(ticks)),
+            time: block.ticks.and_then(|ticks| interface.time(ticks)),
             wire_length: block.wire_length,
             link_type: interface.link_type,
             bytes,
