@@ -131,7 +131,17 @@ impl ObserverService {
             num_unavailable_nodes: None,
             unavailable_nodes: Vec::new(),
             version: format!("sextantd v{}", self.about.version),
-            flows_rate: self.ring.flows_per_second(),
+            flows_rate: self.flows_rate(),
+        }
+    }
+
+    /// Clients that are told 0 divide all flows by the uptime, which is absurd
+    /// after a replay: they are told the least number above it.
+    fn flows_rate(&self) -> f64 {
+        let rate = self.ring.flows_per_second();
+        match rate == 0.0 && self.ring.seen_flows() > 0 {
+            true => f64::from_bits(1),
+            false => rate,
         }
     }
 

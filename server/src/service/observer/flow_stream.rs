@@ -213,7 +213,7 @@ impl FlowStream {
         let run = self.cursor.run(sieve, |event| {
             match event {
                 // A loss is for everyone: no filter, no range, no counting.
-                Event::Lost(lost) => put_lost(&lost_here(lost, &self.common.node_name), chunk),
+                Event::Lost(lost) => put_lost(&lost_somewhere(lost, &self.common.node_name), chunk),
                 _ => match range.place(event) {
                     InRange::After => is_after = !end_is_far,
                     InRange::Before => {}
@@ -303,10 +303,11 @@ impl Drop for FlowStream {
     }
 }
 
-/// A loss that was stored, under this server's name.
-fn lost_here(lost: &Stamped<pb::LostEvent>, node_name: &str) -> Stamped<pb::LostEvent> {
-    Stamped {
-        node_name: node_name.to_owned(),
-        ..lost.clone()
+/// A loss that was stored, under this server's name unless it is of another node.
+fn lost_somewhere(lost: &Stamped<pb::LostEvent>, node_name: &str) -> Stamped<pb::LostEvent> {
+    let mut lost = lost.clone();
+    if lost.node_name.is_empty() {
+        node_name.clone_into(&mut lost.node_name);
     }
+    lost
 }

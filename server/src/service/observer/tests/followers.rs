@@ -48,6 +48,18 @@ pub(super) fn read(mut chunk: &[u8], lost: &mut u64) -> Vec<u64> {
     numbers
 }
 
+/// The nodes that the responses of a chunk are of.
+pub(super) fn node_names(mut chunk: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Some((prefix, rest)) = chunk.split_at_checked(5) {
+        let length = u32::from_be_bytes(prefix[1..].try_into().unwrap());
+        let (message, rest) = rest.split_at(length as usize);
+        chunk = rest;
+        names.push(GetFlowsResponse::decode(message).unwrap().node_name);
+    }
+    names
+}
+
 struct Follower {
     stream: FlowStream,
     next: u64,

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use prost_types::Timestamp;
 use sextant_proto::{flow as pb, observer::GetFlowsRequest};
 
-use super::followers::{common, read};
+use super::followers::{common, node_names, read};
 use crate::{
     flow::{Flow, Time},
     service::observer::{
@@ -157,6 +157,26 @@ fn losses_are_told_up_to_where_rising_times_end() {
         // Those between the flow before the range and the one after it.
         assert_eq!(count, 3);
     });
+}
+
+#[test]
+fn a_loss_has_the_name_of_its_own_node() {
+    let lost = |node: &str| {
+        Event::Lost(Box::new(crate::store::Stamped {
+            time: None,
+            node_name: node.to_owned(),
+            event: pb::LostEvent::default(),
+        }))
+    };
+    let (ring, mut writer) = Ring::new(64);
+    writer.push([lost("there"), lost("")]);
+    let (common, _end) = common();
+    let names = runtime().block_on(async {
+        let query = Query::compile(GetFlowsRequest::default()).unwrap();
+        let mut stream = start(query, &ring, common).await;
+        node_names(&stream.next().await.unwrap().unwrap())
+    });
+    assert_eq!(names, ["there", "node"]);
 }
 
 proptest! {
