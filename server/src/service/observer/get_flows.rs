@@ -73,6 +73,9 @@ impl ObserverRoutes {
         );
         let request = messages.message().await?;
         let request = request.ok_or_else(|| Status::internal("Missing request message."))?;
+        // To its end, as all other calls do: over HTTP/1 a request of which a part
+        // is not read is the end of the connection.
+        messages.trailers().await?;
         self.service.flows(request).await
     }
 }
