@@ -1,7 +1,7 @@
-// Command hubble-observer serves the real Hubble observer over a unix socket, with flows from a file, for the benchmark.
+// Command hubble-observer serves the real Hubble observer with flows from a file, for the benchmark.
 //
 //	hubble-observer generate -flows N -seed S >corpus.jsonl
-//	hubble-observer serve -load corpus.jsonl -times K -capacity N -listen PATH
+//	hubble-observer serve -load corpus.jsonl -times K -capacity N -listen unix:///PATH|http://HOST:PORT
 //
 // It is no agent: there is no datapath, only upstream's ring and service. While it serves it obeys lines on its standard input:
 // "feed RATE SECONDS" offers flows at that rate and answers "fed OFFERED LOST". It ends with its input.
@@ -15,6 +15,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	flowpb "github.com/cilium/cilium/api/v1/flow"
@@ -67,7 +68,7 @@ func serve(arguments []string) error {
 	load := flags.String("load", "", "JSON lines of Hubble's exporter")
 	times := flags.Int("times", 1, "load them so many times over")
 	capacity := flags.Int("capacity", 65535, "of the ring; a power of two minus one")
-	listen := flags.String("listen", "", "path of a unix socket")
+	listen := flags.String("listen", "", "where clients find it: unix:///PATH or http://HOST:PORT")
 	node := flags.String("node-name", "node-0", "name of this node")
 	_ = flags.Parse(arguments)
 	nodetypes.SetName(*node)
@@ -94,7 +95,11 @@ func serve(arguments []string) error {
 	if err := untilSeen(local, uint64(*times*len(loaded))); err != nil {
 		return err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "unix", *listen)
+	network, address := "unix", strings.TrimPrefix(*listen, "unix://")
+	if port, isTCP := strings.CutPrefix(*listen, "http://"); isTCP {
+		network, address = "tcp", port
+	}
+	listener, err := (&net.ListenConfig{}).Listen(context.Background(), network, address)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ pub(crate) struct Counted {
 }
 
 impl Client {
-    /// Connects to a unix socket.
+    /// Connects to a server.
     pub(crate) async fn connect(address: &str) -> anyhow::Result<Self> {
         let channel = Endpoint::from_shared(address.to_owned())?
             .initial_stream_window_size(WINDOW)

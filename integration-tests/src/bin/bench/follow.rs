@@ -179,7 +179,7 @@ async fn until_quiet(arrivals: &[Arc<Mutex<Arrivals>>]) {
 
 async fn offer(server: &mut Server, bodies: &[Bytes], rate: u64, s: u64) -> anyhow::Result<u64> {
     if server.name == "sextant" {
-        return feed::record(server.address(), bodies.to_vec(), rate, s).await;
+        return feed::record(server.address.clone(), bodies.to_vec(), rate, s).await;
     }
     // The answer comes after seconds, in which subscribers must be read.
     let answer = tokio::task::block_in_place(|| server.ask(&format!("feed {rate} {s}")))?;

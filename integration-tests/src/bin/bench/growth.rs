@@ -10,7 +10,7 @@ use crate::{
     Bench, RING,
     drain::{everything, round},
     report::{Samples, Series},
-    server::{Load, Server},
+    server::{Load, Server, Transport},
 };
 
 /// What the filters of a request look for: ports that no flow has.
@@ -22,6 +22,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         corpus: bench.corpus(RING)?,
         times: 1,
         capacity: RING,
+        transport: Transport::Unix,
     };
     let server = Server::sextant(&bench.options.sextantd, &load).await?;
     filters(bench, &server).await?;
@@ -35,6 +36,7 @@ async fn store(bench: &mut Bench) -> anyhow::Result<()> {
             corpus: bench.corpus(RING)?,
             times,
             capacity,
+            transport: Transport::Unix,
         };
         let server = Server::sextant(&bench.options.sextantd, &load).await?;
         let client = server.client().await?;

@@ -5,6 +5,7 @@
 //! Not a test: it asserts only that both servers gave the same answers, never a
 //! time. Goals that are missed are marked in the table.
 
+mod answer;
 mod client;
 mod drain;
 mod feed;
@@ -30,7 +31,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 
 use report::Report;
-use server::{Load, Server};
+use server::{Load, Server, Transport};
 
 /// Capacity of both rings; a power of two minus one, as Hubble wants it.
 const RING: u64 = 65_535;
@@ -64,9 +65,9 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 10] = [
-    "drain", "filters", "follow", "status", "memory", "growth", "idle", "kernel", "network",
-    "tables",
+const SCENARIOS: [&str; 11] = [
+    "drain", "answer", "filters", "follow", "status", "memory", "growth", "idle", "kernel",
+    "network", "tables",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -100,6 +101,7 @@ fn main() -> anyhow::Result<()> {
         println!("\n== {name}");
         match name.as_str() {
             "drain" => runtime.block_on(drain::run(&mut bench)),
+            "answer" => runtime.block_on(answer::run(&mut bench)),
             "filters" => runtime.block_on(filters::run(&mut bench)),
             "follow" => runtime.block_on(follow::run(&mut bench)),
             "status" => runtime.block_on(status::run(&mut bench)),
@@ -144,6 +146,7 @@ impl Bench {
             corpus: self.corpus(RING)?,
             times,
             capacity,
+            transport: Transport::Unix,
         };
         self.pair_with(&load).await
     }

@@ -8,7 +8,7 @@ use crate::{
     Bench, RING,
     drain::round,
     report::{Figure, Goal, Samples},
-    server::{Load, Server},
+    server::{Load, Server, Transport},
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -27,6 +27,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         corpus: bench.corpus(RING)?,
         times: TIMES,
         capacity: MILLION,
+        transport: Transport::Unix,
     };
     let sextant = Server::sextant(&bench.options.sextantd, &load).await?;
     let large = measure(bench, &[&sextant], MILLION).await?.remove(0);

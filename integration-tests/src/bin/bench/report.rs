@@ -76,6 +76,8 @@ pub(crate) enum Goal {
     RatioAtMost(f64),
     /// Sextant ÷ Hubble is at least this.
     RatioAtLeast(f64),
+    /// Sextant ÷ Hubble is at most the first, or Sextant's own value the second.
+    RatioOrAtMost(f64, f64),
 }
 
 /// A line of the table.
@@ -109,6 +111,7 @@ impl Figure {
             Goal::AtLeast(bound) => self.sextant.median() >= bound,
             Goal::RatioAtMost(bound) => ratio() <= bound,
             Goal::RatioAtLeast(bound) => ratio() >= bound,
+            Goal::RatioOrAtMost(share, bound) => ratio() <= share || self.sextant.median() <= bound,
         })
     }
 
@@ -119,6 +122,9 @@ impl Figure {
             Some(Goal::AtLeast(bound)) => format!("≥ {}", number(bound)),
             Some(Goal::RatioAtMost(bound)) => format!("≤ {} ×", number(bound)),
             Some(Goal::RatioAtLeast(bound)) => format!("≥ {} ×", number(bound)),
+            Some(Goal::RatioOrAtMost(share, bound)) => {
+                format!("≤ {} × or ≤ {}", number(share), number(bound))
+            }
         }
     }
 

@@ -30,6 +30,17 @@ pub(crate) struct Load {
     pub(crate) times: usize,
     /// Flows kept; a power of two minus one.
     pub(crate) capacity: u64,
+    /// How clients reach it.
+    pub(crate) transport: Transport,
+}
+
+/// What a server listens on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transport {
+    /// A unix socket.
+    Unix,
+    /// A port of loopback.
+    Tcp,
 }
 
 /// A running server; killed by pid when dropped.
@@ -39,32 +50,49 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     child: Child,
     stdout: Option<BufReader<ChildStdout>>,
-    folder: TempDir,
+    /// As its clients take it.
+    pub(crate) address: String,
+    _folder: TempDir,
+}
+
+impl Transport {
+    /// An address that nobody uses.
+    fn address(self, folder: &TempDir) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Unix => format!("unix://{}", folder.path().join("socket").display()),
+            Self::Tcp => {
+                let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+                format!("http://{port}")
+            }
+        })
+    }
 }
 
 impl Server {
     /// `sextantd` without a datapath.
     pub(crate) async fn sextant(binary: &Path, load: &Load) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let address = load.transport.address(&folder)?;
         let mut command = Command::new(binary);
         command
             .args(["--no-datapath", "--metrics-listen", "off"])
             .args(["--node-name", "node-0", "--flow-capacity"])
             .arg(load.capacity.to_string())
             .arg("--listen")
-            .arg(format!("unix://{}", folder.path().join("socket").display()))
+            .arg(address.replace("http:", "tcp:"))
             .arg("--state-dir")
             .arg(folder.path().join("state"))
             .env("SEXTANT_LOG", "warn");
         for _ in 0..load.times {
             command.arg("--replay").arg(&load.corpus);
         }
-        Self::start("sextant", command, folder).await
+        Self::start("sextant", command, address, folder).await
     }
 
     /// The real Hubble observer.
     pub(crate) async fn hubble(binary: &Path, load: &Load) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
+        let address = load.transport.address(&folder)?;
         let mut command = Command::new(binary);
         command
             .args(["serve", "-node-name", "node-0", "-load"])
@@ -72,13 +100,14 @@ impl Server {
             .args(["-times", &load.times.to_string()])
             .args(["-capacity", &load.capacity.to_string()])
             .arg("-listen")
-            .arg(folder.path().join("socket"));
-        Self::start("hubble", command, folder).await
+            .arg(&address);
+        Self::start("hubble", command, address, folder).await
     }
 
     async fn start(
         name: &'static str,
         mut command: Command,
+        address: String,
         folder: TempDir,
     ) -> anyhow::Result<Self> {
         let mut child = command
@@ -91,7 +120,8 @@ impl Server {
             name,
             child,
             stdout,
-            folder,
+            address,
+            _folder: folder,
         };
         server.until_ready().await?;
         Ok(server)
@@ -112,7 +142,7 @@ impl Server {
     }
 
     async fn is_serving(&self) -> bool {
-        let Ok(endpoint) = tonic::transport::Endpoint::from_shared(self.address()) else {
+        let Ok(endpoint) = tonic::transport::Endpoint::from_shared(self.address.clone()) else {
             return false;
         };
         let Ok(channel) = endpoint.connect().await else {
@@ -125,15 +155,9 @@ impl Server {
         response.is_ok_and(|response| response.into_inner().status() == ServingStatus::Serving)
     }
 
-    /// As clients take it.
-    #[must_use]
-    pub(crate) fn address(&self) -> String {
-        format!("unix://{}", self.folder.path().join("socket").display())
-    }
-
     /// A new connection.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
-        Client::connect(&self.address()).await
+        Client::connect(&self.address).await
     }
 
     /// Its process id.

@@ -13,7 +13,7 @@ use crate::{
     client::Client,
     generate,
     report::{Figure, Goal, Samples},
-    server::{Load, Server},
+    server::{Load, Server, Transport},
 };
 
 const ROUND: Duration = Duration::from_secs(1);
@@ -26,6 +26,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
         corpus: bench.corpus(RING)?,
         times: 1,
         capacity: RING,
+        transport: Transport::Unix,
     };
     measure(bench, &old, "old flows", None).await?;
     let corpus = bench.options.out.join("corpus-young.jsonl");
