@@ -19,14 +19,15 @@
 //! - After `existsOne`, which is no macro, cel-go reports further mistakes.
 //! - Syntax mistakes far beyond repair may be worded differently.
 
-mod any;
 mod check;
 mod convert;
 mod declare;
 mod dynamic;
+mod equality;
 mod eval;
 mod function;
 mod issue;
+mod making;
 mod message;
 mod parse;
 mod plan;

@@ -1,17 +1,17 @@
-//! Messages in protobuf's dynamic form: for fields that few filters ask for,
-//! for messages that an expression makes, and for comparing messages.
+//! Fields of messages in protobuf's dynamic form: those that few filters ask for, and
+//! those of messages of any type (`Flow.extensions`). Of these the well-known types and
+//! those of the package `flow` are known; others make the evaluation fail.
 
 use std::sync::Arc;
 
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _};
-use prost_types::Any;
+use prost_types::{Any, ListValue, Struct, value::Kind as Content};
 use sextant_proto::flow as pb;
 
 use super::{
-    message::Message,
     schema,
-    value::{Failure, Instant, List, Outcome, Value},
+    value::{Failure, Instant, Message, Outcome, Value},
 };
 use crate::flow::{Flow, L4, proto};
 
@@ -127,7 +127,7 @@ fn unwrap(message: &DynamicMessage) -> Outcome<'static> {
         "google.protobuf.Timestamp" => Ok(Value::Timestamp(Instant::new(integer(1), integer(2)))),
         "google.protobuf.Any" => {
             let any = Any::decode(message.encode_to_vec().as_slice()).map_err(|_| Failure)?;
-            super::any::unpack(&any)
+            unpack(&any)
         }
         name if name.starts_with("google.protobuf.") && name.ends_with("Value") => get(message, 1),
         _ => Ok(Value::Message(Message::Dynamic(Arc::new(message.clone())))),
@@ -135,85 +135,58 @@ fn unwrap(message: &DynamicMessage) -> Outcome<'static> {
 }
 
 /// Decodes a message of the package `flow`.
-pub(super) fn decode(name: &str, bytes: &[u8]) -> Outcome<'static> {
+fn of_package(name: &str, bytes: &[u8]) -> Outcome<'static> {
     let descriptor = schema::pool().get_message_by_name(name).ok_or(Failure)?;
     let message = DynamicMessage::decode(descriptor, bytes).map_err(|_| Failure)?;
     unwrap(&message)
 }
 
-/// Makes a message of fields with values; null leaves a field out.
-pub(super) fn make(name: &str, fields: &[(u32, Value)]) -> Outcome<'static> {
-    let descriptor = schema::message(name).ok_or(Failure)?;
-    let mut message = DynamicMessage::new(descriptor);
-    for (number, value) in fields {
-        set(&mut message, *number, value)?;
-    }
-    Ok(Value::Message(Message::Dynamic(Arc::new(message))))
-}
-
-/// Copies a message field by field.
-pub(super) fn copy(view: &Message) -> Option<DynamicMessage> {
-    let descriptor = schema::message(&view.name())?;
-    let mut message = DynamicMessage::new(descriptor.clone());
-    for field in descriptor.fields().filter(|field| view.has(field.number())) {
-        let value = view.get(field.number()).ok()?;
-        set(&mut message, field.number(), &value).ok()?;
-    }
-    Some(message)
-}
-
-fn set(message: &mut DynamicMessage, number: u32, value: &Value) -> Result<(), Failure> {
-    let field = message.descriptor().get_field(number).ok_or(Failure)?;
-    let value = match value {
-        Value::Null if matches!(field.kind(), Kind::Message(_)) && !field.is_list() => {
-            return Ok(());
+/// The value that a message of any type holds.
+fn unpack(any: &Any) -> Outcome<'static> {
+    let name = any.type_url.rsplit('/').next().unwrap_or_default();
+    let bytes = any.value.as_slice();
+    match name {
+        "google.protobuf.Struct" => Ok(map(decode::<Struct>(bytes)?)),
+        "google.protobuf.ListValue" => Ok(list(decode::<ListValue>(bytes)?)),
+        "google.protobuf.Value" => Ok(value(decode::<prost_types::Value>(bytes)?)),
+        "google.protobuf.Duration" => {
+            let duration = decode::<prost_types::Duration>(bytes)?;
+            let nanos = duration.seconds.checked_mul(1_000_000_000);
+            let nanos = nanos.and_then(|n| n.checked_add(duration.nanos.into()));
+            nanos.map(Value::Duration).ok_or(Failure)
         }
-        Value::List(list) if field.is_list() => to_list(&field, list)?,
-        value => to_reflect(&field.kind(), value)?,
-    };
-    message.try_set_field(&field, value).map_err(|_| Failure)
-}
-
-fn to_list(field: &FieldDescriptor, list: &List) -> Result<prost_reflect::Value, Failure> {
-    let values = list.iter().map(|value| to_reflect(&field.kind(), &value));
-    values
-        .collect::<Result<_, _>>()
-        .map(prost_reflect::Value::List)
-}
-
-fn to_reflect(kind: &Kind, value: &Value) -> Result<prost_reflect::Value, Failure> {
-    use prost_reflect::Value as Reflect;
-    Ok(match (kind, value) {
-        (Kind::Bool, Value::Bool(value)) => Reflect::Bool(*value),
-        (Kind::Int32, Value::Int(value)) => Reflect::I32(narrow(*value)?),
-        (Kind::Int64, Value::Int(value)) => Reflect::I64(*value),
-        (Kind::Uint32, Value::Uint(value)) => Reflect::U32(narrow(*value)?),
-        (Kind::Uint64, Value::Uint(value)) => Reflect::U64(*value),
-        (Kind::Enum(_), Value::Int(value)) => Reflect::EnumNumber(narrow(*value)?),
-        (Kind::String, Value::String(text)) => Reflect::String(text.clone().into_owned()),
-        (Kind::Bytes, Value::Bytes(bytes)) => Reflect::Bytes(bytes.to_vec().into()),
-        (Kind::Message(_), Value::Message(message)) => {
-            Reflect::Message(message.to_dynamic().ok_or(Failure)?)
+        "google.protobuf.Timestamp" => {
+            let time = decode::<prost_types::Timestamp>(bytes)?;
+            Ok(Value::Timestamp(Instant::new(
+                time.seconds,
+                time.nanos.into(),
+            )))
         }
-        (Kind::Message(message), value) => well_known(message.full_name(), value)?,
-        _ => return Err(Failure),
-    })
-}
-
-/// A well-known type that holds the value.
-fn well_known(name: &str, value: &Value) -> Result<prost_reflect::Value, Failure> {
-    let descriptor = schema::pool().get_message_by_name(name).ok_or(Failure)?;
-    let mut message = DynamicMessage::new(descriptor);
-    match value {
-        Value::Timestamp(time) if name == "google.protobuf.Timestamp" => {
-            set(&mut message, 1, &Value::Int(time.seconds))?;
-            set(&mut message, 2, &Value::Int(time.nanos))?;
-        }
-        value => set(&mut message, 1, value)?,
+        name => of_package(name, bytes),
     }
-    Ok(prost_reflect::Value::Message(message))
 }
 
-fn narrow<T: TryFrom<U>, U>(value: U) -> Result<T, Failure> {
-    T::try_from(value).map_err(|_| Failure)
+fn decode<T: prost::Message + Default>(bytes: &[u8]) -> Result<T, Failure> {
+    T::decode(bytes).map_err(|_| Failure)
+}
+
+fn map(of: Struct) -> Value<'static> {
+    let entries = of.fields.into_iter();
+    let entries = entries.map(|(key, inner)| (Value::owned(key), value(inner)));
+    Value::Map(Arc::new(entries.collect()))
+}
+
+fn list(of: ListValue) -> Value<'static> {
+    Value::list(of.values.into_iter().map(value).collect())
+}
+
+fn value(of: prost_types::Value) -> Value<'static> {
+    match of.kind {
+        None | Some(Content::NullValue(_)) => Value::Null,
+        Some(Content::NumberValue(number)) => Value::Double(number),
+        Some(Content::StringValue(text)) => Value::owned(text),
+        Some(Content::BoolValue(truth)) => Value::Bool(truth),
+        Some(Content::StructValue(inner)) => map(inner),
+        Some(Content::ListValue(inner)) => list(inner),
+    }
 }

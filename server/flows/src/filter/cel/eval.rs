@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::{
     declare::Function,
-    dynamic, function,
-    message::Message,
+    function, making,
     plan::{Fold, Node},
     schema,
-    value::{Failure, Instant, Outcome, Value},
+    value::{Failure, Instant, Message, Outcome, Value},
 };
 use crate::flow::Flow;
 
@@ -151,7 +150,7 @@ impl<'a> Run<'a> {
                 let nanos = nanos.and_then(|nanos| nanos.checked_add(integer(2)));
                 nanos.map(Value::Duration).ok_or(Failure)
             }
-            name if schema::message(name).is_some() => dynamic::make(name, &values),
+            name if schema::message(name).is_some() => making::make(name, &values),
             name => match values.pop() {
                 Some((_, value)) => Ok(value),
                 None => schema::default_of_wrapper(name).ok_or(Failure),

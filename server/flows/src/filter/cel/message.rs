@@ -1,83 +1,20 @@
-//! Messages as expressions see them, read from the compact flow.
+//! Fields of messages as expressions see them, read from the compact flow.
 //!
 //! Fields that many filters ask for are read where they lie. The others are
 //! read from the flow's protobuf form, made for the purpose.
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
 use pb::layer7::Record;
-use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use sextant_proto::flow as pb;
 
 use super::{
     dynamic,
-    value::{Failure, Instant, List, Outcome, Value},
+    value::{Failure, Instant, List, Message, Outcome, Transport, Value},
 };
-use crate::flow::{Endpoint, EventType, Flow, Interface, L4, TcpFlags, Workload};
-
-/// A message; one that is missing reads as an empty one.
-#[derive(Clone, Debug)]
-pub(super) enum Message<'a> {
-    Flow(&'a Flow),
-    Endpoint(Option<&'a Endpoint>),
-    Workload(&'a Workload),
-    /// The network layer of this flow.
-    Ip(&'a Flow),
-    Layer4(Option<&'a L4>),
-    /// The transport header, if it is that of the message.
-    Transport(Transport, Option<&'a L4>),
-    TcpFlags(Option<TcpFlags>),
-    EventType(Option<EventType>),
-    Interface(Option<&'a Interface>),
-    Layer7(Option<&'a pb::Layer7>),
-    Dns(Option<&'a pb::Dns>),
-    Http(Option<&'a pb::Http>),
-    Header(&'a pb::HttpHeader),
-    Service(Option<&'a pb::Service>),
-    Dynamic(Arc<DynamicMessage>),
-    /// `google.protobuf.Empty`.
-    Empty,
-}
-
-/// Messages with ports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
-    Tcp,
-    Udp,
-    Sctp,
-    Icmp4,
-    Icmp6,
-}
+use crate::flow::{Endpoint, Flow, L4, TcpFlags};
 
 impl<'a> Message<'a> {
-    /// Full name.
-    pub(super) fn name(&self) -> Cow<'static, str> {
-        Cow::Borrowed(match self {
-            Self::Flow(_) => "flow.Flow",
-            Self::Endpoint(_) => "flow.Endpoint",
-            Self::Workload(_) => "flow.Workload",
-            Self::Ip(_) => "flow.IP",
-            Self::Layer4(_) => "flow.Layer4",
-            Self::Transport(Transport::Tcp, _) => "flow.TCP",
-            Self::Transport(Transport::Udp, _) => "flow.UDP",
-            Self::Transport(Transport::Sctp, _) => "flow.SCTP",
-            Self::Transport(Transport::Icmp4, _) => "flow.ICMPv4",
-            Self::Transport(Transport::Icmp6, _) => "flow.ICMPv6",
-            Self::TcpFlags(_) => "flow.TCPFlags",
-            Self::EventType(_) => "flow.CiliumEventType",
-            Self::Interface(_) => "flow.NetworkInterface",
-            Self::Layer7(_) => "flow.Layer7",
-            Self::Dns(_) => "flow.DNS",
-            Self::Http(_) => "flow.HTTP",
-            Self::Header(_) => "flow.HTTPHeader",
-            Self::Service(_) => "flow.Service",
-            Self::Empty => "google.protobuf.Empty",
-            Self::Dynamic(message) => {
-                return Cow::Owned(message.descriptor().full_name().into());
-            }
-        })
-    }
-
     /// The value of a field.
     pub(super) fn get(&self, number: u32) -> Outcome<'a> {
         Ok(match (self, number) {
@@ -117,20 +54,6 @@ impl<'a> Message<'a> {
             Self::Layer4(l4) if number > 5 => dynamic::layer4_has(*l4, number),
             Self::Layer7(l7) if number > 101 => dynamic::layer7_has(*l7, number),
             _ => self.get(number).is_ok_and(|value| is_set(&value)),
-        }
-    }
-
-    /// Whether both have the same type and the same fields.
-    pub(super) fn equals(&self, other: &Message) -> bool {
-        self.name() == other.name() && self.to_dynamic() == other.to_dynamic()
-    }
-
-    /// The same message in the form that can be compared and put into others.
-    pub(super) fn to_dynamic(&self) -> Option<DynamicMessage> {
-        match self {
-            Self::Flow(flow) => dynamic::of_flow(flow),
-            Self::Dynamic(message) => Some(DynamicMessage::clone(message)),
-            _ => dynamic::copy(self),
         }
     }
 }

@@ -1,11 +1,13 @@
-//! Values of expressions: equality and order as in cel-go.
+//! Values of expressions: what they are, and their order as in cel-go. Equality is in
+//! `equality`, fields of messages are in `message`.
 
 use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
+use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use sextant_proto::flow as pb;
 
-use super::{message::Message, plan::Constant};
-use crate::flow::Workload;
+use super::plan::Constant;
+use crate::flow::{Endpoint, EventType, Flow, Interface, L4, TcpFlags, Workload};
 
 /// Evaluation failed; the reason reaches nobody, so it is not kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,6 +62,70 @@ pub(super) enum List<'a> {
     Headers(&'a [pb::HttpHeader]),
 }
 
+/// A message; one that is missing reads as an empty one.
+#[derive(Clone, Debug)]
+pub(super) enum Message<'a> {
+    Flow(&'a Flow),
+    Endpoint(Option<&'a Endpoint>),
+    Workload(&'a Workload),
+    /// The network layer of this flow.
+    Ip(&'a Flow),
+    Layer4(Option<&'a L4>),
+    /// The transport header, if it is that of the message.
+    Transport(Transport, Option<&'a L4>),
+    TcpFlags(Option<TcpFlags>),
+    EventType(Option<EventType>),
+    Interface(Option<&'a Interface>),
+    Layer7(Option<&'a pb::Layer7>),
+    Dns(Option<&'a pb::Dns>),
+    Http(Option<&'a pb::Http>),
+    Header(&'a pb::HttpHeader),
+    Service(Option<&'a pb::Service>),
+    Dynamic(Arc<DynamicMessage>),
+    /// `google.protobuf.Empty`.
+    Empty,
+}
+
+/// Messages with ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    Udp,
+    Sctp,
+    Icmp4,
+    Icmp6,
+}
+
+impl Message<'_> {
+    /// Full name.
+    pub(super) fn name(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
+            Self::Flow(_) => "flow.Flow",
+            Self::Endpoint(_) => "flow.Endpoint",
+            Self::Workload(_) => "flow.Workload",
+            Self::Ip(_) => "flow.IP",
+            Self::Layer4(_) => "flow.Layer4",
+            Self::Transport(Transport::Tcp, _) => "flow.TCP",
+            Self::Transport(Transport::Udp, _) => "flow.UDP",
+            Self::Transport(Transport::Sctp, _) => "flow.SCTP",
+            Self::Transport(Transport::Icmp4, _) => "flow.ICMPv4",
+            Self::Transport(Transport::Icmp6, _) => "flow.ICMPv6",
+            Self::TcpFlags(_) => "flow.TCPFlags",
+            Self::EventType(_) => "flow.CiliumEventType",
+            Self::Interface(_) => "flow.NetworkInterface",
+            Self::Layer7(_) => "flow.Layer7",
+            Self::Dns(_) => "flow.DNS",
+            Self::Http(_) => "flow.HTTP",
+            Self::Header(_) => "flow.HTTPHeader",
+            Self::Service(_) => "flow.Service",
+            Self::Empty => "google.protobuf.Empty",
+            Self::Dynamic(message) => {
+                return Cow::Owned(message.descriptor().full_name().into());
+            }
+        })
+    }
+}
+
 impl<'a> List<'a> {
     /// Number of elements.
     pub(super) fn len(&self) -> usize {
@@ -88,14 +154,6 @@ impl<'a> List<'a> {
     /// All elements.
     pub(super) fn iter(&self) -> impl Iterator<Item = Value<'a>> + '_ {
         (0..self.len()).filter_map(|index| self.get(index))
-    }
-
-    /// Whether some element equals the value.
-    pub(super) fn contains(&self, value: &Value) -> bool {
-        match (self, value) {
-            (Self::Strings(strings), Value::String(text)) => strings.iter().any(|s| s == text),
-            _ => self.iter().any(|element| element.equals(value)),
-        }
     }
 }
 
@@ -148,30 +206,6 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// Equality; numbers of different types are compared by value, other
-    /// values of different types are not equal.
-    pub(super) fn equals(&self, other: &Value) -> bool {
-        match (self, other) {
-            (Self::Null, Value::Null) => true,
-            (Self::Bool(a), Value::Bool(b)) => a == b,
-            (Self::String(a), Value::String(b)) | (Self::Type(a), Value::Type(b)) => a == b,
-            (Self::Bytes(a), Value::Bytes(b)) => a == b,
-            (Self::Duration(a), Value::Duration(b)) => a == b,
-            (Self::Timestamp(a), Value::Timestamp(b)) => a == b,
-            (Self::List(a), Value::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(&b))
-            }
-            (Self::Map(a), Value::Map(b)) => {
-                a.len() == b.len()
-                    && a.iter().all(|(key, value)| {
-                        other.find(key).is_some_and(|found| value.equals(&found))
-                    })
-            }
-            (Self::Message(a), Value::Message(b)) => a.equals(b),
-            _ => self.compare_numbers(other) == Some(Ordering::Equal),
-        }
-    }
-
     /// Order; fails for values that have none between them.
     pub(super) fn compare(&self, other: &Value) -> Result<Ordering, Failure> {
         match (self, other) {
@@ -185,7 +219,7 @@ impl<'a> Value<'a> {
     }
 
     /// Order of numbers; nothing for others and for NaN.
-    fn compare_numbers(&self, other: &Value) -> Option<Ordering> {
+    pub(super) fn compare_numbers(&self, other: &Value) -> Option<Ordering> {
         match (self, other) {
             (Self::Int(a), Value::Int(b)) => Some(a.cmp(b)),
             (Self::Uint(a), Value::Uint(b)) => Some(a.cmp(b)),
@@ -199,17 +233,5 @@ impl<'a> Value<'a> {
             (Self::Uint(a), Value::Double(b)) => (*a as f64).partial_cmp(b),
             _ => None,
         }
-    }
-
-    /// The value of a map at `key`; a key of the same type comes before a
-    /// number of another.
-    pub(super) fn find(&self, key: &Value) -> Option<Value<'a>> {
-        let Self::Map(entries) = self else {
-            return None;
-        };
-        let equal = || entries.iter().filter(|(known, _)| known.equals(key));
-        let same_type = |(known, _): &&(Value, Value)| known.type_name() == key.type_name();
-        let found = equal().find(same_type).or_else(|| equal().next());
-        found.map(|(_, value)| value.clone())
     }
 }
