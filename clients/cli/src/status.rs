@@ -1,17 +1,23 @@
 //! `sextant status`: the state of the server, for people and for monitoring.
 //!
+//! Relay and plain Hubble tell less: what their ServerStatus has is shown.
+//!
 //! Exit codes: 0 all is well, 1 degraded (not serving, more lost than allowed,
 //! interfaces that are not wholly observed, with `--strict` events made coarser), 2 no answer.
 
+mod hubble;
 mod page;
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
-use sextant_proto::sextant::status::v1::{
-    GetStatusRequest, Status, WatchStatusRequest, status_service_client::StatusServiceClient,
+use sextant_proto::{
+    observer::{ServerStatusRequest, observer_client::ObserverClient},
+    sextant::status::v1::{
+        GetStatusRequest, Status, WatchStatusRequest, status_service_client::StatusServiceClient,
+    },
 };
-use tonic::transport::Channel;
+use tonic::{Code, transport::Channel};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -26,6 +32,8 @@ use crate::{
 
 /// The service that says whether flows can be seen.
 const OBSERVER: &str = "hubble.server.Observer";
+/// Between two looks at a server that cannot be watched.
+const INTERVAL: Duration = Duration::from_secs(1);
 const DEGRADED: u8 = 1;
 const NO_ANSWER: u8 = 2;
 /// Problems of interfaces that are told one by one.
@@ -76,13 +84,15 @@ async fn look(connection: &Connection, args: &StatusArgs) -> anyhow::Result<bool
     let serving = is_serving(&server).await?;
     let failed = call::failed("get the status of", &server);
     let mut client = client!(StatusServiceClient<Channel>, server);
+    let answer = client.get_status(server.unary(GetStatusRequest {})).await;
+    let status = match answer {
+        Ok(answer) => answer.into_inner().status.unwrap_or_default(),
+        Err(status) if status.code() == Code::Unimplemented => {
+            return look_at_hubble(&server, args).await;
+        }
+        Err(status) => return Err(failed(status).into()),
+    };
     if !args.watch {
-        let answer = client.get_status(server.unary(GetStatusRequest {})).await;
-        let status = answer
-            .map_err(failed)?
-            .into_inner()
-            .status
-            .unwrap_or_default();
         return print(&status, serving, args);
     }
     let answer = client.watch_status(WatchStatusRequest::default()).await;
@@ -99,15 +109,44 @@ async fn look(connection: &Connection, args: &StatusArgs) -> anyhow::Result<bool
     }
 }
 
+/// The same of a server that has Hubble's own API only.
+async fn look_at_hubble(server: &Server, args: &StatusArgs) -> anyhow::Result<bool> {
+    let mut client = client!(ObserverClient<Channel>, server);
+    loop {
+        let is_serving = is_serving(server).await?;
+        let failed = call::failed("get the status of", server);
+        let request = server.unary(ServerStatusRequest {});
+        let answer = client.server_status(request).await.map_err(failed)?;
+        let status = answer.into_inner();
+        let problems = hubble::problems(&status, is_serving);
+        let text = match args.output {
+            Output::Text => hubble::text(&status, &problems),
+            Output::Json => json::print(&status, "observer.ServerStatusResponse") + "\n",
+        };
+        write(&text)?;
+        if !args.watch {
+            return Ok(!problems.is_empty());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            _ = tokio::signal::ctrl_c() => return Ok(!problems.is_empty()),
+        }
+    }
+}
+
+/// A server without health, or without this service in it, serves if it answers.
 async fn is_serving(server: &Server) -> anyhow::Result<bool> {
     let request = HealthCheckRequest {
         service: OBSERVER.into(),
     };
     let answer = HealthClient::new(server.channel.clone())
         .check(server.unary(request))
-        .await
-        .map_err(call::failed("ask for the health of", server))?;
-    Ok(answer.into_inner().status() == ServingStatus::Serving)
+        .await;
+    match answer {
+        Ok(answer) => Ok(answer.into_inner().status() == ServingStatus::Serving),
+        Err(status) if matches!(status.code(), Code::Unimplemented | Code::NotFound) => Ok(true),
+        Err(status) => Err(call::failed("ask for the health of", server)(status).into()),
+    }
 }
 
 /// Prints one state; says whether it is degraded.
@@ -117,10 +156,14 @@ fn print(status: &Status, serving: bool, args: &StatusArgs) -> anyhow::Result<bo
         Output::Text => page::text(status, &problems),
         Output::Json => json::print(status, "sextant.status.v1.Status") + "\n",
     };
+    write(&text)?;
+    Ok(!problems.is_empty())
+}
+
+fn write(text: &str) -> std::io::Result<()> {
     let mut out = out::stdout();
     out.write_all(text.as_bytes())?;
-    out.flush()?;
-    Ok(!problems.is_empty())
+    out.flush()
 }
 
 /// What is not as it should be.

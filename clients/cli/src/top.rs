@@ -3,10 +3,16 @@
 //! Once a second it asks for a summary and for the state; nothing else is kept.
 //! The terminal is given back on every way out, a panic and SIGTERM included.
 
+mod pairs;
 mod screen;
 mod view;
 
-use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use clap::{Args, ValueEnum};
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -31,14 +37,17 @@ use crate::{
     json, out,
     stats::Order,
     tally::{self, Question},
+    text::duration,
     time,
 };
 use view::View;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_secs(1);
-/// Rows that are asked for: more than fit on most screens.
-const ROWS: u32 = 100;
+/// Rows that are shown: more than fit on most screens.
+const ROWS: usize = 100;
+/// Groups that are asked for, the most that a server gives: several make a row.
+const GROUPS: u32 = 1000;
 /// Length of the window, if nothing is said.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Keys that are read ahead.
@@ -99,6 +108,10 @@ struct Model {
     is_paused: bool,
     /// What went wrong last.
     problem: Option<String>,
+    /// What became of an outage.
+    notice: Option<String>,
+    /// When the server did not answer first.
+    away_since: Option<Instant>,
     server: String,
     summary: FlowSummary,
     status: Status,
@@ -118,6 +131,7 @@ impl Model {
         if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
             return Act::Quit;
         }
+        self.notice = None;
         if self.typing.is_some() {
             return self.type_filter(key.code);
         }
@@ -192,10 +206,34 @@ impl Model {
             window: prost_types::Duration::try_from(window).ok(),
             whitelist: self.filters.whitelist.clone(),
             blacklist: self.filters.blacklist.clone(),
-            group_by: self.view.fields().iter().map(|f| (*f).into()).collect(),
-            limit: ROWS,
+            group_by: self.view.asked().iter().map(|f| (*f).into()).collect(),
+            limit: GROUPS,
             order: self.order().into(),
         }
+    }
+
+    /// Notes that the server answered, or why it did not; what was missed is told until
+    /// a key is pressed.
+    fn answered(&mut self, failed: Option<String>) {
+        self.problem = failed;
+        if self.problem.is_some() {
+            self.away_since.get_or_insert_with(Instant::now);
+        } else if let Some(away) = self.away_since.take() {
+            let away = away.elapsed();
+            let up = self.status.uptime.and_then(|up| up.try_into().ok());
+            let is_new = up.is_some_and(|up: Duration| up < away);
+            let missed = match is_new {
+                true => "the server was started anew, and what it had seen before is gone",
+                false => "the server ran on, and nothing was missed but the look",
+            };
+            self.notice = Some(format!("no answer for {}: {missed}", duration(away)));
+        }
+    }
+
+    /// Both directions of a connection become one row.
+    fn join(&mut self) {
+        let summary = std::mem::take(&mut self.summary);
+        self.summary = pairs::joined(summary, self.view, self.order(), ROWS);
     }
 
     async fn look(&mut self, server: &Server, window: Duration) -> anyhow::Result<()> {
@@ -209,6 +247,7 @@ impl Model {
             .into_inner()
             .summary
             .unwrap_or_default();
+        self.join();
         let mut status = client!(StatusServiceClient<Channel>, server);
         let state = status.get_status(server.unary(GetStatusRequest {})).await;
         let failed = call::failed("get the status of", server);
@@ -241,10 +280,11 @@ pub(crate) async fn run(connection: &Connection, args: &TopArgs) -> anyhow::Resu
             path,
             filters: &model.filters,
             window: args.window,
-            group_by: model.view.fields(),
-            limit: ROWS,
+            group_by: model.view.asked(),
+            limit: u32::MAX,
             order: model.order(),
         })?;
+        model.join();
         return once(&model, args.output);
     }
     let window = args.window.unwrap_or(WINDOW);
@@ -304,7 +344,7 @@ async fn show(
         if look {
             // A server that is gone may come back: the last look stays.
             let failed = model.look(server, window).await.err();
-            model.problem = failed.map(|error| format!("{error:#}"));
+            model.answered(failed.map(|error| format!("{error:#}")));
         }
     }
 }

@@ -8,7 +8,7 @@ use ratatui::{
     widgets::{Row, Table},
 };
 use sextant_proto::sextant::{
-    flow::v1::{FlowField, SummaryGroup, Traffic},
+    flow::v1::{SummaryGroup, Traffic},
     status::v1::Status,
 };
 
@@ -40,7 +40,7 @@ pub(super) fn text(model: &Model) -> String {
     let mut page = head(model).join("\n") + "\n";
     let mut rows = vec![columns(model.view)];
     rows.extend(groups(model).map(|group| cells(model.view, group)));
-    let fields = model.view.fields().len();
+    let fields = model.view.heads().len();
     let mut aligns = vec![Align::Left; fields];
     aligns.extend([Align::Right; NUMBERS.len()]);
     page += &table(&rows, &aligns);
@@ -114,6 +114,7 @@ fn foot(model: &Model) -> String {
         };
     }
     match &model.typing {
+        None if model.notice.is_some() => model.notice.clone().unwrap_or_default(),
         Some(text) => format!("filter: {text}_   (flags as of observe; Enter, Esc)"),
         None => HELP.into(),
     }
@@ -144,7 +145,7 @@ fn cells(view: View, group: &SummaryGroup) -> Vec<String> {
             }
         })
         .collect();
-    cells.resize(view.fields().len(), "-".into());
+    cells.resize(view.heads().len(), "-".into());
     let traffic: Traffic = group.traffic.unwrap_or_default();
     cells.extend([
         short(traffic.flows as f64),
@@ -158,9 +159,9 @@ fn cells(view: View, group: &SummaryGroup) -> Vec<String> {
 
 fn rows(model: &Model) -> Table<'static> {
     let rows = groups(model).map(|group| Row::new(cells(model.view, group)));
-    let fields = model.view.fields().iter().map(|field| match field {
-        FlowField::DestinationPort => Constraint::Length(5),
-        FlowField::Protocol => Constraint::Length(6),
+    let fields = model.view.heads().iter().map(|head| match *head {
+        "PORT" => Constraint::Length(5),
+        "PROTO" => Constraint::Length(6),
         _ => Constraint::Fill(1),
     });
     let widths = fields.chain(NUMBER_WIDTHS.map(Constraint::Length));

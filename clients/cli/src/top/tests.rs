@@ -7,7 +7,7 @@ use sextant_proto::sextant::{
 use super::*;
 
 fn model() -> Model {
-    let group = |values: [&str; 4], bytes| SummaryGroup {
+    let group = |values: [&str; 3], bytes| SummaryGroup {
         values: values.map(str::to_owned).into(),
         traffic: Some(Traffic {
             flows: 12,
@@ -25,11 +25,8 @@ fn model() -> Model {
         server: "localhost:4245".into(),
         summary: FlowSummary {
             groups: vec![
-                group(
-                    ["192.168.100.200", "192.168.100.201", "44300", "ICMPv4"],
-                    5 << 20,
-                ),
-                group(["2001:db8:1:2:3:4:5:6", "2001:db8::2", "53", "UDP"], 1000),
+                group(["192.168.100.200", "192.168.100.201", "44300"], 5 << 20),
+                group(["2001:db8:1:2:3:4:5:6", "2001:db8::2", "53"], 1000),
             ],
             group_count: 2,
             ..FlowSummary::default()
@@ -83,9 +80,11 @@ fn head_rows_and_help_fit_into_80_columns() {
             && lines[1].contains("88 ns/packet")
             && lines[1].trim_end().ends_with("lost 7, step 0")
     );
-    assert!(lines[3].contains("SOURCE") && lines[3].contains("BYTES/S"));
+    assert!(lines[3].contains("CLIENT") && lines[3].contains("BYTES/S"));
     assert!(
-        lines[4].starts_with("192.168.100.200 192.168.100.201 44300 ICMPv4 ")
+        lines[4].starts_with("192.168.100.200 ")
+            && lines[4].contains("192.168.100.201 ")
+            && lines[4].contains(" 44300 ")
             && lines[4].contains("5.0 MiB"),
         "{lines:#?}"
     );
@@ -131,4 +130,29 @@ fn the_drops_view_shows_drops_alone() {
     assert!(!screen::text(&model).contains("192.168.100.200"));
     model.summary.groups[0].traffic.as_mut().unwrap().drops = 3;
     assert!(screen::text(&model).contains("192.168.100.200"));
+}
+
+#[test]
+fn an_outage_is_told_with_what_was_missed_until_a_key_is_pressed() {
+    let mut model = model();
+    model.answered(Some("connection refused".into()));
+    assert!(drawn(&model)[23].starts_with("connection refused"));
+    std::thread::sleep(Duration::from_millis(2));
+    model.status.uptime = Some(prost_types::Duration {
+        seconds: 0,
+        nanos: 1,
+    });
+    model.answered(None);
+    assert!(drawn(&model)[23].contains("started anew"));
+    model.answered(None);
+    assert!(drawn(&model)[23].contains("started anew"));
+    press(&mut model, KeyCode::Char('1'));
+    assert!(drawn(&model)[23].starts_with("q quit"));
+    model.answered(Some("connection refused".into()));
+    model.status.uptime = Some(prost_types::Duration {
+        seconds: 3600,
+        nanos: 0,
+    });
+    model.answered(None);
+    assert!(drawn(&model)[23].contains("ran on"));
 }

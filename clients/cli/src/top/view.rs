@@ -1,17 +1,17 @@
-//! What the rows of `top` stand for.
+//! What the rows of `top` stand for, and what is asked for to get them.
 
 use clap::ValueEnum;
 use sextant_proto::sextant::flow::v1::FlowField;
 
-/// A view; its fields are those that rows are grouped by.
+/// A view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum View {
-    /// By addresses, port and protocol.
+    /// By addresses of client and server, and the server's port.
     #[default]
     Flows,
-    /// By endpoints.
+    /// By endpoints of client and server.
     Endpoints,
-    /// By port and protocol.
+    /// By the server's port and protocol.
     Ports,
     /// By reason of drops, and addresses.
     Drops,
@@ -28,16 +28,26 @@ impl View {
         }
     }
 
-    pub(super) fn fields(self) -> &'static [FlowField] {
+    /// What the server groups by; `pairs` joins the two directions.
+    pub(super) fn asked(self) -> &'static [FlowField] {
         match self {
             Self::Flows => &[
                 FlowField::SourceIp,
                 FlowField::DestinationIp,
+                FlowField::SourcePort,
+                FlowField::DestinationPort,
+            ],
+            Self::Endpoints => &[
+                FlowField::SourceEndpoint,
+                FlowField::DestinationEndpoint,
+                FlowField::SourcePort,
+                FlowField::DestinationPort,
+            ],
+            Self::Ports => &[
+                FlowField::SourcePort,
                 FlowField::DestinationPort,
                 FlowField::Protocol,
             ],
-            Self::Endpoints => &[FlowField::SourceEndpoint, FlowField::DestinationEndpoint],
-            Self::Ports => &[FlowField::DestinationPort, FlowField::Protocol],
             Self::Drops => &[
                 FlowField::DropReason,
                 FlowField::SourceIp,
@@ -50,8 +60,8 @@ impl View {
     /// Heads of the fields' columns.
     pub(super) fn heads(self) -> &'static [&'static str] {
         match self {
-            Self::Flows => &["SOURCE", "DESTINATION", "PORT", "PROTO"],
-            Self::Endpoints => &["SOURCE", "DESTINATION"],
+            Self::Flows => &["CLIENT", "SERVER", "PORT"],
+            Self::Endpoints => &["CLIENT", "SERVER"],
             Self::Ports => &["PORT", "PROTO"],
             Self::Drops => &["REASON", "SOURCE", "DESTINATION", "PORT"],
         }
