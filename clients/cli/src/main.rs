@@ -7,7 +7,9 @@
 
 mod args;
 mod call;
+mod candidates;
 mod color;
+mod complete;
 mod connect;
 mod connection;
 mod context;
@@ -16,10 +18,10 @@ mod input;
 mod json;
 mod lines;
 mod list;
+mod manual;
 mod observe;
 mod out;
 mod record;
-mod shell;
 mod stats;
 mod status;
 mod tally;
@@ -35,6 +37,7 @@ use clap::Parser as _;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    complete::answer_shell();
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -64,8 +67,8 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Hints(args) => stats::hints(connection, &args).await,
         Command::Top(args) => top::run(connection, &args).await,
         Command::Record(args) => record::run(connection, &args).await,
-        Command::Completion { shell } => shell::completion(shell),
-        Command::Man { dir } => shell::man(&dir),
+        Command::Completion { shell } => complete::script(shell),
+        Command::Man { dir } => manual::write(&dir),
     }
 }
 

@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 
 use super::{FilterError, Filters, tracker};
+use crate::candidates;
 
 /// How a flag takes its value.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -379,7 +380,10 @@ fn arg(Flag(name, short, takes, help): &Flag) -> Arg {
         None => arg,
     };
     match *takes {
-        Value(value_name) => arg.value_name(value_name),
+        Value(value_name) => match candidates::of(name) {
+            Some(completer) => arg.value_name(value_name).add(completer),
+            None => arg.value_name(value_name),
+        },
         Nothing => arg
             .num_args(0..=1)
             .require_equals(true)

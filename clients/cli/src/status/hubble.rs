@@ -64,7 +64,8 @@ pub(super) fn problems(status: &ServerStatusResponse, is_serving: bool) -> Vec<S
             [] => String::new(),
             names => format!(": {}", names.join(", ")),
         };
-        problems.push(format!("{away} nodes are unavailable{named}"));
+        let are = if away == 1 { "node is" } else { "nodes are" };
+        problems.push(format!("{away} {are} unavailable{named}"));
     }
     problems
 }
@@ -97,8 +98,8 @@ mod tests {
         status.num_unavailable_nodes = Some(1);
         status.unavailable_nodes = vec!["node-\x1bb".into()];
         let told = problems(&status, true);
-        assert_eq!(told, ["1 nodes are unavailable: node-^[b"]);
-        assert!(text(&status, &told).starts_with("State    degraded: 1 nodes"));
+        assert_eq!(told, ["1 node is unavailable: node-^[b"]);
+        assert!(text(&status, &told).starts_with("State    degraded: 1 node is"));
         assert_eq!(problems(&ServerStatusResponse::default(), false).len(), 1);
     }
 }
