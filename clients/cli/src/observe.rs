@@ -18,6 +18,7 @@ mod stream;
 use std::{io::Write, process::ExitCode};
 
 use clap::{Args, ValueEnum};
+use prost_types::Timestamp;
 use sextant_proto::observer::{
     GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes,
     observer_client::ObserverClient,
@@ -198,7 +199,16 @@ async fn ask(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     if selection.follow {
-        return follow::follow(connection, server, request, printer, out).await;
+        let ask = async |server: &Server, since: Option<Timestamp>| {
+            let mut client = client!(ObserverClient<tonic::transport::Channel>, server);
+            let mut request = request.clone();
+            if since.is_some() {
+                (request.number, request.since) = (0, since);
+            }
+            Ok(client.get_flows(request).await?.into_inner())
+        };
+        let action = "get the flows of";
+        return follow::follow((connection, server), action, ask, printer, out).await;
     }
     let failed = call::failed("get the flows of", &server);
     let client = client!(ObserverClient<tonic::transport::Channel>, server);

@@ -2,7 +2,6 @@
 //! and of single packets, as `hubble` shows them. They have no filters and no mask.
 
 use std::{
-    collections::VecDeque,
     io::{self, Write},
     process::ExitCode,
 };
@@ -13,10 +12,10 @@ use sextant_proto::observer::{
     GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
     observer_client::ObserverClient,
 };
-use tonic::transport::Channel;
+use tonic::{Status, Streaming, transport::Channel};
 
 use super::{
-    FormatArgs, ObserveArgs, Output, What, before, input,
+    FormatArgs, ObserveArgs, Output, What, before, follow, input,
     layout::{Layout, Stamp},
     selector::{self, Selection},
     stream::{Show, drain},
@@ -36,7 +35,7 @@ use crate::{
 const SEPARATOR: &str = "------------";
 
 /// A response that carries an event.
-pub(super) trait Event: Message + Default + PartialEq {
+pub(super) trait Event: Message + Default + follow::Followed {
     /// Its full name.
     const RESPONSE: &'static str;
     /// Heads of the table's columns, without time and node.
@@ -73,7 +72,7 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     } else {
         let server = Server::reading(connection).await?;
         tokio::select! {
-            result = ask(&server, args.what, selection, &mut printer, &mut out) => result?,
+            result = ask((connection, server), args.what, selection, &mut printer, &mut out) => result?,
             _ = tokio::signal::ctrl_c() => {}
         }
     }
@@ -95,60 +94,59 @@ fn read<E: Event>(
 }
 
 async fn ask(
-    server: &Server,
+    place: (&Connection, Server),
     what: What,
     selection: Selection,
     printer: &mut EventPrinter,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let mut client = client!(ObserverClient<Channel>, server);
     if what == What::DebugEvents {
-        let failed = call::failed("get the debug events of", server);
-        if before::is_meant(&selection) {
-            let ask = async |part: Selection| {
-                let request = GetDebugEventsRequest::from(part);
-                Ok(client.clone().get_debug_events(request).await?.into_inner())
-            };
-            let events = before::last(&selection, ask, |_| true).await;
-            return shown(events.map_err(failed)?, printer, out);
-        }
-        let answer = client.get_debug_events(GetDebugEventsRequest::from(selection));
-        return drain(
-            answer.await.map_err(&failed)?.into_inner(),
-            failed,
-            printer,
-            out,
-        )
-        .await;
-    }
-    let failed = call::failed("get the agent events of", server);
-    if before::is_meant(&selection) {
-        let ask = async |part: Selection| {
-            let request = GetAgentEventsRequest::from(part);
-            Ok(client.clone().get_agent_events(request).await?.into_inner())
+        let ask = async |server: &Server, part: Selection| {
+            let mut client = client!(ObserverClient<Channel>, server);
+            let request = GetDebugEventsRequest::from(part);
+            Ok(client.get_debug_events(request).await?.into_inner())
         };
-        let events = before::last(&selection, ask, |_| true).await;
-        return shown(events.map_err(failed)?, printer, out);
+        let action = "get the debug events of";
+        return show(place, action, &selection, ask, printer, out).await;
     }
-    let answer = client.get_agent_events(GetAgentEventsRequest::from(selection));
-    drain(
-        answer.await.map_err(&failed)?.into_inner(),
-        failed,
-        printer,
-        out,
-    )
-    .await
+    let ask = async |server: &Server, part: Selection| {
+        let mut client = client!(ObserverClient<Channel>, server);
+        let request = GetAgentEventsRequest::from(part);
+        Ok(client.get_agent_events(request).await?.into_inner())
+    };
+    let action = "get the agent events of";
+    show(place, action, &selection, ask, printer, out).await
 }
 
-fn shown<E: Event>(
-    events: VecDeque<E>,
+/// Shows the part that is selected, as it is best asked for.
+async fn show<E: Event>(
+    (connection, server): (&Connection, Server),
+    action: &'static str,
+    selection: &Selection,
+    ask: impl AsyncFn(&Server, Selection) -> Result<Streaming<E>, Status>,
     printer: &mut EventPrinter,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    for event in events {
-        printer.print(&event, out)?;
+    if selection.follow {
+        let ask = async |server: &Server, since: Option<Timestamp>| {
+            let mut part = selection.clone();
+            if since.is_some() {
+                (part.number, part.since) = (0, since);
+            }
+            ask(server, part).await
+        };
+        return follow::follow((connection, server), action, ask, printer, out).await;
     }
-    Ok(())
+    let failed = call::failed(action, &server);
+    if before::is_meant(selection) {
+        let events = before::last(selection, async |part| ask(&server, part).await, |_| true).await;
+        for event in events.map_err(failed)? {
+            printer.print(&event, out)?;
+        }
+        return Ok(());
+    }
+    let stream = ask(&server, selection.clone()).await.map_err(&failed)?;
+    drain(stream, failed, printer, out).await
 }
 
 /// Prints events in one of the formats.

@@ -9,10 +9,10 @@ use std::{
 
 use prost_types::Timestamp;
 use sextant_proto::observer::{
-    GetFlowsRequest, GetFlowsResponse, ServerStatusRequest, get_flows_response::ResponseTypes,
-    observer_client::ObserverClient,
+    GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsRequest, GetFlowsResponse,
+    ServerStatusRequest, get_flows_response::ResponseTypes, observer_client::ObserverClient,
 };
-use tonic::transport::Channel;
+use tonic::{Status, Streaming, transport::Channel};
 
 use super::stream::{Show, drain};
 use crate::{
@@ -29,22 +29,49 @@ const SAME: usize = 1024;
 const SHORTEST: Duration = Duration::from_millis(250);
 const LONGEST: Duration = Duration::from_secs(5);
 
+/// A response that can be followed.
+pub(super) trait Followed: Clone + PartialEq {
+    /// When it was, if it is one of those that are asked for by time.
+    fn time(&self) -> Option<Timestamp>;
+}
+
+impl Followed for GetFlowsResponse {
+    fn time(&self) -> Option<Timestamp> {
+        match self.response_types {
+            Some(ResponseTypes::Flow(_)) => self.time,
+            _ => None,
+        }
+    }
+}
+
+impl Followed for GetAgentEventsResponse {
+    fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+}
+
+impl Followed for GetDebugEventsResponse {
+    fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+}
+
 /// What was shown last.
 #[derive(Debug)]
-struct Seen {
+struct Seen<M> {
     time: Timestamp,
-    /// Flows of that time: they come again when it is asked for.
-    same: Vec<GetFlowsResponse>,
+    /// Responses of that time: they come again when it is asked for.
+    same: Vec<M>,
 }
 
-/// Shows flows, but for those that were shown before.
-struct Fresh<'a, S> {
+/// Shows responses, but for those that were shown before.
+struct Fresh<'a, S, M> {
     show: &'a mut S,
-    seen: &'a mut Seen,
+    seen: &'a mut Seen<M>,
 }
 
-impl<S: Show<GetFlowsResponse>> Show<GetFlowsResponse> for Fresh<'_, S> {
-    fn print(&mut self, message: &GetFlowsResponse, out: &mut impl Write) -> io::Result<()> {
+impl<M: Followed, S: Show<M>> Show<M> for Fresh<'_, S, M> {
+    fn print(&mut self, message: &M, out: &mut impl Write) -> io::Result<()> {
         match self.seen.is_new(message) {
             true => self.show.print(message, out),
             false => Ok(()),
@@ -56,10 +83,9 @@ impl<S: Show<GetFlowsResponse>> Show<GetFlowsResponse> for Fresh<'_, S> {
     }
 }
 
-impl Seen {
-    fn is_new(&mut self, message: &GetFlowsResponse) -> bool {
-        let (Some(ResponseTypes::Flow(_)), Some(time)) = (&message.response_types, message.time)
-        else {
+impl<M: Followed> Seen<M> {
+    fn is_new(&mut self, message: &M) -> bool {
+        let Some(time) = message.time() else {
             return true;
         };
         let order = |time: &Timestamp| (time.seconds, time.nanos);
@@ -78,53 +104,52 @@ impl Seen {
     }
 }
 
-/// Shows flows as they come, whatever becomes of the connection. A server that does not
-/// answer at first is an error.
-pub(super) async fn follow(
-    connection: &Connection,
-    mut server: Server,
-    mut request: GetFlowsRequest,
-    show: &mut impl Show<GetFlowsResponse>,
+/// Shows what comes, whatever becomes of the connection. `ask` asks for what the user
+/// wants, or for all since a time. A server that does not answer at first is an error.
+pub(super) async fn follow<M: Followed>(
+    (connection, mut server): (&Connection, Server),
+    action: &'static str,
+    ask: impl AsyncFn(&Server, Option<Timestamp>) -> Result<Streaming<M>, Status>,
+    show: &mut impl Show<M>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let mut seen = Seen {
         time: now(),
         same: Vec::new(),
     };
-    let mut is_first = true;
+    let mut since = None;
     loop {
-        let failed = call::failed("get the flows of", &server);
-        let mut client = client!(ObserverClient<Channel>, server);
-        let ended = match client.get_flows(request.clone()).await {
+        let failed = call::failed(action, &server);
+        let ended = match ask(&server, since).await {
+            // At first it may be the wrong server.
+            Err(status) if since.is_none() => return Err(failed(status).into()),
             Err(status) => Err(anyhow::Error::from(failed(status))),
-            Ok(answer) => {
-                is_first = false;
+            Ok(stream) => {
                 let mut fresh = Fresh {
                     show: &mut *show,
                     seen: &mut seen,
                 };
-                drain(answer.into_inner(), failed, &mut fresh, out).await
+                drain(stream, failed, &mut fresh, out).await
             }
         };
         out.flush()?;
         let why = match ended {
             Ok(()) => "it ended the stream".to_owned(),
             Err(error) => match error.downcast_ref::<CallError>() {
-                Some(call) if call.is_lost && !is_first => call.cause.clone(),
+                Some(call) if call.is_lost => call.cause.clone(),
                 _ => return Err(error),
             },
         };
         let name = server.name.clone();
         tell(&format!("lost {name}: {why}; trying again"))?;
-        let since = Instant::now();
+        let lost = Instant::now();
         server = again(connection).await;
         let missed = missed(&server, &seen.time).await;
-        let meanwhile = duration(since.elapsed());
+        let meanwhile = duration(lost.elapsed());
         tell(&format!(
             "connected to {name} again after {meanwhile}; {missed}"
         ))?;
-        request.number = 0;
-        request.since = Some(seen.time);
+        since = Some(seen.time);
     }
 }
 
@@ -156,7 +181,7 @@ async fn missed(server: &Server, since: &Timestamp) -> String {
     if started > nanos(since) {
         let up = duration(Duration::from_nanos(status.uptime_ns));
         return format!(
-            "it was started anew {up} ago: flows after {} and before that are missed",
+            "it was started anew {up} ago: what was after {} and before that is missed",
             shown(since)
         );
     }
@@ -172,7 +197,7 @@ async fn missed(server: &Server, since: &Timestamp) -> String {
     match oldest.and_then(|oldest| oldest.time) {
         Some(oldest) if status.num_flows >= status.max_flows && nanos(&oldest) > nanos(since) => {
             format!(
-                "flows after {} and before {} were overwritten meanwhile and are missed",
+                "what was after {} and before {} was overwritten meanwhile and is missed",
                 shown(since),
                 shown(&oldest)
             )
