@@ -15,6 +15,12 @@ pub unsafe fn add(place: *mut u64, n: u64) {
     atomic_xadd::<u64, u64, { Relaxed }>(place, n);
 }
 
+/// Adds to a smaller one.
+#[inline(always)]
+pub unsafe fn add32(place: *mut u32, n: u32) {
+    atomic_xadd::<u32, u32, { Relaxed }>(place, n);
+}
+
 /// Adds; returns the value before.
 #[inline(always)]
 pub unsafe fn fetch_add(place: *mut u64, n: u64) -> u64 {

@@ -1,11 +1,12 @@
 //! Packets that the kernel drops, from the raw tracepoint `kfree_skb`.
 //!
 //! `skb` finds where the packet is and whose, `headers` reads what is there of
-//! it, `record` counts and raises events. The daemon finds the kernel's field
+//! it, `record` counts and raises events, `flow` tells the packet's flow. The daemon finds the kernel's field
 //! offsets when it loads us. A packet is looked at in memory of its CPU, not on
 //! the stack: what is known of it is then the same to the verifier on each way
 //! through the program, so that few ways are left to walk.
 
+mod flow;
 mod headers;
 mod record;
 mod skb;
@@ -123,6 +124,7 @@ unsafe fn look(it: *mut Dropped, ctx: &RawTracePointContext, why: u32) -> Result
     ) && (*it).first.l4_len != 0;
     if why != layout!(no_socket) || !is_echo_reply {
         record::record(it);
+        flow::tell(it);
     }
     Ok(())
 }

@@ -88,7 +88,8 @@ unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet
     (*event).point = packet.point;
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
-    (*event).drop_reason = 0;
+    (*event).dropped = (*entry).dropped;
+    (*event).drop_reason = (*entry).drop_reason;
     (*event).drops = 0;
     (*event).frame_len = packet.len;
     (*event).vlan = packet.vlan;

@@ -214,4 +214,5 @@ unsafe fn reopen_if_closed(entry: *mut Entry, skb: *mut __sk_buff, packet: &Pack
     for place in 0..POINTS {
         (*entry).points[place] = 0;
     }
+    (*entry).dropped = [0; 2];
 }

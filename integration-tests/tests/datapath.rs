@@ -106,7 +106,16 @@ fn an_active_flow_is_told_at_each_interval_and_its_end_with_totals() {
     if !root() {
         return;
     }
-    let (a, _b, daemon) = linked(&format!("{QUICK}active_interval = \"200ms\"\n"));
+    let (a, b, daemon) = linked(&format!("{QUICK}active_interval = \"200ms\"\n"));
+    // Somebody who takes them: else all are dropped.
+    let _receiver = b.spawn(
+        "python3 -c 'import socket,time\nr=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n\
+         r.bind((\"\",3001))\ntime.sleep(600)'",
+    );
+    eventually("it is bound", || {
+        let sockets = b.run("ss -Hlun sport = 3001");
+        sockets.contains("3001").then_some(())
+    });
     // The lower port is the server's: right after the start it is a guess.
     udp(&a, 3300, 3001, 20, "0.05");
     let flows = eventually("the end", || {

@@ -58,6 +58,17 @@ pub const PLACES: u32 = 0xff00;
 /// How many such places are known.
 pub const PLACE_COUNT: usize = 7;
 
+/// Of the places, those from here on are generic XDP.
+pub const FIRST_XDP_PLACE: usize = 5;
+
+/// Whether a drop was one of generic XDP.
+#[inline(always)]
+#[must_use]
+pub const fn is_xdp(reason: u32) -> bool {
+    let place = reason.wrapping_sub(PLACES) as usize;
+    FIRST_XDP_PLACE <= place && place < PLACE_COUNT
+}
+
 /// Where the network namespace of a device is found, as offsets in bytes in the
 /// kernel's structures; by BTF at load time.
 #[repr(C)]

@@ -56,7 +56,9 @@ pub struct Event {
     pub points: [u32; POINTS],
     /// TCP control bits seen, as in `Entry`.
     pub tcp_flags_seen: u32,
-    /// Drops: the kernel's reason.
+    /// Packets of the flow that were dropped, by direction, as in `Entry`.
+    pub dropped: [u32; 2],
+    /// Drops: the kernel's reason. Ends: that of the last packet that was dropped.
     pub drop_reason: u32,
     /// Drops: packets that this event stands for.
     pub drops: u32,

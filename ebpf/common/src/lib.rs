@@ -11,7 +11,10 @@ mod event;
 mod key;
 
 pub use cause::{CAUSES, Cause};
-pub use drop::{DropCount, DropKey, DropLayout, NetLayout, PLACE_COUNT, PLACES, SKB_BYTES};
+pub use drop::{
+    DropCount, DropKey, DropLayout, FIRST_XDP_PLACE, NetLayout, PLACE_COUNT, PLACES, SKB_BYTES,
+    is_xdp,
+};
 pub use event::{Event, Kind, reason};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6};
 
@@ -58,6 +61,13 @@ pub struct Entry {
     pub first_ns: u64,
     /// Other points at which packets were seen; 0 for none.
     pub points: [u32; POINTS],
+    /// Of the packets, by direction, those that the kernel dropped after they
+    /// were counted. Stays at the largest number.
+    pub dropped: [u32; 2],
+    /// Why the last of them was dropped, as in `DropKey`.
+    pub drop_reason: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// Nanoseconds of a tick as a power of two: about a millisecond, which is at
@@ -230,9 +240,9 @@ pub struct FragmentPorts {
 const _: () = {
     assert!(size_of::<Key4>() == 16);
     assert!(size_of::<Key6>() == 40);
-    assert!(size_of::<Entry>() == 88);
+    assert!(size_of::<Entry>() == 104);
     assert!(size_of::<FragmentKey>() == 40);
-    assert!(size_of::<Event>() == 184);
+    assert!(size_of::<Event>() == 192);
     assert!(size_of::<DropKey>() == 48);
     assert!(size_of::<DropCount>() == 64);
     assert!(size_of::<DropLayout>() == 240 && size_of::<NetLayout>() == 24);

@@ -74,6 +74,7 @@ unsafe fn raise(it: *const Dropped, now: u64, drops: u32) {
     (*event).owner = [0; 2];
     (*event).points = [0; POINTS];
     (*event).tcp_flags_seen = 0;
+    (*event).dropped = [0; 2];
     (*event).drop_reason = key.reason;
     (*event).drops = drops;
     (*event).frame_len = frame_len;

@@ -1,7 +1,7 @@
 //! Whose a dropped packet is, and where it is in memory.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use sextant_ebpf_common::{Cause, interface_number, point};
+use sextant_ebpf_common::{Cause, interface_number, is_xdp, point};
 
 use super::{Dropped, layout};
 use crate::{
@@ -100,6 +100,15 @@ pub(super) unsafe fn is_observed(it: *mut Dropped, receiver: u64) -> Result<bool
     (*it).key.zone = maps::zone((*it).first.point);
     (*it).key.family = family;
     Ok(true)
+}
+
+/// Whether our programs saw the packet before it was dropped: it came in, or
+/// was on its way out of a device, both of which set its link header. XDP is
+/// ahead of us.
+#[inline(always)]
+pub(super) unsafe fn was_seen(it: *mut Dropped) -> bool {
+    let mac: u16 = field(it, layout!(skb_mac));
+    mac != UNSET && !is_xdp((*it).key.reason)
 }
 
 /// Where the packet is.

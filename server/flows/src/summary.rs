@@ -15,7 +15,10 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
-use sextant_proto::sextant::flow::v1::{FlowField, SummaryOrder};
+use sextant_proto::{
+    flow as pb,
+    sextant::flow::v1::{FlowField, SummaryOrder},
+};
 
 use crate::flow::{Flow, Time};
 
@@ -49,6 +52,11 @@ impl Counts {
         self.packets = self.packets.saturating_add(more.packets);
         self.bytes = self.bytes.saturating_add(more.bytes);
         self.drops = self.drops.saturating_add(more.drops);
+    }
+
+    fn take(&mut self, less: &Self) {
+        self.packets = self.packets.saturating_sub(less.packets);
+        self.bytes = self.bytes.saturating_sub(less.bytes);
     }
 
     /// The count that an order goes by.
@@ -118,6 +126,7 @@ impl Tally {
             return;
         }
         let within = time >= self.window.since;
+        let mut before = (0, 0);
         let mut counts = Counts {
             flows: 1,
             ..Counts::default()
@@ -126,14 +135,37 @@ impl Tally {
             Measure::Drops(drops) => counts.drops = drops,
             Measure::Totals(totals) => {
                 let since = self.window.since.as_nanos();
-                (counts.packets, counts.bytes) = self.deltas.advance(flow, &totals, since);
+                let delta = self.deltas.advance(flow, &totals, since);
+                (counts.packets, counts.bytes) = delta.added;
+                before = delta.before;
             }
             Measure::Nothing => {}
         }
         if within {
             self.total.add(&counts);
+            if before != (0, 0) && flow.verdict == pb::Verdict::Dropped as i32 {
+                self.move_to_dropped(flow, before, &mut counts);
+            }
             self.groups.add(flow, &counts);
         }
+    }
+
+    /// What a flow's events told until its end, which knows that all of it was
+    /// dropped, counted as forwarded.
+    fn move_to_dropped(&mut self, flow: &Flow, before: (u64, u64), counts: &mut Counts) {
+        let moved = Counts {
+            packets: before.0,
+            bytes: before.1,
+            ..Counts::default()
+        };
+        let forwarded = Flow {
+            verdict: pb::Verdict::Forwarded.into(),
+            drop_reason: 0,
+            drop_reason_desc: 0,
+            ..flow.clone()
+        };
+        self.groups.take(&forwarded, &moved);
+        counts.add(&moved);
     }
 
     /// The summary with at most `limit` groups.

@@ -218,6 +218,8 @@ fn last_event<K: Sides>(key: &K, entry: &Entry, now: Moment) -> Event {
         owner: entry.owner,
         points: entry.points,
         tcp_flags_seen: entry.tcp_flags,
+        dropped: entry.dropped,
+        drop_reason: entry.drop_reason,
         vlan: vlan_of(entry.tags),
         kind: Kind::Ended as u8,
         direction: if from_a { A_TO_B as u8 } else { 1 },

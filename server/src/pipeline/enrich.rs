@@ -80,6 +80,8 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
     };
     if event.kind == Kind::Dropped as u8 {
         dropped::mark(&mut flow, event, context);
+    } else if event.kind == Kind::Ended as u8 {
+        dropped::mark_end(&mut flow, event, context);
     }
     if let Some(tunnel) = transport::tunnel(event, &flow) {
         flow.cold_mut().tunnel = Some(Box::new(tunnel));
@@ -211,6 +213,7 @@ fn counters(event: &common::Event, context: &mut Context<'_>) -> Counters {
         packets: event.packets[index],
         bytes: event.bytes[index],
         tcp_flags: (event.tcp_flags_seen >> (16 * index)) as u16,
+        dropped: u64::from(event.dropped[index]),
     };
     let ended = event.kind == Kind::Ended as u8;
     let last = if ended { event.last_ns } else { event.time_ns };

@@ -209,6 +209,48 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
 }
 
 #[test]
+fn a_flow_of_which_nothing_got_through_ends_as_dropped() {
+    let (mut pipeline, ring) = pipeline();
+    pipeline.set_drop_reasons(Arc::new([(8, "NETFILTER_DROP".to_owned())].into()));
+    let ended = |packets, dropped| Raw {
+        kind: Kind::Ended as u8,
+        packets,
+        dropped,
+        drop_reason: 8,
+        ..packet(1)
+    };
+    let cases = [
+        ([100, 0], [100, 0], pb::Verdict::Dropped),
+        ([3, 2], [3, 2], pb::Verdict::Dropped),
+        // One packet, or the answers, got through.
+        ([100, 0], [99, 0], pb::Verdict::Forwarded),
+        ([1, 1], [1, 0], pb::Verdict::Forwarded),
+        ([1, 1], [0, 1], pb::Verdict::Forwarded),
+        ([0, 0], [0, 0], pb::Verdict::Forwarded),
+    ];
+    pipeline.observe(&Batch {
+        events: cases
+            .map(|(packets, dropped, _)| ended(packets, dropped))
+            .into(),
+        lost: 0,
+        wall_offset_ns: 0,
+    });
+    let flows = stored(&ring);
+    for (flow, (packets, dropped, verdict)) in flows.iter().zip(cases) {
+        assert_eq!(flow.verdict, verdict as i32, "{packets:?} {dropped:?}");
+        let is_dropped = verdict == pb::Verdict::Dropped;
+        assert_eq!(flow.drop_reason_desc, if is_dropped { 133 } else { 0 });
+        let counters = flow.counters.as_ref().unwrap();
+        assert_eq!(counters.forward.packets, packets[0]);
+        assert_eq!(counters.reverse.dropped, u64::from(dropped[1]));
+    }
+    assert_eq!(
+        flows[1].summary.to_text(&flows[1]),
+        "TCP Flags: ; ended (idle): 3+2 packets, 74+0 bytes, 3+2 packets dropped"
+    );
+}
+
+#[test]
 fn a_dropped_packet_that_was_cut_tells_no_header_that_it_had_not() {
     let drop = |protocol, l4_len| Raw {
         kind: Kind::Dropped as u8,

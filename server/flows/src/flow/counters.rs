@@ -12,6 +12,16 @@ pub struct DirectionCounters {
     pub bytes: u64,
     /// TCP control bits seen, or-ed.
     pub tcp_flags: u16,
+    /// Of the packets, those that the kernel dropped after they were counted.
+    pub dropped: u64,
+}
+
+impl DirectionCounters {
+    /// Whether packets came and none went on.
+    #[must_use]
+    pub fn is_all_dropped(&self) -> bool {
+        self.packets > 0 && self.dropped >= self.packets
+    }
 }
 
 /// Why a flow ended.
@@ -55,12 +65,22 @@ pub struct Counters {
     pub initiator_guessed: bool,
     /// VLAN tags, outer first; 0 where there is none.
     pub vlan: [u16; 2],
-    /// Name of the kernel's drop reason, for dropped packets.
+    /// Name of the kernel's drop reason, for dropped packets and for the end of
+    /// a flow all of whose packets were dropped.
     pub kernel_drop_reason: Option<Interned<String>>,
     /// Packets that this event stands for beyond the first, for drops.
     pub drops: u64,
     /// All points at which packets of the flow were seen, if any.
     pub observation_points: Option<Interned<Points>>,
+}
+
+impl Counters {
+    /// Whether this tells dropped packets alone: those have no totals of their
+    /// own, since they count in their flow.
+    #[must_use]
+    pub fn is_drop(&self) -> bool {
+        self.kernel_drop_reason.is_some() && self.end.is_none()
+    }
 }
 
 /// Observation points: the interface and whether it was on egress.

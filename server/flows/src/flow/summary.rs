@@ -47,15 +47,21 @@ fn totals(flow: &Flow, out: &mut impl Write) -> fmt::Result {
     };
     let (forward, reverse) = (counters.forward, counters.reverse);
     match counters.end {
-        Some(end) => write!(
-            out,
-            "; ended ({}): {}+{} packets, {}+{} bytes",
-            end.name(),
-            forward.packets,
-            reverse.packets,
-            forward.bytes,
-            reverse.bytes
-        ),
+        Some(end) => {
+            write!(
+                out,
+                "; ended ({}): {}+{} packets, {}+{} bytes",
+                end.name(),
+                forward.packets,
+                reverse.packets,
+                forward.bytes,
+                reverse.bytes
+            )?;
+            match (forward.dropped, reverse.dropped) {
+                (0, 0) => Ok(()),
+                (there, back) => write!(out, ", {there}+{back} packets dropped"),
+            }
+        }
         None if counters.drops > 1 => write!(out, "; {} drops", counters.drops),
         None => Ok(()),
     }

@@ -30,23 +30,59 @@ struct FlowKey {
 /// The last totals of each flow.
 #[derive(Debug, Default)]
 pub(super) struct Deltas {
-    last: HashMap<FlowKey, (u64, u64)>,
+    last: HashMap<FlowKey, Noted>,
     full: bool,
 }
 
+/// What was told of a flow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Noted {
+    packets: u64,
+    bytes: u64,
+    /// Of them, counted in the window.
+    counted: (u64, u64),
+}
+
+/// Packets and bytes of a flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Delta {
+    /// Since its last event.
+    pub(super) added: (u64, u64),
+    /// Counted before, in the window.
+    pub(super) before: (u64, u64),
+}
+
 impl Deltas {
-    /// Packets and bytes that came since the flow's last event.
-    pub(super) fn advance(&mut self, flow: &Flow, now: &Totals, since: i64) -> (u64, u64) {
+    /// What came since the flow's last event. `since` is the begin of the
+    /// window, in nanoseconds.
+    pub(super) fn advance(&mut self, flow: &Flow, now: &Totals, since: i64) -> Delta {
         let Some(key) = key(flow) else {
-            return (0, 0);
+            return Delta::default();
         };
-        let last = match now.ended {
-            true => self.last.remove(&key),
-            false => self.note(key, (now.packets, now.bytes)),
+        let last = self.last.get(&key).copied();
+        let added = Self::added(flow, now, since, last);
+        let before = last.unwrap_or_default().counted;
+        if now.ended {
+            self.last.remove(&key);
+            return Delta { added, before };
+        }
+        let mut noted = Noted {
+            packets: now.packets,
+            bytes: now.bytes,
+            counted: before,
         };
+        if flow.time.unwrap_or_default().as_nanos() >= since {
+            noted.counted.0 = before.0.saturating_add(added.0);
+            noted.counted.1 = before.1.saturating_add(added.1);
+        }
+        self.note(key, noted);
+        Delta { added, before }
+    }
+
+    fn added(flow: &Flow, now: &Totals, since: i64, last: Option<Noted>) -> (u64, u64) {
         match last {
-            Some((packets, bytes)) if now.packets >= packets && now.bytes >= bytes => {
-                (now.packets - packets, now.bytes - bytes)
+            Some(last) if now.packets >= last.packets && now.bytes >= last.bytes => {
+                (now.packets - last.packets, now.bytes - last.bytes)
             }
             _ if now.idle => (0, 0),
             _ => {
@@ -64,12 +100,12 @@ impl Deltas {
         self.full
     }
 
-    fn note(&mut self, key: FlowKey, totals: (u64, u64)) -> Option<(u64, u64)> {
+    fn note(&mut self, key: FlowKey, noted: Noted) {
         if self.last.len() >= MAX_FLOWS && !self.last.contains_key(&key) {
             self.full = true;
-            return None;
+        } else {
+            self.last.insert(key, noted);
         }
-        self.last.insert(key, totals)
     }
 }
 

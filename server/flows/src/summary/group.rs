@@ -81,6 +81,20 @@ impl Groups {
         }
     }
 
+    /// Takes packets and bytes out of each group that a flow belongs to.
+    pub(super) fn take(&mut self, flow: &Flow, counts: &Counts) {
+        if self.fields.is_empty() {
+            return;
+        }
+        self.combine(flow);
+        for keys in self.combined.drain(..) {
+            match self.counts.get_mut(&keys) {
+                Some(group) => group.take(counts),
+                None => self.others.take(counts),
+            }
+        }
+    }
+
     /// All combinations of the values of the fields.
     fn combine(&mut self, flow: &Flow) {
         self.combined.clear();

@@ -42,6 +42,7 @@ fn event(at: i64, start: i64, port: u32, packets: u64) -> Flow {
                 packets,
                 bytes: packets * 100,
                 tcp_flags: 0,
+                dropped: 0,
             },
             duration_ns: (at - start) as u64 * 1_000_000_000,
             ..Counters::default()
@@ -131,6 +132,42 @@ fn drops_count_as_drops_alone() {
         ..dropped(0, None)
     };
     assert_eq!(total(vec![replayed]), (1, 0, 0, 1));
+}
+
+#[test]
+fn a_flow_of_which_nothing_got_through_is_not_forwarded() {
+    let mut end = ended(event(112, 110, 1, 100), EndReason::Idle);
+    end.verdict = pb::Verdict::Dropped.into();
+    let counters = end.counters.as_mut().unwrap();
+    counters.kernel_drop_reason = Some(String::from("NETFILTER_DROP").into());
+    counters.forward.dropped = 100;
+    // Events of its packets came before anybody knew.
+    let flows = vec![event(110, 110, 1, 1), event(111, 110, 1, 60), end];
+    let mut interners = Interners::default();
+    let back: Vec<Flow> = flows
+        .iter()
+        .map(|flow| proto::from_proto(proto::to_proto(flow), &mut interners))
+        .collect();
+    for mut flows in [flows, back] {
+        let origin: Interned<Origin> = Interned::default();
+        let mut tally = Tally::new(WINDOW, &[FlowField::Verdict]);
+        for flow in &mut flows {
+            flow.origin = origin.clone();
+            tally.see(flow);
+        }
+        let summary = tally.finish(10, SummaryOrder::Bytes);
+        assert_eq!((summary.total.packets, summary.total.bytes), (100, 10_000));
+        let groups: BTreeMap<&str, (u64, u64)> = summary
+            .groups
+            .iter()
+            .map(|group| {
+                let counts = (group.counts.packets, group.counts.bytes);
+                (group.values[0].as_str(), counts)
+            })
+            .collect();
+        let expected = [("DROPPED", (100, 10_000)), ("FORWARDED", (0, 0))];
+        assert_eq!(groups, BTreeMap::from(expected));
+    }
 }
 
 #[test]

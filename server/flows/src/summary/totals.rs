@@ -51,6 +51,8 @@ pub(super) fn measure(flow: &Flow) -> Measure {
         };
     }
     match flow.counters.as_deref() {
+        // The end of a flow has its totals, dropped or not.
+        Some(counters) if counters.end.is_some() => Measure::Totals(of(counters)),
         Some(counters) if dropped || counters.kernel_drop_reason.is_some() => {
             Measure::Drops(counters.drops.max(1))
         }
@@ -118,7 +120,7 @@ impl Extensions {
     }
 
     fn measure(self, dropped: bool) -> Measure {
-        if dropped || self.kernel_drop {
+        if (dropped || self.kernel_drop) && !(self.totals.ended && self.counted) {
             Measure::Drops(self.drops.max(1))
         } else if self.counted {
             Measure::Totals(self.totals)

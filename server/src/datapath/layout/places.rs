@@ -14,7 +14,8 @@ use sextant_ebpf_common::PLACE_COUNT;
 
 const SYMBOLS: &str = "/proc/kallsyms";
 
-/// The functions. A compiler may have put one into another that is here too.
+/// The functions, those of XDP at the end. A compiler may have put one into
+/// another that is here too.
 const PLACES: [&str; PLACE_COUNT] = [
     // Blackhole, prohibit and unreachable routes, on the way in.
     "ip_error",
@@ -103,6 +104,14 @@ ffffffffc0000000 t ip6_pkt_drop\t[other]
                 of(0x50, 0x70)
             ]
         );
+    }
+
+    #[test]
+    fn places_of_xdp_are_known_for_such() {
+        for (index, place) in PLACES.iter().enumerate() {
+            let is_xdp = index >= sextant_ebpf_common::FIRST_XDP_PLACE;
+            assert_eq!(place.contains("xdp"), is_xdp, "{place}");
+        }
     }
 
     #[test]

@@ -15,6 +15,30 @@ const DROP: i32 = 1;
 
 /// Makes a drop of a flow. Whether a dropped packet is a reply is not known.
 pub(super) fn mark(flow: &mut Flow, event: &Event, context: &mut Context<'_>) {
+    dropped(flow, event, context);
+    flow.l4 = flow.l4.take().map(|l4| as_far_as_there(l4, event));
+    flow.is_reply = None;
+    flow.reply = false;
+    if let Some(counters) = &mut flow.counters {
+        counters.drops = u64::from(event.drops);
+    }
+}
+
+/// Makes the end of a flow of which no packet went on, in no direction, the end
+/// of a dropped one. If some did it was forwarded; its counters tell the others.
+pub(super) fn mark_end(flow: &mut Flow, event: &Event, context: &mut Context<'_>) {
+    let Some(counters) = &flow.counters else {
+        return;
+    };
+    let mut used = [counters.forward, counters.reverse]
+        .into_iter()
+        .filter(|direction| direction.packets > 0);
+    if used.clone().count() > 0 && used.all(|direction| direction.is_all_dropped()) {
+        dropped(flow, event, context);
+    }
+}
+
+fn dropped(flow: &mut Flow, event: &Event, context: &mut Context<'_>) {
     let kernel = context.drop_reasons.get(&event.drop_reason);
     let reason = kernel.map_or(DropReason::Unknown, |name| hubble_reason(name));
     flow.verdict = pb::Verdict::Dropped.into();
@@ -24,16 +48,12 @@ pub(super) fn mark(flow: &mut Flow, event: &Event, context: &mut Context<'_>) {
         kind: DROP,
         sub_type: reason.into(),
     });
-    flow.l4 = flow.l4.take().map(|l4| as_far_as_there(l4, event));
-    flow.is_reply = None;
-    flow.reply = false;
     flow.trace_observation_point = 0;
     flow.trace_reason = 0;
     if let Some(counters) = &mut flow.counters {
         let name = kernel.cloned();
         let name = name.unwrap_or_else(|| event.drop_reason.to_string());
         counters.kernel_drop_reason = Some(context.interners.texts.intern(name));
-        counters.drops = u64::from(event.drops);
     }
 }
 

@@ -4,6 +4,8 @@
 //! Keys: `packets`, `bytes`, `reverse_packets`, `reverse_bytes`, `duration_ns`
 //! (numbers), `tcp_flags`, `reverse_tcp_flags` (lists), `end_reason`, `initiator`
 //! (`"guessed"`), `vlan` (list, outer tag first), `kernel_drop_reason`, `drops`,
+//! `dropped_packets` and `reverse_dropped_packets` (of `packets` and
+//! `reverse_packets`, those that the kernel dropped after they were counted),
 //! `observation_points` (list of `interface:direction`, in another network
 //! namespace `namespace/interface:direction`), `network_namespace` (of the
 //! interface, if it is not the daemon's own), `protocol_number` and `protocol`
@@ -34,8 +36,9 @@ fn fields(counters: &Counters, flow: &Flow) -> Struct {
         out.fields.insert(key.into(), Value { kind: Some(kind) });
     };
     if let Some(reason) = &counters.kernel_drop_reason {
-        // A drop has no totals of its own: its packets count in their flow.
         put("kernel_drop_reason", text(reason));
+    }
+    if counters.is_drop() {
         put("drops", number(counters.drops));
     } else {
         put("packets", number(counters.forward.packets));
@@ -43,6 +46,14 @@ fn fields(counters: &Counters, flow: &Flow) -> Struct {
         put("reverse_packets", number(counters.reverse.packets));
         put("reverse_bytes", number(counters.reverse.bytes));
         put("duration_ns", number(counters.duration_ns));
+        for (key, dropped) in [
+            ("dropped_packets", counters.forward.dropped),
+            ("reverse_dropped_packets", counters.reverse.dropped),
+        ] {
+            if dropped > 0 {
+                put(key, number(dropped));
+            }
+        }
     }
     if counters.forward.tcp_flags != 0 {
         put("tcp_flags", flags(counters.forward.tcp_flags));

@@ -26,11 +26,14 @@ pub(super) fn put(flow: &Flow, cold: Option<&Cold>, out: &mut Vec<u8>) {
 fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
     let namespace = flow.interface.as_ref().map_or("", |found| &found.namespace);
     let (forward, reverse) = (counters.forward, counters.reverse);
-    let dropped = counters.kernel_drop_reason.as_deref();
-    if dropped.is_some() {
+    let is_drop = counters.is_drop();
+    if is_drop {
         number("drops", counters.drops, out);
     } else {
         number("bytes", forward.bytes, out);
+        if forward.dropped > 0 {
+            number("dropped_packets", forward.dropped, out);
+        }
         number("duration_ns", counters.duration_ns, out);
     }
     if let Some(end) = counters.end {
@@ -39,7 +42,7 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
     if counters.initiator_guessed {
         text("initiator", "guessed", out);
     }
-    if let Some(reason) = dropped {
+    if let Some(reason) = counters.kernel_drop_reason.as_deref() {
         text("kernel_drop_reason", reason, out);
     }
     if !namespace.is_empty() {
@@ -50,7 +53,7 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
             put::set_bytes(LIST, points.wire(), out);
         });
     }
-    if dropped.is_none() {
+    if !is_drop {
         number("packets", forward.packets, out);
     }
     if let Some(L4::Other { protocol }) = flow.l4 {
@@ -59,8 +62,11 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
         }
         number("protocol_number", protocol.into(), out);
     }
-    if dropped.is_none() {
+    if !is_drop {
         number("reverse_bytes", reverse.bytes, out);
+        if reverse.dropped > 0 {
+            number("reverse_dropped_packets", reverse.dropped, out);
+        }
         number("reverse_packets", reverse.packets, out);
     }
     flags("reverse_tcp_flags", reverse.tcp_flags, out);

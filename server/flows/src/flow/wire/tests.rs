@@ -101,6 +101,7 @@ fn counters(numbers: &[u64]) -> Counters {
         packets: dice.roll(u64::MAX),
         bytes: dice.roll(1 << 40),
         tcp_flags: dice.roll(0x200) as u16,
+        dropped: dice.roll(3),
     };
     let (forward, reverse) = (direction(), direction());
     let interface = |index, namespace: &str| {

@@ -150,6 +150,7 @@ fn counters(wire_length: u32, packet: &Packet, tracked: Tracked) -> Counters {
             Transport::Tcp { flags, .. } => flags,
             _ => 0,
         },
+        dropped: 0,
     };
     let other = DirectionCounters::default();
     let (forward, reverse) = match tracked.is_reply {

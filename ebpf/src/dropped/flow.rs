@@ -1,0 +1,50 @@
+//! Tells a flow that a packet of it was dropped, so that its end does not claim
+//! what did not get through.
+
+use aya_ebpf::maps::HashMap;
+use sextant_ebpf_common::{Ends, Entry, ICMP_MESSAGE, Key4, Key6};
+
+use super::{Dropped, ICMP, ICMP6, skb};
+use crate::{
+    atomic,
+    maps::{FLOWS4, FLOWS6},
+};
+
+/// Room at the end of the counter for all CPUs that add at once.
+const FULL: u32 = u32::MAX - (1 << 16);
+
+/// Counts the drop in the flow, if the packet counted there before.
+#[inline(always)]
+pub(super) unsafe fn tell(it: *mut Dropped) {
+    if !skb::was_seen(it) {
+        return;
+    }
+    let key = &(*it).key;
+    let ends = Ends {
+        source_port: key.source_port,
+        destination_port: key.destination_port,
+        sided: !matches!(key.protocol, ICMP | ICMP6),
+        answer: key.destination_port != ICMP_MESSAGE && matches!((*it).first.l4[0], 0 | 14 | 129),
+        protocol: key.protocol,
+        zone: key.zone,
+    };
+    if key.family == 4 {
+        let (flow, direction) = Key4::of(key.source[0], key.destination[0], &ends);
+        count(&FLOWS4, &flow, direction, key.reason);
+    } else {
+        let (flow, direction) = Key6::of(&key.source, &key.destination, &ends);
+        count(&FLOWS6, &flow, direction, key.reason);
+    }
+}
+
+#[inline(always)]
+unsafe fn count<K>(flows: &HashMap<K, Entry>, key: &K, direction: usize, reason: u32) {
+    let Some(entry) = flows.get_ptr_mut(key) else {
+        return;
+    };
+    let dropped = &raw mut (*entry).dropped[direction & 1];
+    if dropped.read_volatile() < FULL {
+        atomic::add32(dropped, 1);
+    }
+    (*entry).drop_reason = reason;
+}
