@@ -22,6 +22,26 @@ ODD_LINES = rb"""
 {"flow":{"verdict":1e0,"reply":"\u00e9\ud83d\ude00","socket_cookie":-0.0,"time":"0001-01-01T00:00:00Z"}}
 [1,{"a":[]}] not json
 {"flow":{"l7":{"latency_ns":"1.5e3"},"summary":"x","unknown":[[[{}]]]}}
+{"flow":{"extensions":{"@type":"type.googleapis.com/utils.RetinaMetadata","bytes":12,"n":9007199254740993}}}
+""".lstrip()
+
+LOGS = br"""
+[
+  {
+    "flow": {
+      "uuid": "a",
+      "verdict": "FORWARDED"
+    }
+  },
+  {"flow":{"uuid":"b","verdict":"DROPPED"}}{"uuid":"c","verdict":"DROPPED"}
+]
+2026-01-02T03:04:05.6Z stdout P {"flow":{"uuid":"d",
+2026-01-02T03:04:05.6Z stdout F "verdict":"FORWARDED"}}
+level=info msg="{\"flow\":{\"uuid\":\"e\",\"verdict\":\"FORWARDED\"}}"
+{pod="x"} {"flow":{"uuid":"f","verdict":"FORWARDED"}}
+{"log":"{\"flow\":{\"uuid\":","stream":"stdout"}
+{"log":"\"g\",\"verdict\":1}}\n","stream":"stdout"}
+{"_source":{"message":"{\"flow\":{\"uuid\":\"h\",\"verdict\":1}}"}}
 """.lstrip()
 
 
@@ -76,6 +96,16 @@ def frames():
         "cooked2": b"\x86\xdd\0\0\0\0\0\2\0\1\4\6\2\0\0\0\0\1\0\0" + ipv6(6, tcp(0x11)),
         "loopback": b"\2\0\0\0" + ipv4(17, udp(7, 8)),
         "ip": ipv4(2, b"\x16\0\0\0\xe0\0\0\1"),
+        "pppoe": ethernet(0x8864, b"\x11\0\0\1\0\x2a\0\x21" + ipv4(6, tcp(2))),
+        "mpls": ethernet(0x8847, b"\0\1\0\x40\0\2\1\x40" + ipv4(6, tcp(2))),
+        "snap": ethernet(48, b"\xaa\xaa\3\0\0\0\x08\0" + ipv4(6, tcp(2))),
+        "nsh": ethernet(0x894F, b"\x0f\xc6\1\3\0\0\1\xff" + b"\0" * 16 + inner),
+        "backbone": ethernet(0x88E7, b"\0\0\1\2" + inner),
+        "authentication": ethernet(0x0800, ipv4(51, b"\6\4" + b"\0" * 22 + tcp(2))),
+        "radiotap": b"\0\0\x19\0\3\0\0\x80" + b"\0" * 16 + b"\x20\x88\2" + b"\0" * 26 + b"\xaa\xaa\3\0\0\0\x08\0" + ipv4(6, tcp(2)),
+        "nflog": b"\2\0\0\1\5\0\x0a\0x\0\0\0\x2c\0\x09\0" + ipv4(6, tcp(2)),
+        "pktap": b"\x6c\0\0\0\1\0\0\0\1" + b"\0" * 99 + inner,
+        "relay": b"\x18\x41\3\xcc" + ipv4(6, tcp(2)),
     }
 
 
@@ -90,6 +120,13 @@ def block(kind, body):
     body += b"\0" * (-len(body) % 4)
     length = struct.pack("<I", 12 + len(body))
     return struct.pack("<I", kind) + length + body + length
+
+
+def modified(packets):
+    """As Kuznetzov's libpcap writes them: interface, protocol and direction in each record."""
+    head = struct.pack("<IHHIIII", 0xA1B2CD34, 2, 4, 0, 0, 65535, 1)
+    records = (struct.pack("<IIIIIHBB", 100, 0, len(packet), len(packet), 2, 8, 4, 0) + packet for packet in packets)
+    return head + b"".join(records)
 
 
 def pcapng(packets):
@@ -197,13 +234,16 @@ def main():
     ip = [frames()["ip"], frames()["tcp"][14:]]
     corpora = {
         "decode": frames(),
-        "replay_json": {"flows": FLOWS, "odd": ODD_LINES},
+        "replay_json": {"flows": FLOWS, "odd": ODD_LINES, "logs": LOGS},
         "replay_pcap": {
             "micros": pcap("<", 0xA1B2C3D4, 1, capture),
             "nanos": pcap(">", 0xA1B23C4D, 1, capture[:3]),
             "raw": pcap("<", 0xA1B2C3D4, 101, ip),
             "cooked2": pcap("<", 0xA1B2C3D4, 276, [frames()["cooked2"]]),
             "pcapng": pcapng(capture),
+            "radiotap": pcap("<", 0xA1B2C3D4, 127, [frames()["radiotap"]]),
+            "nflog": pcap("<", 0xA1B2C3D4, 239, [frames()["nflog"]]),
+            "modified": modified(capture[:3]),
         },
         "filter": filters(),
         "filter_text": texts(),

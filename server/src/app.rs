@@ -65,6 +65,7 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
     let (core, links) = Core::new(config).await?;
     let config = &core.config;
     replay::load(&config.replay, config.flow_capacity, &core.pipeline).await?;
+    core.ring.mark_loaded();
     let write_group = config.server.write_group.as_deref();
     let write_group = write_group.map(WriteGroup::find).transpose()?;
     let listeners = Listeners::bind(&config.server.listen, write_group.as_ref()).await?;

@@ -4,16 +4,11 @@
 use libfuzzer_sys::fuzz_target;
 use sextantd::decode::{Link, decode};
 
-const LINKS: [Link; 5] = [
-    Link::Ethernet,
-    Link::Ip,
-    Link::Cooked,
-    Link::Cooked2,
-    Link::Loopback,
-];
+/// Numbers of link types end here.
+const LINKS: u16 = 300;
 
 fuzz_target!(|frame: &[u8]| {
-    for link in LINKS {
+    for link in (0..LINKS).filter_map(Link::from_number) {
         match decode(link, frame) {
             Ok(packet) => {
                 let fragment = packet.ip.fragment.map_or(0, |fragment| fragment.offset);

@@ -46,7 +46,7 @@ pub struct Flags {
 
     /// Files to load before serving.
     #[arg(long, global = true, value_name = "FILE", value_parser = path(), help = help("replay",
-        "Load Hubble JSON lines (.jsonl, .json) or a capture (.pcap, .pcapng) before serving; may be repeated"))]
+        "Load Hubble's JSON (lines, lists, logs) or a capture (pcap, pcapng) before serving, also gzipped; may be repeated"))]
     pub replay: Vec<PathBuf>,
 
     /// Flows in memory.

@@ -206,7 +206,12 @@ impl Observer for ObserverService {
         &self,
         _request: Request<api::GetNodesRequest>,
     ) -> Result<Response<api::GetNodesResponse>, Status> {
-        let nodes = self.nodes.list(&self.own_status()).await;
+        // Clients divide by the uptime, in which replayed flows did not come.
+        let status = api::ServerStatusResponse {
+            seen_flows: self.ring.arrived_flows(),
+            ..self.own_status()
+        };
+        let nodes = self.nodes.list(&status).await;
         Ok(self.respond(api::GetNodesResponse { nodes }))
     }
 

@@ -155,6 +155,8 @@ struct Shared {
     next: AtomicU64,
     /// Flows pushed since the start.
     seen_flows: AtomicU64,
+    /// Of these, those that were loaded before anything could arrive.
+    loaded_flows: AtomicU64,
     rate: Rate,
     /// Wakes readers, once a batch.
     published: watch::Sender<u64>,
@@ -181,6 +183,7 @@ impl Ring {
             segments: Mutex::new(VecDeque::from([Arc::clone(&current)])),
             next: AtomicU64::new(0),
             seen_flows: AtomicU64::new(0),
+            loaded_flows: AtomicU64::new(0),
             rate: Rate::new(),
             published: watch::Sender::new(0),
         }));
@@ -226,6 +229,19 @@ impl Ring {
     #[must_use]
     pub fn seen_flows(&self) -> u64 {
         self.0.seen_flows.load(Ordering::Relaxed)
+    }
+
+    /// All flows up to now were loaded from files: they did not arrive.
+    pub fn mark_loaded(&self) {
+        self.0
+            .loaded_flows
+            .store(self.seen_flows(), Ordering::Relaxed);
+    }
+
+    /// Flows pushed since the start, without those that were loaded from files.
+    #[must_use]
+    pub fn arrived_flows(&self) -> u64 {
+        self.seen_flows() - self.0.loaded_flows.load(Ordering::Relaxed)
     }
 
     /// Flows per second over the last minute, or since the oldest event.

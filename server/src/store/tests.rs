@@ -41,6 +41,9 @@ fn only_flows_count_as_seen() {
     };
     writer.push([numbered(0), Event::Lost(Box::new(lost))]);
     assert_eq!((ring.len(), ring.seen_flows()), (2, 1));
+    ring.mark_loaded();
+    writer.push([numbered(1)]);
+    assert_eq!((ring.seen_flows(), ring.arrived_flows()), (2, 1));
 }
 
 #[test]

@@ -484,6 +484,9 @@ fn flows_are_found_in_the_output_of_log_collectors() {
         format!("{{\"MESSAGE\":{quoted},\"_HOSTNAME\":\"h\"}}"),
         format!("{{\"_source\":{{\"message\":{quoted}}}}}"),
         format!("{{\"jsonPayload\":{a}}}"),
+        format!("{{\"flows\":[{a},{a}]}}"),
+        format!("{{\"hits\":{{\"hits\":[{{\"_source\":{{\"message\":{quoted}}}}}]}}}}"),
+        format!("{{\"streams\":[{{\"stream\":{{}},\"values\":[[\"1\",{quoted}]]}}]}}"),
         format!("{{\"result\":{a}}}"),
     ] {
         let found = uuids(&text);

@@ -13,8 +13,9 @@ use super::scan::{Scanned, object};
 /// Brackets of a prefix that are tried, as of `{pod="x"}`.
 const MAX_TRIES: usize = 8;
 
-/// Fields of envelopes that hold a line or an object, the most usual first.
-const FIELDS: [&str; 18] = [
+/// Fields of envelopes that hold lines, objects or lists of them, the most usual
+/// first.
+const FIELDS: [&str; 26] = [
     "message",
     "log",
     "msg",
@@ -33,6 +34,14 @@ const FIELDS: [&str; 18] = [
     "textPayload",
     "text",
     "content",
+    "flows",
+    "events",
+    "items",
+    "records",
+    "logs",
+    "hits",
+    "streams",
+    "values",
 ];
 
 /// A line of a container runtime: a time, the stream, whether it goes on, text.
@@ -149,7 +158,7 @@ pub(super) fn contents(envelope: &[u8]) -> Vec<(Vec<u8>, bool)> {
     for key in FIELDS {
         match fields.remove(key) {
             Some(Value::String(text)) => contents.push((text.into_bytes(), docker && key == "log")),
-            Some(object @ Value::Object(_)) => {
+            Some(object @ (Value::Object(_) | Value::Array(_))) => {
                 contents.push((object.to_string().into_bytes(), false))
             }
             _ => {}
