@@ -169,21 +169,41 @@ fn response_of(flow: pb::Flow) -> GetFlowsResponse {
 
 /// The response that a line is; nothing for events of agents.
 pub(crate) fn response(line: &Line<'_>) -> Result<Option<GetFlowsResponse>, BadLine> {
-    let text = line.text.clone()?;
-    let event: ExportEvent = json::parse(text, "observer.ExportEvent")?;
+    response_of_text(line.text.clone()?)
+}
+
+fn response_of_text(text: &str) -> Result<Option<GetFlowsResponse>, BadLine> {
+    event_of(text)
+        .or_else(|error| {
+            // With extensions of a type that only the other reader takes.
+            sextant_flows::replay::parse_object(text.as_bytes()).ok_or(error)
+        })
+        .and_then(response_of_event)
+}
+
+/// What a line is: an event names its kind; a bare flow has none of these names.
+fn event_of(text: &str) -> Result<ExportEvent, BadLine> {
+    let mut event: ExportEvent = json::parse(text, "observer.ExportEvent")?;
+    if event.response_types.is_none() {
+        let flow: pb::Flow = json::parse(text, "flow.Flow")?;
+        if says_something(&flow) {
+            event = ExportEvent {
+                time: flow.time,
+                node_name: flow.node_name.clone(),
+                response_types: Some(Exported::Flow(flow)),
+            };
+        }
+    }
+    Ok(event)
+}
+
+fn response_of_event(event: ExportEvent) -> Result<Option<GetFlowsResponse>, BadLine> {
     let response_types = match event.response_types {
         Some(Exported::Flow(flow)) => ResponseTypes::Flow(flow),
         Some(Exported::LostEvents(lost)) => ResponseTypes::LostEvents(lost),
         Some(Exported::NodeStatus(status)) => ResponseTypes::NodeStatus(status),
         Some(Exported::AgentEvent(_) | Exported::DebugEvent(_)) => return Ok(None),
-        // An event names its kind; a bare flow has none of these names.
-        None => {
-            let flow: pb::Flow = json::parse(text, "flow.Flow")?;
-            return match says_something(&flow) {
-                true => Ok(Some(response_of(flow))),
-                false => Err(BadLine::NoFlow),
-            };
-        }
+        None => return Err(BadLine::NoFlow),
     };
     Ok(Some(GetFlowsResponse {
         response_types: Some(response_types),
@@ -200,4 +220,24 @@ pub(crate) fn says_something(flow: &pb::Flow) -> bool {
         ..pb::Flow::default()
     };
     *flow != common
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extensions_of_a_type_that_is_not_known_are_kept() {
+        for text in [
+            r#"{"flow":{"uuid":"u","extensions":{"@type":"x/y.Z","a":1}}}"#,
+            r#"{"uuid":"u","extensions":{"@type":"x/y.Z","value":"CAE="}}"#,
+        ] {
+            let response = response_of_text(text).unwrap().unwrap();
+            let printed = json::print(&response, "observer.GetFlowsResponse");
+            assert!(printed.contains(r#""uuid":"u""#), "{printed}");
+            assert!(printed.contains(r#""@type":"x/y.Z""#), "{printed}");
+        }
+        assert!(response_of_text(r#"{"extensions":7}"#).is_err());
+        assert!(matches!(response_of_text("{}"), Err(BadLine::NoFlow)));
+    }
 }

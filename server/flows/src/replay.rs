@@ -25,6 +25,7 @@ use std::{
 };
 
 use flate2::bufread::MultiGzDecoder;
+use sextant_proto::observer::ExportEvent;
 
 use crate::{
     event::Event,
@@ -167,6 +168,13 @@ pub fn read(
         Format::JsonLines => json::load(path, input, context.interners, sink),
         Format::Capture => capture::load(path, input, context, sink),
     }
+}
+
+/// What one object of Hubble's JSON is: an event, or a flow alone, with extensions
+/// of any type; `None` if it is neither.
+#[must_use]
+pub fn parse_object(json: &[u8]) -> Option<ExportEvent> {
+    json::parse(json)
 }
 
 /// Opens a file, and what is compressed in it.

@@ -35,6 +35,12 @@ use crate::{
     flow::{Interners, Time, proto},
 };
 
+/// What one object is, if it is an event or a flow.
+pub(super) fn parse(object: &[u8]) -> Option<ExportEvent> {
+    let event = TYPES.parse(object).ok();
+    event.filter(|event| event.response_types.is_some())
+}
+
 static TYPES: LazyLock<Types> = LazyLock::new(Types::new);
 
 /// Why a line is not loaded.
