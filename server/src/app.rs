@@ -310,7 +310,7 @@ fn node_directory(config: &Config, bound: &[Bound]) -> NodeDirectory {
         address: peer.address.clone(),
         tls_server_name: peer.tls_server_name.clone(),
     });
-    let (own, peers): (Vec<_>, Vec<_>) = peers.partition(|peer| peer.name == name);
+    let (own, peers): (Vec<_>, Vec<_>) = peers.partition(|peer| peer.name.to_lowercase() == name);
     let address = bound.first().map(Bound::to_string);
     NodeDirectory {
         own: own.into_iter().next().unwrap_or(PeerNode {

@@ -228,14 +228,16 @@ impl Default for Datapath {
 
 impl Config {
     /// The node's name as flows carry it: `node`, or `cluster/node` when the
-    /// cluster is not the default one.
+    /// cluster is not the default one. In lower case, as a kubelet has it: Hubble's
+    /// filters lower-case what they look for, and take names as they are.
     #[must_use]
     pub fn full_node_name(&self) -> String {
-        if self.cluster_name.is_empty() || self.cluster_name == "default" {
+        let name = if self.cluster_name.is_empty() || self.cluster_name == "default" {
             self.node_name.clone()
         } else {
             format!("{}/{}", self.cluster_name, self.node_name)
-        }
+        };
+        name.to_lowercase()
     }
 }
 

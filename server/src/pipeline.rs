@@ -23,6 +23,7 @@ use crate::{
     datapath::{Batch, DropReasons, Links},
     flow::{Address, Endpoint, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
+    record::normalise,
     store::{Event, RingWriter, Stamped},
 };
 
@@ -155,7 +156,7 @@ impl Pipeline {
 
     /// Stores flows of another sensor. What they lack is filled in: the time is
     /// the present, the id a new one, the node this one, and an endpoint the one
-    /// that has the address here. `share` finds what they have in common.
+    /// that has the address here. Names are written as filters look for them. `share` finds what they have in common.
     pub fn record<T>(
         &mut self,
         flows: impl IntoIterator<Item = T>,
@@ -164,7 +165,8 @@ impl Pipeline {
         let identities = self.identities.load_full();
         let mut events = std::mem::take(&mut self.flows);
         for flow in flows {
-            let recorded = share(flow, &mut self.interners);
+            let mut recorded = share(flow, &mut self.interners);
+            normalise(&mut recorded.flow);
             let nameless = recorded.flow.node_name.is_empty();
             let mut flow = proto::from_proto(recorded.flow, &mut self.interners);
             flow.source = recorded.source;

@@ -6,6 +6,7 @@
 //! 64 KiB, and no list longer than `MAX_LIST`.
 
 mod layer7;
+mod normal;
 
 use std::{
     fmt::Display,
@@ -66,6 +67,8 @@ impl RecordCounts {
         self.refused.fetch_add(refused, Relaxed);
     }
 }
+
+pub(crate) use normal::normalise;
 
 /// A check's answer.
 pub(crate) type Checked = Result<(), Invalid>;
