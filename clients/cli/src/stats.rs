@@ -149,6 +149,7 @@ pub(crate) async fn run(connection: &Connection, args: &StatsArgs) -> anyhow::Re
         group_by: args.group_by.iter().map(|field| (*field).into()).collect(),
         limit: args.limit,
         order: SummaryOrder::from(args.order).into(),
+        ..SummarizeFlowsRequest::default()
     };
     let server = Server::reading(connection).await?;
     let failed = call::failed("summarise the flows of", &server);

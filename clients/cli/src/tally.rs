@@ -141,6 +141,9 @@ fn message(summary: Summary, since: Time, until: Time) -> FlowSummary {
     let groups = summary.groups.into_iter().map(|group| SummaryGroup {
         values: group.values,
         traffic: Some(traffic(group.counts)),
+        first_seen: Some(group.first.into()),
+        last_seen: Some(group.last.into()),
+        buckets: Vec::new(),
     });
     FlowSummary {
         since: Some(since.into()),
@@ -151,5 +154,7 @@ fn message(summary: Summary, since: Time, until: Time) -> FlowSummary {
         others: Some(traffic(summary.others)),
         lost: 0,
         truncated: summary.truncated,
+        buckets: Vec::new(),
+        next_page_token: String::new(),
     }
 }

@@ -209,6 +209,7 @@ impl Model {
             group_by: self.view.asked().iter().map(|f| (*f).into()).collect(),
             limit: GROUPS,
             order: self.order().into(),
+            ..SummarizeFlowsRequest::default()
         }
     }
 

@@ -15,6 +15,8 @@ mod totals;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use sextant_proto::{
     flow as pb,
     sextant::flow::v1::{FlowField, SummaryOrder},
@@ -28,6 +30,10 @@ use group::Groups;
 pub use hints::Hints;
 use totals::Measure;
 
+/// Most parts of a window.
+pub const MAX_BUCKETS: usize = 1000;
+/// Most parts of all groups together.
+const MAX_GROUP_BUCKETS: usize = 1_000_000;
 /// Most groups, and most values of a field.
 const MAX_GROUPS: usize = 100_000;
 /// Most fields to group by.
@@ -88,6 +94,9 @@ pub struct Tally {
     window: Window,
     deltas: Deltas,
     total: Counts,
+    /// Length of a part of the window in nanoseconds; 0 for none.
+    bucket: i64,
+    buckets: Vec<Counts>,
     groups: Groups,
 }
 
@@ -100,8 +109,10 @@ pub struct Summary {
     pub groups: Vec<Group>,
     /// How many groups there are.
     pub group_count: u64,
-    /// The groups beyond the limit.
+    /// The groups after those.
     pub others: Counts,
+    /// Counts of the parts of the window, all of them; none if not asked for.
+    pub buckets: Vec<Counts>,
     /// Some bound was reached: groups are missing or in `others` alone, or
     /// flows were counted from their second event on.
     pub truncated: bool,
@@ -115,8 +126,25 @@ impl Tally {
             window,
             deltas: Deltas::default(),
             total: Counts::default(),
+            bucket: 0,
+            buckets: Vec::new(),
             groups: Groups::new(group_by),
         }
+    }
+
+    /// As `new`, with the window cut into parts of this length: `MAX_BUCKETS` at
+    /// most, of which the last takes what is left.
+    #[must_use]
+    pub fn with_buckets(window: Window, group_by: &[FlowField], length: Duration) -> Self {
+        let mut tally = Self::new(window, group_by);
+        let span = window
+            .until
+            .as_nanos()
+            .saturating_sub(window.since.as_nanos());
+        tally.bucket = i64::try_from(length.as_nanos()).unwrap_or(i64::MAX).max(1);
+        let count = (span / tally.bucket) as usize + usize::from(span % tally.bucket > 0);
+        tally.buckets = vec![Counts::default(); count.clamp(1, MAX_BUCKETS)];
+        tally
     }
 
     /// Counts a flow event that the filters let pass, if it is in the window.
@@ -143,16 +171,26 @@ impl Tally {
         }
         if within {
             self.total.add(&counts);
-            if before != (0, 0) && flow.verdict == pb::Verdict::Dropped as i32 {
-                self.move_to_dropped(flow, before, &mut counts);
+            let bucket = self.bucket_of(time);
+            if let Some(bucket) = bucket.and_then(|place| self.buckets.get_mut(place)) {
+                bucket.add(&counts);
             }
-            self.groups.add(flow, &counts);
+            self.groups.add(flow, &counts, time, bucket);
+            if before != (0, 0) && flow.verdict == pb::Verdict::Dropped as i32 {
+                self.move_to_dropped(flow, before);
+            }
         }
     }
 
+    fn bucket_of(&self, time: Time) -> Option<usize> {
+        let last = self.buckets.len().checked_sub(1)?;
+        let place = time.as_nanos().saturating_sub(self.window.since.as_nanos()) / self.bucket;
+        Some((place as usize).min(last))
+    }
+
     /// What a flow's events told until its end, which knows that all of it was
-    /// dropped, counted as forwarded.
-    fn move_to_dropped(&mut self, flow: &Flow, before: (u64, u64), counts: &mut Counts) {
+    /// dropped, counted as forwarded. Parts of the window keep what was told then.
+    fn move_to_dropped(&mut self, flow: &Flow, before: (u64, u64)) {
         let moved = Counts {
             packets: before.0,
             bytes: before.1,
@@ -164,20 +202,27 @@ impl Tally {
             drop_reason_desc: 0,
             ..flow.clone()
         };
-        self.groups.take(&forwarded, &moved);
-        counts.add(&moved);
+        self.groups.change(&forwarded, |counts| counts.take(&moved));
+        self.groups.change(flow, |counts| counts.add(&moved));
     }
 
     /// The summary with at most `limit` groups.
     #[must_use]
     pub fn finish(self, limit: usize, order: SummaryOrder) -> Summary {
+        self.finish_page(0, limit, order)
+    }
+
+    /// The summary with at most `limit` groups after the first `skip`.
+    #[must_use]
+    pub fn finish_page(self, skip: usize, limit: usize, order: SummaryOrder) -> Summary {
         let truncated = self.groups.is_truncated() || self.deltas.is_full();
-        let (groups, group_count, others) = self.groups.finish(limit, order);
+        let (groups, group_count, others) = self.groups.finish(skip, limit, order);
         Summary {
             total: self.total,
             groups,
             group_count,
             others,
+            buckets: self.buckets,
             truncated,
         }
     }

@@ -1,5 +1,7 @@
 //! `sextant.flow.v1.FlowService`: recording, summaries, hints.
 
+mod answer;
+mod page;
 pub(super) mod record;
 mod sides;
 mod summarize;
@@ -103,7 +105,7 @@ impl FlowService for FlowsService {
     ) -> Result<Response<Self::WatchFlowSummaryStream>, Status> {
         let request = request.into_inner();
         let asked = request.summary.unwrap_or_default();
-        let query = SummaryQuery::compile(&asked, self.noted, "summary.")?;
+        let query = SummaryQuery::compile_repeated(&asked, self.noted, "summary.")?;
         let interval = summarize::interval(request.interval.as_ref())?;
         let place = self.limits.admit()?;
         let mut ticks = tokio::time::interval(interval);

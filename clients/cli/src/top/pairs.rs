@@ -34,6 +34,7 @@ pub(super) fn joined(
             None => groups.push(SummaryGroup {
                 values,
                 traffic: Some(traffic),
+                ..SummaryGroup::default()
             }),
         }
     }
@@ -141,6 +142,7 @@ mod tests {
                 flows: 1,
                 ..Traffic::default()
             }),
+            ..SummaryGroup::default()
         };
         FlowSummary {
             group_count: groups.len() as u64,

@@ -16,6 +16,7 @@ fn model() -> Model {
             bytes_per_second: bytes as f64 / 10.0,
             ..Traffic::default()
         }),
+        ..SummaryGroup::default()
     };
     let lost = Loss {
         events: 7,

@@ -81,7 +81,9 @@ impl<T> Memo<T> {
 /// Reads one field of flows.
 #[derive(Debug)]
 pub(super) struct Field {
-    field: FlowField,
+    /// That of a flow from the client, and that of a reply; equal where the
+    /// field does not care.
+    fields: (FlowField, FlowField),
     endpoints: Memo<Endpoint>,
     names: Memo<Names>,
     interfaces: Memo<Interface>,
@@ -91,7 +93,7 @@ pub(super) struct Field {
 impl Field {
     pub(super) fn new(field: FlowField) -> Self {
         Self {
-            field,
+            fields: sides(field),
             endpoints: Memo::default(),
             names: Memo::default(),
             interfaces: Memo::default(),
@@ -104,17 +106,21 @@ impl Field {
     pub(super) fn read(&mut self, flow: &Flow, texts: &mut Texts, out: &mut Vec<Key>) {
         use FlowField as F;
         let before = out.len();
-        match self.field {
+        let field = match self.fields {
+            (asked, replied) if asked != replied && is_reply(flow) => replied,
+            (asked, _) => asked,
+        };
+        match field {
             F::SourceLabel
             | F::SourceEndpoint
             | F::SourceNamespace
             | F::SourceWorkload
-            | F::SourceIdentity => self.endpoint(flow.source.as_ref(), texts, out),
+            | F::SourceIdentity => self.endpoint(field, flow.source.as_ref(), texts, out),
             F::DestinationLabel
             | F::DestinationEndpoint
             | F::DestinationNamespace
             | F::DestinationWorkload
-            | F::DestinationIdentity => self.endpoint(flow.destination.as_ref(), texts, out),
+            | F::DestinationIdentity => self.endpoint(field, flow.destination.as_ref(), texts, out),
             F::SourceName => self.names(flow.source_names.as_ref(), texts, out),
             F::DestinationName => self.names(flow.destination_names.as_ref(), texts, out),
             F::Interface => {
@@ -131,7 +137,7 @@ impl Field {
                     .keys(&flow.origin, |value| vec![texts.key(&value.node_name)]);
                 out.extend_from_slice(keys);
             }
-            _ => out.push(plain(self.field, flow, texts)),
+            _ => out.push(plain(field, flow, texts)),
         }
         if out.len() == before {
             out.push(Key::None);
@@ -140,11 +146,11 @@ impl Field {
 
     fn endpoint(
         &mut self,
+        field: FlowField,
         side: Option<&Interned<Endpoint>>,
         texts: &mut Texts,
         out: &mut Vec<Key>,
     ) {
-        let field = self.field;
         if let Some(side) = side {
             let make = |side: &Endpoint| endpoint_keys(field, side, texts);
             out.extend_from_slice(self.endpoints.keys(side, make));
@@ -170,16 +176,50 @@ impl Field {
     }
 
     fn number_text(&self, number: i64) -> String {
-        let known = i32::try_from(number).ok().and_then(|n| match self.field {
-            FlowField::Verdict => Some(pb::Verdict::try_from(n).ok()?.as_str_name()),
-            FlowField::TrafficDirection => {
-                Some(pb::TrafficDirection::try_from(n).ok()?.as_str_name())
-            }
-            FlowField::DropReason => Some(pb::DropReason::try_from(n).ok()?.as_str_name()),
-            _ => None,
-        });
+        let known = i32::try_from(number)
+            .ok()
+            .and_then(|n| match self.fields.0 {
+                FlowField::Verdict => Some(pb::Verdict::try_from(n).ok()?.as_str_name()),
+                FlowField::TrafficDirection => {
+                    Some(pb::TrafficDirection::try_from(n).ok()?.as_str_name())
+                }
+                FlowField::DropReason => Some(pb::DropReason::try_from(n).ok()?.as_str_name()),
+                _ => None,
+            });
         known.map_or_else(|| number.to_string(), str::to_owned)
     }
+}
+
+/// The field as it is for a flow from the client, and for a reply.
+fn sides(field: FlowField) -> (FlowField, FlowField) {
+    use FlowField as F;
+    match field {
+        F::ClientIp => (F::SourceIp, F::DestinationIp),
+        F::ServerIp => (F::DestinationIp, F::SourceIp),
+        F::ClientPort => (F::SourcePort, F::DestinationPort),
+        F::ServerPort => (F::DestinationPort, F::SourcePort),
+        F::ClientEndpoint => (F::SourceEndpoint, F::DestinationEndpoint),
+        F::ServerEndpoint => (F::DestinationEndpoint, F::SourceEndpoint),
+        F::ClientNamespace => (F::SourceNamespace, F::DestinationNamespace),
+        F::ServerNamespace => (F::DestinationNamespace, F::SourceNamespace),
+        F::ClientWorkload => (F::SourceWorkload, F::DestinationWorkload),
+        F::ServerWorkload => (F::DestinationWorkload, F::SourceWorkload),
+        F::ClientLabel => (F::SourceLabel, F::DestinationLabel),
+        F::ServerLabel => (F::DestinationLabel, F::SourceLabel),
+        F::ClientIdentity => (F::SourceIdentity, F::DestinationIdentity),
+        F::ServerIdentity => (F::DestinationIdentity, F::SourceIdentity),
+        F::ClientName => (F::SourceName, F::DestinationName),
+        F::ServerName => (F::DestinationName, F::SourceName),
+        _ => (field, field),
+    }
+}
+
+/// Whether the server speaks: as the flow says, else as the lower port says.
+fn is_reply(flow: &Flow) -> bool {
+    flow.is_reply.unwrap_or_else(|| {
+        let ports = flow.l4.as_ref().and_then(L4::ports);
+        ports.is_some_and(|(source, destination)| source > 0 && source < destination)
+    })
 }
 
 fn plain(field: FlowField, flow: &Flow, texts: &mut Texts) -> Key {

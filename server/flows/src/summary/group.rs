@@ -8,11 +8,11 @@ use std::{
 use sextant_proto::sextant::flow::v1::{FlowField, SummaryOrder};
 
 use super::{
-    Counts, MAX_FIELDS, MAX_GROUPS,
+    Counts, MAX_FIELDS, MAX_GROUP_BUCKETS, MAX_GROUPS,
     field::{Field, Key, Texts},
 };
 
-use crate::flow::Flow;
+use crate::flow::{Flow, Time};
 
 /// Most groups that one flow event counts in, by its labels and names.
 const MAX_PER_FLOW: usize = 1024;
@@ -24,6 +24,48 @@ pub struct Group {
     pub values: Vec<String>,
     /// Their counts.
     pub counts: Counts,
+    /// Time of the earliest event.
+    pub first: Time,
+    /// Time of the latest event.
+    pub last: Time,
+    /// Counts in each part of the window, up to the last with an event.
+    pub buckets: Vec<Counts>,
+}
+
+/// What is known of a group.
+#[derive(Debug)]
+struct Seen {
+    counts: Counts,
+    first: Time,
+    last: Time,
+    buckets: Vec<Counts>,
+}
+
+impl Seen {
+    /// Adds an event; whether there was room for its part of the window.
+    fn add(
+        &mut self,
+        counts: &Counts,
+        time: Time,
+        bucket: Option<usize>,
+        room: &mut usize,
+    ) -> bool {
+        self.counts.add(counts);
+        self.first = self.first.min(time);
+        self.last = self.last.max(time);
+        let Some(bucket) = bucket else {
+            return true;
+        };
+        let more = (bucket + 1).saturating_sub(self.buckets.len());
+        if more > *room {
+            return false;
+        }
+        *room -= more;
+        self.buckets
+            .extend(std::iter::repeat_n(Counts::default(), more));
+        self.buckets[bucket].add(counts);
+        true
+    }
 }
 
 type Keys = [Key; MAX_FIELDS];
@@ -33,7 +75,9 @@ type Keys = [Key; MAX_FIELDS];
 pub(super) struct Groups {
     fields: Vec<Field>,
     texts: Texts,
-    counts: HashMap<Keys, Counts>,
+    seen: HashMap<Keys, Seen>,
+    /// Parts of the window that further groups may have.
+    room: usize,
     /// Of groups that found no place.
     others: Counts,
     truncated: bool,
@@ -48,7 +92,8 @@ impl Groups {
         Self {
             fields: fields.copied().map(Field::new).collect(),
             texts: Texts::default(),
-            counts: HashMap::new(),
+            seen: HashMap::new(),
+            room: MAX_GROUP_BUCKETS,
             others: Counts::default(),
             truncated: false,
             values: Vec::new(),
@@ -61,36 +106,41 @@ impl Groups {
     }
 
     /// Counts a flow in each group that it belongs to.
-    pub(super) fn add(&mut self, flow: &Flow, counts: &Counts) {
+    pub(super) fn add(&mut self, flow: &Flow, counts: &Counts, time: Time, bucket: Option<usize>) {
         if self.fields.is_empty() {
             return;
         }
         self.combine(flow);
         for keys in self.combined.drain(..) {
-            let room = self.counts.len() < MAX_GROUPS;
-            match self.counts.entry(keys) {
-                Entry::Occupied(mut group) => group.get_mut().add(counts),
-                Entry::Vacant(group) if room => {
-                    group.insert(*counts);
-                }
+            let is_room = self.seen.len() < MAX_GROUPS;
+            let group = match self.seen.entry(keys) {
+                Entry::Occupied(group) => group.into_mut(),
+                Entry::Vacant(group) if is_room => group.insert(Seen {
+                    counts: Counts::default(),
+                    first: time,
+                    last: time,
+                    buckets: Vec::new(),
+                }),
                 Entry::Vacant(_) => {
                     self.others.add(counts);
                     self.truncated = true;
+                    continue;
                 }
-            }
+            };
+            self.truncated |= !group.add(counts, time, bucket, &mut self.room);
         }
     }
 
-    /// Takes packets and bytes out of each group that a flow belongs to.
-    pub(super) fn take(&mut self, flow: &Flow, counts: &Counts) {
+    /// Changes the counts of each group that a flow belongs to.
+    pub(super) fn change(&mut self, flow: &Flow, change: impl Fn(&mut Counts)) {
         if self.fields.is_empty() {
             return;
         }
         self.combine(flow);
         for keys in self.combined.drain(..) {
-            match self.counts.get_mut(&keys) {
-                Some(group) => group.take(counts),
-                None => self.others.take(counts),
+            match self.seen.get_mut(&keys) {
+                Some(group) => change(&mut group.counts),
+                None => change(&mut self.others),
             }
         }
     }
@@ -121,31 +171,41 @@ impl Groups {
         }
     }
 
-    /// The largest groups, how many there are, and the rest. Of equal ones
-    /// those with more of anything else come first.
-    pub(super) fn finish(self, limit: usize, order: SummaryOrder) -> (Vec<Group>, u64, Counts) {
+    /// The largest groups after the first `skip`, how many there are in all, and
+    /// those after them. Of equal ones those with more of anything else come first.
+    pub(super) fn finish(
+        self,
+        skip: usize,
+        limit: usize,
+        order: SummaryOrder,
+    ) -> (Vec<Group>, u64, Counts) {
         let mut others = self.others;
-        let mut all: Vec<(Keys, Counts)> = self.counts.into_iter().collect();
+        let mut all: Vec<(Keys, Seen)> = self.seen.into_iter().collect();
         let group_count = all.len() as u64;
-        all.sort_unstable_by_key(|(keys, counts)| {
+        all.sort_unstable_by_key(|(keys, seen)| {
+            let counts = &seen.counts;
             let (bytes, packets) = (counts.bytes, counts.packets);
             let rest = (bytes, packets, counts.drops, counts.flows);
             (Reverse((counts.by(order), rest)), *keys)
         });
-        for (_, counts) in all.iter().skip(limit) {
-            others.add(counts);
+        for (_, seen) in all.iter().skip(skip.saturating_add(limit)) {
+            others.add(&seen.counts);
         }
-        all.truncate(limit);
         let (fields, texts) = (self.fields, self.texts);
         let groups = all
             .into_iter()
-            .map(|(keys, counts)| Group {
+            .skip(skip)
+            .take(limit)
+            .map(|(keys, seen)| Group {
                 values: fields
                     .iter()
                     .zip(keys)
                     .map(|(field, key)| field.text(key, &texts))
                     .collect(),
-                counts,
+                counts: seen.counts,
+                first: seen.first,
+                last: seen.last,
+                buckets: seen.buckets,
             })
             .collect();
         (groups, group_count, others)

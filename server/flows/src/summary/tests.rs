@@ -266,3 +266,136 @@ proptest! {
         prop_assert_eq!(&given[..], &sizes[..given.len()]);
     }
 }
+
+fn reply(mut flow: Flow, is_reply: Option<bool>) -> Flow {
+    let ip = flow.ip.as_mut().unwrap();
+    std::mem::swap(&mut ip.source, &mut ip.destination);
+    if let Some(L4::Udp {
+        source_port,
+        destination_port,
+    }) = &mut flow.l4
+    {
+        std::mem::swap(source_port, destination_port);
+    }
+    flow.is_reply = is_reply;
+    flow
+}
+
+#[test]
+fn replies_are_in_the_group_of_their_client_and_server() {
+    let fields = [
+        FlowField::ClientIp,
+        FlowField::ServerIp,
+        FlowField::ServerPort,
+    ];
+    let check = |flows: &[Flow], values: &[&str]| {
+        let mut tally = Tally::new(WINDOW, &fields);
+        flows.iter().for_each(|flow| tally.see(flow));
+        let groups = tally.finish(10, SummaryOrder::Bytes).groups;
+        assert_eq!(groups.len(), 1, "{groups:?}");
+        assert_eq!(
+            (&*groups[0].values, groups[0].counts.flows),
+            (&values.map_owned()[..], 2)
+        );
+    };
+    let request = |port, is_reply| Flow {
+        is_reply,
+        ..event(110, 110, port, 1)
+    };
+    let here = ["10.0.0.1", "10.0.0.2"];
+    for port in [53, 9000] {
+        let told = [
+            request(port, Some(false)),
+            reply(request(port, None), Some(true)),
+        ];
+        check(&told, &[here[0], here[1], &port.to_string()]);
+    }
+    // Not told: the lower port is the server's.
+    check(
+        &[request(53, None), reply(request(53, None), None)],
+        &[here[0], here[1], "53"],
+    );
+    check(
+        &[request(9000, None), reply(request(9000, None), None)],
+        &[here[1], here[0], "5000"],
+    );
+}
+
+/// Texts as values have them.
+trait MapOwned {
+    fn map_owned(&self) -> Vec<String>;
+}
+
+impl MapOwned for [&str] {
+    fn map_owned(&self) -> Vec<String> {
+        self.iter().map(|text| (*text).to_owned()).collect()
+    }
+}
+
+#[test]
+fn parts_of_the_window_add_up_and_groups_tell_when_they_were_seen() {
+    let mut tally = Tally::with_buckets(
+        WINDOW,
+        &[FlowField::DestinationPort],
+        std::time::Duration::from_secs(25),
+    );
+    // The window is 100 to 160: the parts begin at 100, 125 and 150.
+    for (at, port) in [(124, 1), (100, 1), (150, 1), (160, 2), (125, 1), (99, 1)] {
+        tally.see(&event(at, at, port, 1));
+    }
+    let summary = tally.finish(10, SummaryOrder::Bytes);
+    let flows = |buckets: &[Counts]| -> Vec<u64> { buckets.iter().map(|c| c.flows).collect() };
+    assert_eq!(flows(&summary.buckets), [2, 1, 2]);
+    let [one, two] = &summary.groups[..] else {
+        panic!("{:?}", summary.groups);
+    };
+    assert_eq!(
+        (flows(&one.buckets), flows(&two.buckets)),
+        (vec![2, 1, 1], vec![0, 0, 1])
+    );
+    assert_eq!((one.first, one.last), (seconds(100), seconds(150)));
+    assert_eq!((two.first, two.last), (seconds(160), seconds(160)));
+}
+
+#[test]
+fn a_window_of_all_time_does_not_overflow() {
+    let window = Window {
+        noted_from: seconds(i64::MIN),
+        since: seconds(-62_135_596_800),
+        until: seconds(253_402_300_799),
+    };
+    let century = std::time::Duration::from_secs(3_153_600_000);
+    let mut tally = Tally::with_buckets(window, &[], century);
+    tally.see(&event(110, 110, 1, 1));
+    let summary = tally.finish(10, SummaryOrder::Bytes);
+    assert_eq!(summary.total.flows, 1);
+    assert_eq!(
+        summary
+            .buckets
+            .iter()
+            .map(|counts| counts.flows)
+            .sum::<u64>(),
+        1
+    );
+}
+
+#[test]
+fn pages_together_are_the_whole() {
+    let tally = || {
+        let mut tally = Tally::new(WINDOW, &[FlowField::DestinationPort]);
+        (1..=23).for_each(|port| tally.see(&event(110, 110, port, u64::from(port % 5))));
+        tally
+    };
+    let whole = tally().finish(100, SummaryOrder::Bytes);
+    let mut groups = Vec::new();
+    for page in 0..4 {
+        let summary = tally().finish_page(page * 7, 7, SummaryOrder::Bytes);
+        assert_eq!(summary.group_count, 23);
+        groups.extend(summary.groups);
+    }
+    assert_eq!(groups, whole.groups);
+    assert_eq!(
+        tally().finish_page(21, 7, SummaryOrder::Bytes).others,
+        Counts::default()
+    );
+}

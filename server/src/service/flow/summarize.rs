@@ -15,9 +15,17 @@ use tonic::Status;
 use crate::{
     filter::Filters,
     flow::Time,
-    service::{error::invalid, stream::turn::Turn},
+    service::{
+        error::{check_time, invalid},
+        stream::turn::Turn,
+    },
     store::{Event, Read, Ring, Run},
-    summary::{Counts, Hints, MAX_FIELDS, Summary, Tally, Window},
+    summary::{Hints, MAX_BUCKETS, MAX_FIELDS, Tally, Window},
+};
+
+use super::{
+    answer::{Span, answer},
+    page::{Page, fingerprint},
 };
 
 /// Events between two looks at the clock.
@@ -26,14 +34,22 @@ const DEFAULT_WINDOW: Duration = Duration::from_secs(60);
 const MAX_WINDOW: Duration = Duration::from_secs(3600);
 const DEFAULT_GROUPS: u32 = 10;
 const DEFAULT_HINTS: u32 = 20;
-const MAX_LIMIT: u32 = 1000;
+const MAX_GROUPS: u32 = 10_000;
+const MAX_HINTS: u32 = 1000;
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A summary that was asked for, checked and compiled.
 pub(super) struct SummaryQuery {
     filters: Filters,
+    /// Unless `since` is given.
     window: Duration,
+    since: Option<Time>,
+    /// Now, unless it is given.
+    until: Option<Time>,
+    bucket: Option<Duration>,
+    page: Option<Page>,
+    fingerprint: u64,
     /// How far before the window totals of flows are noted.
     noted: Duration,
     group_by: Vec<FlowField>,
@@ -58,6 +74,18 @@ impl SummaryQuery {
                 "give more than 0 s and at most 3600 s",
             ));
         }
+        let time = |time: Option<&prost_types::Timestamp>, field: &str| {
+            check_time(time).map_err(|error| invalid(&at(field), &error.to_string()))?;
+            Ok::<_, Status>(time.copied().map(Time::from))
+        };
+        let since = time(request.since.as_ref(), "since")?;
+        let until = time(request.until.as_ref(), "until")?;
+        if since.is_some() && request.window.is_some() {
+            return Err(invalid(&at("window"), "give window or since, not both"));
+        }
+        if since.is_some_and(|since| since > until.unwrap_or_else(Time::now)) {
+            return Err(invalid(&at("since"), "is after the end of the window"));
+        }
         let filters = filters(&request.whitelist, &request.blacklist, path)?;
         if request.group_by.len() > MAX_FIELDS {
             let text = format!("give at most {MAX_FIELDS} fields");
@@ -76,33 +104,88 @@ impl SummaryQuery {
             let text = format!("there is no order {}", request.order);
             invalid(&at("order"), &text)
         })?;
-        Ok(Self {
+        let query = Self {
             filters,
             window,
+            since,
+            until,
+            bucket: bucket(request.bucket.as_ref(), &at("bucket"))?,
+            page: Page::of(request, path)?,
+            fingerprint: fingerprint(request),
             noted,
             group_by,
-            limit: limit(request.limit, DEFAULT_GROUPS, &at("limit"))?,
+            limit: limit(request.limit, DEFAULT_GROUPS, MAX_GROUPS, &at("limit"))?,
             order,
             from: 0,
-        })
+        };
+        query.check_buckets(&at("bucket"))?;
+        Ok(query)
     }
 
-    /// The summary of the window that ends now. `started` is when the store
-    /// began to be filled.
+    /// As `compile`, for a summary that is repeated: it always ends now.
+    pub(super) fn compile_repeated(
+        request: &api::SummarizeFlowsRequest,
+        noted: Duration,
+        path: &str,
+    ) -> Result<Self, Status> {
+        let given = [
+            ("since", request.since.is_some()),
+            ("until", request.until.is_some()),
+            ("page_token", !request.page_token.is_empty()),
+        ];
+        if let Some((field, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+            let text = "a repeated summary ends now and has no pages; give window";
+            return Err(invalid(&format!("{path}{field}"), text));
+        }
+        Self::compile(request, noted, path)
+    }
+
+    fn check_buckets(&self, path: &str) -> Result<(), Status> {
+        let Some(bucket) = self.bucket else {
+            return Ok(());
+        };
+        let (since, until) = self.bounds();
+        let span = until.as_nanos().saturating_sub(since.as_nanos());
+        let parts = (span as u128).div_ceil(bucket.as_nanos());
+        if parts > MAX_BUCKETS as u128 {
+            let text = format!("makes {parts} parts of the window; {MAX_BUCKETS} at most");
+            return Err(invalid(path, &text));
+        }
+        Ok(())
+    }
+
+    /// Begin and end of the window.
+    fn bounds(&self) -> (Time, Time) {
+        if let Some(page) = &self.page {
+            return (page.since, page.until);
+        }
+        let until = self.until.unwrap_or_else(Time::now);
+        (
+            self.since.unwrap_or_else(|| earlier(until, self.window)),
+            until,
+        )
+    }
+
+    /// The summary. `started` is when the store began to be filled.
     pub(super) async fn run(&mut self, ring: &Ring, started: Time) -> api::FlowSummary {
-        let until = Time::now();
-        let since = earlier(until, self.window);
+        let (since, until) = self.bounds();
         let window = Window {
             noted_from: earlier(since, self.noted),
             since,
             until,
         };
-        let mut tally = Tally::new(window, &self.group_by);
-        let reach = reach(ring, started);
+        let mut tally = match self.bucket {
+            Some(bucket) => Tally::with_buckets(window, &self.group_by, bucket),
+            None => Tally::new(window, &self.group_by),
+        };
+        let known_from = self.known_from(since, until, reach(ring, started));
         let mut lost = Lost::default();
         let mut from = None;
         let mut cursor = ring.cursor_at(self.from.max(ring.oldest_seq()));
-        let end = ring.next_seq();
+        let end = self
+            .page
+            .map_or(u64::MAX, |page| page.end)
+            .min(ring.next_seq());
         let mut turn = Turn::begin();
         while cursor.seq() < end {
             let seq = cursor.seq();
@@ -133,13 +216,36 @@ impl SummaryQuery {
         }
         lost.decide(true);
         self.from = from.unwrap_or(end);
-        let since = since.max(reach).min(until);
-        answer(
-            tally.finish(self.limit, self.order),
+        let skip = self.page.map_or(0, |page| page.skip);
+        let summary = tally.finish_page(skip, self.limit, self.order);
+        let next = Page {
             since,
             until,
-            lost.counted,
-        )
+            end,
+            skip: skip + summary.groups.len(),
+        };
+        let is_more = !summary.groups.is_empty() && (next.skip as u64) < summary.group_count;
+        let span = Span {
+            since,
+            known_from,
+            until,
+            bucket: self.bucket.map_or(0, |bucket| bucket.as_nanos() as i64),
+        };
+        let mut answer = answer(summary, span, lost.counted);
+        if is_more {
+            answer.next_page_token = next.token(self.fingerprint);
+        }
+        answer
+    }
+
+    /// Where what is known of the window begins. A begin that was asked for is
+    /// moved only if events of the window are gone.
+    fn known_from(&self, since: Time, until: Time, reach: Reach) -> Time {
+        match (self.since.is_some(), reach) {
+            (true, Reach::Whole(_)) => since,
+            (true, Reach::From(oldest)) if oldest > until => since,
+            (_, Reach::Whole(begin) | Reach::From(begin)) => since.max(begin).min(until),
+        }
     }
 }
 
@@ -158,46 +264,35 @@ impl Lost {
 }
 
 /// How far back the store knows everything.
-fn reach(ring: &Ring, started: Time) -> Time {
+#[derive(Clone, Copy)]
+enum Reach {
+    /// Nothing is gone; it began then.
+    Whole(Time),
+    /// Since the oldest event.
+    From(Time),
+}
+
+fn reach(ring: &Ring, started: Time) -> Reach {
     let oldest = match ring.cursor_at(ring.oldest_seq()).next(Event::time) {
         Read::Event(time) => time.unwrap_or_default(),
         Read::Lost(_) | Read::Empty => Time::now(),
     };
     match ring.oldest_seq() {
-        0 => started.min(oldest),
-        _ => oldest,
+        0 => Reach::Whole(started.min(oldest)),
+        _ => Reach::From(oldest),
     }
 }
 
-fn answer(summary: Summary, since: Time, until: Time, lost: u64) -> api::FlowSummary {
-    let seconds = ((until.as_nanos() - since.as_nanos()) as f64 / 1e9).max(1e-3);
-    let traffic = |counts: Counts| api::Traffic {
-        flows: counts.flows,
-        packets: counts.packets,
-        bytes: counts.bytes,
-        drops: counts.drops,
-        flows_per_second: counts.flows as f64 / seconds,
-        packets_per_second: counts.packets as f64 / seconds,
-        bytes_per_second: counts.bytes as f64 / seconds,
-        drops_per_second: counts.drops as f64 / seconds,
-    };
-    api::FlowSummary {
-        since: Some(since.into()),
-        until: Some(until.into()),
-        total: Some(traffic(summary.total)),
-        groups: summary
-            .groups
-            .into_iter()
-            .map(|group| api::SummaryGroup {
-                values: group.values,
-                traffic: Some(traffic(group.counts)),
-            })
-            .collect(),
-        group_count: summary.group_count,
-        others: Some(traffic(summary.others)),
-        lost,
-        truncated: summary.truncated,
+/// The length of the parts of the window.
+fn bucket(given: Option<&prost_types::Duration>, path: &str) -> Result<Option<Duration>, Status> {
+    if given.is_none() {
+        return Ok(None);
     }
+    let bucket = duration(given, Duration::ZERO, path)?;
+    if bucket.is_zero() || i64::try_from(bucket.as_nanos()).is_err() {
+        return Err(invalid(path, "give more than 0 s and at most 292 years"));
+    }
+    Ok(Some(bucket))
 }
 
 /// The interval of a repeated summary.
@@ -215,7 +310,7 @@ pub(super) async fn hints(
     ring: &Ring,
 ) -> Result<api::ListFilterHintsResponse, Status> {
     let field = field(request.field, "field")?;
-    let limit = limit(request.limit, DEFAULT_HINTS, "limit")?;
+    let limit = limit(request.limit, DEFAULT_HINTS, MAX_HINTS, "limit")?;
     let mut filters = filters(&request.whitelist, &request.blacklist, "")?;
     let sieve = filters.sieve().clone();
     let mut hints = Hints::new(field);
@@ -262,11 +357,11 @@ fn duration(
     }
 }
 
-fn limit(given: u32, default: u32, path: &str) -> Result<usize, Status> {
+fn limit(given: u32, default: u32, most: u32, path: &str) -> Result<usize, Status> {
     match given {
         0 => Ok(default as usize),
-        1..=MAX_LIMIT => Ok(given as usize),
-        _ => Err(invalid(path, &format!("give at most {MAX_LIMIT}"))),
+        given if given <= most => Ok(given as usize),
+        _ => Err(invalid(path, &format!("give at most {most}"))),
     }
 }
 
@@ -294,3 +389,6 @@ fn filters(white: &[FlowFilter], black: &[FlowFilter], path: &str) -> Result<Fil
         invalid(&field.unwrap_or_default(), &error.to_string())
     })
 }
+
+#[cfg(test)]
+mod tests;
