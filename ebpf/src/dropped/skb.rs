@@ -86,14 +86,15 @@ pub(super) unsafe fn is_observed(it: *mut Dropped, receiver: u64) -> Result<bool
         return Err(Cause::DropNotIp);
     }
     let iif: u32 = field(it, layout!(skb_iif));
-    let mut ifindex = iif;
+    let (mut ifindex, mut kind) = (iif, 0_u16);
     if device_net == net {
         ifindex = load(device, layout!(dev_ifindex)).unwrap_or(iif);
+        kind = load(device, layout!(dev_type)).unwrap_or(0);
     }
-    let kind: u16 = load(device, layout!(dev_type)).unwrap_or(0);
     // What was received has the interface that it came in by.
     let egress = iif == 0 || iif != ifindex;
     (*it).first.point = point(interface_number(namespace, ifindex), egress);
+    // Whether there can be one; `locate` looks for it.
     (*it).first.no_mac = u8::from(!ETHERNET_TYPES.contains(&kind));
     (*it).first.frame_len = field(it, layout!(skb_len));
     (*it).key.namespace = namespace as u16;
