@@ -3,11 +3,12 @@
 
 use std::error::Error;
 
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 
 use crate::{connect::Server, text::harmless_lines};
 
-const GONE: &str = "; is it still running? Try again, or name another with --server";
+const GONE: &str =
+    "; is it a server of flows, and still running? Try again, or name another with --server";
 
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +42,19 @@ pub(crate) fn failed(
 
 /// The connection broke: a status that a server sent has no source.
 fn is_broken(status: &Status) -> bool {
-    status.source().is_some() && status.code() != Code::Cancelled
+    status.source().is_some() && !is_late(status)
+}
+
+/// No answer came in the time that is given for one.
+fn is_late(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(inner) = cause {
+        if inner.is::<TimeoutExpired>() {
+            return true;
+        }
+        cause = inner.source();
+    }
+    status.code() == Code::DeadlineExceeded
 }
 
 fn cause(status: &Status) -> String {
@@ -83,9 +96,7 @@ fn remedy(status: &Status) -> &'static str {
         Code::OutOfRange => {
             "; if it is a message that is too large, raise server.max_request_bytes there"
         }
-        Code::DeadlineExceeded => "; raise --request-timeout",
-        // Said here, not by the server.
-        Code::Cancelled if status.source().is_some() => "; raise --request-timeout",
+        _ if is_late(status) => "; raise --request-timeout",
         Code::Cancelled => "; the server ended the call: try again",
         Code::InvalidArgument | Code::Unknown => "; see --help for what it takes",
         _ => "",
@@ -95,6 +106,23 @@ fn remedy(status: &Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remedy_fits_what_went_wrong() {
+        let broken = Status::from_error(Box::new(std::io::Error::other("reset")));
+        let late = Status::from_error(Box::new(TimeoutExpired(())));
+        for (status, part) in [
+            (broken, "still running"),
+            (late, "--request-timeout"),
+            (Status::deadline_exceeded("x"), "--request-timeout"),
+            (Status::unavailable("x"), "still running"),
+            (Status::cancelled("x"), "try again"),
+            (Status::unknown("x"), "--help"),
+            (Status::invalid_argument("x"), "--help"),
+        ] {
+            assert!(remedy(&status).contains(part), "{status:?}");
+        }
+    }
 
     #[test]
     fn a_message_of_a_server_does_not_steer_the_terminal() {

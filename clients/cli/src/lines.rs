@@ -18,6 +18,9 @@ use crate::{
 /// The longest line that is taken, with its end.
 const MAX_LINE_BYTES: usize = 16 * 1024 * 1024;
 
+/// What Windows puts before the first line.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a file is not read, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FileError {
@@ -114,7 +117,7 @@ impl Lines {
                 return Ok(Some(Line {
                     file: &self.file,
                     number: self.number,
-                    text: text(&self.buffer, is_whole),
+                    text: text(&self.buffer, is_whole, self.number == 1),
                 }));
             }
         }
@@ -156,10 +159,12 @@ fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-fn text(line: &[u8], is_whole: bool) -> Result<&str, BadLine> {
+fn text(line: &[u8], is_whole: bool, is_first: bool) -> Result<&str, BadLine> {
     if !is_whole {
         return Err(BadLine::TooLong);
     }
+    let marked = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| is_first);
+    let line = marked.unwrap_or(line);
     // Positions in errors of JSON are those of one line.
     std::str::from_utf8(line.trim_ascii_end())
         .map_err(|error| BadLine::NotText(error.valid_up_to() + 1))
@@ -202,6 +207,8 @@ pub(crate) mod tests {
     fn lines_are_numbered_and_blank_ones_and_line_ends_left_out() {
         assert_eq!(all(lines("\na\r\n \t\r\n b \n\nc")), ["2 a", "4  b", "6 c"]);
         assert!(all(lines("")).is_empty());
+        let marked = all(lines("\u{feff}a\n\u{feff}b"));
+        assert_eq!(marked, ["1 a", "2 \u{feff}b"]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ fn a_server_that_is_killed_is_no_usage_error() {
     let told = Gathered::of(follower.0.stderr.take().unwrap());
     shown.wait_for("State ");
     daemon.kill();
-    told.wait_for("is it still running?");
+    told.wait_for("still running?");
     assert_eq!(told.count("--help"), 0);
     let ended = eventually("its end", || follower.0.try_wait().unwrap());
     assert_eq!(ended.code(), Some(2), "no answer");

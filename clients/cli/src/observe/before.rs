@@ -1,6 +1,7 @@
 //! `--until T --last N`: the last N before T. A server takes the last N of all, and of
-//! these what is before T; so it is asked for a span before T, and for longer ones before
-//! that until there are enough. Nothing is asked for twice. Bound: N and what was lost
+//! these what is before T; so it is asked for a span before T (before the newest, if that
+//! is earlier), and for longer ones before that until there are enough. Nothing is asked
+//! for twice. Bound: N and what was lost
 //! between them in memory, a page more than N over the wire.
 
 use std::{collections::VecDeque, time::Duration};
@@ -9,7 +10,7 @@ use futures::StreamExt as _;
 use prost_types::Timestamp;
 use tonic::{Status, Streaming};
 
-use super::selector::Selection;
+use super::{follow::Followed, selector::Selection};
 
 /// The first span, and how much longer each is than the one after it.
 const FIRST: Duration = Duration::from_secs(1);
@@ -17,6 +18,8 @@ const GROWTH: u32 = 8;
 /// Behind this one everything is asked for: a fortnight.
 const LONGEST: Duration = Duration::from_secs(14 * 86_400);
 const NANOS: i128 = 1_000_000_000;
+/// The earliest time that protobuf has.
+const EARLIEST: i128 = -62_135_596_800 * NANOS;
 
 /// Whether a selection is of this kind.
 pub(super) fn is_meant(selection: &Selection) -> bool {
@@ -25,14 +28,15 @@ pub(super) fn is_meant(selection: &Selection) -> bool {
 }
 
 /// Asks for one span after the other; `counts` says what is one of the N.
-pub(super) async fn last<M: PartialEq>(
+pub(super) async fn last<M: Followed>(
     selection: &Selection,
     ask: impl AsyncFn(Selection) -> Result<Streaming<M>, Status>,
     counts: impl Fn(&M) -> bool,
 ) -> Result<VecDeque<M>, Status> {
     let mut found = VecDeque::new();
     let mut missing = selection.number;
-    for part in spans(selection) {
+    let newest = newest(selection, &ask).await?;
+    for part in spans(selection, newest) {
         let mut stream = ask(part).await?;
         let mut page = Page {
             messages: VecDeque::new(),
@@ -55,6 +59,25 @@ pub(super) async fn last<M: PartialEq>(
     Ok(found)
 }
 
+/// When the newest of all was.
+async fn newest<M: Followed>(
+    selection: &Selection,
+    ask: &impl AsyncFn(Selection) -> Result<Streaming<M>, Status>,
+) -> Result<Option<i128>, Status> {
+    let newest = Selection {
+        number: 1,
+        since: None,
+        until: None,
+        ..selection.clone()
+    };
+    let mut stream = ask(newest).await?;
+    let mut time = None;
+    while let Some(message) = stream.next().await {
+        time = message?.time().as_ref().map(nanos).or(time);
+    }
+    Ok(time)
+}
+
 /// The last of a span.
 struct Page<M> {
     messages: VecDeque<M>,
@@ -74,21 +97,25 @@ impl<M> Page<M> {
     }
 }
 
-/// The spans before the end, the latest first; together they are all of it.
-fn spans(selection: &Selection) -> impl Iterator<Item = Selection> {
+/// The spans before the end, the latest first; together they are all of it. The first one
+/// has the newest.
+fn spans(selection: &Selection, newest: Option<i128>) -> impl Iterator<Item = Selection> + use<> {
     let begin = selection.since.as_ref().map(nanos);
     let end = selection.until.as_ref().map_or(0, nanos);
     let base = Selection {
         number: 0,
         ..selection.clone()
     };
+    let anchor = newest.map_or(end, |newest| newest.min(end));
     let (mut until, mut length, mut is_over) = (end, FIRST, false);
     std::iter::from_fn(move || {
         if is_over {
             return None;
         }
-        let since = end - i128::try_from(length.as_nanos()).unwrap_or(i128::MAX);
+        let since = anchor - i128::try_from(length.as_nanos()).unwrap_or(anchor);
         let since = match begin {
+            // Before the year 1 there is no time.
+            None if since < EARLIEST => None,
             Some(begin) if length > LONGEST || since <= begin => Some(begin),
             None if length > LONGEST => None,
             _ => Some(since),
@@ -142,7 +169,7 @@ mod tests {
             Some(NOW + 5),
             Some(0),
         ] {
-            let all: Vec<Selection> = spans(&selection(since, NOW)).collect();
+            let all: Vec<Selection> = spans(&selection(since, NOW), None).collect();
             assert!(all.len() < 12 && all.iter().all(|part| part.number == 0));
             let until = |part: &Selection| nanos(&part.until.unwrap());
             assert_eq!(until(&all[0]), nanos(&selection(since, NOW).until.unwrap()));
@@ -153,6 +180,25 @@ mod tests {
             let begin = all.last().unwrap().since.map(|time| time.seconds);
             assert_eq!(begin, since);
         }
+        let all = spans(&selection(None, -62_135_596_799), None);
+        let since = all.map(|part| part.since.map(|time| time.seconds));
+        assert_eq!(since.collect::<Vec<_>>(), [Some(-62_135_596_800), None]);
+    }
+
+    #[test]
+    fn the_first_span_has_the_newest_and_all_to_the_end() {
+        let newest = nanos(&Timestamp {
+            seconds: 1000,
+            nanos: 0,
+        });
+        for (end, since) in [(5000, 999), (1000, 999), (900, 899)] {
+            let first = spans(&selection(None, end), Some(newest)).next().unwrap();
+            assert_eq!(first.since.unwrap().seconds, since);
+            assert_eq!(first.until.unwrap().seconds, end);
+        }
+        // All is before what is asked for.
+        let of = selection(Some(2000), 5000);
+        assert_eq!(spans(&of, Some(newest)).count(), 1);
     }
 
     #[test]

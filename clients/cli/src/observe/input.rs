@@ -33,6 +33,8 @@ struct Picked<M> {
     part: Part,
     kept: VecDeque<M>,
     shown: u64,
+    /// Lines come one by one, and are waited for.
+    is_live: bool,
 }
 
 impl<M> Picked<M> {
@@ -41,6 +43,7 @@ impl<M> Picked<M> {
             part,
             kept: VecDeque::new(),
             shown: 0,
+            is_live: false,
         }
     }
 
@@ -59,6 +62,9 @@ impl<M> Picked<M> {
             return Ok(ControlFlow::Continue(()));
         }
         show.print(&message, out)?;
+        if self.is_live {
+            out.flush()?;
+        }
         self.shown += 1;
         Ok(match self.part {
             Part::First(first) if self.shown >= first => ControlFlow::Break(()),
@@ -94,6 +100,7 @@ pub(super) fn flows(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let mut picked = Picked::new(part);
+    picked.is_live = path.as_os_str() == "-";
     let end = input::each(path, |response| match wanted.takes(&response) {
         true => picked.add(response, show, out),
         false => Ok(ControlFlow::Continue(())),
