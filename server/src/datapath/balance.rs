@@ -106,10 +106,9 @@ impl Balance {
         counters: &Counters,
         access: &Access,
     ) -> Vec<(u32, [u64; 2])> {
-        self.0.retain(|index, window| {
-            let same = |link: &&Link| link.index == *index && link.birth == window.birth;
-            links.iter().any(|link| same(&link))
-        });
+        let births: HashMap<u32, u64> = links.iter().map(|link| (link.index, link.birth)).collect();
+        self.0
+            .retain(|index, window| births.get(index) == Some(&window.birth));
         // A window begins with our count and ends with it: what passes in
         // between is in ours for certain.
         let before = seen(counters);

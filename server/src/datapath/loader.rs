@@ -295,6 +295,11 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         cause = error.source();
     }
+    // Without a log there is nothing behind it.
+    let text = text
+        .trim_end()
+        .trim_end_matches(". Verifier output:")
+        .to_owned();
     let chars: Vec<char> = text.chars().collect();
     if chars.len() <= MAX_TEXT {
         return text;

@@ -13,6 +13,7 @@ mod socket;
 use std::{
     collections::BTreeMap,
     io,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -234,44 +235,57 @@ struct Follower {
 }
 
 impl Follower {
-    /// Lists again at each change.
+    /// Lists again at each change; a new address of the host counts at once, as
+    /// packets with it may be on their way.
     async fn follow(mut self) {
-        let mut listed = Instant::now();
-        let mut earliest = listed;
+        let mut earliest = Instant::now();
+        let mut due = earliest + REFRESH;
+        let mut received = Received::All;
         loop {
-            let mut received = tokio::select! {
-                received = self.read() => received,
-                () = sleep_until(listed + REFRESH) => Ok(Received::All),
-            };
-            if Instant::now() < earliest {
-                sleep_until(earliest).await;
-                received = received.and_then(|received| self.drain(received));
-            }
-            let began = Instant::now();
-            let done = match received {
-                Ok(received) => self.list(received).await,
-                Err(error) => Err(error),
-            };
-            listed = Instant::now();
-            earliest = listed + PACE + 2 * (listed - began);
-            if let Err(error) = done {
-                tracing::warn!(%error, "interfaces not refreshed");
-                earliest = listed + REFRESH;
+            tokio::select! {
+                told = self.read() => match told {
+                    Ok(told) => {
+                        self.add(told.addresses);
+                        received = received.and(told.received);
+                        due = due.min(earliest);
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no notices of interfaces");
+                        received = Received::Lost;
+                        sleep_until(due).await;
+                    }
+                },
+                () = sleep_until(due) => {
+                    let began = Instant::now();
+                    let told = std::mem::replace(&mut received, Received::All);
+                    if let Err(error) = self.list(told).await {
+                        tracing::warn!(%error, "interfaces not refreshed");
+                    }
+                    let listed = Instant::now();
+                    earliest = listed + PACE + 2 * (listed - began);
+                    due = listed + REFRESH;
+                }
             }
         }
     }
 
     /// Waits for what the kernel tells.
-    async fn read(&mut self) -> io::Result<Received> {
+    async fn read(&mut self) -> io::Result<Told> {
         let mut ready = self.notices.readable_mut().await?;
-        let received = read(ready.get_inner_mut(), &self.births, Received::All);
+        let told = read(ready.get_inner_mut(), &self.births);
         ready.clear_ready();
-        received
+        told
     }
 
-    /// Takes what it told since.
-    fn drain(&mut self, before: Received) -> io::Result<Received> {
-        read(self.notices.get_mut(), &self.births, before)
+    /// Addresses are those of the daemon's own network namespace.
+    fn add(&self, addresses: Vec<IpAddr>) {
+        if self.number == 0 && !addresses.is_empty() {
+            self.links.send_if_modified(|links| {
+                let before = links.addresses.len();
+                links.addresses.extend(addresses);
+                links.addresses.len() > before
+            });
+        }
     }
 
     async fn list(&mut self, received: Received) -> io::Result<()> {
@@ -298,18 +312,28 @@ impl Follower {
     }
 }
 
-fn read(notices: &mut Notices, births: &Mutex<Births>, before: Received) -> io::Result<Received> {
+/// What the kernel told.
+struct Told {
+    received: Received,
+    /// New ones.
+    addresses: Vec<IpAddr>,
+}
+
+fn read(notices: &mut Notices, births: &Mutex<Births>) -> io::Result<Told> {
     let mut births = lock(births);
-    let received = notices.read(|kind, body| {
-        if kind == libc::RTM_DELLINK
-            && let Some(index) = dump::interface(body)
-        {
-            births.ended(index);
+    let mut addresses = Vec::new();
+    let received = notices.read(|kind, body| match kind {
+        libc::RTM_DELLINK => {
+            if let Some(index) = dump::interface(body) {
+                births.ended(index);
+            }
         }
+        libc::RTM_NEWADDR => addresses.extend(dump::address(body).map(|(_, address)| address)),
+        _ => {}
     })?;
-    Ok(match before {
-        Received::Lost => before,
-        Received::All => received,
+    Ok(Told {
+        received,
+        addresses,
     })
 }
 

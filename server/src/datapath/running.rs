@@ -19,6 +19,7 @@ use super::{
     Reader, Report, Role, Timeouts, Tuner, Volumes,
     attach::Attachments,
     balance::Balance,
+    bpf,
     counters::{Attached, Unobserved, direct_slot},
     hook::AttachError,
     loader::Drops,
@@ -43,6 +44,8 @@ pub struct Datapath {
     namespace_map: HashMap<MapData, u64, u32>,
     /// Slots of interfaces with large indexes.
     extra: BTreeMap<u32, u32>,
+    /// Those that none has.
+    free: BTreeSet<u32>,
     objects: Objects,
     volumes: Volumes,
     tuner: Tuner,
@@ -81,6 +84,9 @@ impl Datapath {
         if let Drops::Refused(reason) = &loaded.drops {
             tracing::warn!(%reason, "packets that the kernel drops are not observed");
         }
+        if let Err(error) = bpf::raise_descriptor_limit() {
+            tracing::debug!(%error, "limit of descriptors not raised");
+        }
         let attachments = Attachments::new(loaded.programs, watch.requests(), force_clsact);
         let mut datapath = Self {
             report: Report::of_running(
@@ -97,6 +103,7 @@ impl Datapath {
             zone_map: loaded.zones,
             namespace_map: loaded.namespaces,
             extra: BTreeMap::new(),
+            free: (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).collect(),
             objects: loaded.objects,
             volumes,
             tuner,
@@ -289,7 +296,7 @@ impl Datapath {
             .filter(|index| links.get(*index).is_none())
             .collect();
         for index in gone {
-            self.extra.remove(&index);
+            self.free.extend(self.extra.remove(&index));
             let _ = self.slot_map.remove(&index);
         }
         for link in links.by_index.values() {
@@ -312,11 +319,11 @@ impl Datapath {
         if let Some(slot) = direct_slot(index).or_else(|| self.extra.get(&index).copied()) {
             return Some(slot);
         }
-        let taken: BTreeSet<u32> = self.extra.values().copied().collect();
-        let free = (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).find(|slot| !taken.contains(slot))?;
-        self.slot_map.insert(index, free, 0).ok()?;
-        self.extra.insert(index, free);
-        Some(free)
+        let slot = self.free.first().copied()?;
+        self.slot_map.insert(index, slot, 0).ok()?;
+        self.free.remove(&slot);
+        self.extra.insert(index, slot);
+        Some(slot)
     }
 }
 

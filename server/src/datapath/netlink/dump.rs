@@ -160,7 +160,7 @@ fn is_link_local(address: IpAddr) -> bool {
 }
 
 /// The interface and its own address (`IFA_LOCAL`; IPv6 has `IFA_ADDRESS` only).
-fn address(body: &[u8]) -> Option<(u32, IpAddr)> {
+pub(super) fn address(body: &[u8]) -> Option<(u32, IpAddr)> {
     let index = u32_at(body, 4)?;
     let mut found = None;
     for (kind, value) in attributes(body.get(ADDRESS..)?) {

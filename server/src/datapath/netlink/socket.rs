@@ -131,6 +131,16 @@ pub(super) enum Received {
     Lost,
 }
 
+impl Received {
+    /// Of two readings.
+    pub(super) fn and(self, other: Self) -> Self {
+        match self {
+            Self::Lost => self,
+            Self::All => other,
+        }
+    }
+}
+
 impl Notices {
     /// Of these groups (`RTNLGRP_...`), in the network namespace of this thread.
     pub(super) fn open(groups: &[u32]) -> io::Result<Self> {
