@@ -13,6 +13,7 @@ mod filters;
 mod follow;
 mod growth;
 mod idle;
+mod interfaces;
 mod kernel;
 mod memory;
 mod network;
@@ -65,9 +66,19 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 11] = [
-    "drain", "answer", "filters", "follow", "status", "memory", "growth", "idle", "kernel",
-    "network", "tables",
+const SCENARIOS: [&str; 12] = [
+    "drain",
+    "answer",
+    "filters",
+    "follow",
+    "status",
+    "memory",
+    "growth",
+    "idle",
+    "interfaces",
+    "kernel",
+    "network",
+    "tables",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -109,6 +120,7 @@ fn main() -> anyhow::Result<()> {
             "growth" => runtime.block_on(growth::run(&mut bench)),
             "idle" => runtime.block_on(idle::run(&mut bench)),
             // The guard of the daemon has a runtime of its own.
+            "interfaces" => interfaces::run(&mut bench),
             "kernel" => kernel::run(&mut bench),
             "network" => network::run(&mut bench),
             "tables" => tables::run(&mut bench),
