@@ -25,12 +25,15 @@ BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev
 # Traffic, captures and inspection for the tests.
 TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
 	dnsmasq-base dnsutils curl python3 python3-venv bpftool procps util-linux valgrind
+# Other kernels, booted without being installed.
+KERNEL_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils iproute2 nftables bpftool util-linux python3
 # Load for the benchmark.
 BENCH_PACKAGES := wrk nginx-light
 
 export SEXTANT_TOOLS := $(BIN)
 
-.PHONY: run release test setup setup-build setup-test hubble lint unit differential integration demo bench fuzz soak clean
+.PHONY: run release test setup setup-build setup-test hubble lint unit differential integration kernels kernels-changed demo bench \
+	fuzz soak clean
 
 run: hubble release ## Build sextantd and run it on this host's interfaces.
 	@echo
@@ -118,6 +121,24 @@ integration: hubble
 	cargo build --release --package sextantd --example instructions
 	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/debug/sextantd \
 		cargo test --package sextant-integration-tests
+
+# Debian's kernels in qemu: the newest of each version, `newest` of all.
+KERNELS ?= 6.1 6.12 newest
+TRY_KERNELS = KERNELS='$(KERNELS)' SEXTANTD=$(CURDIR)/target/release/sextantd \
+	SEXTANT=$(CURDIR)/target/debug/sextant HUBBLE=$(BIN)/hubble integration-tests/kernels/kernels.sh
+
+kernels: setup-build hubble ## Boot other kernels in qemu and try sextantd on each: all cases.
+	$(call install,$(KERNEL_PACKAGES))
+	cargo build --release --package sextantd
+	cargo build --package sextant
+	$(TRY_KERNELS)
+
+# The most important cases, when what concerns the kernel changed.
+kernels-changed: hubble
+	$(call install,$(KERNEL_PACKAGES))
+	cargo build --release --package sextantd
+	cargo build --package sextant
+	$(TRY_KERNELS) changed
 
 demo: setup-build hubble ## Two namespaces with traffic, watched with the real CLI.
 	$(call install,$(TEST_PACKAGES))
