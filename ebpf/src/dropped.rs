@@ -11,11 +11,7 @@ mod headers;
 mod record;
 mod skb;
 
-use aya_ebpf::{
-    macros::map,
-    maps::{Array, PerCpuArray},
-    programs::RawTracePointContext,
-};
+use aya_ebpf::{macros::map, maps::PerCpuArray, programs::RawTracePointContext};
 use sextant_ebpf_common::{Cause, DropCount, DropKey, DropLayout, PLACE_COUNT, PLACES, SKB_BYTES};
 
 use crate::maps;

@@ -4,11 +4,14 @@ use aya_ebpf::{
     bindings::__sk_buff,
     helpers::generated::{bpf_get_prandom_u32, bpf_skb_load_bytes},
 };
-use sextant_ebpf_common::{Cause, Entry, Event, Kind, Tally, initiator_of, reason};
+use sextant_ebpf_common::{
+    Cause, Entry, Event, Kind, Tally, initiator, initiator_of, last_packet, reason, tick_began,
+    vlan_of,
+};
 
 use crate::{
     atomic,
-    clock::precise_now_compared,
+    clock::{coarse_now, precise_now, precise_now_compared},
     maps::{self, OBSERVED},
     packet::Packet,
 };
@@ -17,6 +20,13 @@ use crate::{
 #[inline(never)]
 pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, reasons: u8) {
     maps::tally(Tally::Raised, 1, 0);
+    let now = precise_now_compared();
+    let since = now.saturating_sub((*entry).first_ns) / 1000;
+    (*entry).news_us = if since < u64::from(u32::MAX) {
+        since as u32
+    } else {
+        u32::MAX
+    };
     if is_sampled_away(reasons) {
         maps::count(Cause::Sampled, 1, packet.bytes);
         return;
@@ -26,7 +36,7 @@ pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, rea
         return;
     };
     let event = record.as_mut_ptr();
-    fill(event, entry, skb, packet);
+    fill(event, entry, skb, packet, now);
     (*event).packets = (*entry).packets;
     (*event).bytes = (*entry).bytes;
     (*event).tcp_flags_seen = (*entry).tcp_flags;
@@ -43,9 +53,10 @@ unsafe fn is_sampled_away(reasons: u8) -> bool {
     sampling > 1 && reasons & reason::TCP_FLAGS == 0 && bpf_get_prandom_u32() & (sampling - 1) != 0
 }
 
-/// Raises the end of a flow whose entry begins anew; takes its totals.
+/// Raises the end of a flow whose entry begins anew; takes its totals. It is
+/// told as its initiator saw it, not as the packet that brought it to light.
 #[inline(never)]
-pub unsafe fn raise_end(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, flags: u32) {
+pub unsafe fn raise_end(entry: *mut Entry, packet: &Packet, flags: u32) {
     let packets = [
         atomic::take(&raw mut (*entry).packets[0]),
         atomic::take(&raw mut (*entry).packets[1]),
@@ -65,19 +76,82 @@ pub unsafe fn raise_end(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet,
         return;
     };
     let event = record.as_mut_ptr();
-    fill(event, entry, skb, packet);
+    let direction = usize::from(initiator_of((*entry).tags) & initiator::B);
+    let (source, destination) = if direction == packet.direction {
+        (&packet.source, &packet.destination)
+    } else {
+        (&packet.destination, &packet.source)
+    };
+    (*event).source = address(source, packet.family);
+    (*event).destination = address(destination, packet.family);
+    (*event).source_port = packet.port_of(direction, true);
+    (*event).destination_port = packet.port_of(direction, false);
+    (*event).protocol = packet.protocol;
+    (*event).family = packet.family;
+    (*event).zone = packet.zone;
+    ended(event, entry, direction);
     (*event).packets = packets;
     (*event).bytes = bytes;
     (*event).tcp_flags_seen = flags;
+    record.submit(0);
+}
+
+/// The fields of an end that no packet has, and those that the entry knows but
+/// for its totals and flags.
+#[inline(always)]
+unsafe fn ended(event: *mut Event, entry: *mut Entry, direction: usize) {
+    // Indexed in the map; on the stack the verifier lets nothing be.
+    let here = (*entry).owner[direction & 1];
+    let there = (*entry).owner[1 - (direction & 1)];
+    (*event).time_ns = precise_now_compared();
+    (*event).first_ns = (*entry).first_ns;
+    (*event).last_ns = last_seen(entry);
+    (*event).l4 = [0; 16];
+    (*event).mac = [0; 12];
+    (*event).point = if here == 0 { there } else { here };
+    (*event).owner = (*entry).owner;
+    (*event).points = (*entry).points;
+    (*event).dropped = (*entry).dropped;
+    (*event).drop_reason = (*entry).drop_reason;
+    (*event).drops = 0;
+    (*event).frame_len = 0;
+    (*event).vlan = vlan_of((*entry).tags);
+    (*event).tcp_flags = 0;
     (*event).kind = Kind::Ended as u8;
     (*event).reasons = 0;
-    record.submit(0);
+    (*event).direction = direction as u8;
+    (*event).initiator = initiator_of((*entry).tags);
+    (*event).l4_len = 0;
+    (*event).no_mac = 1;
+}
+
+/// When the last packet came, on the monotonic clock.
+#[inline(always)]
+unsafe fn last_seen(entry: *mut Entry) -> u64 {
+    let [forward, reverse] = (*entry).last;
+    // Ticks wrap; 0 is none.
+    let last = if forward == 0 || reverse != 0 && reverse.wrapping_sub(forward) as i32 > 0 {
+        reverse
+    } else {
+        forward
+    };
+    let (coarse, precise) = (coarse_now(), precise_now());
+    let began = match last {
+        0 => 0,
+        last => tick_began(last, coarse).wrapping_add(precise.wrapping_sub(coarse)),
+    };
+    last_packet((*entry).first_ns, (*entry).news_us, began)
 }
 
 /// All fields but the totals, kind and reasons.
 #[inline(always)]
-unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
-    let now = precise_now_compared();
+unsafe fn fill(
+    event: *mut Event,
+    entry: *mut Entry,
+    skb: *mut __sk_buff,
+    packet: &Packet,
+    now: u64,
+) {
     (*event).time_ns = now;
     (*event).first_ns = (*entry).first_ns;
     (*event).last_ns = now;
@@ -102,7 +176,6 @@ unsafe fn fill(event: *mut Event, entry: *mut Entry, skb: *mut __sk_buff, packet
     (*event).direction = packet.direction as u8;
     (*event).initiator = initiator_of((*entry).tags);
     (*event).no_mac = u8::from(!packet.has_mac);
-    (*event).pad = [0; 4];
     let l4 = (&raw mut (*event).l4).cast();
     let offset = packet.l4 as u32;
     let skb = skb.cast();

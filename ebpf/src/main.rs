@@ -1,6 +1,7 @@
 //! Sextant's eBPF programs; this file has the entry points only.
 //!
-//! `parse` reads headers, `table` finds or makes the entry of the flow and
+//! `observe` takes a packet through: `link` and `parse` read headers, `gso` tells
+//! what leaves on the wire, `table` finds or makes the entry of the flow and
 //! counts, `event` raises events, `dropped` watches the kernel drop packets.
 //! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
 //! (ring buffer); the observers never change a packet or its fate.
@@ -18,12 +19,19 @@ mod clock;
 mod dropped;
 mod event;
 mod fragment;
+mod gso;
+mod initiator;
+mod link;
 mod listener;
 mod maps;
 mod namespace;
+mod observe;
+mod once;
+mod opening;
 mod packet;
 mod parse;
 mod read;
+mod reopen;
 mod table;
 
 use aya_ebpf::{
@@ -37,28 +45,28 @@ const NEXT: i32 = -1;
 /// Ingress of links with an Ethernet header.
 #[classifier]
 pub fn sextant_in(ctx: TcContext) -> i32 {
-    packet::observe::<false, true>(&ctx);
+    observe::packet::<false, true>(&ctx);
     NEXT
 }
 
 /// Egress of links with an Ethernet header.
 #[classifier]
 pub fn sextant_out(ctx: TcContext) -> i32 {
-    packet::observe::<true, true>(&ctx);
+    observe::packet::<true, true>(&ctx);
     NEXT
 }
 
 /// Ingress of links that carry bare IP packets.
 #[classifier]
 pub fn sextant_in_ip(ctx: TcContext) -> i32 {
-    packet::observe::<false, false>(&ctx);
+    observe::packet::<false, false>(&ctx);
     NEXT
 }
 
 /// Egress of links that carry bare IP packets.
 #[classifier]
 pub fn sextant_out_ip(ctx: TcContext) -> i32 {
-    packet::observe::<true, false>(&ctx);
+    observe::packet::<true, false>(&ctx);
     NEXT
 }
 

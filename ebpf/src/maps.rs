@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use sextant_ebpf_common::{
     CAUSES, Cause, CauseCount, DIRECT_SLOTS, DropCount, DropKey, EXTRA_SLOTS, Entry, FragmentKey,
-    FragmentPorts, InterfaceTotals, Key4, Key6, TALLIES, Tally, Tuning,
+    FragmentPorts, InterfaceTotals, Joints, Key4, Key6, TALLIES, Tally, Tuning,
 };
 
 use crate::packet::Packet;
@@ -45,6 +45,10 @@ pub static SLOTS: HashMap<u32, u32> = HashMap::with_max_entries(EXTRA_SLOTS, 0);
 /// Zone of each interface slot.
 #[map]
 pub static ZONES: Array<u16> = Array::with_max_entries(DIRECT_SLOTS + EXTRA_SLOTS, 0);
+
+/// How interfaces are joined to others, by slot.
+#[map]
+static JOINTS: Array<Joints> = Array::with_max_entries(DIRECT_SLOTS + EXTRA_SLOTS, 0);
 
 /// Numbers of the other network namespaces that are observed, by cookie.
 #[map]
@@ -153,6 +157,12 @@ pub fn add_to_totals(point: u32, packets: u64, bytes: u64) -> u16 {
         }
     }
     zone_of(slot)
+}
+
+/// How a point's interface is joined to others; `None` if nothing is known.
+#[inline(always)]
+pub fn joints(point: u32) -> Option<&'static Joints> {
+    JOINTS.get(slot(point)?)
 }
 
 /// The zone of a point's interface.

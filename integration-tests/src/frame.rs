@@ -65,6 +65,17 @@ pub fn udp(source: u16, destination: u16, payload: &[u8]) -> Vec<u8> {
     datagram
 }
 
+/// A TCP segment without payload.
+#[must_use]
+pub fn tcp(source: u16, destination: u16, sequence: u32, flags: u8) -> Vec<u8> {
+    let mut segment = Vec::new();
+    segment.extend(source.to_be_bytes());
+    segment.extend(destination.to_be_bytes());
+    segment.extend(sequence.to_be_bytes());
+    segment.extend([0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    segment
+}
+
 /// An SCTP packet with one chunk.
 #[must_use]
 pub fn sctp(source: u16, destination: u16, chunk: u8) -> Vec<u8> {

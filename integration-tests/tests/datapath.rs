@@ -333,7 +333,7 @@ fn malformed_packets_are_counted_by_cause() {
         ("fragment_without_first", vec![framed(&patched(7, 9))]),
         (
             "too_many_vlan_tags",
-            vec![frame::ethernet(&[tag, tag, tag], frame::IPV4, &good)],
+            vec![frame::ethernet(&[tag; 10], frame::IPV4, &good)],
         ),
         (
             "too_many_extension_headers",

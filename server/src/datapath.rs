@@ -13,6 +13,7 @@ mod clsact;
 mod counters;
 mod grace;
 mod hook;
+mod joints;
 mod kernel;
 mod layout;
 mod links;

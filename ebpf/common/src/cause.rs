@@ -6,7 +6,7 @@
 pub enum Cause {
     /// Not IP (ARP, LLDP, ...).
     NotIp = 0,
-    /// More VLAN tags than two.
+    /// More VLAN tags, labels and shims between Ethernet and IP than are followed.
     TooManyTags = 1,
     /// Shorter than its link header or tags.
     TruncatedLink = 2,

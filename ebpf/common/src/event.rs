@@ -90,6 +90,4 @@ pub struct Event {
     pub l4_len: u8,
     /// Set for links without a link header.
     pub no_mac: u8,
-    /// Zero.
-    pub pad: [u8; 4],
 }

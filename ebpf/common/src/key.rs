@@ -47,6 +47,18 @@ pub struct Key6 {
 
 /// `port_b` of ICMP messages that are no query.
 pub const ICMP_MESSAGE: u16 = 0xffff;
+/// Bit of `port_b` of ICMP queries: side `b` asks.
+const ICMP_B_ASKS: u16 = 1 << 8;
+
+/// The type of the query that an ICMP flow's `port_b` has; `ICMP_MESSAGE` of
+/// other messages.
+#[must_use]
+pub const fn query_of(port_b: u16) -> u16 {
+    match port_b {
+        ICMP_MESSAGE => ICMP_MESSAGE,
+        query => query & !ICMP_B_ASKS,
+    }
+}
 
 /// What of a packet goes into its key beside the addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +95,12 @@ impl Ends {
 
     #[inline(always)]
     fn ports(&self, direction: usize) -> (u16, u16) {
-        if direction == A_TO_B || !self.sided {
+        if !self.sided {
+            let b_asks =
+                self.destination_port != ICMP_MESSAGE && (direction == B_TO_A) != self.answer;
+            let bit = if b_asks { ICMP_B_ASKS } else { 0 };
+            (self.source_port, self.destination_port | bit)
+        } else if direction == A_TO_B {
             (self.source_port, self.destination_port)
         } else {
             (self.destination_port, self.source_port)
@@ -197,6 +214,16 @@ mod tests {
             let (key, way) = Key4::of(x[0], y[0], &query);
             let (other, other_way) = Key4::of(y[0], x[0], &answer);
             prop_assert_eq!((key, true), (other, way != other_way));
+        }
+
+        /// Two hosts that query each other under one id have a flow each.
+        #[test]
+        fn who_asks_is_in_the_key(x in address(), y in address(), id: u16) {
+            let query = ends((id, 8), false, false);
+            let (key, other) = (Key6::of(&x, &y, &query).0, Key6::of(&y, &x, &query).0);
+            prop_assert_eq!(key == other, x == y);
+            prop_assert_eq!(query_of(key.port_b), 8);
+            prop_assert_eq!(query_of(other.port_b), 8);
         }
 
         /// What differs in anything has another key.

@@ -16,7 +16,7 @@ pub use drop::{
     is_xdp,
 };
 pub use event::{Event, Kind, reason};
-pub use key::{Ends, ICMP_MESSAGE, Key4, Key6};
+pub use key::{Ends, ICMP_MESSAGE, Key4, Key6, query_of};
 
 /// Index of the direction from the key's side `a` to side `b`.
 pub const A_TO_B: usize = 0;
@@ -31,10 +31,12 @@ pub mod initiator {
     pub const B: u8 = 1;
     /// Bit: the flow was first met in the middle, so this is a guess.
     pub const GUESSED: u8 = 2;
+    /// Bit: `Entry::opening` is known.
+    pub const OPENING: u8 = 4;
 }
 
 /// Further observation points that an entry remembers beside the two owners.
-pub const POINTS: usize = 4;
+pub const POINTS: usize = 5;
 
 /// Value of a flow. Arrays of two are indexed by direction. What each packet
 /// needs are the first 64 bytes.
@@ -48,10 +50,13 @@ pub struct Entry {
     /// Tick of the last counted packet on the coarse clock; see `tick`. 0 for
     /// none yet.
     pub last: [u32; 2],
-    /// When an event is due that tells that the flow is active, on the coarse
-    /// clock.
-    pub due_ns: u64,
-    /// Observation point that counts; 0 for none yet.
+    /// When an event is due that tells that the flow is active: a tick of the
+    /// coarse clock, which wraps.
+    pub due: u32,
+    /// A word of the packet that opened the flow, in network order; see
+    /// `opening_offset`.
+    pub opening: u32,
+    /// Observation point that counted last; 0 for none yet.
     pub owner: [u32; 2],
     /// TCP control bits seen, 16 bits a direction, `A_TO_B` in the low half.
     pub tcp_flags: u32,
@@ -59,6 +64,9 @@ pub struct Entry {
     pub tags: [u16; 2],
     /// When the first packet came.
     pub first_ns: u64,
+    /// Microseconds from then to the latest news, whose time is exact; the
+    /// largest number stands for longer.
+    pub news_us: u32,
     /// Other points at which packets were seen; 0 for none.
     pub points: [u32; POINTS],
     /// Of the packets, by direction, those that the kernel dropped after they
@@ -105,8 +113,8 @@ pub const fn tick_began(tick: u32, now_ns: u64) -> u64 {
 const VLAN_BITS: u32 = 12;
 
 /// VLAN ids, outer first, 0 for none, and in the bits above the first one who
-/// initiated (`initiator::A` or `B`, perhaps with `GUESSED`): a byte of its own
-/// would make each entry 8 bytes longer.
+/// initiated (`initiator::A` or `B`, perhaps with `GUESSED` and `OPENING`): a byte
+/// of its own would make each entry 8 bytes longer.
 #[must_use]
 pub const fn tags(vlan: [u16; 2], initiator: u8) -> [u16; 2] {
     [vlan[0] | (initiator as u16) << VLAN_BITS, vlan[1]]
@@ -121,7 +129,45 @@ pub const fn vlan_of(tags: [u16; 2]) -> [u16; 2] {
 /// The initiator of `tags`.
 #[must_use]
 pub const fn initiator_of(tags: [u16; 2]) -> u8 {
-    (tags[0] >> VLAN_BITS) as u8
+    (tags[0] >> VLAN_BITS) as u8 & (initiator::B | initiator::GUESSED)
+}
+
+/// Whether `Entry::opening` is known.
+#[must_use]
+pub const fn has_opening(tags: [u16; 2]) -> bool {
+    (tags[0] >> VLAN_BITS) as u8 & initiator::OPENING != 0
+}
+
+/// UDP ports of VXLAN: IANA's and Linux' own.
+pub const VXLAN_PORTS: [u16; 2] = [4789, 8472];
+/// UDP port of Geneve.
+pub const GENEVE_PORT: u16 = 6081;
+
+/// Where in the transport header that word is that is kept of the packet that
+/// opened a flow, by protocol and receiver's port: a SYN's sequence number, a
+/// tunnel's network identifier, IGMP's group, VRRP's router and priority.
+#[inline(always)]
+#[must_use]
+pub const fn opening_offset(protocol: u8, destination_port: u16) -> Option<u32> {
+    match (protocol, destination_port) {
+        (6 | 2, _) => Some(4),
+        (17, 4789 | 8472 | GENEVE_PORT) => Some(12),
+        (112, _) => Some(0),
+        _ => None,
+    }
+}
+
+/// When the last packet came, as exactly as it is known: by its tick, which
+/// began before it, or by the latest news. `tick_ns` is when the tick began of
+/// the later one of `last`, 0 for none; all on one clock.
+#[must_use]
+pub const fn last_packet(first_ns: u64, news_us: u32, tick_ns: u64) -> u64 {
+    let news = if news_us == u32::MAX {
+        first_ns
+    } else {
+        first_ns + news_us as u64 * 1000
+    };
+    if tick_ns > news { tick_ns } else { news }
 }
 
 /// Bits of an interface number that are the index in its network namespace;
@@ -162,6 +208,26 @@ pub const fn point_parts(point: u32) -> (u32, bool) {
 pub const DIRECT_SLOTS: u32 = 4096;
 /// Slots of interfaces with larger indexes, behind the direct ones.
 pub const EXTRA_SLOTS: u32 = 4096;
+
+/// Interfaces above and below one that are remembered.
+pub const STACKED: usize = 4;
+
+/// How an observed interface is joined to other observed ones, so that a packet
+/// that passes several of them is counted once. Interface numbers; 0 for none.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Joints {
+    /// What is sent by this one comes in here: the other end of a veth pair, a
+    /// loopback itself.
+    pub peer: u32,
+    /// Interfaces stacked on this one: its bridge or bond, VLANs of it.
+    pub above: [u32; STACKED],
+    /// Interfaces that this one is stacked on, where they have no room for it
+    /// in `above`.
+    pub below: [u32; STACKED],
+    /// 1 if this interface is observed.
+    pub observed: u32,
+}
 
 /// Per-CPU totals of an interface, `[ingress, egress]`.
 #[repr(C)]
@@ -219,7 +285,7 @@ pub struct FragmentKey {
     pub destination: [u32; 4],
     /// Identification.
     pub id: u32,
-    /// IP protocol number.
+    /// IP protocol number, as each fragment tells it.
     pub protocol: u8,
     /// Zero.
     pub pad: u8,
@@ -235,12 +301,20 @@ pub struct FragmentPorts {
     pub source: u16,
     /// Port of the receiver.
     pub destination: u16,
+    /// Tick of the coarse clock when the first fragment came.
+    pub seen: u32,
+    /// IP protocol number, behind what extension headers only the first has.
+    pub protocol: u8,
+    /// For ICMP: the message answers another.
+    pub answer: u8,
+    /// Zero.
+    pub pad: [u8; 2],
 }
 
 const _: () = {
     assert!(size_of::<Key4>() == 16);
     assert!(size_of::<Key6>() == 40);
-    assert!(size_of::<Entry>() == 104);
+    assert!(size_of::<Entry>() == 112);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<Event>() == 192);
     assert!(size_of::<DropKey>() == 48);
@@ -266,6 +340,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_packet_is_the_latest_news_or_a_later_tick() {
+        assert_eq!(last_packet(5000, 7, 0), 12_000, "news is exact");
+        assert_eq!(
+            last_packet(5000, 7, 11_999),
+            12_000,
+            "its tick began before it"
+        );
+        assert_eq!(last_packet(5000, 7, 90_000), 90_000);
+        assert_eq!(
+            last_packet(5000, u32::MAX, 0),
+            5000,
+            "longer ago than is told"
+        );
+    }
+
+    #[test]
     fn a_tick_that_another_clock_has_not_reached_is_now() {
         assert_eq!(since_tick(tick(9 * TICK), 8 * TICK), 0);
         assert_ne!(tick(0), 0, "0 says that no packet came");
@@ -276,7 +366,7 @@ mod tests {
 mod user {
     use aya::Pod;
 
-    use crate::{CauseCount, DropLayout, InterfaceTotals, NetLayout, Tuning};
+    use crate::{CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning};
 
     // SAFETY: `repr(C)` integers without padding.
     unsafe impl Pod for CauseCount {}
@@ -286,6 +376,8 @@ mod user {
     unsafe impl Pod for DropLayout {}
     // SAFETY: as above.
     unsafe impl Pod for NetLayout {}
+    // SAFETY: as above.
+    unsafe impl Pod for Joints {}
     // SAFETY: as above.
     unsafe impl Pod for Tuning {}
 }

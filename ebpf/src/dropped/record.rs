@@ -91,6 +91,5 @@ unsafe fn raise(it: *const Dropped, now: u64, drops: u32) {
     (*event).initiator = 0;
     (*event).l4_len = first.l4_len;
     (*event).no_mac = first.no_mac;
-    (*event).pad = [0; 4];
     record.submit(0);
 }

@@ -58,6 +58,8 @@ fn pipeline_into(writer: RingWriter) -> Pipeline {
             kind: "veth".into(),
             namespace: None,
             birth: 0,
+            link: None,
+            master: None,
         };
         links.by_index.insert(index, link);
     }
@@ -99,7 +101,7 @@ fn raw(n: u64) -> Raw {
         mac: [2; 12],
         point: point(interface, false),
         owner: [point(interface, false), 0],
-        points: [point(5, true), 0, 0, 0],
+        points: [point(5, true), 0, 0, 0, 0],
         reasons: reason::FIRST | reason::TCP_FLAGS,
         initiator: initiator::A,
         packets: [1, 0],

@@ -185,6 +185,8 @@ mod tests {
             kind: kind.into(),
             namespace: None,
             birth: 1,
+            link: None,
+            master: None,
         }
     }
 

@@ -58,6 +58,11 @@ pub struct Link {
     /// Another number for each interface that has this index, one after the
     /// other.
     pub birth: u64,
+    /// The interface at the other end of a veth pair, or the one that this one is
+    /// above (a VLAN, a macvlan): its number, where it is in a known namespace.
+    pub link: Option<u32>,
+    /// The number of the bridge or bond that this one is a part of.
+    pub master: Option<u32>,
 }
 
 impl Link {

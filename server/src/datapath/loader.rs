@@ -8,7 +8,7 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{RawTracePoint, SchedClassifier},
 };
-use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals, NetLayout, Tuning};
+use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning};
 
 use super::{
     DatapathError, Objects, bpf,
@@ -81,6 +81,7 @@ pub struct Loaded {
     pub(super) totals: PerCpuArray<MapData, InterfaceTotals>,
     pub(super) slots: HashMap<MapData, u32, u32>,
     pub(super) zones: Array<MapData, u16>,
+    pub(super) joints: Array<MapData, Joints>,
     pub(super) namespaces: HashMap<MapData, u64, u32>,
 }
 
@@ -155,6 +156,7 @@ impl Loaded {
             totals: typed(&mut ebpf, "TOTALS")?,
             slots: typed(&mut ebpf, "SLOTS")?,
             zones: typed(&mut ebpf, "ZONES")?,
+            joints: typed(&mut ebpf, "JOINTS")?,
             namespaces: typed(&mut ebpf, "NAMESPACES")?,
             ebpf,
         })

@@ -25,7 +25,7 @@ use globset::{Glob, GlobMatcher};
 use super::DatapathError;
 
 /// This process's own.
-const OWN: &str = "/proc/self/ns/net";
+pub(super) const OWN: &str = "/proc/self/ns/net";
 
 /// Which namespaces are observed beside the daemon's own.
 #[derive(Clone, Debug)]

@@ -8,12 +8,14 @@
 
 mod dump;
 mod message;
+mod nsid;
 mod socket;
 
 use std::{
     collections::BTreeMap,
     io,
     net::IpAddr,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -63,6 +65,8 @@ pub struct LinkWatch {
 
 /// For requests, by number of the namespace.
 type Sockets = Arc<Mutex<BTreeMap<u32, Arc<Mutex<Requests>>>>>;
+/// Where the namespaces are, by number.
+type Paths = Arc<Mutex<BTreeMap<u32, PathBuf>>>;
 
 impl LinkWatch {
     /// Lists the interfaces and begins to watch them.
@@ -75,6 +79,7 @@ impl LinkWatch {
         let mut watcher = Watcher {
             links: watch::Sender::default(),
             sockets: Sockets::default(),
+            paths: Paths::default(),
             watched: BTreeMap::new(),
         };
         let mut tasks = JoinSet::new();
@@ -149,6 +154,7 @@ impl Access {
 struct Watcher {
     links: watch::Sender<Links>,
     sockets: Sockets,
+    paths: Paths,
     /// By number; the task ends when it is taken out.
     watched: BTreeMap<u32, (Arc<Namespace>, JoinSet<()>)>,
 }
@@ -168,6 +174,7 @@ impl Watcher {
             }
             // The socket would keep the namespace alive.
             lock(&self.sockets).remove(&number);
+            lock(&self.paths).remove(&number);
             self.links
                 .send_if_modified(|links| links.replace(number, Links::default()));
         }
@@ -191,6 +198,7 @@ impl Watcher {
                 // It may be gone again; else the next scan tries anew.
                 Err(error) => {
                     lock(&self.sockets).remove(&number);
+                    lock(&self.paths).remove(&number);
                     tracing::debug!(path = %namespace.path.display(), %error, "network namespace not observed");
                 }
             }
@@ -209,12 +217,15 @@ impl Watcher {
         let (notices, requests) = namespace::within(path, open).flatten()?;
         let requests = Arc::new(Mutex::new(requests));
         lock(&self.sockets).insert(number, Arc::clone(&requests));
+        let path = path.unwrap_or(Path::new(namespace::OWN)).to_owned();
+        lock(&self.paths).insert(number, path);
         // SAFETY: it owns its descriptor, which is not replaced meanwhile.
         let notices = unsafe { AsyncFd::register(notices) }?;
         let mut follower = Follower {
             notices,
             requests,
             births: Arc::default(),
+            paths: Arc::clone(&self.paths),
             links: self.links.clone(),
             number,
             namespace,
@@ -229,6 +240,8 @@ struct Follower {
     notices: AsyncFd<Notices>,
     requests: Arc<Mutex<Requests>>,
     births: Arc<Mutex<Births>>,
+    /// Of all namespaces, for interfaces whose other end is in another one.
+    paths: Paths,
     links: watch::Sender<Links>,
     number: u32,
     namespace: Option<Arc<Namespace>>,
@@ -291,12 +304,14 @@ impl Follower {
     async fn list(&mut self, received: Received) -> io::Result<()> {
         let (requests, births) = (Arc::clone(&self.requests), Arc::clone(&self.births));
         let (number, namespace) = (self.number, self.namespace.clone());
+        let paths: Vec<(u32, PathBuf)> = lock(&self.paths).clone().into_iter().collect();
         let list = move || {
             dump::links(
                 &mut lock(&requests),
                 &mut lock(&births),
                 number,
                 namespace.as_ref(),
+                &paths,
             )
         };
         // With thousands of interfaces it takes a while.

@@ -11,7 +11,7 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
 };
-use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS, LOOPBACK_ZONES, interface_parts};
+use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS, Joints, LOOPBACK_ZONES, interface_parts};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
     bpf,
     counters::{Attached, Unobserved, direct_slot},
     hook::AttachError,
+    joints,
     loader::Drops,
 };
 
@@ -42,6 +43,9 @@ pub struct Datapath {
     slot_map: HashMap<MapData, u32, u32>,
     zone_map: Array<MapData, u16>,
     namespace_map: HashMap<MapData, u64, u32>,
+    joints_map: Array<MapData, Joints>,
+    /// As in the map, by slot.
+    joints: BTreeMap<u32, Joints>,
     /// Slots of interfaces with large indexes.
     extra: BTreeMap<u32, u32>,
     /// Those that none has.
@@ -102,6 +106,8 @@ impl Datapath {
             slot_map: loaded.slots,
             zone_map: loaded.zones,
             namespace_map: loaded.namespaces,
+            joints_map: loaded.joints,
+            joints: BTreeMap::new(),
             extra: BTreeMap::new(),
             free: (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).collect(),
             objects: loaded.objects,
@@ -204,6 +210,7 @@ impl Datapath {
     fn sync(&mut self, links: &Links) {
         self.number_namespaces(links);
         self.assign_slots(links);
+        self.tell_joints(links);
         self.attachments.sync(links, &self.choice);
         self.tell();
     }
@@ -227,7 +234,7 @@ impl Datapath {
     /// Tells status and metrics what is attached now.
     fn tell(&self) {
         let attached = self.attachments.iter().filter_map(|(index, attached)| {
-            let slot = direct_slot(index).or_else(|| self.extra.get(&index).copied())?;
+            let slot = self.slot_of(index)?;
             Some(Attached {
                 index,
                 name: attached.link.full_name(),
@@ -315,8 +322,31 @@ impl Datapath {
         }
     }
 
+    /// The programs know how interfaces are joined before they see their packets.
+    fn tell_joints(&mut self, links: &Links) {
+        let found = joints::find(links, |link| self.choice.takes(link));
+        let now: BTreeMap<u32, Joints> = found
+            .into_iter()
+            .filter_map(|(index, joints)| Some((self.slot_of(index)?, joints)))
+            .collect();
+        let gone = self.joints.keys().filter(|slot| !now.contains_key(slot));
+        let gone = gone.map(|slot| (*slot, Joints::default()));
+        let changed = now.iter().map(|(slot, joints)| (*slot, *joints));
+        let changed = changed.filter(|(slot, joints)| self.joints.get(slot) != Some(joints));
+        for (slot, joints) in gone.chain(changed) {
+            if let Err(error) = self.joints_map.set(slot, joints, 0) {
+                tracing::warn!(slot, %error, "joints of an interface not set; packets may be counted twice");
+            }
+        }
+        self.joints = now;
+    }
+
+    fn slot_of(&self, index: u32) -> Option<u32> {
+        direct_slot(index).or_else(|| self.extra.get(&index).copied())
+    }
+
     fn slot(&mut self, index: u32) -> Option<u32> {
-        if let Some(slot) = direct_slot(index).or_else(|| self.extra.get(&index).copied()) {
+        if let Some(slot) = self.slot_of(index) {
             return Some(slot);
         }
         let slot = self.free.first().copied()?;

@@ -8,7 +8,8 @@ use std::{io, os::fd::AsFd as _, time::Duration};
 
 use aya::maps::MapData;
 use sextant_ebpf_common::{
-    A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator, initiator_of, vlan_of,
+    self as common, A_TO_B, DropCount, DropKey, Entry, Event, Key4, Key6, Kind, initiator,
+    initiator_of, query_of, vlan_of,
 };
 
 use super::{
@@ -19,8 +20,10 @@ use super::{
 
 const BATCH: usize = 4096;
 const ICMP: u8 = 1;
+const IGMP: u8 = 2;
 const ICMP6: u8 = 58;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 const FIN: u16 = 1;
 const RST: u16 = 1 << 2;
 
@@ -54,8 +57,10 @@ macro_rules! sides {
                 event.source = words(from);
                 event.destination = words(to);
                 // ICMP has no ports; what is in their place stays there.
-                let sided = !matches!(self.protocol, ICMP | ICMP6);
-                (event.source_port, event.destination_port) = if forward || !sided {
+                let sided = !matches!(self.protocol, ICMP | ICMP6 | IGMP);
+                (event.source_port, event.destination_port) = if !sided {
+                    (self.port_a, query_of(self.port_b))
+                } else if forward {
                     (self.port_a, self.port_b)
                 } else {
                     (self.port_b, self.port_a)
@@ -186,11 +191,11 @@ fn is_ended(protocol: u8, entry: &Entry, now: Moment, timeouts: &Timeouts) -> bo
     idle >= limit
 }
 
-/// When the last packet came, in nanoseconds; the first one's time at the least.
+/// When the last packet came, in nanoseconds.
 fn last_packet(entry: &Entry, now: Moment) -> u64 {
     let ticks = entry.last.into_iter().filter(|tick| *tick != 0);
     let last = ticks.map(|tick| now.of_tick(tick)).max();
-    last.unwrap_or(0).max(entry.first_ns)
+    common::last_packet(entry.first_ns, entry.news_us, last.unwrap_or(0))
 }
 
 /// Reset by one side, or finished by both.
@@ -228,5 +233,25 @@ fn last_event<K: Sides>(key: &K, entry: &Entry, now: Moment) -> Event {
         ..Event::default()
     };
     key.write(from_a, &mut event);
+    restore_opening(entry, &mut event);
     event
+}
+
+/// Puts what the entry kept of the first packet's transport header back there.
+fn restore_opening(entry: &Entry, event: &mut Event) {
+    if !common::has_opening(entry.tags) || event.protocol == TCP {
+        return;
+    }
+    let offset = common::opening_offset(event.protocol, event.destination_port);
+    let Some(offset) = offset.map(|offset| offset as usize) else {
+        return;
+    };
+    event.l4[offset..offset + 4].copy_from_slice(&entry.opening.to_ne_bytes());
+    event.l4_len = (offset + 4) as u8;
+    match event.protocol {
+        // The flag without which no identifier is kept.
+        UDP if event.destination_port != common::GENEVE_PORT => event.l4[8] = 0x08,
+        IGMP => event.l4[0] = event.source_port.to_be_bytes()[0],
+        _ => {}
+    }
 }

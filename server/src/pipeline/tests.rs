@@ -38,6 +38,8 @@ fn pipeline() -> (Pipeline, Ring) {
             kind: String::new(),
             namespace: None,
             birth: 0,
+            link: None,
+            master: None,
         },
     );
     let pipeline = Pipeline::new(
@@ -166,7 +168,7 @@ fn totals_are_the_initiators_even_if_it_is_the_higher_side() {
     assert!(counters.initiator_guessed);
     assert_eq!(
         flows[0].summary.to_text(&flows[0]),
-        "TCP Flags: FIN; ended (fin): 5+3 packets, 500+300 bytes"
+        "TCP; ended (fin): 5+3 packets, 500+300 bytes"
     );
 }
 

@@ -69,7 +69,10 @@ fn totals(flow: &Flow, out: &mut impl Write) -> fmt::Result {
 
 fn derive(flow: &Flow, out: &mut impl Write) -> fmt::Result {
     match &flow.l4 {
-        Some(L4::Tcp { flags, .. }) => tcp(flags.unwrap_or_default(), out),
+        Some(L4::Tcp { flags: None, .. }) => out.write_str("TCP"),
+        Some(L4::Tcp {
+            flags: Some(flags), ..
+        }) => tcp(*flags, out),
         Some(L4::Udp { .. }) => out.write_str("UDP"),
         Some(L4::Sctp { .. }) => out.write_str("SCTP"),
         Some(L4::Icmp4 { kind, code }) => write!(out, "ICMPv4 {}", icmp4(*kind, *code)),

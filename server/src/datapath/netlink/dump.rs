@@ -2,9 +2,10 @@
 //! namespace, and the kernel's own counters of its interfaces.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     net::IpAddr,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -13,6 +14,7 @@ use sextant_ebpf_common::{INDEX_BITS, interface_number};
 use super::{
     super::{Layer, Link, Links, Namespace, Role},
     message::{Request, attributes, text, u16_at, u32_at, u64_at},
+    nsid,
     socket::Requests,
 };
 
@@ -74,6 +76,7 @@ pub(super) fn links(
     births: &mut Births,
     number: u32,
     namespace: Option<&Arc<Namespace>>,
+    places: &[(u32, PathBuf)],
 ) -> io::Result<Links> {
     let all = Request::new(libc::RTM_GETADDR, 0, &[0; ADDRESS]);
     let addresses = requests.list(&all, |list: &mut Vec<(u32, IpAddr)>, _, body| {
@@ -86,19 +89,31 @@ pub(super) fn links(
         .collect();
     let all = Request::new(libc::RTM_GETLINK, 0, &[0; LINK])
         .with(IFLA_EXT_MASK, &SKIP_STATS.to_ne_bytes());
-    let found = requests.list(&all, |list: &mut Vec<Link>, _, body| {
+    let found = requests.list(&all, |list: &mut Vec<(Link, Option<i32>)>, _, body| {
         list.extend(link(body, &numbered));
     })?;
-    births.keep(&found.iter().map(|link| link.index).collect());
+    births.keep(&found.iter().map(|(link, _)| link.index).collect());
+    let is_joined_elsewhere = found.iter().any(|(_, elsewhere)| elsewhere.is_some());
+    let numbers = match is_joined_elsewhere && places.len() > 1 {
+        true => nsid::numbers(requests, places),
+        false => HashMap::new(),
+    };
     let mut links = Links {
         addresses: addresses.into_iter().map(|(_, address)| address).collect(),
         ..Links::default()
     };
-    for mut link in found {
+    for (mut link, elsewhere) in found {
         if link.index >> INDEX_BITS != 0 {
             tracing::debug!(interface = %link.name, "index too large; not observed");
             continue;
         }
+        let there = match elsewhere {
+            None => Some(number),
+            Some(id) => numbers.get(&id).copied(),
+        };
+        let joined = link.link.zip(there);
+        link.link = joined.map(|(index, there)| interface_number(there, index));
+        link.master = link.master.map(|index| interface_number(number, index));
         link.birth = births.of(link.index);
         link.index = interface_number(number, link.index);
         link.namespace = namespace.cloned();
@@ -180,15 +195,21 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<Link> {
+/// The interface, with indexes for the numbers of those that it is joined to, and
+/// what this namespace calls the one in which the one at its other end is.
+fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<(Link, Option<i32>)> {
     let index = interface(body)?;
     let kind_of_link = u16_at(body, 2)?;
     let flags = u32_at(body, 8)?;
-    let (mut name, mut kind, mut peer_elsewhere) = (String::new(), String::new(), false);
+    let (mut name, mut kind) = (String::new(), String::new());
+    let (mut joined, mut master, mut elsewhere) = (None, None, None);
+    let usable = |value: &[u8]| u32_at(value, 0).filter(|n| *n != 0 && *n >> INDEX_BITS == 0);
     for (attribute, value) in attributes(body.get(LINK..)?) {
         match attribute {
             libc::IFLA_IFNAME => name = text(value),
-            IFLA_LINK_NETNSID => peer_elsewhere = true,
+            libc::IFLA_LINK => joined = usable(value),
+            libc::IFLA_MASTER => master = usable(value),
+            IFLA_LINK_NETNSID => elsewhere = u32_at(value, 0).map(|id| id as i32),
             libc::IFLA_LINKINFO => {
                 let found = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
                 kind = found.map(|(_, value)| text(value)).unwrap_or_default();
@@ -196,8 +217,8 @@ fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<Link> {
             _ => {}
         }
     }
-    let for_endpoint = peer_elsewhere && !numbered.contains(&index);
-    Some(Link {
+    let for_endpoint = elsewhere.is_some() && !numbered.contains(&index);
+    let link = Link {
         index,
         name,
         layer: layer(kind_of_link),
@@ -206,7 +227,10 @@ fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<Link> {
         kind,
         namespace: None,
         birth: 0,
-    })
+        link: joined,
+        master,
+    };
+    Some((link, elsewhere))
 }
 
 fn layer(kind: u16) -> Layer {
@@ -256,7 +280,7 @@ mod tests {
     #[test]
     fn this_hosts_loopback_is_in_the_list() {
         let mut requests = Requests::open().unwrap();
-        let links = links(&mut requests, &mut Births::default(), 0, None).unwrap();
+        let links = links(&mut requests, &mut Births::default(), 0, None, &[]).unwrap();
         let lo = links.get(1).unwrap();
         assert_eq!(
             (lo.name.as_str(), lo.role, lo.layer),

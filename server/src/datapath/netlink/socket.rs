@@ -56,6 +56,16 @@ impl Requests {
         self.answers(|_| {}).map(|_| ())
     }
 
+    /// Asks for one thing; `each` gets the body of the answer.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub(super) fn ask(&mut self, request: Request, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.send(request, REQUEST | ACK)?;
+        self.answers(|message| each(message.body)).map(|_| ())
+    }
+
     /// Asks for a list; `each` gets type and body of each message. A list that
     /// changed meanwhile is taken again, so `each` is made anew by `start`.
     ///

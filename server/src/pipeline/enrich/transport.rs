@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use sextant_ebpf_common::{Event, ICMP_MESSAGE, Kind};
+use sextant_ebpf_common::{Event, GENEVE_PORT, ICMP_MESSAGE, Kind, VXLAN_PORTS};
 use sextant_proto::flow::{self as pb, tunnel::Protocol};
 
 use super::text;
@@ -17,10 +17,6 @@ const VRRP: u8 = 112;
 const SCTP: u8 = 132;
 const UDP_LITE: u8 = 136;
 
-/// UDP ports of VXLAN: IANA's and Linux' own.
-const VXLAN: [u16; 2] = [4789, 8472];
-const GENEVE: u16 = 6081;
-
 /// The transport layer.
 pub(super) fn l4(event: &Event) -> L4 {
     let (source_port, destination_port) = (
@@ -31,7 +27,7 @@ pub(super) fn l4(event: &Event) -> L4 {
         TCP => L4::Tcp {
             source_port,
             destination_port,
-            flags: Some(tcp_flags(event)),
+            flags: tcp_flags(event),
         },
         UDP | UDP_LITE => L4::Udp {
             source_port,
@@ -63,13 +59,10 @@ pub(super) fn l4(event: &Event) -> L4 {
     }
 }
 
-/// The packet's flags; at the end of a flow all that were seen.
-fn tcp_flags(event: &Event) -> TcpFlags {
-    if event.kind == Kind::Ended as u8 {
-        TcpFlags((event.tcp_flags_seen >> (16 * event.direction)) as u16)
-    } else {
-        TcpFlags(event.tcp_flags)
-    }
+/// The packet's flags. The end of a flow is none; what was seen of them in all
+/// is in the counters.
+fn tcp_flags(event: &Event) -> Option<TcpFlags> {
+    (event.kind != Kind::Ended as u8).then_some(TcpFlags(event.tcp_flags))
 }
 
 /// Type and code: from the header, else from the flow's key, which has the
@@ -115,9 +108,9 @@ pub(super) fn tunnel(event: &Event, flow: &Flow) -> Option<pb::Tunnel> {
     }
     let protocol = match event.destination_port {
         // The flag that says that the VNI is valid (RFC 7348).
-        port if VXLAN.contains(&port) && event.l4[8] & 0x08 != 0 => Protocol::Vxlan,
+        port if VXLAN_PORTS.contains(&port) && event.l4[8] & 0x08 != 0 => Protocol::Vxlan,
         // Version 0 (RFC 8926).
-        GENEVE if event.l4[8] >> 6 == 0 => Protocol::Geneve,
+        GENEVE_PORT if event.l4[8] >> 6 == 0 => Protocol::Geneve,
         _ => return None,
     };
     let ip = flow.ip.as_ref()?;

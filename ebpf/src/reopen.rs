@@ -1,0 +1,63 @@
+//! A SYN for ports whose flow is over: that flow ends with its totals and a new
+//! one begins in the same entry.
+
+use aya_ebpf::bindings::__sk_buff;
+use sextant_ebpf_common::{Entry, POINTS, has_opening, initiator, initiator_of, tags};
+
+use crate::{
+    atomic,
+    clock::precise_now,
+    event,
+    initiator::sender,
+    opening::opening,
+    packet::Packet,
+    parse::{ACK, FIN, RST},
+    table::due_after,
+};
+
+/// Begins anew if the SYN does not belong to the flow of the entry.
+#[inline(never)]
+pub unsafe fn if_over(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
+    let (opening, is_opening) = opening(skb, packet);
+    let seen = (*entry).tcp_flags;
+    if !is_over(entry, packet, seen, opening) {
+        return;
+    }
+    // One CPU ends it: who takes the flags.
+    if atomic::replace(&raw mut (*entry).tcp_flags, seen, 0).is_err() {
+        return;
+    }
+    event::raise_end(entry, packet, seen);
+    (*entry).first_ns = precise_now();
+    (*entry).news_us = 0;
+    (*entry).due = due_after(packet.now);
+    (*entry).opening = opening;
+    (*entry).tags = tags(packet.vlan, sender(packet) | is_opening);
+    (*entry).owner[1 - (packet.direction & 1)] = 0;
+    for place in 0..POINTS {
+        (*entry).points[place] = 0;
+    }
+    (*entry).dropped = [0; 2];
+}
+
+/// It was reset or closed, or the SYN is not that of its handshake: another
+/// number, or another side, unless both sides open at once (RFC 9293, 3.5).
+#[inline(always)]
+unsafe fn is_over(entry: *mut Entry, packet: &Packet, seen: u32, opening: u32) -> bool {
+    let either = (seen | seen >> 16) as u16;
+    let both = (seen & seen >> 16) as u16;
+    if either & RST != 0 || both & FIN != 0 {
+        return true;
+    }
+    let tags = (*entry).tags;
+    let direction = packet.direction & 1;
+    let opened_here = initiator_of(tags) & !initiator::GUESSED == sender(packet);
+    if !opened_here {
+        return either & ACK != 0;
+    }
+    if has_opening(tags) {
+        return (*entry).opening != opening;
+    }
+    // Of a flow that was met in the middle, unless this is its SYN come late.
+    (*entry).packets[direction] != 0
+}
