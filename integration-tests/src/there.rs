@@ -10,6 +10,7 @@ use crate::frame::{IPV4, IPV6};
 const VLAN: [u16; 2] = [0x8100, 0x88a8];
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const UDP_LITE: u8 = 136;
 const SCTP: u8 = 132;
 
 /// What can be told of a packet.
@@ -144,7 +145,7 @@ fn transport(protocol: u8, payload: &[u8]) -> Transport {
             let flags = pair(payload, 12).map(|flags| flags & 0x1ff);
             Transport::Tcp(from, to, flags)
         }),
-        UDP => ports.map(|(from, to)| Transport::Udp(from, to)),
+        UDP | UDP_LITE => ports.map(|(from, to)| Transport::Udp(from, to)),
         SCTP => ports.map(|(from, to)| Transport::Sctp(from, to)),
         1 | 58 => bytes(2).map(|bytes| Transport::Icmp(bytes[0], bytes[1])),
         2 => bytes(1).map(|bytes| Transport::Igmp(bytes[0])),

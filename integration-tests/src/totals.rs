@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use prost::Message as _;
 use prost_types::{Struct, value::Kind};
-use sextant_proto::flow::{Flow, layer4::Protocol};
+use sextant_proto::flow::{Flow, Verdict, layer4::Protocol};
 
 /// Sender and receiver of one direction of a flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +87,12 @@ pub fn value(flow: &Flow, key: &str) -> Option<Kind> {
     let any = flow.extensions.as_ref()?;
     let fields = Struct::decode(any.value.as_slice()).unwrap();
     fields.fields.get(key)?.kind.clone()
+}
+
+/// Whether it tells dropped packets; the end of a flow that was dropped does not.
+#[must_use]
+pub fn is_drop(flow: &Flow) -> bool {
+    flow.verdict() == Verdict::Dropped && text(flow, "end_reason").is_none()
 }
 
 /// What the CLI prints in parentheses.

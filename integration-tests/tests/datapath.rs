@@ -216,7 +216,7 @@ fn drops_of_the_kernel_are_told_with_their_reason_and_add_up() {
     udp(&a, 3000, 3001, 1000, "0.0005");
     let dropped = || -> Vec<Flow> {
         let mut flows = all_of_port(&daemon, 3000);
-        flows.retain(|flow| flow.verdict() == Verdict::Dropped);
+        flows.retain(totals::is_drop);
         flows
     };
     eventually("all drops are told", || {
@@ -249,7 +249,7 @@ fn drops_behind_extension_headers_have_their_ports() {
     );
     let drop = eventually("the drop", || {
         let mut flows = all_of_port(&daemon, 3000);
-        flows.retain(|flow| flow.verdict() == Verdict::Dropped);
+        flows.retain(totals::is_drop);
         flows.pop()
     });
     let way = totals::direction(&drop).unwrap();

@@ -8,7 +8,7 @@ use sextant_integration_tests::{
     there::{self, Told, Transport},
     totals, veth,
 };
-use sextant_proto::flow::{Flow, Verdict};
+use sextant_proto::flow::Flow;
 
 /// Two namespaces, the daemon in the second.
 fn linked(config: &str) -> (Netns, Netns, Daemon) {
@@ -22,7 +22,7 @@ fn linked(config: &str) -> (Netns, Netns, Daemon) {
 
 fn dropped(daemon: &Daemon) -> Vec<Flow> {
     let mut flows = daemon.flows();
-    flows.retain(|flow| flow.verdict() == Verdict::Dropped);
+    flows.retain(totals::is_drop);
     flows
 }
 

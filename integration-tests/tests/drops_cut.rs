@@ -10,8 +10,8 @@ use std::{
 use sextant_integration_tests::{
     Daemon, Netns, eventually, frame, root,
     there::{self, Told},
+    totals,
 };
-use sextant_proto::flow::Verdict;
 
 const V4: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 2);
 
@@ -141,9 +141,7 @@ fn check(frames: &[Vec<u8>]) {
     }
     let told = || -> Vec<Told> {
         let flows = daemon.flows();
-        let dropped = flows
-            .iter()
-            .filter(|flow| flow.verdict() == Verdict::Dropped);
+        let dropped = flows.iter().filter(|flow| totals::is_drop(flow));
         dropped.filter_map(there::told).collect()
     };
     eventually("all are told or counted", || {
@@ -270,9 +268,7 @@ fn headers_in_page_fragments_are_not_read_but_counted() {
     }
     let mut told = eventually("three flows", || {
         let flows = daemon.flows();
-        let dropped = flows
-            .iter()
-            .filter(|flow| flow.verdict() == Verdict::Dropped);
+        let dropped = flows.iter().filter(|flow| totals::is_drop(flow));
         let told: Vec<_> = dropped
             .filter_map(there::told)
             .map(|told| (told.source, told.transport))

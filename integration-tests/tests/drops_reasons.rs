@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use sextant_integration_tests::{Daemon, Netns, Process, eventually, root, totals, veth};
-use sextant_proto::flow::{DropReason, Flow, Verdict};
+use sextant_proto::flow::{DropReason, Flow};
 
 /// Two namespaces, the daemon in the second, which forwards.
 fn linked() -> (Netns, Netns, Daemon) {
@@ -18,8 +18,7 @@ fn linked() -> (Netns, Netns, Daemon) {
 fn dropped(daemon: &Daemon, port: u32) -> Vec<(Flow, String)> {
     let mut flows = daemon.flows();
     flows.retain(|flow| {
-        flow.verdict() == Verdict::Dropped
-            && totals::direction(flow).is_some_and(|way| way.to.1 == port)
+        totals::is_drop(flow) && totals::direction(flow).is_some_and(|way| way.to.1 == port)
     });
     let kernels = |flow: &Flow| totals::text(flow, "kernel_drop_reason").unwrap();
     flows

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use sextant_integration_tests::{
     Daemon, Netns, daemon::QUICK, eventually, netns::host, root, totals, veth,
 };
-use sextant_proto::flow::{Flow, Verdict};
+use sextant_proto::flow::Flow;
 
 /// The daemon in a namespace of its own, told to observe these.
 fn watching(paths: &[String]) -> (Netns, Daemon) {
@@ -122,7 +122,7 @@ fn drops_in_another_namespace_are_told_with_its_name() {
     send(&a, "10.9.1.2", 3003, 1);
     let dropped = eventually("the drop", || {
         let mut flows = daemon.flows();
-        flows.retain(|flow| flow.verdict() == Verdict::Dropped && of_the_test(flow));
+        flows.retain(|flow| totals::is_drop(flow) && of_the_test(flow));
         (!flows.is_empty()).then_some(flows)
     });
     for flow in &dropped {
