@@ -9,14 +9,17 @@ use super::places::Places;
 use crate::{
     datapath::{DropReasons, Role},
     flow::{
-        Address, Counters, DirectionCounters, EndReason, Endpoint, Ethernet, EventType, Flow,
-        Interface, Interned, Interners, Ip, Origin, Summary, TcpFlags,
+        Address, Counters, DirectionCounters, EndReason, Ethernet, EventType, Flow, Interned,
+        Interners, Ip, Origin, Summary, TcpFlags,
     },
     identity::Snapshot,
 };
 
 mod dropped;
+mod sides;
 mod transport;
+
+use sides::Sides;
 
 /// Monitor event type of trace events.
 const TRACE: i32 = 4;
@@ -45,11 +48,12 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
         egress,
         is_reply,
         context.identities,
-    );
+    )
+    .or_by_points(|| sides::behind_interfaces(event, context), is_reply);
     let mut flow = Flow {
         verdict: pb::Verdict::Forwarded.into(),
         flow_type: pb::FlowType::L3L4.into(),
-        traffic_direction: direction(&sides, is_reply).into(),
+        traffic_direction: sides.direction(is_reply).into(),
         trace_observation_point: observed.into(),
         trace_reason: trace_reason(event, is_reply).into(),
         reply: is_reply,
@@ -102,72 +106,6 @@ fn addresses(event: &common::Event) -> (IpAddr, IpAddr) {
         IpAddr::from(bytes)
     };
     (of(event.source), of(event.destination))
-}
-
-/// Both endpoints, and which of them is on this host.
-struct Sides {
-    source: Interned<Endpoint>,
-    destination: Interned<Endpoint>,
-    source_is_local: Option<bool>,
-}
-
-impl Sides {
-    fn resolve(
-        source: IpAddr,
-        destination: IpAddr,
-        interface: &Interface,
-        egress: bool,
-        is_reply: bool,
-        identities: &Snapshot,
-    ) -> Self {
-        let (source, source_is_host) = identities.look_up(source);
-        let (destination, destination_is_host) = identities.look_up(destination);
-        let mut sides = Self {
-            source: source.clone(),
-            destination: destination.clone(),
-            source_is_local: None,
-        };
-        // What is behind an interface sends into it and receives out of it.
-        let behind = identities
-            .behind(&interface.name)
-            .filter(|_| interface.namespace.is_empty());
-        if let Some(behind) = behind {
-            let side = if egress {
-                &mut sides.destination
-            } else {
-                &mut sides.source
-            };
-            if Snapshot::is_world(side) {
-                *side = behind.clone();
-            }
-        }
-        sides.source_is_local = if behind.is_some() {
-            Some(!egress)
-        } else {
-            match (source_is_host, destination_is_host) {
-                // Within the host: as its initiator sees it.
-                (true, true) => Some(!is_reply),
-                (true, false) => Some(true),
-                (false, true) => Some(false),
-                (false, false) => match (sides.source.id != 0, sides.destination.id != 0) {
-                    (true, false) => Some(true),
-                    (false, true) => Some(false),
-                    _ => None,
-                },
-            }
-        };
-        sides
-    }
-}
-
-/// The connection's direction as its local endpoint sees it: the answers of an
-/// egress connection are egress too.
-fn direction(sides: &Sides, is_reply: bool) -> pb::TrafficDirection {
-    match sides.source_is_local {
-        None => pb::TrafficDirection::Unknown,
-        Some(local) if local != is_reply => pb::TrafficDirection::Egress,
-        Some(_) => pb::TrafficDirection::Ingress,
-    }
 }
 
 fn observation_point(role: Role, egress: bool) -> pb::TraceObservationPoint {

@@ -127,6 +127,56 @@ fn a_batch_is_stored_in_order_of_time_and_no_two_times_are_equal() {
 }
 
 #[test]
+fn a_container_that_no_inventory_knows_has_a_direction() {
+    // Interface 4 leads to a container, 3 to the network.
+    let (mut pipeline, ring) = pipeline();
+    let mut links = Links::clone(&pipeline.links.load());
+    let veth = Link {
+        index: 4,
+        role: Role::Endpoint,
+        ..links.by_index[&3].clone()
+    };
+    links.by_index.insert(4, veth);
+    pipeline.links.store(Arc::new(links));
+    let out = Raw {
+        source: packet(1).destination,
+        destination: [u32::from_ne_bytes([192, 0, 2, 9]), 0, 0, 0],
+        point: point(4, false),
+        owner: [point(4, false), 0],
+        ..packet(1)
+    };
+    let answer = Raw {
+        source: out.destination,
+        destination: out.source,
+        source_port: 80,
+        destination_port: 4000,
+        direction: 1,
+        point: point(3, false),
+        owner: [point(4, false), point(3, false)],
+        ..packet(2)
+    };
+    // Of a connection to the container the answer tells.
+    let inward = Raw {
+        source: out.destination,
+        destination: out.source,
+        point: point(3, false),
+        owner: [point(3, false), point(4, false)],
+        ..packet(3)
+    };
+    pipeline.observe(&Batch {
+        events: vec![out, answer, inward],
+        lost: 0,
+        wall_offset_ns: 1_000_000_000,
+    });
+    let directions: Vec<i32> = stored(&ring)
+        .iter()
+        .map(|flow| flow.traffic_direction)
+        .collect();
+    use pb::TrafficDirection::{Egress, Ingress};
+    assert_eq!(directions, [Egress, Egress, Ingress].map(i32::from));
+}
+
+#[test]
 fn a_late_event_is_stamped_after_the_one_before_but_a_clock_set_back_is_followed() {
     let (mut pipeline, ring) = pipeline();
     for (time_ns, wall_offset_ns) in [
@@ -248,7 +298,7 @@ fn a_flow_of_which_nothing_got_through_ends_as_dropped() {
     }
     assert_eq!(
         flows[1].summary.to_text(&flows[1]),
-        "TCP Flags: ; ended (idle): 3+2 packets, 74+0 bytes, 3+2 packets dropped"
+        "TCP; ended (idle): 3+2 packets, 74+0 bytes, 3+2 packets dropped"
     );
 }
 
