@@ -281,7 +281,7 @@ mod tests {
     fn fields_are_named_as_they_are_typed() {
         assert_eq!(field("source-ip"), Ok(FlowField::SourceIp));
         assert_eq!(field("DESTINATION_PORT"), Ok(FlowField::DestinationPort));
-        assert_eq!(fields().count(), 22);
+        assert_eq!(fields().count(), 38);
         assert!(
             field("nothing")
                 .unwrap_err()

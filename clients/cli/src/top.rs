@@ -3,7 +3,6 @@
 //! Once a second it asks for a summary and for the state; nothing else is kept.
 //! The terminal is given back on every way out, a panic and SIGTERM included.
 
-mod pairs;
 mod screen;
 mod view;
 
@@ -44,10 +43,8 @@ use view::View;
 
 /// Between two looks.
 const TICK: Duration = Duration::from_secs(1);
-/// Rows that are shown: more than fit on most screens.
-const ROWS: usize = 100;
-/// Groups that are asked for, the most that a server gives: several make a row.
-const GROUPS: u32 = 1000;
+/// Rows that are asked for: more than fit on most screens.
+const ROWS: u32 = 100;
 /// Length of the window, if nothing is said.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Keys that are read ahead.
@@ -206,8 +203,8 @@ impl Model {
             window: prost_types::Duration::try_from(window).ok(),
             whitelist: self.filters.whitelist.clone(),
             blacklist: self.filters.blacklist.clone(),
-            group_by: self.view.asked().iter().map(|f| (*f).into()).collect(),
-            limit: GROUPS,
+            group_by: self.view.fields().iter().map(|f| (*f).into()).collect(),
+            limit: ROWS,
             order: self.order().into(),
             ..SummarizeFlowsRequest::default()
         }
@@ -231,12 +228,6 @@ impl Model {
         }
     }
 
-    /// Both directions of a connection become one row.
-    fn join(&mut self) {
-        let summary = std::mem::take(&mut self.summary);
-        self.summary = pairs::joined(summary, self.view, self.order(), ROWS);
-    }
-
     async fn look(&mut self, server: &Server, window: Duration) -> anyhow::Result<()> {
         let mut flows = client!(FlowServiceClient<Channel>, server);
         let summary = flows
@@ -248,7 +239,6 @@ impl Model {
             .into_inner()
             .summary
             .unwrap_or_default();
-        self.join();
         let mut status = client!(StatusServiceClient<Channel>, server);
         let state = status.get_status(server.unary(GetStatusRequest {})).await;
         let failed = call::failed("get the status of", server);
@@ -281,11 +271,10 @@ pub(crate) async fn run(connection: &Connection, args: &TopArgs) -> anyhow::Resu
             path,
             filters: &model.filters,
             window: args.window,
-            group_by: model.view.asked(),
-            limit: u32::MAX,
+            group_by: model.view.fields(),
+            limit: ROWS,
             order: model.order(),
         })?;
-        model.join();
         return once(&model, args.output);
     }
     let window = args.window.unwrap_or(WINDOW);

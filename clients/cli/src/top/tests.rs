@@ -7,7 +7,7 @@ use sextant_proto::sextant::{
 use super::*;
 
 fn model() -> Model {
-    let group = |values: [&str; 3], bytes| SummaryGroup {
+    let group = |values: [&str; 4], bytes| SummaryGroup {
         values: values.map(str::to_owned).into(),
         traffic: Some(Traffic {
             flows: 12,
@@ -26,8 +26,11 @@ fn model() -> Model {
         server: "localhost:4245".into(),
         summary: FlowSummary {
             groups: vec![
-                group(["192.168.100.200", "192.168.100.201", "44300"], 5 << 20),
-                group(["2001:db8:1:2:3:4:5:6", "2001:db8::2", "53"], 1000),
+                group(
+                    ["192.168.100.200", "192.168.100.201", "44300", "ICMPv4"],
+                    5 << 20,
+                ),
+                group(["2001:db8:1:2:3:4:5:6", "2001:db8::2", "53", "UDP"], 1000),
             ],
             group_count: 2,
             ..FlowSummary::default()
@@ -85,7 +88,7 @@ fn head_rows_and_help_fit_into_80_columns() {
     assert!(
         lines[4].starts_with("192.168.100.200 ")
             && lines[4].contains("192.168.100.201 ")
-            && lines[4].contains(" 44300 ")
+            && lines[4].contains(" 44300 ICMPv4 ")
             && lines[4].contains("5.0 MiB"),
         "{lines:#?}"
     );

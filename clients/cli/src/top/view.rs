@@ -1,4 +1,4 @@
-//! What the rows of `top` stand for, and what is asked for to get them.
+//! What the rows of `top` stand for.
 
 use clap::ValueEnum;
 use sextant_proto::sextant::flow::v1::FlowField;
@@ -6,7 +6,7 @@ use sextant_proto::sextant::flow::v1::FlowField;
 /// A view.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum View {
-    /// By addresses of client and server, and the server's port.
+    /// By addresses of client and server, the server's port and protocol.
     #[default]
     Flows,
     /// By endpoints of client and server.
@@ -28,26 +28,17 @@ impl View {
         }
     }
 
-    /// What the server groups by; `pairs` joins the two directions.
-    pub(super) fn asked(self) -> &'static [FlowField] {
+    /// What rows are grouped by; both directions of a connection are one group.
+    pub(super) fn fields(self) -> &'static [FlowField] {
         match self {
             Self::Flows => &[
-                FlowField::SourceIp,
-                FlowField::DestinationIp,
-                FlowField::SourcePort,
-                FlowField::DestinationPort,
-            ],
-            Self::Endpoints => &[
-                FlowField::SourceEndpoint,
-                FlowField::DestinationEndpoint,
-                FlowField::SourcePort,
-                FlowField::DestinationPort,
-            ],
-            Self::Ports => &[
-                FlowField::SourcePort,
-                FlowField::DestinationPort,
+                FlowField::ClientIp,
+                FlowField::ServerIp,
+                FlowField::ServerPort,
                 FlowField::Protocol,
             ],
+            Self::Endpoints => &[FlowField::ClientEndpoint, FlowField::ServerEndpoint],
+            Self::Ports => &[FlowField::ServerPort, FlowField::Protocol],
             Self::Drops => &[
                 FlowField::DropReason,
                 FlowField::SourceIp,
@@ -60,7 +51,7 @@ impl View {
     /// Heads of the fields' columns.
     pub(super) fn heads(self) -> &'static [&'static str] {
         match self {
-            Self::Flows => &["CLIENT", "SERVER", "PORT"],
+            Self::Flows => &["CLIENT", "SERVER", "PORT", "PROTO"],
             Self::Endpoints => &["CLIENT", "SERVER"],
             Self::Ports => &["PORT", "PROTO"],
             Self::Drops => &["REASON", "SOURCE", "DESTINATION", "PORT"],

@@ -44,6 +44,8 @@ pub(crate) fn hidden(name: &str) -> &'static [Hide] {
         "recent-stats" | "recent-stats-groups" => &[Column("PACKETS/S"), Column("BYTES/S")],
         "recent-stats-json" => &[
             Key("since"),
+            Key("first_seen"),
+            Key("last_seen"),
             Key("until"),
             Key("flows_per_second"),
             Key("packets_per_second"),
@@ -59,6 +61,8 @@ pub(crate) fn hidden(name: &str) -> &'static [Hide] {
         ],
         "recent-top-json" => &[
             Key("since"),
+            Key("first_seen"),
+            Key("last_seen"),
             Key("until"),
             Key("time"),
             Key("version"),
