@@ -35,11 +35,23 @@ export SEXTANT_TOOLS := $(BIN)
 .PHONY: run release test setup setup-build setup-test hubble lint unit differential integration kernels kernels-changed demo bench \
 	fuzz soak clean
 
-run: hubble release ## Build sextantd and run it on this host's interfaces.
+# The way to the first flow is short: no link-time optimisation, and the real
+# `hubble` is built beside the running daemon.
+run: setup-build ## Build sextantd and run it on this host's interfaces.
+	@echo "building sextantd and sextant (a few minutes the first time)"
+	cargo build --profile run --package sextantd --package sextant
+	@mkdir -p $(BIN)
+	@if [ ! -x $(BIN)/hubble ]; then \
+		echo "building the real hubble meanwhile; its log is $(TOOLS)/hubble.log"; \
+		( $(MAKE) --no-print-directory hubble >$(TOOLS)/hubble.log 2>&1 && \
+			echo "the real one is there now:  $(BIN)/hubble observe --follow" || \
+			echo "the real hubble was not built; see $(TOOLS)/hubble.log" ) & \
+	fi
 	@echo
-	@echo "In another terminal:  $(BIN)/hubble observe --follow"
+	@echo "In another terminal:  target/run/sextant observe --follow"
+	@echo "or the real one:      $(BIN)/hubble observe --follow"
 	@echo
-	$(SUDO) ./target/release/sextantd
+	$(SUDO) ./target/run/sextantd
 
 # Cargo leaves line tables in the program, whatever `split-debuginfo` says. Names of
 # functions stay, for perf and backtraces; lines are found in NAME.debug by a link.
@@ -55,8 +67,14 @@ release: setup-build ## The programs as they are installed, debug information ap
 	$(call lines_apart,target/release/sextantd)
 	$(call lines_apart,target/release/sextant)
 
-test: setup lint unit differential integration ## Install what is missing; run every test and lint.
-	@echo "all tests and lints passed"
+# Each part by itself, so that it is told how long it took.
+test: ## Install what is missing; run every test and lint.
+	@times=; for part in setup lint unit differential integration; do \
+		echo "== $$part"; began=$$(date +%s); \
+		$(MAKE) --no-print-directory $$part || { echo "== $$part failed"; exit 1; }; \
+		times="$$times $$part $$(($$(date +%s) - began)) s,"; \
+	done; \
+	echo "== all tests and lints passed:$${times%,}"
 
 setup: setup-build setup-test hubble
 
@@ -75,9 +93,9 @@ endef
 setup-build:
 	$(call install,$(BUILD_PACKAGES))
 	@rustup component list --installed | grep -q '^rust-src' || rustup component add rust-src
-	@bpf-linker --version 2>/dev/null | grep -q '$(BPF_LINKER)' || \
+	@bpf-linker --version 2>/dev/null | grep -q '$(BPF_LINKER)' || { echo "building bpf-linker (once, a minute or two)"; \
 		RUSTFLAGS='-L native=$(LLVM)' cargo install --quiet --locked --version $(BPF_LINKER) \
-		--no-default-features --features llvm-22 bpf-linker
+		--no-default-features --features llvm-22 bpf-linker; }
 
 setup-test:
 	$(call install,$(TEST_PACKAGES))
