@@ -39,7 +39,7 @@ export SEXTANT_TOOLS := $(BIN)
 # `hubble` is built beside the running daemon.
 run: setup-build ## Build sextantd and run it on this host's interfaces.
 	@echo "building sextantd and sextant (a few minutes the first time)"
-	cargo build --profile run --package sextantd --package sextant
+	cargo build --profile quick --package sextantd --package sextant
 	@mkdir -p $(BIN)
 	@if [ ! -x $(BIN)/hubble ]; then \
 		echo "building the real hubble meanwhile; its log is $(TOOLS)/hubble.log"; \
@@ -48,10 +48,10 @@ run: setup-build ## Build sextantd and run it on this host's interfaces.
 			echo "the real hubble was not built; see $(TOOLS)/hubble.log" ) & \
 	fi
 	@echo
-	@echo "In another terminal:  target/run/sextant observe --follow"
+	@echo "In another terminal:  target/quick/sextant observe --follow"
 	@echo "or the real one:      $(BIN)/hubble observe --follow"
 	@echo
-	$(SUDO) ./target/run/sextantd
+	$(SUDO) ./target/quick/sextantd
 
 # Cargo leaves line tables in the program, whatever `split-debuginfo` says. Names of
 # functions stay, for perf and backtraces; lines are found in NAME.debug by a link.

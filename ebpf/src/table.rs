@@ -6,7 +6,8 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_NOEXIST},
-    maps::HashMap,
+    macros::map,
+    maps::{HashMap, PerCpuArray},
 };
 use sextant_ebpf_common::{Cause, Entry, reason, tags, tick};
 
@@ -25,6 +26,10 @@ use crate::{
 
 const EEXIST: i32 = -17;
 const E2BIG: i32 = -7;
+
+/// Where a new entry is made.
+#[map]
+static FRESH: PerCpuArray<Entry> = PerCpuArray::with_max_entries(1, 0);
 
 /// Counts a packet in its flow and raises an event when it is news.
 #[inline(always)]
@@ -52,7 +57,8 @@ pub fn record<K>(
     unsafe { update(entry, skb, packet) }
 }
 
-/// A function of its own, for the sake of the 512 bytes of stack.
+/// A function of its own, and the entry made in a map, for the sake of the 512
+/// bytes of stack.
 #[inline(never)]
 fn create<K>(
     table: &HashMap<K, Entry>,
@@ -61,13 +67,18 @@ fn create<K>(
     packet: &Packet,
     full: Cause,
 ) -> bool {
+    let Some(entry) = FRESH.get_ptr_mut(0) else {
+        maps::count(Cause::InsertFailed, packet.packets, packet.bytes);
+        return false;
+    };
     let (opening, is_opening) = opening(skb, packet);
-    let entry = Entry {
-        first_ns: precise_now_compared(),
-        due: due_after(packet.now),
-        opening,
-        tags: tags(packet.vlan, packet.initiator | is_opening),
-        ..Entry::default()
+    // SAFETY: a per-CPU slot, of which all other fields are zero and stay so.
+    let entry = unsafe {
+        (*entry).first_ns = precise_now_compared();
+        (*entry).due = due_after(packet.now);
+        (*entry).opening = opening;
+        (*entry).tags = tags(packet.vlan, packet.initiator | is_opening);
+        &*entry
     };
     let cause = match table.insert(key, entry, u64::from(BPF_NOEXIST)) {
         // Another CPU may have been first; then its entry is as good.
