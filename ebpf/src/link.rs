@@ -132,7 +132,11 @@ fn service(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
     let Some([_, length, _, protocol]) = reader.read::<[u8; 4]>(packet.l3) else {
         return Err(Cause::TruncatedLink);
     };
-    packet.l3 += usize::from(length & 0x3f) * 4;
+    let words = usize::from(length & 0x3f);
+    if words < 2 {
+        return Err(Cause::NotIp);
+    }
+    packet.l3 += words * 4;
     packet.ethertype = match protocol {
         1 => IPV4,
         2 => IPV6,
@@ -147,11 +151,12 @@ fn service(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
 /// IEEE 802.2: SNAP with an EtherType (RFC 1042), or IP's own service point.
 #[inline(always)]
 fn llc(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
-    let Some([target, source, control]) = reader.read::<[u8; 3]>(packet.l3) else {
+    let Some([target, source, control, o0, o1, o2]) = reader.read::<[u8; 6]>(packet.l3) else {
         return Err(Cause::TruncatedLink);
     };
     match (target, source, control) {
-        (0xaa, 0xaa, 3) => typed(reader, packet, 6),
+        // Of other organisations the type means something else.
+        (0xaa, 0xaa, 3) if o0 | o1 == 0 && matches!(o2, 0 | 0xf8) => typed(reader, packet, 6),
         (6, 6, 3) => {
             packet.ethertype = IPV4;
             packet.l3 += 3;

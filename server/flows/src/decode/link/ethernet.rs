@@ -18,9 +18,13 @@ const BACKBONE: u16 = 0x88e7;
 /// Cisco's VN-Tag (802.1BR's E-Tag is longer).
 const VN_TAG: u16 = 0x8926;
 const E_TAG: u16 = 0x893f;
+/// Redundant rings (IEC 62439-3) and 802.1CB.
+const REDUNDANT: [u16; 2] = [0x892f, 0xf1c1];
+/// Cisco's security groups.
+const GROUP_TAG: u16 = 0x8909;
 
-/// 802.1Q, 802.1ad and the tag that came before it.
-const VLAN: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+/// 802.1Q, 802.1ad and the tags that came before it.
+const VLAN: [u16; 5] = [0x8100, 0x88a8, 0x9100, 0x9200, 0x9300];
 
 /// Shims that are looked through.
 const MAX_SHIMS: usize = 64;
@@ -118,7 +122,8 @@ fn step(ethertype: u16, rest: &[u8]) -> Result<Step<'_>, Malformed> {
             Ok(Step::Macs(macs, ethertype, rest))
         }
         VN_TAG => behind_type(rest, 4),
-        E_TAG => behind_type(rest, 6),
+        E_TAG | GROUP_TAG => behind_type(rest, 6),
+        tag if REDUNDANT.contains(&tag) => behind_type(rest, 4),
         PPPOE_SESSION => network(serial::pppoe(rest)?),
         PPP => network(serial::ppp(rest)?),
         label if MPLS.contains(&label) => network(mpls(rest)?),

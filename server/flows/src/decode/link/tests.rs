@@ -141,6 +141,19 @@ fn what_stands_between_ethernet_and_ip_is_looked_through() {
             [3, 0],
         ),
         (
+            "ring and stream tags",
+            join(&[
+                &[0x89, 0x2f, 0, 9, 0, 1, 0xf1, 0xc1, 0, 0, 0, 2, 8, 0],
+                &four,
+            ]),
+            [0, 0],
+        ),
+        (
+            "security group",
+            join(&[&[0x89, 0x09, 1, 1, 0, 1, 0, 9, 8, 0], &four]),
+            [0, 0],
+        ),
+        (
             "backbone tag",
             join(&[
                 &[0x88, 0xa8, 0, 2, 0x88, 0xe7, 0, 0, 1, 2],
