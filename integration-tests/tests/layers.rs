@@ -232,7 +232,7 @@ fn the_end_of_a_flow_keeps_its_tunnel_and_its_kind_of_message() {
     let (a, _b, daemon) = observed();
     let inner = frame::ethernet(&[], frame::IPV4, &packet(1));
     let tunnel = |port, header: Vec<u8>| {
-        let datagram = frame::udp(6000, port, &[header, inner.clone()].concat());
+        let datagram = frame::udp(46_000, port, &[header, inner.clone()].concat());
         frame::ipv4(X, Y, 17, &datagram)
     };
     let report = |kind: u8| frame::ipv4(X, Y, 2, &[kind, 0, 0, 0, 239, 1, 2, 3]);

@@ -229,3 +229,41 @@ fn hosts_that_ping_each_other_with_one_id_have_a_flow_each() {
     let seen: Vec<(&str, u64, u64)> = seen.iter().map(|(a, b, c)| (a.as_str(), *b, *c)).collect();
     assert_eq!(seen, expected);
 }
+
+#[test]
+fn a_server_that_goes_on_after_a_pause_is_not_the_one_that_opened() {
+    if !root() {
+        return;
+    }
+    let link = Link::new();
+    // Flows that begin just after the start may have begun before.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let _server = link.b.spawn(
+        "python3 -c 'import socket,time\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n\
+         s.bind((\"\",6600))\n_,a=s.recvfrom(9)\ntime.sleep(4)\ns.sendto(b\"x\",a)\ntime.sleep(30)'",
+    );
+    eventually("the server is there", || {
+        let sockets = link.b.run("ss -Hlun sport = 6600");
+        sockets.contains(":6600").then_some(())
+    });
+    link.a.run(
+        "python3 -c 'import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n\
+         s.bind((\"\",40000))\ns.sendto(b\"x\",(\"10.9.1.2\",6600))\ns.recv(9)'",
+    );
+    let seen = eventually("the ends of both", || {
+        let ends = link.daemon.flows();
+        let ends = ends.iter().filter(|flow| {
+            totals::text(flow, "end_reason").is_some()
+                && totals::direction(flow).is_some_and(|way| way.protocol == "udp" && way.is_ours())
+        });
+        let seen: Vec<_> = ends
+            .map(|flow| {
+                let number = |key| totals::number(flow, key);
+                let from = totals::direction(flow).unwrap().from.1;
+                (from, number("packets"), number("reverse_packets"))
+            })
+            .collect();
+        (seen.len() == 2).then_some(seen)
+    });
+    assert_eq!(seen, [(40000, 1, 0), (40000, 0, 1)]);
+}
