@@ -49,7 +49,10 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
         is_reply,
         context.identities,
     )
-    .or_by_points(|| sides::behind_interfaces(event, context), is_reply);
+    .or_by_points(
+        || sides::behind_interfaces(event, role == Role::Endpoint, context.places),
+        is_reply,
+    );
     let mut flow = Flow {
         verdict: pb::Verdict::Forwarded.into(),
         flow_type: pb::FlowType::L3L4.into(),

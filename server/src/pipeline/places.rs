@@ -61,6 +61,15 @@ impl Places {
         known.clone()
     }
 
+    /// Whether the interface with this number leads to a container.
+    pub(super) fn is_endpoint(&self, number: u32) -> bool {
+        let role = match self.interfaces.get(&number) {
+            Some((_, role)) => Some(*role),
+            None => self.links.get(number).map(|link| link.role),
+        };
+        role == Some(Role::Endpoint)
+    }
+
     /// All points at which the flow of an event was seen, each once.
     pub(super) fn points(
         &mut self,

@@ -7,11 +7,10 @@ use std::net::IpAddr;
 use sextant_ebpf_common::{Event, point_parts};
 use sextant_proto::flow as pb;
 
-use super::Context;
 use crate::{
-    datapath::Role,
     flow::{Endpoint, Interface, Interned},
     identity::Snapshot,
+    pipeline::places::Places,
 };
 
 /// Both endpoints, and which of them is on this host.
@@ -99,22 +98,31 @@ impl Sides {
 
 /// Whether source and destination are behind an interface of a container, as the
 /// points tell that count: who is behind one sends into it and receives out of it.
-pub(super) fn behind_interfaces(event: &Event, context: &mut Context<'_>) -> (bool, bool) {
+/// `at_endpoint`: the event's own point is at such an interface.
+pub(super) fn behind_interfaces(event: &Event, at_endpoint: bool, places: &Places) -> (bool, bool) {
     let direction = usize::from(event.direction & 1);
     let there = event.owner[direction];
     let back = event.owner[1 - direction];
     let (mut source, mut destination) = (false, false);
-    for (point, is_back) in [(event.point, false), (there, false), (back, true)] {
+    let mut look = |point: u32, is_back: bool| {
         let (number, egress) = point_parts(point);
-        if point == 0 || context.places.interface(number, context.interners).1 != Role::Endpoint {
-            continue;
+        let is_endpoint = match point {
+            0 => false,
+            own if own == event.point => at_endpoint,
+            _ => places.is_endpoint(number),
+        };
+        if is_endpoint {
+            // In at the sender's, out at the receiver's; the other way on the way back.
+            let side = if egress == is_back {
+                &mut source
+            } else {
+                &mut destination
+            };
+            *side = true;
         }
-        // In at the sender's, out at the receiver's; the other way on the way back.
-        if egress == is_back {
-            source = true;
-        } else {
-            destination = true;
-        }
-    }
+    };
+    look(event.point, false);
+    look(there, false);
+    look(back, true);
     (source, destination)
 }
