@@ -61,14 +61,12 @@ fn is_served_from_source(packet: &Packet) -> bool {
     packet.source_port < EPHEMERAL && packet.destination_port >= EPHEMERAL
 }
 
-/// In the middle of a flow: who listens is the server, else who has a port that
-/// is not given to clients, else who has the lower one. Sockets of UDP clients
-/// may look like listening ones, so there the ports come first.
+/// In the middle of a flow: who listens is the server, else who has the lower
+/// port. Sockets of UDP clients may look like listening ones, so there the ports
+/// alone tell.
 #[inline(always)]
 fn is_sender_the_client(skb: *mut __sk_buff, packet: &Packet) -> bool {
-    let (source, destination) = (packet.source_port, packet.destination_port);
-    let ports_tell = (source < EPHEMERAL) != (destination < EPHEMERAL);
-    if matches!(packet.protocol, TCP | UDP) && !(packet.protocol == UDP && ports_tell) {
+    if packet.protocol == TCP {
         if listens(skb, packet, true) {
             return true;
         }
@@ -76,5 +74,5 @@ fn is_sender_the_client(skb: *mut __sk_buff, packet: &Packet) -> bool {
             return false;
         }
     }
-    source >= destination
+    packet.source_port >= packet.destination_port
 }
