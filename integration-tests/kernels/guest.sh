@@ -26,7 +26,7 @@ echo 'root:x:0:' >/etc/group
 # The applets of this name are not the real ones.
 ip=/tools/ip tc=/tools/tc
 server=127.0.0.1:4245
-patience=120
+patience=500
 cases="nomodules default clsact foreign killed namespaces hardened nojit caps nobtf"
 # The case without them comes before they are loaded.
 late="sch_ingress cls_bpf"
