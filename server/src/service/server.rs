@@ -2,18 +2,13 @@
 
 mod authority;
 mod huffman;
+mod socket;
 mod unix;
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _, chown},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use tokio::{
-    net::{TcpListener, UnixListener, UnixStream},
+    net::{TcpListener, UnixListener},
     sync::watch,
     task::JoinSet,
 };
@@ -26,6 +21,7 @@ use tonic::{
 use super::WriteGroup;
 use crate::config::Listen;
 
+use socket::SocketFile;
 use unix::UnixConnection;
 
 /// A client that answers no ping for so long is gone.
@@ -76,7 +72,7 @@ impl fmt::Display for Bound {
 #[derive(Debug, Default)]
 pub struct Listeners {
     tcp: Vec<TcpListener>,
-    unix: Vec<(PathBuf, UnixListener)>,
+    unix: Vec<(SocketFile, UnixListener)>,
 }
 
 impl Listeners {
@@ -99,10 +95,10 @@ impl Listeners {
                     listeners.tcp.push(listener);
                 }
                 Listen::Unix(path) => {
-                    let listener = bind_unix(path, group)
+                    let (listener, file) = socket::bind(path, group)
                         .await
                         .map_err(|source| refused(format!("unix://{}", path.display()), source))?;
-                    listeners.unix.push((path.clone(), listener));
+                    listeners.unix.push((file, listener));
                 }
             }
         }
@@ -113,7 +109,7 @@ impl Listeners {
     #[must_use]
     pub fn addresses(&self) -> Vec<Bound> {
         let tcp = self.tcp.iter().filter_map(|tcp| tcp.local_addr().ok());
-        let unix = self.unix.iter().map(|(path, _)| path.clone());
+        let unix = self.unix.iter().map(|(file, _)| file.path().to_owned());
         tcp.map(Bound::Tcp).chain(unix.map(Bound::Unix)).collect()
     }
 
@@ -145,23 +141,23 @@ impl Listeners {
                 .with_keepalive(Some(KEEPALIVE));
             tasks.spawn(router.serve_with_incoming_shutdown(incoming, stop));
         }
-        let mut files = Vec::new();
-        for (path, unix) in self.unix {
+        for (file, unix) in self.unix {
             let router = server.clone().add_routes(routes.clone());
             let stop = drained(draining.clone());
+            // The file goes before the listener does, however this ends.
+            let stop = async move {
+                let _file = file;
+                stop.await;
+            };
             let incoming =
                 UnixListenerStream::new(unix).map(|accepted| accepted.map(UnixConnection::new));
             tasks.spawn(router.serve_with_incoming_shutdown(incoming, stop));
-            files.push(path);
         }
         let mut result = Ok(());
         while let Some(ended) = tasks.join_next().await {
             if let Ok(Err(error)) = ended {
                 result = Err(error.into());
             }
-        }
-        for path in files {
-            let _ = std::fs::remove_file(path);
         }
         result
     }
@@ -184,35 +180,6 @@ fn refused(address: String, source: io::Error) -> ServeError {
         source,
         remedy,
     }
-}
-
-/// Binds a socket that its owner and its group may use. A file that a crashed
-/// process left is replaced; one that somebody serves is not.
-async fn bind_unix(path: &Path, group: Option<&WriteGroup>) -> io::Result<UnixListener> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    if let Ok(metadata) = std::fs::symlink_metadata(path) {
-        if !metadata.file_type().is_socket() {
-            return Err(io::Error::new(
-                io::ErrorKind::AlreadyExists,
-                "the file exists and is no socket",
-            ));
-        }
-        if UnixStream::connect(path).await.is_ok() {
-            return Err(io::ErrorKind::AddrInUse.into());
-        }
-        std::fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    if let Some(group) = group {
-        chown(path, None, Some(group.gid)).map_err(|error| {
-            let text = format!("giving it to the group `{}`: {error}", group.name);
-            io::Error::new(error.kind(), text)
-        })?;
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
 }
 
 /// The services with reflection in both versions.
