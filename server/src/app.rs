@@ -6,6 +6,7 @@
 
 mod datapath;
 mod replay;
+mod worker;
 
 use std::{
     sync::{Arc, Mutex},
@@ -230,6 +231,14 @@ impl App {
     #[must_use]
     pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
         self.metrics.as_ref().map(MetricsServer::address)
+    }
+
+    /// Waits until a part ends that should go on, and tells which.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        match &mut self.datapath {
+            Some(datapath) => datapath.failed().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Stops: not ready, detached, streams ended, sockets gone.

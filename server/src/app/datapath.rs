@@ -2,20 +2,22 @@
 
 use std::{
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinHandle},
+};
 
-use super::lock;
+use super::{lock, worker::Worker};
 use crate::{
     config,
     datapath::{
-        Batch, Counters, Datapath, InterfaceChoice, LinkWatch, Links, Loaded, Objects, Report,
-        Settings, Stopper, Timeouts, Tuner, Volumes,
+        Batch, Counters, Datapath, DatapathError, InterfaceChoice, LinkWatch, Links, Loaded,
+        Objects, Report, Settings, Stopper, Timeouts, Tuner, Volumes,
     },
     identity::Identities,
     overhead,
@@ -32,9 +34,9 @@ pub(super) struct RunningDatapath {
     tuner: Tuner,
     active_interval: Duration,
     stopper: Stopper,
-    reader: thread::JoinHandle<()>,
+    reader: Worker,
     stop: watch::Sender<bool>,
-    follow: JoinHandle<()>,
+    follow: JoinHandle<Result<(), DatapathError>>,
     identify: JoinHandle<()>,
 }
 
@@ -70,10 +72,10 @@ impl RunningDatapath {
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
         let stopper = reader.stopper();
-        let reader = thread::Builder::new()
-            .name("datapath-reader".into())
-            .spawn(move || reader.run(|batch: &Batch| lock(&pipeline).observe(batch)))
-            .context("starting the reader's thread")?;
+        let reader = Worker::start("datapath-reader", move || {
+            reader.run(|batch: &Batch| lock(&pipeline).observe(batch));
+        })
+        .context("starting the reader's thread")?;
         Ok(Self {
             counters,
             volumes,
@@ -114,14 +116,39 @@ impl RunningDatapath {
         }
     }
 
+    /// Waits until a part ends that was not told to, or panics; then packets are
+    /// no longer seen, read or counted.
+    pub(super) async fn failed(&mut self) -> anyhow::Error {
+        tokio::select! {
+            error = self.reader.failed() => error,
+            ended = &mut self.follow => match ended {
+                Ok(Err(error)) => anyhow::Error::new(error),
+                ended => unexpected("the task that follows interfaces", ended.err()),
+            },
+            ended = &mut self.identify => {
+                unexpected("the task that tells addresses of this host", ended.err())
+            }
+        }
+    }
+
     /// Detaches, reads what is left, ends.
     pub(super) async fn stop(self) {
         self.identify.abort();
         self.stop.send_replace(true);
-        let _ = self.follow.await;
+        // One that failed is not to be asked again.
+        if !self.follow.is_finished() {
+            let _ = self.follow.await;
+        }
         self.stopper.stop();
-        let reader = self.reader;
-        let _ = tokio::task::spawn_blocking(move || reader.join()).await;
+        self.reader.join().await;
+    }
+}
+
+/// A task that ended; with the error if it panicked.
+fn unexpected(part: &str, panic: Option<JoinError>) -> anyhow::Error {
+    match panic {
+        Some(panic) => anyhow::anyhow!("{part} failed: {panic}"),
+        None => anyhow::anyhow!("{part} ended"),
     }
 }
 

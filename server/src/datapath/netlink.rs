@@ -60,7 +60,7 @@ const SCAN: Duration = Duration::from_secs(1);
 pub struct LinkWatch {
     links: watch::Receiver<Links>,
     sockets: Sockets,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// For requests, by number of the namespace.
@@ -99,7 +99,7 @@ impl LinkWatch {
         Ok(Self {
             links,
             sockets,
-            _tasks: tasks,
+            tasks,
         })
     }
 
@@ -107,6 +107,20 @@ impl LinkWatch {
     #[must_use]
     pub fn subscribe(&self) -> watch::Receiver<Links> {
         self.links.clone()
+    }
+
+    /// Waits until a task ends, which none does of itself.
+    pub(super) async fn failed(&mut self) -> DatapathError {
+        let ended = self.tasks.join_next().await;
+        let panic = ended
+            .and_then(Result::err)
+            .map(|panic| format!(": {panic}"));
+        DatapathError::Netlink {
+            detail: format!(
+                "the task that watches them ended{}",
+                panic.unwrap_or_default()
+            ),
+        }
     }
 
     /// For requests about interfaces.
@@ -164,9 +178,10 @@ impl Watcher {
     async fn keep(&mut self, found: Vec<Namespace>) {
         let gone: Vec<u32> = self
             .watched
-            .iter()
-            .filter(|(_, (known, _))| !found.contains(known))
-            .map(|(number, _)| *number)
+            .iter_mut()
+            .filter_map(|(number, (known, tasks))| {
+                (!found.contains(known) || has_ended(tasks)).then_some(*number)
+            })
             .collect();
         for number in gone {
             if let Some((namespace, _)) = self.watched.remove(&number) {
@@ -233,6 +248,15 @@ impl Watcher {
         follower.list(Received::All).await?;
         Ok(follower)
     }
+}
+
+/// A namespace whose task panicked is found anew.
+fn has_ended(tasks: &mut JoinSet<()>) -> bool {
+    let ended = tasks.try_join_next();
+    if let Some(Err(panic)) = &ended {
+        tracing::error!(%panic, "the task that watches a network namespace ended; begun anew");
+    }
+    ended.is_some()
 }
 
 /// Follows the interfaces of one namespace.

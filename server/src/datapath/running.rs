@@ -161,16 +161,20 @@ impl Datapath {
     }
 
     /// Follows the interfaces until `stop` changes; then detaches.
-    pub async fn follow(mut self, mut stop: watch::Receiver<bool>) {
+    ///
+    /// # Errors
+    ///
+    /// When a task that watches interfaces ended, so that new ones are not seen.
+    pub async fn follow(mut self, mut stop: watch::Receiver<bool>) -> Result<(), DatapathError> {
         let mut links = self.watch.subscribe();
         let mut overruns = links.borrow().overruns;
         let mut checks = tokio::time::interval(CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let ended = loop {
             tokio::select! {
                 changed = links.changed() => {
                     if changed.is_err() {
-                        break;
+                        break Err(self.watch.failed().await);
                     }
                     let now = links.borrow_and_update().clone();
                     // Something may have happened to the programs, too, that
@@ -185,10 +189,12 @@ impl Datapath {
                     });
                 }
                 _ = checks.tick() => blocking(|| self.check()),
-                () = stopped(&mut stop) => break,
+                error = self.watch.failed() => break Err(error),
+                () = stopped(&mut stop) => break Ok(()),
             }
-        }
+        };
         blocking(|| self.attachments.clear());
+        ended
     }
 
     /// None of several is attached: that is no state to start in.
