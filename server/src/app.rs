@@ -34,7 +34,7 @@ use crate::{
         About, Access, Bound, DaemonStatusService, FlowsService, Limits, Listeners, NodeDirectory,
         ObserverService, PeerNode, PeerService, ServeError, WriteGroup, with_reflection,
     },
-    store::Ring,
+    store::{Ring, Room},
 };
 
 use datapath::RunningDatapath;
@@ -128,7 +128,10 @@ impl Core {
             None => None,
         };
         let identities = Arc::new(identities(&config, links.as_ref())?);
-        let (ring, writer) = Ring::new(config.flow_capacity);
+        let (ring, writer) = Ring::new(Room {
+            events: config.flow_capacity,
+            bytes: config.flow_bytes(),
+        });
         let namespaces = Namespaces::new(config.cluster_name.clone());
         let known_links = Arc::new(ArcSwap::default());
         let pipeline = Pipeline::new(
@@ -196,6 +199,7 @@ impl Core {
         let sources = Sources {
             ring: self.ring.clone(),
             stored: lock(&self.pipeline).stored(),
+            namespaces: self.namespaces.clone(),
             deliveries: observer.deliveries(),
             datapath: datapath.map(RunningDatapath::sources),
         };
@@ -325,14 +329,12 @@ fn node_directory(config: &Config, bound: &[Bound]) -> NodeDirectory {
     });
     let (own, peers): (Vec<_>, Vec<_>) = peers.partition(|peer| peer.name.to_lowercase() == name);
     let address = bound.first().map(Bound::to_string);
-    NodeDirectory {
-        own: own.into_iter().next().unwrap_or(PeerNode {
-            name,
-            address: address.unwrap_or_default(),
-            tls_server_name: None,
-        }),
-        peers,
-    }
+    let own = own.into_iter().next().unwrap_or(PeerNode {
+        name,
+        address: address.unwrap_or_default(),
+        tls_server_name: None,
+    });
+    NodeDirectory::new(own, peers)
 }
 
 async fn set_serving(health: &HealthReporter, serving: bool) {

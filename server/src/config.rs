@@ -51,6 +51,8 @@ pub struct Config {
     pub metrics_listen: Option<String>,
     /// Flows kept in memory.
     pub flow_capacity: u64,
+    /// Bytes that they take at most; by `flow_capacity` when it is not given.
+    pub flow_bytes: Option<u64>,
     /// Files to load before serving.
     pub replay: Vec<PathBuf>,
     /// eBPF; `None` serves replayed and recorded flows only.
@@ -177,6 +179,7 @@ impl Default for Config {
             server: Server::default(),
             metrics_listen: Some("127.0.0.1:9965".into()),
             flow_capacity: 131_071,
+            flow_bytes: None,
             replay: Vec::new(),
             datapath: Some(Datapath::default()),
             cpu_budget_percent: 0,
@@ -226,7 +229,19 @@ impl Default for Datapath {
     }
 }
 
+/// Memory for each flow unless it is told: three times what a usual flow takes.
+const BYTES_OF_A_FLOW: u64 = 1024;
+/// Even a small store has room for some flows of the largest size.
+const LEAST_FLOW_BYTES: u64 = 16 << 20;
+
 impl Config {
+    /// Bytes that flows in memory take at most.
+    #[must_use]
+    pub fn flow_bytes(&self) -> u64 {
+        let usual = self.flow_capacity.saturating_mul(BYTES_OF_A_FLOW);
+        self.flow_bytes.unwrap_or(usual.max(LEAST_FLOW_BYTES))
+    }
+
     /// The node's name as flows carry it: `node`, or `cluster/node` when the
     /// cluster is not the default one. In lower case, as a kubelet has it: Hubble's
     /// filters lower-case what they look for, and take names as they are.

@@ -9,7 +9,7 @@ use sextant_ebpf_common::{Cause, Tally};
 
 use crate::{
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
-    pipeline::StoredCounts,
+    pipeline::{Namespaces, StoredCounts},
     store::{Delivered, Deliveries, Ring},
 };
 
@@ -20,6 +20,8 @@ pub struct Sources {
     pub ring: Ring,
     /// What went into it.
     pub stored: StoredCounts,
+    /// The namespaces of what went into it.
+    pub namespaces: Namespaces,
     /// What streams did.
     pub deliveries: Deliveries,
     /// The datapath, if there is one.
@@ -96,7 +98,7 @@ impl Sources {
             packets: self.packets(),
             events: self.events(stored),
             delivered: self.deliveries.values(),
-            overwritten: stored.saturating_sub(self.ring.capacity()),
+            overwritten: self.ring.oldest_seq().min(stored),
         }
     }
 

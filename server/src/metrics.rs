@@ -69,6 +69,16 @@ impl Collector for Metrics {
             ring.seen_flows(),
         )?;
         page.gauge("stored_events", "Events in the store", ring.len() as f64)?;
+        page.gauge(
+            "stored_bytes",
+            "Memory of the events in the store, with the names that they share",
+            (ring.bytes() + self.sources.stored.values().shared_bytes) as f64,
+        )?;
+        page.counter(
+            "forgotten_namespaces",
+            "Namespaces that GetNamespaces had no room for",
+            self.sources.namespaces.forgotten(),
+        )?;
         let ledger = self.sources.take();
         page.events(&ledger.events)?;
         page.delivery(&ledger)?;

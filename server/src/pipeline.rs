@@ -152,6 +152,28 @@ impl Pipeline {
         }
         self.namespaces.publish();
         self.writer.push(events.drain(..));
+        self.make_room();
+        self.stored.share(self.interners.bytes() as u64);
+    }
+
+    /// Keeps stored events and what they share within the store's bytes: the
+    /// oldest go, until there is some room again for what comes.
+    fn make_room(&mut self) {
+        let capacity = self.writer.ring().byte_capacity();
+        let stored = |writer: &RingWriter| writer.ring().bytes();
+        let shared = |interners: &Interners| interners.bytes() as u64;
+        if stored(&self.writer).saturating_add(shared(&self.interners)) <= capacity {
+            return;
+        }
+        self.interners.sweep();
+        let wanted = capacity - capacity / 8;
+        while stored(&self.writer) + shared(&self.interners) > wanted
+            && !self.writer.ring().is_empty()
+        {
+            let before = stored(&self.writer);
+            self.writer.shrink_to(before - before / 8);
+            self.interners.sweep();
+        }
     }
 
     /// Stores flows of another sensor. What they lack is filled in: the time is

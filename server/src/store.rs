@@ -2,8 +2,9 @@
 //!
 //! One writer pushes batches; any number of readers hold a `Cursor`. Nothing
 //! is queued for a reader: one that is too slow is overtaken and told exactly
-//! how many events it lost. Bound: `capacity` events are readable; memory is
-//! that plus at most two segments.
+//! how many events it lost. Bound: a `Room` in events and in bytes; memory is
+//! that plus at most two segments, of which each has at most a sixteenth of the
+//! bytes and an event.
 
 mod cursor;
 mod deliveries;
@@ -16,5 +17,5 @@ mod tests;
 
 pub use cursor::{Cursor, MAX_RUN, Read, Run};
 pub use deliveries::{Delivered, Deliveries};
-pub use ring::{Ring, RingWriter};
+pub use ring::{Ring, RingWriter, Room};
 pub use sextant_flows::event::{Event, Stamped};

@@ -8,6 +8,7 @@
 
 mod address;
 mod counters;
+pub mod heap;
 mod intern;
 pub mod ip_protocol;
 pub mod proto;
@@ -23,6 +24,7 @@ use sextant_proto::flow as pb;
 
 pub use address::{Address, Ethernet, Uuid};
 pub use counters::{Counters, DirectionCounters, EndReason, Points};
+pub(crate) use intern::HeldKey;
 pub use intern::{Interned, Interner, Interners};
 pub use summary::Summary;
 pub use transport::{L4, TcpFlags};

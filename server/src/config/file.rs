@@ -87,6 +87,8 @@ fn general(top: &mut Section<'_>, config: &mut Config) {
     );
     let flow_capacity = top.item("flow_capacity").number(limits::FLOW_CAPACITY);
     set(&mut config.flow_capacity, flow_capacity);
+    let flow_bytes = top.item("flow_bytes").number(limits::FLOW_BYTES);
+    config.flow_bytes = flow_bytes.or(config.flow_bytes);
     set(&mut config.replay, top.item("replay").texts(values::path));
 }
 

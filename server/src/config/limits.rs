@@ -7,6 +7,8 @@ const LAST_ZONE: u16 = sextant_ebpf_common::LOOPBACK_ZONES - 1;
 
 /// Flows in memory, at about 300 bytes each.
 pub(super) const FLOW_CAPACITY: RangeInclusive<u64> = 1..=1 << 32;
+/// The largest flow takes up to a megabyte.
+pub(super) const FLOW_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 42;
 /// Streams, of all connections or of one.
 pub(super) const MAX_STREAMS: RangeInclusive<usize> = 1..=1_000_000;
 /// The same, for HTTP/2.

@@ -1,4 +1,4 @@
-//! How many events were stored, by where they came from.
+//! How many events were stored, by where they came from, and what they share.
 
 use std::sync::{
     Arc,
@@ -13,6 +13,7 @@ pub struct StoredCounts(Arc<Counts>);
 struct Counts {
     recorded: AtomicU64,
     own: AtomicU64,
+    shared_bytes: AtomicU64,
 }
 
 /// Their values at one moment.
@@ -22,6 +23,8 @@ pub struct Stored {
     pub recorded: u64,
     /// Agent events and losses, which the daemon tells itself.
     pub own: u64,
+    /// Memory of the names and endpoints that stored events share.
+    pub shared_bytes: u64,
 }
 
 impl StoredCounts {
@@ -33,12 +36,17 @@ impl StoredCounts {
         self.0.own.fetch_add(events, Relaxed);
     }
 
+    pub(super) fn share(&self, bytes: u64) {
+        self.0.shared_bytes.store(bytes, Relaxed);
+    }
+
     /// The values.
     #[must_use]
     pub fn values(&self) -> Stored {
         Stored {
             recorded: self.0.recorded.load(Relaxed),
             own: self.0.own.load(Relaxed),
+            shared_bytes: self.0.shared_bytes.load(Relaxed),
         }
     }
 }

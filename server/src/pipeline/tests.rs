@@ -4,12 +4,12 @@ use arc_swap::ArcSwap;
 use sextant_ebpf_common::{Event as Raw, Kind, initiator, point, reason};
 use sextant_proto::flow as pb;
 
-use super::{Namespaces, Pipeline};
+use super::{Namespaces, Pipeline, Recorded};
 use crate::{
     datapath::{Batch, Layer, Link, Links, Role},
-    flow::{EndReason, Flow, L4, Origin},
+    flow::{EndReason, Flow, L4, Origin, proto::endpoint_from},
     identity::{Draft, Identities, Numbers, Provider},
-    store::{Event, Read, Ring},
+    store::{Event, Read, Ring, Room},
 };
 
 const HOST: [u8; 4] = [10, 0, 0, 1];
@@ -24,7 +24,11 @@ impl Provider for OneAddress {
 }
 
 fn pipeline() -> (Pipeline, Ring) {
-    let (ring, writer) = Ring::new(64);
+    pipeline_with(64.into())
+}
+
+fn pipeline_with(room: Room) -> (Pipeline, Ring) {
+    let (ring, writer) = Ring::new(room);
     let identities = Identities::new(vec![Box::new(OneAddress)], Numbers::in_memory(), false);
     let mut links = Links::default();
     links.by_index.insert(
@@ -370,4 +374,37 @@ fn a_protocol_without_a_field_is_told_by_number_and_name() {
     let flow = &flows_of(vec![gre])[0];
     assert_eq!(flow.l4, Some(L4::Other { protocol: 47 }));
     assert_eq!(flow.summary.to_text(flow), "GRE, protocol 47");
+}
+
+#[test]
+fn recorded_flows_of_ever_new_names_stay_within_the_stores_bytes() {
+    let room = Room {
+        events: 1_000_000,
+        bytes: 8 << 20,
+    };
+    let (mut pipeline, ring) = pipeline_with(room);
+    let flow = |n: u32| pb::Flow {
+        node_name: format!("node-{n}"),
+        source_names: vec![format!("host-{n}.example")],
+        ..pb::Flow::default()
+    };
+    let mut most = 0;
+    for batch in 0..1000 {
+        pipeline.record(batch * 64..batch * 64 + 64, |n, interners| Recorded {
+            flow: flow(n),
+            source: Some(endpoint_from(
+                pb::Endpoint {
+                    pod_name: format!("pod-{n}"),
+                    labels: vec![format!("k8s:l={n}"); 8],
+                    ..pb::Endpoint::default()
+                },
+                interners,
+            )),
+            destination: None,
+        });
+        most = most.max(ring.bytes() + pipeline.stored().values().shared_bytes);
+    }
+    assert!(most <= room.bytes, "{most}");
+    assert!((1000..10_000).contains(&ring.len()), "{}", ring.len());
+    assert_eq!(ring.oldest_seq() + ring.len(), 64_000);
 }

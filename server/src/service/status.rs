@@ -131,6 +131,8 @@ impl Parts {
             seen_flows: ring.seen_flows(),
             flows_per_second: ring.flows_per_second(),
             oldest: oldest.map(time),
+            bytes: ring.bytes() + self.sources.stored.values().shared_bytes,
+            byte_capacity: ring.byte_capacity(),
         }
     }
 

@@ -85,7 +85,7 @@ impl Cursor {
         if self.seq >= next {
             return Read::Empty;
         }
-        let oldest = next.saturating_sub(self.ring.capacity());
+        let oldest = self.ring.oldest_at(next);
         if self.seq < oldest {
             return self.skip_to(oldest);
         }
@@ -109,7 +109,7 @@ impl Cursor {
         if self.seq >= next {
             return Run::Empty;
         }
-        let oldest = next.saturating_sub(self.ring.capacity());
+        let oldest = self.ring.oldest_at(next);
         if self.seq < oldest {
             return self.skip_to::<()>(oldest).into();
         }

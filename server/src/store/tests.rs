@@ -2,9 +2,9 @@ use proptest::prelude::*;
 
 use std::ops::ControlFlow;
 
-use super::{Event, Read, Ring, Run, Stamped};
+use super::{Event, Read, Ring, Room, Run, Stamped};
 use crate::flow::{
-    Flow, Time,
+    Cold, Flow, Time,
     sketch::{Forbidden, Sieve},
 };
 use sextant_proto::flow as pb;
@@ -12,6 +12,19 @@ use sextant_proto::flow as pb;
 fn numbered(n: u64) -> Event {
     Event::Flow(Flow {
         time: Some(Time::from_nanos(n as i64)),
+        ..Flow::default()
+    })
+}
+
+/// One that takes `bytes` and a little more.
+fn heavy(n: u64, bytes: usize) -> Event {
+    let cold = Cold {
+        policy_log: vec!["p".repeat(bytes)],
+        ..Cold::default()
+    };
+    Event::Flow(Flow {
+        time: Some(Time::from_nanos(n as i64)),
+        cold: Some(Box::new(cold)),
         ..Flow::default()
     })
 }
@@ -108,19 +121,76 @@ async fn readers_are_woken_by_a_batch_and_by_the_end() {
     assert!(wake.changed().await.is_ok());
 }
 
+#[test]
+fn large_events_are_overwritten_when_the_bytes_are_full() {
+    let room = Room {
+        events: 10_000,
+        bytes: 8 << 20,
+    };
+    let (ring, mut writer) = Ring::new(room);
+    let mut cursor = ring.cursor_at(0);
+    let mut most = 0;
+    for n in 0..1000 {
+        writer.push([heavy(n, 64 << 10)]);
+        most = most.max(ring.bytes());
+    }
+    assert!(most <= room.bytes, "{most}");
+    // Nearly all of the bytes are used, and no event twice or out of order.
+    assert!((100..128).contains(&ring.len()), "{}", ring.len());
+    assert_eq!(
+        (ring.next_seq(), ring.oldest_seq()),
+        (1000, 1000 - ring.len())
+    );
+    assert_eq!(cursor.overtaken(), ring.oldest_seq());
+    assert!(matches!(cursor.next(number), Read::Lost(lost) if lost == ring.oldest_seq()));
+    for n in ring.oldest_seq()..1000 {
+        assert!(matches!(cursor.next(number), Read::Event(read) if read == n));
+    }
+    assert!(matches!(cursor.next(number), Read::Empty));
+    // Small ones fill the places again.
+    writer.push((1000..21_000).map(numbered));
+    assert!((9_900..=10_000).contains(&ring.len()), "{}", ring.len());
+}
+
+#[test]
+fn an_event_beyond_all_bytes_is_held_alone_and_what_went_is_lost() {
+    let room = Room {
+        events: 100,
+        bytes: 1 << 20,
+    };
+    let (ring, mut writer) = Ring::new(room);
+    writer.push((0..10).map(numbered));
+    writer.push([heavy(10, 4 << 20)]);
+    writer.push([numbered(11)]);
+    assert_eq!((ring.oldest_seq(), ring.len()), (11, 1));
+    writer.shrink_to(0);
+    assert_eq!(
+        (ring.oldest_seq(), ring.len(), ring.is_empty()),
+        (12, 0, true)
+    );
+    writer.push([numbered(12)]);
+    let mut cursor = ring.cursor_at(0);
+    assert!(matches!(cursor.next(number), Read::Lost(12)));
+    assert!(matches!(cursor.next(number), Read::Event(12)));
+}
+
 proptest! {
     /// Whatever the writer and the reader do, each event is either read, in
     /// order, or counted as lost.
     #[test]
     fn no_gap_in_sequence_numbers_without_a_loss(
         capacity in 1_u64..700,
-        steps in prop::collection::vec((0_u64..600, 0_u64..600), 1..20),
+        bytes in prop_oneof![Just(u64::MAX), 200_000_u64..2_000_000],
+        steps in prop::collection::vec((0_u64..600, 0_u64..600, 0_u64..20), 1..20),
     ) {
-        let (ring, mut writer) = Ring::new(capacity);
+        let (ring, mut writer) = Ring::new(Room { events: capacity, bytes });
         let mut cursor = ring.cursor_at(0);
         let (mut written, mut expected) = (0_u64, 0_u64);
-        for (push, read) in steps {
-            writer.push((written..written + push).map(numbered));
+        for (push, read, heavies) in steps {
+            writer.push((written..written + push).map(|n| match n % 20 < heavies {
+                true => heavy(n, 3000),
+                false => numbered(n),
+            }));
             written += push;
             for _ in 0..read {
                 match cursor.next(number) {
@@ -137,6 +207,9 @@ proptest! {
                 prop_assert_eq!(cursor.seq(), expected);
             }
         }
-        prop_assert_eq!(ring.len(), written.min(capacity));
+        prop_assert_eq!(ring.oldest_seq() + ring.len(), written);
+        if bytes == u64::MAX {
+            prop_assert_eq!(ring.len(), written.min(capacity));
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Verdicts on interned values, judged once for each value.
 //!
-//! Bound: 65,536 values; a full table is cleared. The table holds on to its
-//! values, so a key never names two of them.
+//! Bound: 65,536 values; a full table is cleared. The table holds on to their
+//! keys, so that none names two of them, but not to the values: what the store
+//! lets go is gone, however many streams have judged it.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
 };
 
-use crate::flow::Interned;
+use crate::flow::{HeldKey, Interned};
 
 /// Verdicts that are remembered at most.
 const CAPACITY: usize = 65_536;
@@ -17,7 +18,7 @@ const RECENT: usize = 256;
 
 /// Remembered verdicts.
 pub(super) struct Memo<T> {
-    verdicts: HashMap<usize, (Interned<T>, bool), BuildHasherDefault<KeyHasher>>,
+    verdicts: HashMap<usize, (HeldKey<T>, bool), BuildHasherDefault<KeyHasher>>,
     /// Keys and verdicts by the key's low bits once spread; 0 is no key.
     recent: Box<[(usize, bool)]>,
 }
@@ -49,7 +50,7 @@ impl<T> Memo<T> {
                     self.recent.fill((0, false));
                 }
                 let verdict = judge(value);
-                self.verdicts.insert(key, (value.clone(), verdict));
+                self.verdicts.insert(key, (value.hold_key(), verdict));
                 verdict
             }
         };

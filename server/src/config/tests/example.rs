@@ -24,6 +24,7 @@ fn the_example_as_it_is_changes_nothing() {
 fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
     let expect = Config {
         node_name: "moseisley".into(),
+        flow_bytes: Some(Config::default().flow_bytes()),
         datapath: Some(Datapath {
             zones: vec![("vrf-red*".into(), 1)],
             namespaces: vec![("/run/netns/*".into(), 2)],

@@ -33,7 +33,7 @@ fn right(text: &str) -> Config {
 fn every_plain_setting_arrives() {
     let is = right(
         "node_name = 'n'\ncluster_name = 'c'\nnode_labels = ['b=2', 'a=1']\nstate_dir = '/s'\n\
-         flow_capacity = 0x10\nreplay = ['r.json']\n\
+         flow_capacity = 0x10\nflow_bytes = 0x10_0000\nreplay = ['r.json']\n\
          [server]\nlisten = ['tcp://a:1']\nwrite_group = 'g'\nmax_streams = 1\nmax_streams_per_connection = 2\n\
          max_request_bytes = 4_096\nlost_event_interval = '2s'\ndrain_timeout = '0s'\n\
          version_header = true\n[metrics]\nlisten = 'off'\n[identity]\nworld = 'by-family'",
@@ -43,6 +43,7 @@ fn every_plain_setting_arrives() {
         (is.node_labels, is.flow_capacity),
         (vec!["a=1".into(), "b=2".into()], 16)
     );
+    assert_eq!(is.flow_bytes, Some(1 << 20));
     assert_eq!(
         (is.state_dir, is.replay),
         ("/s".into(), vec!["r.json".into()])
