@@ -55,6 +55,8 @@ pub struct App {
     drain_timeout: Duration,
     /// Keeps the store's writer, and so the streams, alive.
     _pipeline: Arc<Mutex<Pipeline>>,
+    /// Keeps the lock of the state folder.
+    _identities: Arc<Identities>,
 }
 
 /// Starts everything; on return the server is ready.
@@ -104,6 +106,7 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
         drain_timeout: config.server.drain_timeout,
         draining: core.draining,
         _pipeline: core.pipeline,
+        _identities: core.identities,
     })
 }
 
@@ -220,7 +223,8 @@ impl Core {
             .add_service(flows.into_server(config.server.max_request_bytes))
             .add_service(PeerService::new(nodes, limits).into_server())
             .add_service(status.into_server());
-        (routes, Metrics::new(sources, overhead))
+        let identities = self.identities.counts();
+        (routes, Metrics::new(sources, overhead, identities))
     }
 }
 
@@ -289,7 +293,7 @@ fn identities(config: &Config, links: Option<&LinkWatch>) -> anyhow::Result<Iden
     }
     Ok(Identities::new(
         providers,
-        Numbers::open(&config.state_dir)?,
+        Numbers::open(&config.state_dir),
         config.identity.world_by_family,
     ))
 }

@@ -18,7 +18,7 @@ use arc_swap::ArcSwap;
 
 pub use host::Host;
 pub use inventory::Inventory;
-pub use numbers::{Numbers, NumbersError};
+pub use numbers::{Damage, NumberCounts, Numbers};
 pub use snapshot::{Draft, Snapshot};
 
 /// Reserved numeric identities (Cilium's).
@@ -68,6 +68,13 @@ impl Identities {
     #[must_use]
     pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
         Arc::clone(&self.current)
+    }
+
+    /// What became of label sets.
+    #[must_use]
+    pub fn counts(&self) -> NumberCounts {
+        let numbers = self.numbers.lock();
+        numbers.unwrap_or_else(PoisonError::into_inner).counts()
     }
 
     /// Asks all providers again and swaps the snapshot.

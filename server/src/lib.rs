@@ -28,6 +28,7 @@ pub mod overhead;
 pub mod pipeline;
 pub mod record;
 pub mod service;
+pub mod state;
 pub mod store;
 
 pub use sextant_flows::{decode, filter, flow, replay, summary};

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     datapath::{Counters, InterfaceCount},
+    identity::NumberCounts,
     ledger::{Events, Ledger, Sources},
     overhead::Overhead,
 };
@@ -35,13 +36,19 @@ pub struct MetricsError {
 pub struct Metrics {
     sources: Sources,
     overhead: Overhead,
+    identities: NumberCounts,
 }
 
 impl Metrics {
-    /// Metrics of the ledger, of its sources and of the daemon's own cost.
+    /// Metrics of the ledger, of its sources, of the daemon's own cost and of
+    /// identities.
     #[must_use]
-    pub fn new(sources: Sources, overhead: Overhead) -> Self {
-        Self { sources, overhead }
+    pub fn new(sources: Sources, overhead: Overhead, identities: NumberCounts) -> Self {
+        Self {
+            sources,
+            overhead,
+            identities,
+        }
     }
 
     /// The registry with all of them.
@@ -83,6 +90,7 @@ impl Collector for Metrics {
         page.events(&ledger.events)?;
         page.delivery(&ledger)?;
         page.cost(&self.overhead)?;
+        page.identities(&self.identities)?;
         let Some((counters, volumes)) = &self.sources.datapath else {
             return Ok(());
         };
@@ -203,6 +211,23 @@ impl Page<'_> {
             "budget_step",
             "How coarse events are to keep the overhead budget; 0 is as configured",
             f64::from(budget.step),
+        )
+    }
+
+    fn identities(&mut self, counts: &NumberCounts) -> fmt::Result {
+        self.gauge(
+            "identities",
+            "Label sets that have an identity",
+            counts.kept() as f64,
+        )?;
+        let fates = [
+            ("forgotten", counts.forgotten()),
+            ("refused", counts.refused()),
+        ];
+        self.counters(
+            "identities_lost",
+            "Label sets whose identity was given up for others, or that got none, for want of room",
+            fates.map(|(fate, count)| ([("fate", fate)], count)),
         )
     }
 

@@ -1,44 +1,103 @@
 //! Numeric identities of label sets: from 256 on, stable over restarts.
 //!
 //! They are kept in `identities.json` in the state folder, as a map from the
-//! label set (sorted, joined by commas) to its number. Bound: one entry for
-//! each label set ever seen on this host.
+//! label set (sorted, joined by commas) to its number. A file that cannot be
+//! used is told, and never a reason not to start. Bound: `MAX_SETS` label sets
+//! of `MAX_LABELS` bytes; for new ones those are forgotten that this run has not
+//! used, and without room a set has the number 0, unknown.
+
+mod file;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::BTreeMap,
-    io,
-    path::{Path, PathBuf},
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use super::reserved;
+use crate::state::{StateError, StateFolder};
 
-/// Cannot read or write the file.
-#[derive(Debug, thiserror::Error)]
-pub enum NumbersError {
-    /// The file is there but cannot be read.
-    #[error("cannot read {path}: {source}; make it readable or choose another --state-dir", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is not what we wrote.
-    #[error("{path} is damaged ({source}); move it away to number identities anew", path = path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
+pub use file::Damage;
+
+const FILE: &str = "identities.json";
+/// Most label sets that have a number: as many as Cilium has in a cluster.
+const MAX_SETS: usize = 65_536;
+/// Most bytes of all label sets together.
+const MAX_LABELS: usize = 8 << 20;
+/// The last number for label sets; beyond are Cilium's scopes.
+const LAST: u32 = (1 << 24) - 1;
+/// A label set without a number.
+const UNKNOWN: u32 = 0;
+
+/// What became of label sets; clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub struct NumberCounts(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    kept: AtomicU64,
+    forgotten: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl NumberCounts {
+    /// Label sets that have a number now.
+    #[must_use]
+    pub fn kept(&self) -> u64 {
+        self.0.kept.load(Relaxed)
+    }
+
+    /// Label sets whose number was given up for others.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.0.forgotten.load(Relaxed)
+    }
+
+    /// Times that a label set got no number.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Relaxed)
+    }
 }
 
 /// The numbers given so far.
 #[derive(Debug, Default)]
 pub struct Numbers {
-    given: BTreeMap<String, u32>,
-    file: Option<PathBuf>,
+    given: HashMap<String, Given>,
+    taken: HashSet<u32>,
+    /// Bytes of all label sets.
+    bytes: usize,
+    /// The number to try next.
+    next: u32,
+    keeping: Keeping,
     dirty: bool,
+    /// Why they are not kept.
+    is_told: bool,
+    counts: NumberCounts,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    number: u32,
+    /// In this run.
+    is_used: bool,
+}
+
+/// Where numbers are kept.
+#[derive(Debug, Default)]
+enum Keeping {
+    /// Nowhere, as is wanted or was told.
+    #[default]
+    Not,
+    /// Nowhere; to be told once there is something to keep.
+    Cannot(StateError),
+    In(StateFolder),
 }
 
 impl Numbers {
@@ -48,65 +107,183 @@ impl Numbers {
         Self::default()
     }
 
-    /// Numbers kept in this folder, which need not exist yet.
+    /// Numbers kept in this folder, which need not exist yet. What cannot be
+    /// used is told: a damaged file is set aside, and then, or without a usable
+    /// folder, numbers begin anew.
+    #[must_use]
+    pub fn open(folder: &Path) -> Self {
+        let mut folder = match StateFolder::open(folder) {
+            Ok(folder) => folder,
+            Err(error @ StateError::Folder { .. }) => {
+                // Who has no right to it may have nothing to keep.
+                return Self {
+                    keeping: Keeping::Cannot(error),
+                    ..Self::default()
+                };
+            }
+            Err(error) => {
+                not_kept(&error);
+                return Self::default();
+            }
+        };
+        let is_kept = match folder.lock() {
+            Ok(()) => true,
+            Err(error) => {
+                not_kept(&error);
+                false
+            }
+        };
+        let (mut numbers, is_replaceable) = Self::load(&folder, is_kept);
+        if is_kept && is_replaceable {
+            numbers.keeping = Keeping::In(folder);
+        }
+        numbers
+    }
+
+    /// The numbers in the folder, and whether the file may be replaced.
+    fn load(folder: &StateFolder, is_kept: bool) -> (Self, bool) {
+        let damage = match folder.read(FILE) {
+            Ok(None) => return (Self::default(), true),
+            Ok(Some(bytes)) => match Self::parse(&bytes) {
+                Ok(numbers) => return (numbers, true),
+                Err(damage) => damage.to_string(),
+            },
+            Err(error @ StateError::Odd { .. }) => error.to_string(),
+            Err(error) => {
+                not_kept(&error);
+                return (Self::default(), false);
+            }
+        };
+        if !is_kept {
+            tracing::warn!(file = FILE, %damage, "the file of identities is damaged; they are numbered anew");
+            return (Self::default(), false);
+        }
+        match folder.set_aside(FILE) {
+            Ok(aside) => tracing::warn!(
+                file = FILE, %damage, ?aside,
+                "the file of identities is damaged: set aside; they are numbered anew"
+            ),
+            Err(error) => {
+                tracing::warn!(file = FILE, %damage, "the file of identities is damaged");
+                not_kept(&error);
+                return (Self::default(), false);
+            }
+        }
+        (Self::default(), true)
+    }
+
+    /// The numbers that a file tells.
     ///
     /// # Errors
     ///
-    /// When the file is there but cannot be used.
-    pub fn open(folder: &Path) -> Result<Self, NumbersError> {
-        let path = folder.join("identities.json");
-        let given = match std::fs::read(&path) {
-            Ok(bytes) => {
-                serde_json::from_slice(&bytes).map_err(|source| NumbersError::Damaged {
-                    path: path.clone(),
-                    source,
-                })?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(source) => return Err(NumbersError::Read { path, source }),
-        };
-        Ok(Self {
-            given,
-            file: Some(path),
-            dirty: false,
-        })
+    /// When it is not as `save` writes it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Damage> {
+        let mut numbers = Self::default();
+        for (labels, number) in file::parse(bytes)? {
+            numbers.add(labels, number, false);
+        }
+        numbers.next = numbers.taken.iter().max().map_or(0, |last| last + 1);
+        Ok(numbers)
+    }
+
+    /// The bytes that `parse` takes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let given = self.given.iter();
+        file::to_bytes(given.map(|(labels, given)| (labels.as_str(), given.number)))
+    }
+
+    /// What became of label sets.
+    #[must_use]
+    pub fn counts(&self) -> NumberCounts {
+        self.counts.clone()
     }
 
     /// The number of a label set.
     pub(super) fn of(&mut self, labels: &[String]) -> u32 {
         let key = labels.join(",");
-        if let Some(number) = self.given.get(&key) {
-            return *number;
+        if let Some(given) = self.given.get_mut(&key) {
+            given.is_used = true;
+            return given.number;
         }
-        let last = self.given.values().max().copied();
-        let number = last.map_or(reserved::FIRST_CLUSTER, |last| last + 1);
-        self.given.insert(key, number);
+        if !self.has_room(key.len()) {
+            self.forget_unused();
+        }
+        let Some(number) = self.free().filter(|_| self.has_room(key.len())) else {
+            if self.counts.0.refused.fetch_add(1, Relaxed) == 0 {
+                tracing::warn!(
+                    sets = self.given.len(),
+                    bytes = self.bytes,
+                    "too many sets of labels: new ones have no identity of their own (0)"
+                );
+            }
+            return UNKNOWN;
+        };
+        self.add(key, number, true);
+        self.next = number + 1;
         self.dirty = true;
         number
     }
 
-    /// Writes new numbers. A failure is reported and tried again next time:
-    /// the numbers hold for this run in any case.
+    fn add(&mut self, labels: String, number: u32, is_used: bool) {
+        self.bytes += labels.len();
+        self.taken.insert(number);
+        self.given.insert(labels, Given { number, is_used });
+        self.counts.0.kept.store(self.given.len() as u64, Relaxed);
+    }
+
+    fn has_room(&self, bytes: usize) -> bool {
+        self.given.len() < MAX_SETS && self.bytes + bytes <= MAX_LABELS
+    }
+
+    /// A number that nobody has: beyond the last, and only then one between.
+    fn free(&self) -> Option<u32> {
+        let next = self.next.max(reserved::FIRST_CLUSTER);
+        let mut candidates = (next..=LAST).chain(reserved::FIRST_CLUSTER..next.min(LAST));
+        candidates.find(|number| !self.taken.contains(number))
+    }
+
+    fn forget_unused(&mut self) {
+        let before = self.given.len();
+        self.given.retain(|labels, given| {
+            if !given.is_used {
+                self.taken.remove(&given.number);
+                self.bytes -= labels.len();
+            }
+            given.is_used
+        });
+        let forgotten = before - self.given.len();
+        if forgotten > 0 {
+            tracing::info!(forgotten, "numbers of label sets that nobody has any more");
+            self.counts.0.forgotten.fetch_add(forgotten as u64, Relaxed);
+        }
+        self.counts.0.kept.store(self.given.len() as u64, Relaxed);
+    }
+
+    /// Writes new numbers. A failure is told once and tried again next time: the
+    /// numbers hold for this run in any case.
     pub(super) fn save(&mut self) {
-        let Some(path) = self.file.as_ref().filter(|_| self.dirty) else {
+        if !self.dirty {
             return;
-        };
-        match write(path, &self.given) {
-            Ok(()) => self.dirty = false,
-            Err(error) => tracing::warn!(
-                path = %path.display(), %error,
-                "identities not kept; they may change at the next start"
-            ),
+        }
+        match &self.keeping {
+            Keeping::Not => self.dirty = false,
+            Keeping::Cannot(error) => {
+                not_kept(error);
+                self.keeping = Keeping::Not;
+            }
+            Keeping::In(folder) => match folder.write(FILE, &self.to_bytes()) {
+                Ok(()) => (self.dirty, self.is_told) = (false, false),
+                Err(_) if self.is_told => {}
+                Err(error) => {
+                    not_kept(&error);
+                    self.is_told = true;
+                }
+            },
         }
     }
 }
 
-/// Whole or not at all: a new file, renamed over the old one.
-fn write(path: &Path, given: &BTreeMap<String, u32>) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let new = path.with_extension("json.new");
-    std::fs::write(&new, serde_json::to_vec_pretty(given)?)?;
-    std::fs::rename(new, path)
+fn not_kept(error: &StateError) {
+    tracing::warn!(%error, "identities are not kept; they may change at the next start");
 }

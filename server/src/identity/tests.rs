@@ -92,7 +92,7 @@ fn label_sets_keep_their_numbers_over_restarts() {
             .enumerate()
             .map(|(n, name)| inventory(name, &[&format!("192.0.2.{n}")], &[]))
             .collect();
-        let numbers = Numbers::open(folder.path()).unwrap();
+        let numbers = Numbers::open(folder.path());
         let index = names.iter().position(|other| *other == name).unwrap();
         let snapshot = identities(known, numbers, false).snapshot().load_full();
         snapshot.resolve(ip(&format!("192.0.2.{index}"))).identity
@@ -100,14 +100,6 @@ fn label_sets_keep_their_numbers_over_restarts() {
     assert_eq!(number_of(&["a", "b"], "b"), 257);
     assert_eq!(number_of(&["b"], "b"), 257);
     assert_eq!(number_of(&["c", "b"], "c"), 258);
-}
-
-#[test]
-fn a_damaged_file_is_refused_and_named() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("identities.json"), "{").unwrap();
-    let error = Numbers::open(folder.path()).unwrap_err().to_string();
-    assert!(error.contains("identities.json is damaged"), "{error}");
 }
 
 #[test]
