@@ -4,29 +4,25 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use sextant_flows::printable::{printable, printable_lines};
 use sextantd::{
     app,
     config::{self, Command, Flags},
     datapath::Report,
+    log,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let flags = Flags::parse();
-    let filter = EnvFilter::try_from_env("SEXTANT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .init();
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => return log::told(&error),
+    };
+    log::start();
     match run(&flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Several mistakes stand on a line each.
-            for line in format!("{error:#}").lines() {
-                eprintln!("sextantd: {line}");
-            }
+            log::tell(&error);
             ExitCode::FAILURE
         }
     }
@@ -35,16 +31,17 @@ fn main() -> ExitCode {
 fn run(flags: &Flags) -> anyhow::Result<()> {
     if let Some(Command::Probe) = flags.command {
         let report = Report::take();
-        print!("{report}");
+        print!("{}", printable_lines(&report.to_string()));
         anyhow::ensure!(
             report.is_usable(),
             "this kernel lets no packets be observed"
         );
         return Ok(());
     }
-    let environment = |name: &str| std::env::var(name).ok();
+    // One that is no text is a mistake, and not absent.
+    let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     if let Some(Command::Check) = flags.command {
-        println!("{}", config::check(flags, environment)?);
+        println!("{}", printable(&config::check(flags, environment)?));
         return Ok(());
     }
     let config = config::load(flags, environment)?;

@@ -12,6 +12,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
+use sextant_flows::printable::printable;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -251,17 +252,18 @@ impl Page<'_> {
 
     fn interfaces(&mut self, counters: &Counters) -> fmt::Result {
         let interfaces = counters.interfaces();
+        let names: Vec<_> = interfaces.iter().map(|one| printable(&one.name)).collect();
         let values = |of: fn(&InterfaceCount) -> [u64; 2]| {
-            interfaces.iter().flat_map(move |interface| {
-                let [ingress, egress] = of(interface);
-                [("ingress", ingress), ("egress", egress)].map(|(direction, value)| {
-                    let labels = [
-                        ("interface", interface.name.as_str()),
-                        ("direction", direction),
-                    ];
-                    (labels, value)
+            interfaces
+                .iter()
+                .zip(&names)
+                .flat_map(move |(interface, name)| {
+                    let [ingress, egress] = of(interface);
+                    [("ingress", ingress), ("egress", egress)].map(|(direction, value)| {
+                        let labels = [("interface", name.as_ref()), ("direction", direction)];
+                        (labels, value)
+                    })
                 })
-            })
         };
         self.counters(
             "interface_packets",

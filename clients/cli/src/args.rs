@@ -1,11 +1,17 @@
 //! The commands and what they have in common. Each command's own arguments are
 //! beside its code.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
-use crate::{connection::Connection, list, observe, record, stats, status, top, watch};
+use crate::{
+    connection::Connection, list, observe, record, stats, status, text::harmless_lines, top, watch,
+};
 
 /// Shows the network flows of a host, and the state of the server that sees them.
 #[derive(Debug, Parser)]
@@ -49,4 +55,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR")]
         dir: PathBuf,
     },
+}
+
+/// Prints a help, or what is wrong with the arguments; these are the caller's, but what
+/// they have in them may be of others.
+pub(crate) fn told(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let _ = match error.use_stderr() && harmless_lines(&text) != text {
+        true => io::stderr().write_all(harmless_lines(&text).as_bytes()),
+        false => error.print(),
+    };
+    u8::try_from(error.exit_code()).unwrap_or(2).into()
 }

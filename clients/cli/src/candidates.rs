@@ -6,6 +6,7 @@ use std::{ffi::OsStr, time::Duration};
 
 use clap::Parser;
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
+use sextant_flows::printable::is_odd;
 use sextant_proto::sextant::flow::v1::{
     FlowField, ListFilterHintsRequest, flow_service_client::FlowServiceClient,
 };
@@ -131,7 +132,7 @@ async fn hints(connection: &Connection, fields: &[FlowField], prefix: &str) -> O
         values.extend(answer.hints.into_iter().map(|hint| hint.value));
     }
     // What would steer the terminal, or part the line, is not offered.
-    values.retain(|value| !value.is_empty() && !value.chars().any(char::is_control));
+    values.retain(|value| !value.is_empty() && !value.contains(is_odd));
     values.sort_unstable();
     values.dedup();
     Some(values)

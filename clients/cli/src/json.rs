@@ -15,6 +15,7 @@ use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MapKey,
     MessageDescriptor, ReflectMessage as _, Value,
 };
+use sextant_flows::printable::printable_json;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(sextant_proto::DESCRIPTORS).expect("the build made them")
@@ -208,14 +209,12 @@ fn write_number(text: &mut String, number: f64) {
     }
 }
 
-/// As JSON for HTML: Go's encoder escapes these too.
+/// As JSON for HTML, as Go's encoder does, and for terminals.
 fn write_string(text: &mut String, value: &str) {
     let quoted = serde_json::Value::from(value).to_string();
-    for c in quoted.chars() {
+    for c in printable_json(&quoted).chars() {
         match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                *text += &format!("\\u{:04x}", u32::from(c));
-            }
+            '<' | '>' | '&' => *text += &format!("\\u{:04x}", u32::from(c)),
             c => text.push(c),
         }
     }

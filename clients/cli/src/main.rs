@@ -38,7 +38,10 @@ use args::{Cli, Command};
 
 fn main() -> ExitCode {
     complete::answer_shell();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::told(&error),
+    };
     let runtime = match tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -82,7 +85,13 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn failed(error: &anyhow::Error) -> ExitCode {
-    // Standard error may be closed too: then there is nobody to tell.
-    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("sextant: {error:#}\n"));
+    tell(error);
     ExitCode::FAILURE
+}
+
+/// Tells what failed.
+fn tell(error: &anyhow::Error) {
+    // Standard error may be closed too: then there is nobody to tell.
+    let text = text::harmless_lines(&format!("{error:#}"));
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("sextant: {text}\n"));
 }

@@ -72,7 +72,7 @@ pub(crate) async fn run(connection: &Connection, args: &StatusArgs) -> anyhow::R
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(error) if crate::is_closed_pipe(&error) => Err(error),
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "sextant: {error:#}");
+            crate::tell(&error);
             Ok(ExitCode::from(NO_ANSWER))
         }
     }

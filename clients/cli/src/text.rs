@@ -3,25 +3,15 @@
 
 use std::time::Duration;
 
-/// Control characters made visible, ends of lines among them: what a server or a file
-/// says must not steer the terminal, nor pass for a line of ours.
+use sextant_flows::printable::printable;
+
+/// What a server or a file says must not steer the terminal, nor pass for a line of ours.
 pub(crate) fn harmless(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\x1b' => shown += "^[",
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown
+    printable(text).into_owned()
 }
 
 /// The same for texts that may have several lines.
-pub(crate) fn harmless_lines(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').map(harmless).collect();
-    lines.join("\n")
-}
+pub(crate) use sextant_flows::printable::printable_lines as harmless_lines;
 
 /// The name of an enumeration's value, or its number where there is none.
 pub(crate) fn value_name<E: TryFrom<i32>>(number: i32, name: fn(&E) -> &'static str) -> String {
@@ -176,18 +166,5 @@ mod tests {
         let rows = [["A", "N", "Z"], ["long", "1", "z"]].map(|row| row.map(String::from).to_vec());
         let text = table(&rows, &[Align::Left, Align::Right, Align::Left]);
         assert_eq!(text, "A      N   Z\nlong   1   z\n");
-    }
-
-    #[test]
-    fn control_characters_of_a_server_are_made_harmless() {
-        for (text, shown) in [
-            ("a\x1b[2Jb\rc", "a^[[2Jb\\rc"),
-            ("a\nb\tc\0", "a\\nb\\tc\\u{0}"),
-            ("\u{9b}2J\u{7f}", "\\u{9b}2J\\u{7f}"),
-            ("\\n \"größe\" ✓", "\\n \"größe\" ✓"),
-        ] {
-            assert_eq!(harmless(text), shown);
-        }
-        assert_eq!(harmless_lines("a\n b\x1b\u{9b}\n"), "a\n b^[\\u{9b}\n");
     }
 }

@@ -13,5 +13,6 @@ pub mod decode;
 pub mod event;
 pub mod filter;
 pub mod flow;
+pub mod printable;
 pub mod replay;
 pub mod summary;
