@@ -17,6 +17,38 @@ FLOWS = r"""
 {"debug_event":{"type":"DBG_CT_VERDICT","source":{"ID":3,"labels":["a"]},"hash":1,"arg1":2,"message":"m","cpu":0}}
 """.lstrip().encode()
 
+CONFIG = br"""
+node_name = "n1"
+node_labels = { os = "linux" }
+flow_capacity = 0x1000
+replay = ["/a.jsonl"]
+[server]
+listen = ["tcp://[::1]:4245", "unix:///run/s.sock"]
+lost_event_interval = "1s"
+[metrics]
+listen = "off"
+[datapath]
+interfaces = ["veth*"]
+observed_ring_bytes = 8388608
+[[datapath.zone]]
+interface = "eth0"
+zone = 7
+[[datapath.namespace]]
+path = "/run/netns/a"
+[identity]
+world = "by-family"
+[[endpoint]]
+name = "web"
+namespace = "shop"
+labels = ["app=web", "k8s:a/b=c"]
+workload = { name = "web", kind = "Deployment" }
+addresses = ["10.0.0.5", "2001:db8::1"]
+cidrs = ["10.1.0.0/16"]
+[[peer]]
+name = "c/n2"
+address = "10.0.0.2:4245"
+""".lstrip()
+
 ODD_LINES = rb"""
 {"node_status":{"state_change":"NODE_CONNECTED","node_names":["a"]}}
 {"flow":{"verdict":1e0,"reply":"\u00e9\ud83d\ude00","socket_cookie":-0.0,"time":"0001-01-01T00:00:00Z"}}
@@ -248,6 +280,12 @@ def main():
         "filter": filters(),
         "filter_text": texts(),
         "flow_proto": flows(),
+        "config": {"whole": CONFIG, "mistakes": b"node_name = 5\n[server]\nlisten = 1\nunknwon = [{a = {b = 1}}]\n"},
+        "identities": {
+            "two": b'{\n  "k8s:app=web": 256,\n  "k8s:app=db,k8s:env=test": 300\n}',
+            "twice": b'{"a": 256, "b": 256}',
+            "escaped": b'{"\\u0000\\ud83d\\ude00": 16777215}',
+        },
         "record": {name: message((1, flow)) for name, flow in flows().items()},
     }
     for target, seeds in corpora.items():

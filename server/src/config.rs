@@ -29,7 +29,7 @@ use ipnet::IpNet;
 pub use error::{ConfigError, Mistake};
 pub use example::example;
 pub use flags::{Command, Flags};
-pub use load::{check, load};
+pub use load::{check, load, parse};
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_FILE: &str = "/etc/sextant/sextant.toml";

@@ -3,7 +3,12 @@
 //! The file is TOML: `current = "NAME"`, and for each context a table
 //! `[context.NAME]` with `server = "ADDRESS"`.
 
-use std::{collections::BTreeMap, env, fs, io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    io::{self, Read as _},
+    path::PathBuf,
+};
 
 use serde::Deserialize;
 
@@ -13,6 +18,8 @@ use crate::connection::Connection;
 pub(crate) const DEFAULT_SERVER: &str = "localhost:4245";
 /// Where writing is allowed.
 pub(crate) const DEFAULT_WRITE_SERVER: &str = "unix:///run/sextant/sextant.sock";
+/// Largest configuration file.
+const MAX_BYTES: u64 = 1 << 20;
 /// Names a server.
 const SERVER_VARIABLE: &str = "SEXTANT_SERVER";
 
@@ -95,7 +102,7 @@ fn choose(
 
 /// A missing file is an empty one, unless it was asked for.
 fn load(path: &PathBuf, asked_for: bool) -> Result<File, ContextError> {
-    let text = match fs::read_to_string(path) {
+    let text = match read_text(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !asked_for => String::new(),
         Err(source) => {
@@ -107,6 +114,25 @@ fn load(path: &PathBuf, asked_for: bool) -> Result<File, ContextError> {
         path: path.clone(),
         message: error.to_string().trim_end().into(),
     })
+}
+
+/// A device may have no end, and a FIFO nobody who writes.
+fn read_text(path: &PathBuf) -> io::Result<String> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)?;
+    match text.len() as u64 > MAX_BYTES {
+        true => Err(io::Error::other("it is larger than 1 MiB")),
+        false => Ok(text),
+    }
 }
 
 fn default_path() -> Option<PathBuf> {

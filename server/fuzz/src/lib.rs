@@ -6,6 +6,8 @@
 //! them; they are no part of `make test`. Bound: the length of an input, by
 //! `-max_len`.
 
+mod cost;
+
 use std::{path::Path, sync::LazyLock};
 
 use sextant_proto::flow as pb;
@@ -15,6 +17,8 @@ use sextantd::{
     replay::{Context, Format, Report, read},
     store::Event,
 };
+
+pub use cost::bounded;
 
 /// Flows that filters are tried on: Hubble JSON lines, seeds of `replay_json` too.
 const FLOWS: &[u8] = include_bytes!("../seeds/replay_json/flows");

@@ -2,6 +2,12 @@
 
 use std::fmt;
 
+use sextant_flows::printable::printable;
+
+/// Most mistakes that are shown, and most characters of each.
+const MAX_TOLD: usize = 1000;
+const MAX_SHOWN: usize = 2000;
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
@@ -13,7 +19,12 @@ pub struct Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
+        let text = format!("{}: {}", self.place, self.message);
+        let text = printable(&text);
+        match text.char_indices().nth(MAX_SHOWN) {
+            Some((end, _)) => write!(f, "{}...", &text[..end]),
+            None => f.write_str(&text),
+        }
     }
 }
 
@@ -27,6 +38,8 @@ pub struct ConfigError {
 }
 
 fn lines(mistakes: &[Mistake]) -> String {
-    let lines: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
-    lines.join("\n")
+    let told = mistakes.iter().take(MAX_TOLD).map(Mistake::to_string);
+    let more = mistakes.len().saturating_sub(MAX_TOLD);
+    let more = (more > 0).then(|| format!("and {more} more mistakes"));
+    told.chain(more).collect::<Vec<_>>().join("\n")
 }

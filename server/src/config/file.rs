@@ -33,8 +33,9 @@ fn syntax(report: &Report<'_>, text: &str, errors: &[toml::de::Error]) {
     let mut last = 0;
     for error in errors {
         let offset = error.span().map_or(text.len(), |span| span.start);
-        let (line, column) = (report.line(offset), report.column(offset));
+        let line = report.line(offset);
         if line != last {
+            let column = report.column(offset);
             report.add(offset, format!("column {column}: {}", error.message()));
         }
         last = line;

@@ -1,9 +1,13 @@
 //! Puts the sources together: defaults < file < environment < flags.
 
 use std::{
-    io::ErrorKind,
+    fs::OpenOptions,
+    io::{self, ErrorKind, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
+
+use nix::fcntl::OFlag;
 
 use super::{
     Config, ConfigError, DEFAULT_FILE, Flags, Mistake,
@@ -11,6 +15,9 @@ use super::{
     file,
     given::{Given, Source, word},
 };
+
+/// Largest file; 20,000 endpoints take two.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads the configuration.
 ///
@@ -63,6 +70,41 @@ pub(super) fn load_with(
     }
 }
 
+/// The configuration that a text makes, with defaults for the rest.
+///
+/// # Errors
+///
+/// With every mistake of the text.
+pub fn parse(text: &str) -> Result<Config, ConfigError> {
+    let mut draft = Draft::default();
+    let mistakes = file::read(Path::new("text"), text, &mut draft);
+    match mistakes.is_empty() {
+        true => Ok(draft.finish()),
+        false => Err(ConfigError { mistakes }),
+    }
+}
+
+/// A file of at most `MAX_BYTES`. What is no file, and might never end or wait for
+/// somebody who writes, is refused.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut open = OpenOptions::new();
+    open.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = open.open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if !kind.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MAX_BYTES {
+        true => Err(io::Error::other("it is larger than 16 MiB")),
+        false => Ok(bytes),
+    }
+}
+
 /// The file to read.
 struct Chosen {
     path: PathBuf,
@@ -92,7 +134,7 @@ impl Chosen {
             Some(source) => source.place("config"),
             None => path.to_string(),
         };
-        let bytes = match std::fs::read(&self.path) {
+        let bytes = match read_file(&self.path) {
             Ok(bytes) => bytes,
             Err(error) if self.source.is_none() && error.kind() == ErrorKind::NotFound => {
                 return Ok(None);

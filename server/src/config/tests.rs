@@ -3,6 +3,7 @@
 mod example;
 mod file;
 mod names;
+mod odd;
 mod sources;
 mod values;
 
