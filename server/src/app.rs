@@ -21,18 +21,19 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use crate::{
-    config::Config,
+    config::{self, Config},
     datapath::{LinkWatch, Links, NamespaceChoice},
     flow::{Origin, Time},
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
+    listener::{Bound, Listeners, Places},
     metrics::{Metrics, MetricsServer},
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
     record::RecordCounts,
     service::{
-        About, Access, Bound, DaemonStatusService, FlowsService, Limits, Listeners, NodeDirectory,
-        ObserverService, PeerNode, PeerService, ServeError, WriteGroup, with_reflection,
+        About, Access, DaemonStatusService, FlowsService, Limits, NodeDirectory, ObserverService,
+        PeerNode, PeerService, ServeError, WriteGroup, serve, with_reflection,
     },
     store::{Ring, Room},
 };
@@ -71,7 +72,11 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
     core.ring.mark_loaded();
     let write_group = config.server.write_group.as_deref();
     let write_group = write_group.map(WriteGroup::find).transpose()?;
-    let listeners = Listeners::bind(&config.server.listen, write_group.as_ref()).await?;
+    let listeners = Listeners::bind(
+        &config.server.listen,
+        write_group.as_ref().map(|group| group.gid),
+    )
+    .await?;
     let bound = listeners.addresses();
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
@@ -83,7 +88,9 @@ pub async fn build(config: Config) -> anyhow::Result<App> {
         write_group,
         datapath.as_ref(),
     );
-    let server = tokio::spawn(listeners.serve(
+    let server = tokio::spawn(serve(
+        listeners,
+        places(&config.server),
         with_reflection(routes)?,
         config.server.max_streams_per_connection,
         core.draining.subscribe(),
@@ -296,6 +303,17 @@ fn identities(config: &Config, links: Option<&LinkWatch>) -> anyhow::Result<Iden
         Numbers::open(&config.state_dir),
         config.identity.world_by_family,
     ))
+}
+
+/// No more connections than there are descriptors, of which the datapath and
+/// files need some too.
+fn places(server: &config::Server) -> Places {
+    let (files, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
+        .unwrap_or((1024, 1024));
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let most = server.max_connections.min(files / 4 * 3).max(1);
+    let most_of_one = server.max_connections_per_peer.min(most / 2).max(1);
+    Places::new(most, most_of_one)
 }
 
 /// How far before its window a summary looks for what a flow had counted: an

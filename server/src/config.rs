@@ -76,6 +76,10 @@ pub struct Server {
     pub max_streams: usize,
     /// Streams that one connection may have open.
     pub max_streams_per_connection: u32,
+    /// Connections that may be open at one time.
+    pub max_connections: usize,
+    /// Connections of one peer: a user of the unix socket, an address of TCP.
+    pub max_connections_per_peer: usize,
     /// Largest request that is read, in bytes.
     pub max_request_bytes: usize,
     /// A lost-events message at most this often for each stream.
@@ -199,6 +203,8 @@ impl Default for Server {
             write_group: None,
             max_streams: 1024,
             max_streams_per_connection: 256,
+            max_connections: 4096,
+            max_connections_per_peer: 512,
             max_request_bytes: 4 << 20,
             lost_event_interval: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),

@@ -23,6 +23,7 @@ pub mod config;
 pub mod datapath;
 pub mod identity;
 pub mod ledger;
+pub mod listener;
 pub mod log;
 pub mod metrics;
 pub mod overhead;

@@ -107,6 +107,14 @@ fn server(mut section: Section<'_>, server: &mut Server) {
         .item("max_streams_per_connection")
         .number(limits::MAX_STREAMS_PER_CONNECTION);
     set(&mut server.max_streams_per_connection, streams);
+    let connections = section
+        .item("max_connections")
+        .number(limits::MAX_CONNECTIONS);
+    set(&mut server.max_connections, connections);
+    let connections = section
+        .item("max_connections_per_peer")
+        .number(limits::MAX_CONNECTIONS);
+    set(&mut server.max_connections_per_peer, connections);
     let bytes = section
         .item("max_request_bytes")
         .number(limits::MAX_REQUEST_BYTES);

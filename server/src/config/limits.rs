@@ -13,6 +13,8 @@ pub(super) const FLOW_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 42;
 pub(super) const MAX_STREAMS: RangeInclusive<usize> = 1..=1_000_000;
 /// The same, for HTTP/2.
 pub(super) const MAX_STREAMS_PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
+/// Each is a descriptor.
+pub(super) const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 /// A filter fits into the lower bound; the upper one is a buffer per request.
 pub(super) const MAX_REQUEST_BYTES: RangeInclusive<usize> = 1024..=1 << 30;
 /// More often would be more notices than flows.

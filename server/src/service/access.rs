@@ -2,15 +2,12 @@
 //! the kernel vouches for. Plaintext TCP may read, and no more.
 //!
 //! Called by every method that writes, before it reads its request. It decides
-//! by connection, not by content. Bound: one small file of `/proc` is read for
-//! a peer whose primary group is not the one.
-
-use std::fs;
+//! by connection, not by content.
 
 use nix::unistd::{Gid, Group, geteuid};
-use tonic::{Request, Status, transport::server::UdsConnectInfo};
+use tonic::{Request, Status};
 
-use super::Bound;
+use crate::listener::{Bound, Caller, Origin, Process};
 
 /// No such group.
 #[derive(Debug, thiserror::Error)]
@@ -76,14 +73,6 @@ pub struct Access {
     socket: Option<String>,
 }
 
-/// What is known of the process at the other end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Peer {
-    uid: u32,
-    gid: u32,
-    pid: Option<i32>,
-}
-
 impl Access {
     /// The rule for a server at these addresses.
     #[must_use]
@@ -102,25 +91,11 @@ impl Access {
     ///
     /// `PERMISSION_DENIED` with what to do instead.
     pub fn may_write<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let refused = match request.extensions().get::<UdsConnectInfo>() {
-            None => "this connection is plaintext TCP".to_owned(),
-            Some(UdsConnectInfo {
-                peer_cred: None, ..
-            }) => "the kernel does not tell who this connection is from".to_owned(),
-            Some(UdsConnectInfo {
-                peer_cred: Some(cred),
-                ..
-            }) => {
-                let peer = Peer {
-                    uid: cred.uid(),
-                    gid: cred.gid(),
-                    pid: cred.pid(),
-                };
-                match self.allows(peer, groups_of) {
-                    true => return Ok(()),
-                    false => format!("this connection is from user {}", peer.uid),
-                }
-            }
+        let refused = match Caller::of(request.extensions()).origin() {
+            Origin::Tcp(_) => "this connection is plaintext TCP".to_owned(),
+            Origin::Unknown => "the kernel does not tell who this connection is from".to_owned(),
+            Origin::Unix(process) if self.allows(process) => return Ok(()),
+            Origin::Unix(process) => format!("this connection is from user {}", process.uid),
         };
         Err(Status::permission_denied(format!(
             "writing needs {}; {refused}",
@@ -128,13 +103,11 @@ impl Access {
         )))
     }
 
-    fn allows(&self, peer: Peer, groups_of: impl FnOnce(Peer) -> Vec<u32>) -> bool {
-        peer.uid == 0
-            || peer.uid == self.own
-            || self
-                .group
-                .as_ref()
-                .is_some_and(|group| peer.gid == group.gid || groups_of(peer).contains(&group.gid))
+    fn allows(&self, process: &Process) -> bool {
+        let group = self.group.as_ref();
+        process.uid == 0
+            || process.uid == self.own
+            || group.is_some_and(|group| process.groups.contains(&group.gid))
     }
 
     fn remedy(&self) -> String {
@@ -152,37 +125,9 @@ impl Access {
     }
 }
 
-/// Supplementary groups of a live process. A process that came by the same
-/// number later does not count unless it is the same user's.
-fn groups_of(peer: Peer) -> Vec<u32> {
-    let status = peer
-        .pid
-        .and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
-    status.map_or_else(Vec::new, |status| groups_in(&status, peer.uid))
-}
-
-/// The groups in a `/proc/PID/status` of a process of user `uid`.
-fn groups_in(status: &str, uid: u32) -> Vec<u32> {
-    let numbers = |key: &str| -> Vec<u32> {
-        let line = status.lines().find_map(|line| line.strip_prefix(key));
-        line.unwrap_or_default()
-            .split_whitespace()
-            .filter_map(|number| number.parse().ok())
-            .collect()
-    };
-    // Real, effective, saved, file system.
-    match numbers("Uid:").get(1) {
-        Some(effective) if *effective == uid => numbers("Groups:"),
-        _ => Vec::new(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const STATUS: &str = "Name:\tcat\nUid:\t7\t1000\t7\t7\nGid:\t1000\t1000\t1000\t1000\n\
-                          Groups:\t24 27 300 \n";
 
     fn access(group: Option<u32>) -> Access {
         Access {
@@ -197,44 +142,39 @@ mod tests {
 
     #[test]
     fn root_the_servers_user_and_members_of_the_group_may_write() {
-        let check = |uid, gid, group, supplementary: &[u32], expected| {
-            let peer = Peer {
-                uid,
-                gid,
-                pid: None,
-            };
-            let allowed = access(group).allows(peer, |_| supplementary.to_vec());
-            assert_eq!(allowed, expected, "{peer:?} {group:?} {supplementary:?}");
+        let process = |uid, groups: &[u32]| Process {
+            uid,
+            groups: groups.to_vec(),
+            pid: None,
         };
-        check(0, 0, None, &[], true);
-        check(1000, 1000, None, &[], false);
+        let check = |uid, groups: &[u32], group, expected| {
+            let allowed = access(group).allows(&process(uid, groups));
+            assert_eq!(allowed, expected, "{uid} {groups:?} {group:?}");
+        };
+        check(0, &[0], None, true);
+        check(1000, &[1000], None, false);
         // Without a group nobody else may, not even who is in group 0.
-        check(1000, 0, None, &[0], false);
-        check(1000, 300, Some(300), &[], true);
-        check(1000, 1000, Some(300), &[24, 300], true);
-        check(1000, 1000, Some(300), &[24], false);
+        check(1000, &[0], None, false);
+        check(1000, &[300], Some(300), true);
+        check(1000, &[1000, 24, 300], Some(300), true);
+        check(1000, &[1000, 24], Some(300), false);
         let rootless = Access {
             own: 1000,
             ..access(None)
         };
-        let peer = Peer {
-            uid: 1000,
-            gid: 1000,
-            pid: None,
-        };
-        assert!(rootless.allows(peer, |_| Vec::new()));
+        assert!(rootless.allows(&process(1000, &[1000])));
     }
 
-    #[test]
-    fn groups_count_only_while_the_process_is_the_same_users() {
-        assert_eq!(groups_in(STATUS, 1000), [24, 27, 300]);
-        assert_eq!(groups_in(STATUS, 7), [0_u32; 0]);
-        assert_eq!(groups_in("", 0), [0_u32; 0]);
+    fn tcp() -> Request<()> {
+        let mut request = Request::new(());
+        let caller = Caller::new(Origin::Tcp(([127, 0, 0, 1], 9).into()));
+        request.extensions_mut().insert(caller);
+        request
     }
 
     #[test]
     fn tcp_is_refused_with_what_to_do() {
-        let refused = access(Some(300)).may_write(&Request::new(())).unwrap_err();
+        let refused = access(Some(300)).may_write(&tcp()).unwrap_err();
         assert_eq!(refused.code(), tonic::Code::PermissionDenied);
         assert_eq!(
             refused.message(),

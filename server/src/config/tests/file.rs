@@ -35,6 +35,7 @@ fn every_plain_setting_arrives() {
         "node_name = 'n'\ncluster_name = 'c'\nnode_labels = ['b=2', 'a=1']\nstate_dir = '/s'\n\
          flow_capacity = 0x10\nflow_bytes = 0x10_0000\nreplay = ['r.json']\n\
          [server]\nlisten = ['tcp://a:1']\nwrite_group = 'g'\nmax_streams = 1\nmax_streams_per_connection = 2\n\
+         max_connections = 3\nmax_connections_per_peer = 4\n\
          max_request_bytes = 4_096\nlost_event_interval = '2s'\ndrain_timeout = '0s'\n\
          version_header = true\n[metrics]\nlisten = 'off'\n[identity]\nworld = 'by-family'",
     );
@@ -53,6 +54,13 @@ fn every_plain_setting_arrives() {
     assert_eq!(
         (is.server.max_streams, is.server.max_streams_per_connection),
         (1, 2)
+    );
+    assert_eq!(
+        (
+            is.server.max_connections,
+            is.server.max_connections_per_peer
+        ),
+        (3, 4)
     );
     assert_eq!(
         (is.server.max_request_bytes, is.server.version_header),

@@ -22,8 +22,6 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::service::WriteGroup;
-
 /// How long another daemon may take to bind in the same folder.
 const PATIENCE: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -41,10 +39,6 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
     fn is_there(&self) -> bool {
         identity(&self.path).is_ok_and(|now| now == self.identity)
     }
@@ -72,10 +66,7 @@ impl Drop for SocketFile {
 /// # Errors
 ///
 /// When the path is taken or may not be used. Nothing is left there then.
-pub(super) async fn bind(
-    path: &Path,
-    group: Option<&WriteGroup>,
-) -> io::Result<(UnixListener, SocketFile)> {
+pub(super) async fn bind(path: &Path, gid: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(folder)?;
     let _turn = turn(folder).await?;
@@ -86,9 +77,9 @@ pub(super) async fn bind(
         path: path.to_owned(),
         identity: identity(path)?,
     };
-    if let Some(group) = group {
-        lchown(path, None, Some(group.gid)).map_err(|error| {
-            let text = format!("giving it to the group `{}`: {error}", group.name);
+    if let Some(gid) = gid {
+        lchown(path, None, Some(gid)).map_err(|error| {
+            let text = format!("giving it to group {gid}: {error}");
             io::Error::new(error.kind(), text)
         })?;
     }

@@ -1,0 +1,199 @@
+//! Who is at the other end of a connection, as the transport vouches for it.
+//!
+//! Made once for a connection and found in the extensions of each of its
+//! requests. It says who somebody is, never what they may do. Bound: one small
+//! file of `/proc` is read for a connection of a unix socket.
+
+use std::{
+    fmt, fs,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use tokio::net::{TcpStream, UnixStream};
+
+/// Who a connection is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// TCP, from this address.
+    Tcp(SocketAddr),
+    /// A unix socket, by a process of this user.
+    Unix(Process),
+    /// A unix socket whose other end the kernel does not tell.
+    Unknown,
+}
+
+/// A process at the other end of a unix socket, when it connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group, then the supplementary ones.
+    pub groups: Vec<u32>,
+    /// Its number, if it is in a namespace that is seen from here.
+    pub pid: Option<i32>,
+}
+
+/// Whom a limit is shared out to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Share {
+    /// A local user, by the unix socket.
+    User(u32),
+    /// An address; of IPv6 the network of 64 bits, which one host has alone.
+    Address(IpAddr),
+    /// All that the kernel tells nothing of.
+    Unknown,
+}
+
+/// The other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller(Arc<Origin>);
+
+impl Caller {
+    /// Who is at the other end of a TCP connection.
+    #[must_use]
+    pub fn tcp(stream: &TcpStream) -> Self {
+        let origin = stream.peer_addr().map_or(Origin::Unknown, Origin::Tcp);
+        Self(Arc::new(origin))
+    }
+
+    /// Who is at the other end of a unix socket.
+    #[must_use]
+    pub fn unix(stream: &UnixStream) -> Self {
+        let origin = match stream.peer_cred() {
+            Err(_) => Origin::Unknown,
+            Ok(cred) => {
+                let mut groups = vec![cred.gid()];
+                groups.extend(groups_of(cred.pid(), cred.uid()));
+                Origin::Unix(Process {
+                    uid: cred.uid(),
+                    groups,
+                    pid: cred.pid(),
+                })
+            }
+        };
+        Self(Arc::new(origin))
+    }
+
+    /// Somebody, for tests and for what has no connection.
+    #[must_use]
+    pub fn new(origin: Origin) -> Self {
+        Self(Arc::new(origin))
+    }
+
+    /// Who sent a request; one without a connection is from nobody known.
+    #[must_use]
+    pub fn of(extensions: &http::Extensions) -> Self {
+        extensions
+            .get::<Self>()
+            .cloned()
+            .unwrap_or_else(|| Self::new(Origin::Unknown))
+    }
+
+    /// Where it is from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.0
+    }
+
+    /// Whether root is at the other end, by a unix socket.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        matches!(&*self.0, Origin::Unix(Process { uid: 0, .. }))
+    }
+
+    /// Whom this counts for where something is shared out.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        match &*self.0 {
+            Origin::Tcp(address) => Share::Address(network(address.ip())),
+            Origin::Unix(process) => Share::User(process.uid),
+            Origin::Unknown => Share::Unknown,
+        }
+    }
+}
+
+/// For logs and refusals.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.0 {
+            Origin::Tcp(address) => write!(f, "{address}"),
+            Origin::Unix(process) => write!(f, "uid:{}", process.uid),
+            Origin::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(uid) => write!(f, "user {uid}"),
+            Self::Address(IpAddr::V6(address)) => write!(f, "{address}/64"),
+            Self::Address(IpAddr::V4(address)) => write!(f, "{address}"),
+            Self::Unknown => f.write_str("an unknown peer"),
+        }
+    }
+}
+
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if address.is_loopback() => address.into(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+        v4 => v4,
+    }
+}
+
+/// Supplementary groups of a live process. A process that came by the same
+/// number later does not count unless it is the same user's.
+fn groups_of(pid: Option<i32>, uid: u32) -> Vec<u32> {
+    let status = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    status.map_or_else(Vec::new, |status| groups_in(&status, uid))
+}
+
+/// The groups in a `/proc/PID/status` of a process of user `uid`.
+fn groups_in(status: &str, uid: u32) -> Vec<u32> {
+    let numbers = |key: &str| -> Vec<u32> {
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        line.unwrap_or_default()
+            .split_whitespace()
+            .filter_map(|number| number.parse().ok())
+            .collect()
+    };
+    // Real, effective, saved, file system.
+    match numbers("Uid:").get(1) {
+        Some(effective) if *effective == uid => numbers("Groups:"),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATUS: &str = "Name:\tcat\nUid:\t7\t1000\t7\t7\nGid:\t1000\t1000\t1000\t1000\n\
+                          Groups:\t24 27 300 \n";
+
+    #[test]
+    fn groups_are_those_of_the_process_that_connected() {
+        assert_eq!(groups_in(STATUS, 1000), [24, 27, 300]);
+        // The real user is 7; the number now belongs to somebody else.
+        assert_eq!(groups_in(STATUS, 7), [0; 0]);
+        assert_eq!(groups_in("", 1000), [0; 0]);
+    }
+
+    #[test]
+    fn one_host_is_one_share() {
+        let share = |text: &str| {
+            Caller::new(Origin::Tcp(text.parse().unwrap()))
+                .share()
+                .to_string()
+        };
+        assert_eq!(share("10.0.0.1:1"), "10.0.0.1");
+        assert_eq!(share("[::ffff:10.0.0.1]:9"), "10.0.0.1");
+        assert_eq!(share("[2001:db8:1:2:3:4:5:6]:9"), "2001:db8:1:2::/64");
+        assert_eq!(share("[2001:db8:1:2::1]:8"), "2001:db8:1:2::/64");
+        assert_eq!(share("[::1]:8"), "::1/64");
+    }
+}

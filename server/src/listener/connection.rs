@@ -1,0 +1,179 @@
+//! A connection as the server reads it, of whatever transport.
+//!
+//! It has to say soon what it speaks: the preface of HTTP/2, or anything that
+//! is none. Until then it is silent, and ends after `OPENING` or when its place
+//! is needed; later time-outs are those of HTTP. Nothing is buffered here.
+
+use std::{
+    future::Future as _,
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::Sleep,
+};
+use tonic::transport::server::Connected;
+
+use super::{Caller, places::Place, unix::UnixConnection};
+
+/// How long a connection may take to say what it speaks.
+pub(super) const OPENING: Duration = Duration::from_secs(10);
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What carries the bytes.
+#[derive(Debug)]
+pub(super) enum Stream {
+    /// As they are.
+    Tcp(TcpStream),
+    /// A local process.
+    Unix(UnixConnection),
+}
+
+/// An accepted connection.
+pub struct Connection {
+    stream: Stream,
+    caller: Caller,
+    place: Place,
+    /// While it is silent.
+    opening: Option<Opening>,
+}
+
+/// What a silent connection waits for.
+struct Opening {
+    deadline: Pin<Box<Sleep>>,
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Bytes of the preface that came.
+    matched: usize,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream, caller: Caller, place: Place) -> Self {
+        let gone = place.gone();
+        Self {
+            stream,
+            caller,
+            opening: Some(Opening {
+                deadline: Box::pin(tokio::time::sleep(OPENING)),
+                gone: Box::pin(async move { gone.notified().await }),
+                matched: 0,
+            }),
+            place,
+        }
+    }
+
+    /// Looks at the first bytes.
+    fn open(&mut self, read: &[u8]) -> io::Result<()> {
+        let Some(opening) = &mut self.opening else {
+            return Ok(());
+        };
+        let rest = &PREFACE[opening.matched..];
+        let seen = read.len().min(rest.len());
+        opening.matched += seen;
+        let is_open = opening.matched == PREFACE.len() || read[..seen] != rest[..seen];
+        if is_open || read.is_empty() {
+            self.opening = None;
+            if !self.place.speak() {
+                return Err(silent());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Opening {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.gone.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => self.deadline.as_mut().poll(cx),
+        }
+    }
+}
+
+fn silent() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "nothing was said on it")
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = match &mut this.stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if let Some(opening) = &mut this.opening {
+            if read.is_pending() {
+                ready!(opening.poll(cx));
+                return Poll::Ready(Err(silent()));
+            }
+            if matches!(read, Poll::Ready(Ok(()))) {
+                this.open(&buf.filled()[before..])?;
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Tcp(stream) => stream.is_write_vectored(),
+            Stream::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// What each request of it has in its extensions.
+impl Connected for Connection {
+    type ConnectInfo = Caller;
+
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
+    }
+}
