@@ -6,6 +6,7 @@
 
 mod datapath;
 mod replay;
+mod serving;
 mod worker;
 
 use std::{
@@ -13,32 +14,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use sextant_proto::flow as pb;
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{runtime::Handle, sync::watch};
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use crate::{
-    config::{self, Config},
+    config::Config,
     datapath::{LinkWatch, Links, NamespaceChoice},
     flow::{Origin, Time},
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
-    listener::{Bound, Listeners, Places},
-    metrics::{Metrics, MetricsServer},
+    listener::Bound,
+    metrics::{self, Metrics},
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
     record::RecordCounts,
     service::{
         About, Access, DaemonStatusService, FlowsService, Limits, NodeDirectory, ObserverService,
-        PeerNode, PeerService, ServeError, WriteGroup, serve, with_reflection,
+        PeerNode, PeerService, WriteGroup, router, with_reflection,
     },
     store::{Ring, Room},
 };
 
 use datapath::RunningDatapath;
+use serving::{Serving, Sockets, hosts};
 
 /// Name of the program in `Flow.emitter`.
 const EMITTER: &str = "Sextant";
@@ -47,73 +48,65 @@ const HEALTH_SERVICE: &str = "hubble.server.Observer";
 
 /// The running daemon.
 pub struct App {
-    bound: Vec<Bound>,
-    metrics: Option<MetricsServer>,
+    config: Config,
     draining: watch::Sender<bool>,
     health: HealthReporter,
     datapath: Option<RunningDatapath>,
-    server: JoinHandle<Result<(), ServeError>>,
-    drain_timeout: Duration,
+    serving: Serving,
+    overhead: Overhead,
+    inventory: Arc<Inventory>,
     /// Keeps the store's writer, and so the streams, alive.
     _pipeline: Arc<Mutex<Pipeline>>,
-    /// Keeps the lock of the state folder.
-    _identities: Arc<Identities>,
+    /// Keeps the lock of the state folder too.
+    identities: Arc<Identities>,
 }
 
-/// Starts everything; on return the server is ready.
+/// Starts everything; on return the server is ready. Requests are worked on by
+/// `serving`, everything else by the runtime that this is called on.
 ///
 /// # Errors
 ///
 /// What could not be started, with the remedy. Nothing is left behind then.
-pub async fn build(config: Config) -> anyhow::Result<App> {
+pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let (core, links) = Core::new(config).await?;
     let config = &core.config;
     replay::load(&config.replay, config.flow_capacity, &core.pipeline).await?;
     core.ring.mark_loaded();
     let write_group = config.server.write_group.as_deref();
     let write_group = write_group.map(WriteGroup::find).transpose()?;
-    let listeners = Listeners::bind(
-        &config.server.listen,
-        write_group.as_ref().map(|group| group.gid),
-    )
-    .await?;
-    let bound = listeners.addresses();
+    let gid = write_group.as_ref().map(|group| group.gid);
+    let sockets = Sockets::bind(config, gid).await?;
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
     // Connections wait meanwhile: what is told of the datapath is then complete.
     let datapath = core.start_datapath(links).await?;
-    let (routes, metrics) = core.services(
+    let (routes, metrics, overhead) = core.services(
         Routes::new(health_service),
-        &bound,
+        &sockets.addresses(),
         write_group,
         datapath.as_ref(),
     );
-    let server = tokio::spawn(serve(
-        listeners,
-        places(&config.server),
-        with_reflection(routes)?,
-        config.server.max_streams_per_connection,
-        core.draining.subscribe(),
-    ));
-    let metrics = match &config.metrics_listen {
-        Some(address) => Some(MetricsServer::start(address, metrics).await?),
-        None => None,
-    };
+    let hosts = hosts(config);
+    let routers = [
+        router(with_reflection(routes)?, hosts.clone()),
+        metrics::router(metrics, hosts),
+    ];
+    let serving = sockets.serve(&config.server, serving, routers, &core.draining);
     if datapath.is_some() {
         // Without it nothing is observed: the store holds what was replayed.
         lock(&core.pipeline).tell(agent_started());
     }
     set_serving(&health, true).await;
     Ok(App {
-        bound,
-        metrics,
+        config: core.config,
         health,
         datapath,
-        server,
-        drain_timeout: config.server.drain_timeout,
+        serving,
+        overhead,
+        inventory: core.inventory,
         draining: core.draining,
         _pipeline: core.pipeline,
-        _identities: core.identities,
+        identities: core.identities,
     })
 }
 
@@ -125,6 +118,7 @@ struct Core {
     namespaces: Namespaces,
     pipeline: Arc<Mutex<Pipeline>>,
     identities: Arc<Identities>,
+    inventory: Arc<Inventory>,
     known_links: Arc<ArcSwap<Links>>,
 }
 
@@ -137,7 +131,12 @@ impl Core {
             }
             None => None,
         };
-        let identities = Arc::new(identities(&config, links.as_ref())?);
+        let inventory = Arc::new(Inventory::new(
+            config.identity.endpoints.clone(),
+            config.cluster_name.clone(),
+        ));
+        let identities = identities(&config, Arc::clone(&inventory), links.as_ref());
+        let identities = Arc::new(identities);
         let (ring, writer) = Ring::new(Room {
             events: config.flow_capacity,
             bytes: config.flow_bytes(),
@@ -158,6 +157,7 @@ impl Core {
             namespaces,
             pipeline: Arc::new(Mutex::new(pipeline)),
             identities,
+            inventory,
             known_links,
         };
         Ok((core, links))
@@ -187,7 +187,7 @@ impl Core {
         bound: &[Bound],
         write_group: Option<WriteGroup>,
         datapath: Option<&RunningDatapath>,
-    ) -> (Routes, Metrics) {
+    ) -> (Routes, Metrics, Overhead) {
         let config = &self.config;
         let limits = Limits::new(config.server.max_streams, self.draining.subscribe());
         let nodes = node_directory(config, bound);
@@ -231,7 +231,8 @@ impl Core {
             .add_service(PeerService::new(nodes, limits).into_server())
             .add_service(status.into_server());
         let identities = self.identities.counts();
-        (routes, Metrics::new(sources, overhead, identities))
+        let metrics = Metrics::new(sources, overhead.clone(), identities);
+        (routes, metrics, overhead)
     }
 }
 
@@ -239,20 +240,46 @@ impl App {
     /// The addresses that are listened on.
     #[must_use]
     pub fn addresses(&self) -> &[Bound] {
-        &self.bound
+        self.serving.addresses()
     }
 
     /// Where the metrics are, if they are on.
     #[must_use]
     pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
-        self.metrics.as_ref().map(MetricsServer::address)
+        self.serving.metrics_address()
     }
 
     /// Waits until a part ends that should go on, and tells which.
     pub async fn failed(&mut self) -> anyhow::Error {
-        match &mut self.datapath {
-            Some(datapath) => datapath.failed().await,
-            None => std::future::pending().await,
+        let datapath = async {
+            match &mut self.datapath {
+                Some(datapath) => datapath.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = datapath => error,
+            error = self.serving.failed() => error,
+            error = self.overhead.failed() => error.into(),
+        }
+    }
+
+    /// Takes from a new configuration what can change at work, and tells what
+    /// can't.
+    pub fn reload(&mut self, config: Config) {
+        self.inventory.replace(config.identity.endpoints.clone());
+        self.identities.refresh();
+        self.config.identity.endpoints = config.identity.endpoints.clone();
+        tracing::info!(
+            endpoints = self.config.identity.endpoints.len(),
+            "configuration read again"
+        );
+        let others = self.config.differences(&config);
+        if !others.is_empty() {
+            tracing::warn!(
+                settings = others.join(", "),
+                "changed settings that need a restart; as before until then"
+            );
         }
     }
 
@@ -263,7 +290,7 @@ impl App {
     /// When the server had failed, or something did not end in time.
     pub async fn stop(self) -> anyhow::Result<()> {
         set_serving(&self.health, false).await;
-        let deadline = tokio::time::Instant::now() + self.drain_timeout;
+        let deadline = tokio::time::Instant::now() + self.config.server.drain_timeout;
         if let Some(datapath) = self.datapath {
             let stopped = tokio::time::timeout_at(deadline, datapath.stop());
             if stopped.await.is_err() {
@@ -274,11 +301,7 @@ impl App {
             }
         }
         self.draining.send_replace(true);
-        match tokio::time::timeout_at(deadline, self.server).await {
-            Ok(ended) => ended.context("gRPC server")??,
-            Err(_) => tracing::warn!("streams were still open at the deadline; closed"),
-        }
-        Ok(())
+        self.serving.drained(deadline).await
     }
 }
 
@@ -289,31 +312,17 @@ fn lock(pipeline: &Mutex<Pipeline>) -> std::sync::MutexGuard<'_, Pipeline> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn identities(config: &Config, links: Option<&LinkWatch>) -> anyhow::Result<Identities> {
+fn identities(config: &Config, inventory: Arc<Inventory>, links: Option<&LinkWatch>) -> Identities {
     // The inventory first: it may say more of an address than that it is ours.
-    let mut providers: Vec<Box<dyn Provider>> = vec![Box::new(Inventory::new(
-        config.identity.endpoints.clone(),
-        config.cluster_name.clone(),
-    ))];
+    let mut providers: Vec<Box<dyn Provider>> = vec![Box::new(inventory)];
     if let Some(links) = links {
         providers.push(Box::new(Host::new(links.subscribe())));
     }
-    Ok(Identities::new(
+    Identities::new(
         providers,
         Numbers::open(&config.state_dir),
         config.identity.world_by_family,
-    ))
-}
-
-/// No more connections than there are descriptors, of which the datapath and
-/// files need some too.
-fn places(server: &config::Server) -> Places {
-    let (files, _) = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE)
-        .unwrap_or((1024, 1024));
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let most = server.max_connections.min(files / 4 * 3).max(1);
-    let most_of_one = server.max_connections_per_peer.min(most / 2).max(1);
-    Places::new(most, most_of_one)
+    )
 }
 
 /// How far before its window a summary looks for what a flow had counted: an

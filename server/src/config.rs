@@ -86,6 +86,8 @@ pub struct Server {
     pub lost_event_interval: Duration,
     /// How long open streams may take to end at shutdown.
     pub drain_timeout: Duration,
+    /// Names of this server, beside those of the host, that a browser may use.
+    pub hosts: Vec<String>,
     /// Send the header `hubble-server-version`.
     pub version_header: bool,
 }
@@ -208,6 +210,7 @@ impl Default for Server {
             max_request_bytes: 4 << 20,
             lost_event_interval: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),
+            hosts: Vec::new(),
             version_header: false,
         }
     }
@@ -248,6 +251,31 @@ impl Config {
         self.flow_bytes.unwrap_or(usual.max(LEAST_FLOW_BYTES))
     }
 
+    /// Names of the settings, or sections of them, in which the other differs.
+    #[must_use]
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let pairs = [
+            ("node_name", self.node_name == other.node_name),
+            ("cluster_name", self.cluster_name == other.cluster_name),
+            ("node_labels", self.node_labels == other.node_labels),
+            ("state_dir", self.state_dir == other.state_dir),
+            ("server", self.server == other.server),
+            ("metrics", self.metrics_listen == other.metrics_listen),
+            ("flow_capacity", self.flow_capacity == other.flow_capacity),
+            ("flow_bytes", self.flow_bytes == other.flow_bytes),
+            ("replay", self.replay == other.replay),
+            ("datapath", self.datapath == other.datapath),
+            (
+                "overhead",
+                self.cpu_budget_percent == other.cpu_budget_percent,
+            ),
+            ("identity", self.identity == other.identity),
+            ("peer", self.peers == other.peers),
+        ];
+        let differ = pairs.into_iter().filter(|(_, is_equal)| !is_equal);
+        differ.map(|(name, _)| name).collect()
+    }
+
     /// The node's name as flows carry it: `node`, or `cluster/node` when the
     /// cluster is not the default one. In lower case, as a kubelet has it: Hubble's
     /// filters lower-case what they look for, and take names as they are.
@@ -271,7 +299,9 @@ impl fmt::Display for Listen {
     }
 }
 
-fn host_name() -> String {
+/// The name that the system has.
+#[must_use]
+pub fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .map(|name| name.trim().to_owned())
         .unwrap_or_else(|_| "localhost".into())

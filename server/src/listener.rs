@@ -4,8 +4,10 @@
 
 mod accept;
 mod authority;
+mod browser;
 mod caller;
 mod connection;
+mod http;
 mod huffman;
 mod places;
 mod socket;
@@ -19,8 +21,10 @@ use tokio::net::TcpListener;
 use crate::config::Listen;
 
 use accept::{Accept, Socket};
+pub use browser::Hosts;
 pub use caller::{Caller, Origin, Process, Share};
 pub use connection::Connection;
+pub use http::serve_http;
 pub use places::Places;
 
 /// The address cannot be used.

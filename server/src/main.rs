@@ -7,11 +7,17 @@ use clap::Parser as _;
 use sextant_flows::printable::{printable, printable_lines};
 use sextantd::{
     app,
-    config::{self, Command, Flags},
+    config::{self, Command, ConfigError, Flags},
     datapath::Report,
     log,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::{Handle, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+
+/// Interfaces, signals and metrics are little work.
+const OBSERVING_THREADS: usize = 2;
 
 fn main() -> ExitCode {
     let flags = match Flags::try_parse() {
@@ -45,33 +51,69 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         return Ok(());
     }
     let config = config::load(flags, environment)?;
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("starting the runtime")?
-        .block_on(serve(config))
+    // Requests on threads of their own: what observes never waits for what serves.
+    let serving = runtime("serve", None)?;
+    let observing = runtime("observe", Some(OBSERVING_THREADS))?;
+    let reload = || config::load(flags, environment);
+    let result = observing.block_on(serve(config, reload, serving.handle()));
+    // Work that does not end by itself ends with the process.
+    serving.shutdown_background();
+    observing.shutdown_background();
+    result
 }
 
-async fn serve(config: config::Config) -> anyhow::Result<()> {
+fn runtime(name: &str, threads: Option<usize>) -> anyhow::Result<Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = threads {
+        builder.worker_threads(threads);
+    }
+    builder
+        .enable_all()
+        .thread_name(name)
+        .build()
+        .context("starting the threads")
+}
+
+async fn serve(
+    config: config::Config,
+    reload: impl Fn() -> Result<config::Config, ConfigError>,
+    serving: &Handle,
+) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::debug!(?config, "effective configuration");
-    let app = app::build(config).await?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut app = app::build(config, serving).await?;
     for address in app.addresses() {
         tracing::info!(server = %address, "serving");
     }
     if let Some(address) = app.metrics_address() {
         tracing::info!("metrics at http://{address}/metrics");
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let failure = loop {
+        tokio::select! {
+            _ = terminate.recv() => break None,
+            _ = interrupt.recv() => break None,
+            _ = hangup.recv() => match reload() {
+                Ok(config) => app.reload(config),
+                Err(error) => {
+                    tracing::error!("configuration not read again, as before:");
+                    log::tell(&error.into());
+                }
+            },
+            // Better no daemon, which is started anew, than one that sees nothing.
+            error = app.failed() => break Some(error),
+        }
+    };
+    match &failure {
+        Some(error) => tracing::error!("{error:#}; stopping"),
+        None => tracing::info!("stopping"),
     }
-    tracing::info!("stopping");
-    tokio::select! {
+    let stopped = tokio::select! {
         stopped = app.stop() => stopped,
         // A second signal does not wait.
         _ = terminate.recv() => anyhow::bail!("stopped at once by a second signal"),
         _ = interrupt.recv() => anyhow::bail!("stopped at once by a second signal"),
-    }
+    };
+    failure.map_or(stopped, Err)
 }

@@ -3,9 +3,9 @@
 //! Values are read when they are asked for; nothing is counted twice. Served
 //! at `/metrics` in OpenMetrics text.
 
-use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
-use axum::serve::ListenerExt as _;
+use axum::middleware::from_fn_with_state;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, text::encode},
@@ -13,24 +13,14 @@ use prometheus_client::{
     registry::Registry,
 };
 use sextant_flows::printable::printable;
-use tokio::net::TcpListener;
 
 use crate::{
     datapath::{Counters, InterfaceCount},
     identity::NumberCounts,
     ledger::{Events, Ledger, Sources},
+    listener::Hosts,
     overhead::Overhead,
 };
-
-/// Cannot serve metrics.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot listen on {address} for metrics: {source}; choose another address by --metrics-listen, or `off`"
-)]
-pub struct MetricsError {
-    address: String,
-    source: io::Error,
-}
 
 /// What metrics are made of.
 #[derive(Clone)]
@@ -300,55 +290,13 @@ impl Page<'_> {
     }
 }
 
-/// The endpoint; it ends when dropped.
-#[derive(Debug)]
-pub struct MetricsServer {
-    address: SocketAddr,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl MetricsServer {
-    /// Listens and serves.
-    ///
-    /// # Errors
-    ///
-    /// When the address cannot be used.
-    pub async fn start(address: &str, metrics: Metrics) -> Result<Self, MetricsError> {
-        let failed = |source| MetricsError {
-            address: address.to_owned(),
-            source,
-        };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "a page of metrics may come late");
-            }
-        });
-        let registry = Arc::new(metrics.into_registry());
-        let router = axum::Router::new().route(
-            "/metrics",
-            axum::routing::get(move || async move { page(&registry) }),
-        );
-        let task = tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "metrics are no longer served");
-            }
-        });
-        Ok(Self { address, task })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for MetricsServer {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// The page at `/metrics`.
+pub fn router(metrics: Metrics, hosts: Hosts) -> axum::Router {
+    let registry = Arc::new(metrics.into_registry());
+    let page = axum::routing::get(move || async move { page(&registry) });
+    axum::Router::new()
+        .route("/metrics", page)
+        .layer(from_fn_with_state(hosts, Hosts::check))
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -59,7 +59,16 @@ pub struct Budget {
 
 /// Cost and budget, as of the last look; clones share it.
 #[derive(Clone)]
-pub struct Overhead(Arc<Mutex<(Load, Budget)>>);
+pub struct Overhead {
+    last: Arc<Mutex<(Load, Budget)>>,
+    /// Its sender goes with the task that looks.
+    alive: watch::Receiver<()>,
+}
+
+/// The task ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the task that watches the daemon's own cost ended")]
+pub struct OverheadError;
 
 impl Overhead {
     /// Begins to look, until `stop` changes. `limit` is a share of one CPU.
@@ -78,9 +87,24 @@ impl Overhead {
             raised: 0,
             lowered: 0,
         };
-        let overhead = Self(Arc::new(Mutex::new((Load::default(), budget))));
-        tokio::spawn(look(overhead.clone(), datapath, stop));
+        let (looks, alive) = watch::channel(());
+        let overhead = Self {
+            last: Arc::new(Mutex::new((Load::default(), budget))),
+            alive,
+        };
+        let look = look(overhead.clone(), datapath, stop);
+        tokio::spawn(async move {
+            let _looks = looks;
+            look.await;
+        });
         overhead
+    }
+
+    /// Waits until the task ends, which it does not unless it is told to.
+    pub async fn failed(&self) -> OverheadError {
+        let mut alive = self.alive.clone();
+        while alive.changed().await.is_ok() {}
+        OverheadError
     }
 
     /// What it costs.
@@ -96,7 +120,7 @@ impl Overhead {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, (Load, Budget)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,7 +21,7 @@ pub use flow::{FlowsService, Sides};
 pub use limits::Limits;
 pub use observer::{About, ObserverRoutes, ObserverService, put_flow};
 pub use peer::{NodeDirectory, PeerNode, PeerService};
-pub use server::{ServeError, serve, with_reflection};
+pub use server::{ReflectionError, router, with_reflection};
 pub use status::{DaemonStatusService, DatapathParts};
 
 /// The server's side of `observer.Observer` but for GetFlows, and of

@@ -127,6 +127,7 @@ fn server(mut section: Section<'_>, server: &mut Server) {
         .item("drain_timeout")
         .duration(limits::DRAIN_TIMEOUT);
     set(&mut server.drain_timeout, timeout);
+    set(&mut server.hosts, section.item("hosts").texts(names::host));
     let header = section.item("version_header").switch();
     set(&mut server.version_header, header);
     section.finish();

@@ -1,5 +1,9 @@
 //! Endpoints of the static inventory in the configuration.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use super::{Draft, Provider};
 use crate::{
     config,
@@ -11,7 +15,7 @@ const LABEL_SOURCE: &str = "k8s";
 
 /// Contributes the endpoints of the configuration.
 pub struct Inventory {
-    endpoints: Vec<config::Endpoint>,
+    endpoints: ArcSwap<Vec<config::Endpoint>>,
     cluster: String,
 }
 
@@ -19,13 +23,21 @@ impl Inventory {
     /// Endpoints of this cluster.
     #[must_use]
     pub fn new(endpoints: Vec<config::Endpoint>, cluster: String) -> Self {
-        Self { endpoints, cluster }
+        Self {
+            endpoints: ArcSwap::from_pointee(endpoints),
+            cluster,
+        }
+    }
+
+    /// Other endpoints, from the next snapshot on.
+    pub fn replace(&self, endpoints: Vec<config::Endpoint>) {
+        self.endpoints.store(Arc::new(endpoints));
     }
 }
 
-impl Provider for Inventory {
+impl Provider for Arc<Inventory> {
     fn contribute(&self, draft: &mut Draft<'_>) {
-        for (index, known) in self.endpoints.iter().enumerate() {
+        for (index, known) in self.endpoints.load().iter().enumerate() {
             let labels = labels(known);
             let endpoint = Endpoint {
                 id: index as u32 + 1,

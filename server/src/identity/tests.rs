@@ -31,7 +31,10 @@ fn inventory(name: &str, addresses: &[&str], cidrs: &[&str]) -> config::Endpoint
 fn identities(endpoints: Vec<config::Endpoint>, numbers: Numbers, by_family: bool) -> Identities {
     Identities::new(
         vec![
-            Box::new(Inventory::new(endpoints, "default".into())),
+            Box::new(std::sync::Arc::new(Inventory::new(
+                endpoints,
+                "default".into(),
+            ))),
             Box::new(HostAddresses(vec![ip("10.0.0.1"), ip("10.0.0.9")])),
         ],
         numbers,

@@ -1,51 +1,43 @@
-//! The gRPC server on the listeners' connections.
+//! What the gRPC server answers with: the services and the layers before them.
 
-use std::time::Duration;
+use axum::{
+    extract::Request,
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+};
+use http::{StatusCode, header};
+use tonic::service::Routes;
 
-use tokio::sync::watch;
-use tonic::{service::Routes, transport::Server};
+use crate::listener::Hosts;
 
-use crate::listener::{Listeners, Places};
-
-/// A client that answers no ping for so long is gone.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// Cannot serve.
+/// Descriptors for reflection do not fit together.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The transport failed.
-    #[error("gRPC server failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
-    /// Descriptors for reflection do not fit together.
-    #[error("gRPC reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
+#[error("gRPC reflection: {0}")]
+pub struct ReflectionError(#[from] tonic_reflection::server::Error);
+
+/// All that the port answers. What is no gRPC, in whatever form, is not found,
+/// so that something else may be served there some day; gRPC of an unknown
+/// service or method gets status 12.
+pub fn router(routes: Routes, hosts: Hosts) -> axum::Router {
+    routes
+        .prepare()
+        .into_axum_router()
+        .layer(tonic_web::GrpcWebLayer::new())
+        .layer(from_fn(grpc_alone))
+        .layer(from_fn_with_state(hosts, Hosts::check))
 }
 
-/// Serves until `draining`, then lets open streams end. Sockets' files go at once.
-///
-/// # Errors
-///
-/// When the transport fails.
-pub async fn serve(
-    listeners: Listeners,
-    places: Places,
-    routes: Routes,
-    max_streams_per_connection: u32,
-    mut draining: watch::Receiver<bool>,
-) -> Result<(), ServeError> {
-    Server::builder()
-        .accept_http1(true)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(max_streams_per_connection)
-        .layer(tonic_web::GrpcWebLayer::new())
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(listeners.connections(&places), async move {
-            let _ = draining.wait_for(|draining| *draining).await;
-        })
-        .await?;
-    Ok(())
+async fn grpc_alone(request: Request, next: Next) -> Response {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.map(http::HeaderValue::as_bytes).unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with(b"application/grpc") {
+        return next.run(request).await;
+    }
+    (
+        StatusCode::NOT_FOUND,
+        "only gRPC and gRPC-web are served here\n",
+    )
+        .into_response()
 }
 
 /// The services with reflection in both versions.
@@ -53,7 +45,7 @@ pub async fn serve(
 /// # Errors
 ///
 /// When the descriptors do not fit together.
-pub fn with_reflection(routes: Routes) -> Result<Routes, ServeError> {
+pub fn with_reflection(routes: Routes) -> Result<Routes, ReflectionError> {
     let builder = || {
         // All of them in both, since clients ask for each service that is listed.
         tonic_reflection::server::Builder::configure()

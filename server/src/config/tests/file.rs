@@ -37,7 +37,7 @@ fn every_plain_setting_arrives() {
          [server]\nlisten = ['tcp://a:1']\nwrite_group = 'g'\nmax_streams = 1\nmax_streams_per_connection = 2\n\
          max_connections = 3\nmax_connections_per_peer = 4\n\
          max_request_bytes = 4_096\nlost_event_interval = '2s'\ndrain_timeout = '0s'\n\
-         version_header = true\n[metrics]\nlisten = 'off'\n[identity]\nworld = 'by-family'",
+         version_header = true\nhosts = ['ui.example']\n[metrics]\nlisten = 'off'\n[identity]\nworld = 'by-family'",
     );
     assert_eq!((&*is.node_name, &*is.cluster_name), ("n", "c"));
     assert_eq!(
@@ -66,6 +66,7 @@ fn every_plain_setting_arrives() {
         (is.server.max_request_bytes, is.server.version_header),
         (4096, true)
     );
+    assert_eq!(is.server.hosts, ["ui.example"]);
     assert_eq!(is.server.lost_event_interval, Duration::from_secs(2));
     assert_eq!(
         (is.server.drain_timeout, is.metrics_listen),

@@ -1,0 +1,168 @@
+//! What serves: gRPC on a runtime of its own, so that no request can hold what
+//! observes; metrics on the runtime of the rest.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
+use tonic::transport;
+
+use crate::{
+    config::{self, Config, Listen},
+    listener::{Bound, Hosts, Listeners, Places, serve_http},
+};
+
+/// Connections of the metrics' port: some scrapers and a look by hand.
+const METRICS_PLACES: usize = 64;
+/// Streams of one connection there.
+const METRICS_STREAMS: u32 = 16;
+
+type Task = JoinHandle<Result<(), transport::Error>>;
+
+/// Bound addresses, nothing served yet.
+pub(super) struct Sockets {
+    grpc: Listeners,
+    metrics: Option<Listeners>,
+}
+
+/// The servers at work.
+pub(super) struct Serving {
+    grpc: Task,
+    metrics: Option<Task>,
+    addresses: Vec<Bound>,
+    metrics_address: Option<SocketAddr>,
+}
+
+impl Sockets {
+    /// Binds all addresses, or none.
+    pub(super) async fn bind(config: &Config, gid: Option<u32>) -> anyhow::Result<Self> {
+        let metrics = match &config.metrics_listen {
+            Some(address) => {
+                let listen = [Listen::Tcp(address.clone())];
+                let bound = Listeners::bind(&listen, None).await;
+                Some(bound.context("metrics (another address by --metrics-listen, or `off`)")?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            grpc: Listeners::bind(&config.server.listen, gid).await?,
+            metrics,
+        })
+    }
+
+    /// Where gRPC will be served.
+    pub(super) fn addresses(&self) -> Vec<Bound> {
+        self.grpc.addresses()
+    }
+
+    /// Serves until `draining`.
+    pub(super) fn serve(
+        self,
+        server: &config::Server,
+        runtime: &Handle,
+        [grpc, metrics]: [axum::Router; 2],
+        draining: &watch::Sender<bool>,
+    ) -> Serving {
+        let addresses = self.addresses();
+        let metrics_listeners = self.metrics;
+        let metrics_address = metrics_listeners.as_ref().and_then(|metrics| {
+            metrics
+                .addresses()
+                .into_iter()
+                .find_map(|bound| match bound {
+                    Bound::Tcp(address) => Some(address),
+                    Bound::Unix(_) => None,
+                })
+        });
+        let places = places(server);
+        let served = serve_http(
+            self.grpc.connections(&places),
+            grpc,
+            server.max_streams_per_connection,
+            draining.subscribe(),
+        );
+        let metrics = metrics_listeners.map(|listeners| {
+            let places = Places::new(METRICS_PLACES, METRICS_PLACES / 2);
+            let connections = listeners.connections(&places);
+            let draining = draining.subscribe();
+            tokio::spawn(serve_http(connections, metrics, METRICS_STREAMS, draining))
+        });
+        Serving {
+            grpc: runtime.spawn(served),
+            metrics,
+            addresses,
+            metrics_address,
+        }
+    }
+}
+
+impl Serving {
+    pub(super) fn addresses(&self) -> &[Bound] {
+        &self.addresses
+    }
+
+    pub(super) fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Waits until a server ends, which it does not unless it is told to.
+    pub(super) async fn failed(&mut self) -> anyhow::Error {
+        match &mut self.metrics {
+            Some(metrics) => tokio::select! {
+                ended = &mut self.grpc => unexpected("the gRPC server", ended),
+                ended = metrics => unexpected("the server of metrics", ended),
+            },
+            None => unexpected("the gRPC server", (&mut self.grpc).await),
+        }
+    }
+
+    /// Waits for streams to end after they were told to.
+    pub(super) async fn drained(self, deadline: Instant) -> anyhow::Result<()> {
+        // Scrapers wait for nothing.
+        if let Some(metrics) = self.metrics {
+            metrics.abort();
+        }
+        if self.grpc.is_finished() {
+            return Ok(());
+        }
+        let abort = self.grpc.abort_handle();
+        match tokio::time::timeout_at(deadline, self.grpc).await {
+            Ok(ended) => ended.context("gRPC server")?.context("gRPC server"),
+            Err(_) => {
+                tracing::warn!("streams were still open at the deadline; closed");
+                abort.abort();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn unexpected(part: &str, ended: Result<Result<(), transport::Error>, JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Ok(())) => anyhow::anyhow!("{part} ended"),
+        Ok(Err(error)) => anyhow::Error::new(error).context(format!("{part} failed")),
+        Err(panic) => anyhow::anyhow!("{part} failed: {panic}"),
+    }
+}
+
+/// The names that only this host has, and those that were given to it.
+pub(super) fn hosts(config: &Config) -> Hosts {
+    let own = [config.node_name.clone(), config::host_name()];
+    Hosts::new(own.into_iter().chain(config.server.hosts.clone()))
+}
+
+/// No more connections than there are descriptors, of which the datapath and
+/// files need some too.
+fn places(server: &config::Server) -> Places {
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+    let (files, _) = limit.unwrap_or((1024, 1024));
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let most = server.max_connections.min(files / 4 * 3).max(1);
+    let most_of_one = server.max_connections_per_peer.min(most / 2).max(1);
+    Places::new(most, most_of_one)
+}

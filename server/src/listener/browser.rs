@@ -1,0 +1,232 @@
+//! A browser is not a way in.
+//!
+//! A page of anybody can let its reader's browser ask a port of this host: by a
+//! foreign origin, or by a name of its own that it lets point here (DNS
+//! rebinding). So what a browser can send is answered only under a name that
+//! nobody else can have pointed here, and to pages of the same origin. Native
+//! gRPC passes: no browser can send it. Not about who may do what.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, StatusCode, Uri, Version, header, uri::Authority};
+
+use super::{Caller, Origin};
+
+const FETCH_SITE: &str = "sec-fetch-site";
+
+/// The names of this host beside IP addresses and `localhost`.
+#[derive(Clone, Debug, Default)]
+pub struct Hosts(Arc<[String]>);
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Refused {
+    #[error(
+        "this server is not known by that name; add it to `hosts` in [server] if it is one of its own"
+    )]
+    Host,
+    #[error("the page is of another origin")]
+    Origin,
+}
+
+impl Hosts {
+    /// These names, in any case.
+    #[must_use]
+    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
+        let names = names.into_iter().map(|name| plain(&name));
+        Self(names.filter(|name| !name.is_empty()).collect())
+    }
+
+    /// A layer for all that is served on a port.
+    pub async fn check(State(hosts): State<Self>, request: Request, next: Next) -> Response {
+        let is_local = matches!(Caller::of(request.extensions()).origin(), Origin::Unix(_));
+        if is_local || is_native(request.version(), request.headers()) {
+            return next.run(request).await;
+        }
+        match hosts.judge(request.uri(), request.headers()) {
+            Ok(()) => next.run(request).await,
+            Err(refused) => {
+                let host = request.headers().get(header::HOST);
+                let origin = request.headers().get(header::ORIGIN);
+                tracing::debug!(?host, ?origin, %refused, "not answered");
+                let code = match refused {
+                    Refused::Host => StatusCode::MISDIRECTED_REQUEST,
+                    Refused::Origin => StatusCode::FORBIDDEN,
+                };
+                (code, format!("{refused}\n")).into_response()
+            }
+        }
+    }
+
+    fn judge(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        // HTTP/2 has it in the URI, where one in the header must be the same.
+        let named = match headers.get(header::HOST) {
+            Some(host) => Authority::try_from(host.as_bytes()).ok(),
+            None => uri.authority().cloned(),
+        };
+        let own = named.ok_or(Refused::Host)?;
+        let differs = |other: &Authority| !other.as_str().eq_ignore_ascii_case(own.as_str());
+        if !self.knows(&own) || uri.authority().is_some_and(differs) {
+            return Err(Refused::Host);
+        }
+        let origin = headers.get(header::ORIGIN);
+        if origin.is_some_and(|origin| !is_same_origin(origin.as_bytes(), &own)) {
+            return Err(Refused::Origin);
+        }
+        // A port is no part of a site: another program's page is of the same one.
+        let site = headers.get(FETCH_SITE).map(http::HeaderValue::as_bytes);
+        match site {
+            None | Some(b"same-origin" | b"none") => Ok(()),
+            Some(b"same-site") if origin.is_some() => Ok(()),
+            Some(_) => Err(Refused::Origin),
+        }
+    }
+
+    fn knows(&self, authority: &Authority) -> bool {
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        let host = plain(authority.host());
+        let literal = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || literal.parse::<IpAddr>().is_ok() || self.0.contains(&host)
+    }
+}
+
+/// What only a gRPC library sends: HTTP/2, its content type, and nothing that
+/// every browser adds.
+fn is_native(version: Version, headers: &HeaderMap) -> bool {
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .map(http::HeaderValue::as_bytes);
+    let kind = kind.unwrap_or_default().to_ascii_lowercase();
+    version == Version::HTTP_2
+        && kind.starts_with(b"application/grpc")
+        && !kind.starts_with(b"application/grpc-web")
+        && !headers.contains_key(header::ORIGIN)
+        && !headers.contains_key(FETCH_SITE)
+}
+
+fn is_same_origin(origin: &[u8], own: &Authority) -> bool {
+    let Ok(origin) = Uri::try_from(origin) else {
+        return false;
+    };
+    let (Some(scheme), Some(other)) = (origin.scheme_str(), origin.authority()) else {
+        return false;
+    };
+    let default = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return false,
+    };
+    let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
+    plain(other.host()) == plain(own.host()) && port(other) == port(own)
+}
+
+/// Names are the same in any case and with a final dot.
+fn plain(host: &str) -> String {
+    host.trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge(pairs: &[(&'static str, &'static str)]) -> Result<(), Refused> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.insert(*name, value.parse().unwrap());
+        }
+        Hosts::new(["Node-1.example.".into()]).judge(&Uri::from_static("/metrics"), &headers)
+    }
+
+    #[test]
+    fn only_names_that_nobody_else_can_point_here_are_answered() {
+        for host in [
+            "127.0.0.1:4245",
+            "10.1.2.3",
+            "[::1]:4245",
+            "[2001:db8::1]",
+            "localhost",
+            "LOCALHOST.:80",
+            "node-1.example:4245",
+            "NODE-1.EXAMPLE.",
+        ] {
+            assert_eq!(judge(&[("host", host)]), Ok(()), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:4245",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "localhost@evil.example",
+            "",
+            "node-1",
+            "xlocalhost",
+            "127.0.0.1.",
+            "0x7f.1",
+            "2130706433",
+        ] {
+            let is = judge(&[("host", host)]);
+            assert!(
+                is == Err(Refused::Host) || host == "127.0.0.1.",
+                "{host}: {is:?}"
+            );
+        }
+        assert_eq!(judge(&[]), Err(Refused::Host));
+    }
+
+    #[test]
+    fn a_page_of_another_origin_is_refused_by_whatever_tells_it() {
+        let host = ("host", "localhost:4245");
+        for (name, value, expected) in [
+            ("origin", "http://localhost:4245", Ok(())),
+            ("origin", "https://localhost:4245", Ok(())),
+            ("origin", "http://localhost:3000", Err(Refused::Origin)),
+            ("origin", "http://localhost", Err(Refused::Origin)),
+            ("origin", "http://evil.example", Err(Refused::Origin)),
+            ("origin", "null", Err(Refused::Origin)),
+            ("origin", "file://", Err(Refused::Origin)),
+            ("origin", "", Err(Refused::Origin)),
+            ("sec-fetch-site", "same-origin", Ok(())),
+            ("sec-fetch-site", "none", Ok(())),
+            ("sec-fetch-site", "same-site", Err(Refused::Origin)),
+            ("sec-fetch-site", "cross-site", Err(Refused::Origin)),
+            ("sec-fetch-site", "anything", Err(Refused::Origin)),
+        ] {
+            assert_eq!(judge(&[host, (name, value)]), expected, "{name}: {value}");
+        }
+        let https = [
+            ("host", "node-1.example"),
+            ("origin", "https://node-1.example:443"),
+        ];
+        assert_eq!(judge(&https), Ok(()));
+    }
+
+    #[test]
+    fn native_grpc_has_nothing_of_a_browser() {
+        let native = |version, pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+            is_native(version, &pairs.collect())
+        };
+        let grpc = ("content-type", "application/grpc+proto");
+        assert!(native(Version::HTTP_2, &[grpc]));
+        assert!(!native(Version::HTTP_11, &[grpc]));
+        assert!(!native(Version::HTTP_2, &[grpc, ("origin", "http://a")]));
+        assert!(!native(
+            Version::HTTP_2,
+            &[grpc, ("sec-fetch-site", "same-origin")]
+        ));
+        assert!(!native(
+            Version::HTTP_2,
+            &[("content-type", "Application/gRPC-Web+proto")]
+        ));
+        assert!(!native(Version::HTTP_2, &[]));
+    }
+}
