@@ -121,6 +121,8 @@ fn ebpf_object() -> anyhow::Result<()> {
         .args(["-Z", "build-std=core", "--target-dir"])
         .arg(&target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        // A program of the kernel cannot panic.
+        .env("CARGO_PROFILE_RELEASE_OVERFLOW_CHECKS", "false")
         // The pinned stable tool chain builds `core` for the target.
         .env("RUSTC_BOOTSTRAP", "1")
         // Set by cargo for the host build; they would choose its compiler.

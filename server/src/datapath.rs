@@ -23,6 +23,7 @@ mod netlink;
 mod objects;
 mod probe;
 mod reader;
+mod rights;
 mod running;
 mod sweep;
 mod tables;
@@ -56,11 +57,13 @@ pub enum DatapathError {
     NoPrograms,
     /// A right is missing.
     #[error(
-        "loading eBPF programs needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON ({action}: {source}); run sextantd as root, or with --no-datapath to serve replayed flows only"
+        "loading eBPF programs needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; {missing} ({action}: {source}); run sextantd as root, or with --no-datapath to serve replayed flows only"
     )]
     Permission {
         /// What was tried.
         action: &'static str,
+        /// Which are missing, as far as is known.
+        missing: String,
         /// What the kernel said.
         source: std::io::Error,
     },

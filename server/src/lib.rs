@@ -20,7 +20,12 @@
 
 pub mod app;
 pub mod config;
+#[allow(
+    unsafe_code,
+    reason = "system calls and maps of the kernel; each says why it is sound"
+)]
 pub mod datapath;
+pub mod descriptors;
 pub mod identity;
 pub mod ledger;
 pub mod listener;

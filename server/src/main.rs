@@ -9,7 +9,7 @@ use sextantd::{
     app,
     config::{self, Command, ConfigError, Flags},
     datapath::Report,
-    log,
+    descriptors, log,
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -51,6 +51,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         return Ok(());
     }
     let config = config::load(flags, environment)?;
+    descriptors::raise_limit();
     // Requests on threads of their own: what observes never waits for what serves.
     let serving = runtime("serve", None)?;
     let observing = runtime("observe", Some(OBSERVING_THREADS))?;

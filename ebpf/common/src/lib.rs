@@ -363,6 +363,10 @@ mod tests {
 }
 
 #[cfg(feature = "user")]
+#[allow(
+    unsafe_code,
+    reason = "what the kernel fills in, the daemon reads as it is"
+)]
 mod user {
     use aya::Pod;
 

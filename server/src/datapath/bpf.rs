@@ -164,27 +164,6 @@ pub(super) unsafe fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<i
     }
 }
 
-/// Each TCX link is a descriptor, two for each interface, and the usual limit of
-/// 1,024 is for programs that use select(2). No more than the administrator's
-/// limit.
-pub(super) fn raise_descriptor_limit() -> io::Result<()> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: a valid place for the limits.
-    let mut result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
-    if result == 0 && limit.rlim_cur < limit.rlim_max {
-        limit.rlim_cur = limit.rlim_max;
-        // SAFETY: as above.
-        result = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
-    }
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
-}
-
 /// Gives freed memory back to the system: the kernel's types, read once at the
 /// start, take some 30 MiB, which glibc would keep.
 pub(super) fn trim_memory() {

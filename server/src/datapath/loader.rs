@@ -15,6 +15,7 @@ use super::{
     hook::{Program, Programs},
     kernel,
     layout::{self, DropReasons},
+    rights,
     tables::Tables,
     tcx,
 };
@@ -263,16 +264,23 @@ fn hash(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, DatapathError> {
     }
 }
 
-/// Tells missing rights from everything else.
+/// Tells missing rights from everything else; without some the verifier says
+/// EINVAL or EACCES.
 fn refused(action: &'static str, error: &(dyn std::error::Error + 'static)) -> DatapathError {
+    let missing = rights::missing();
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && io.raw_os_error() == Some(libc::EPERM)
+            && let Some(number) = io.raw_os_error()
+            && (number == libc::EPERM || missing.is_some())
         {
             return DatapathError::Permission {
                 action,
-                source: std::io::Error::from_raw_os_error(libc::EPERM),
+                missing: match missing {
+                    Some(missing) => format!("sextantd lacks {missing}"),
+                    None => "it has them, but in a user namespace of its own, or something else (seccomp, a security module) forbids it".into(),
+                },
+                source: std::io::Error::from_raw_os_error(number),
             };
         }
         cause = inner.source();

@@ -19,7 +19,6 @@ use super::{
     Reader, Report, Role, Timeouts, Tuner, Volumes,
     attach::Attachments,
     balance::Balance,
-    bpf,
     counters::{Attached, Unobserved, direct_slot},
     hook::AttachError,
     joints,
@@ -87,9 +86,6 @@ impl Datapath {
         )?;
         if let Drops::Refused(reason) = &loaded.drops {
             tracing::warn!(%reason, "packets that the kernel drops are not observed");
-        }
-        if let Err(error) = bpf::raise_descriptor_limit() {
-            tracing::debug!(%error, "limit of descriptors not raised");
         }
         let attachments = Attachments::new(loaded.programs, watch.requests(), force_clsact);
         let mut datapath = Self {
