@@ -5,6 +5,7 @@
 //! Hubble server; it links no eBPF. Exit codes: 0 done, 1 failed, 2 wrong
 //! arguments; `status` has its own.
 
+mod again;
 mod args;
 mod call;
 mod candidates;

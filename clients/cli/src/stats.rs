@@ -5,12 +5,13 @@ use std::{io::Write as _, process::ExitCode, time::Duration};
 use clap::{Args, ValueEnum};
 use sextant_proto::sextant::flow::v1::{
     FlowField, FlowSummary, ListFilterHintsRequest, ListFilterHintsResponse, SummarizeFlowsRequest,
-    SummaryOrder, Traffic, WatchFlowSummaryRequest, flow_service_client::FlowServiceClient,
+    SummaryOrder, Traffic, WatchFlowSummaryRequest, WatchFlowSummaryResponse,
+    flow_service_client::FlowServiceClient,
 };
 use tonic::transport::Channel;
 
 use crate::{
-    call,
+    again, call,
     connect::{Server, client},
     connection::Connection,
     filter::FilterArgs,
@@ -23,6 +24,10 @@ use crate::{
 
 /// Length of the window, if nothing is said.
 const WINDOW: Duration = Duration::from_secs(60);
+
+const ACTION: &str = "summarise the flows of";
+/// Of the time without a connection.
+const MISSED: &str = "there are no summaries of that time";
 
 /// Arguments of `stats`.
 #[derive(Debug, Args)]
@@ -152,27 +157,40 @@ pub(crate) async fn run(connection: &Connection, args: &StatsArgs) -> anyhow::Re
         ..SummarizeFlowsRequest::default()
     };
     let server = Server::reading(connection).await?;
-    let failed = call::failed("summarise the flows of", &server);
+    let failed = call::failed(ACTION, &server);
     let mut client = client!(FlowServiceClient<Channel>, server);
     if !args.follow {
         let answer = client.summarize_flows(server.unary(request)).await;
         return print(answer.map_err(failed)?.into_inner().summary, args);
     }
+    follow(connection, server, request, args).await
+}
+
+/// Prints summaries until interrupted.
+async fn follow(
+    connection: &Connection,
+    server: Server,
+    summary: SummarizeFlowsRequest,
+    args: &StatsArgs,
+) -> anyhow::Result<ExitCode> {
     let request = WatchFlowSummaryRequest {
-        summary: Some(request),
+        summary: Some(summary),
         interval: None,
     };
-    let answer = client.watch_flow_summary(request).await;
-    let mut summaries = answer.map_err(&failed)?.into_inner();
-    loop {
-        tokio::select! {
-            summary = summaries.message() => match summary.map_err(&failed)? {
-                Some(summary) => print(summary.summary, args)?,
-                None => return Ok(ExitCode::SUCCESS),
-            },
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
-        };
+    let ask = async |server: &Server| {
+        let mut client = client!(FlowServiceClient<Channel>, server);
+        let answer = client.watch_flow_summary(request.clone()).await?;
+        Ok(answer.into_inner())
+    };
+    let show = |summary: Option<WatchFlowSummaryResponse>| match summary {
+        Some(summary) => print(summary.summary, args).map(|_| ()),
+        None => Ok(()),
+    };
+    tokio::select! {
+        ended = again::watch((connection, server), ACTION, MISSED, ask, show) => ended?,
+        _ = tokio::signal::ctrl_c() => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print(summary: Option<FlowSummary>, args: &StatsArgs) -> anyhow::Result<ExitCode> {

@@ -8,13 +8,14 @@
 mod hubble;
 mod page;
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{cell::Cell, io::Write, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
 use sextant_proto::{
     observer::{ServerStatusRequest, observer_client::ObserverClient},
     sextant::status::v1::{
-        GetStatusRequest, Status, WatchStatusRequest, status_service_client::StatusServiceClient,
+        GetStatusRequest, Status, WatchStatusRequest, WatchStatusResponse,
+        status_service_client::StatusServiceClient,
     },
 };
 use tonic::{Code, transport::Channel};
@@ -23,13 +24,16 @@ use tonic_health::pb::{
 };
 
 use crate::{
-    call,
+    again, call,
     connect::{Server, client},
     connection::Connection,
     json, out,
     text::{grouped, harmless},
 };
 
+const ACTION: &str = "get the status of";
+/// Of the time without a connection.
+const MISSED: &str = "there are no states of that time";
 /// The service that says whether flows can be seen.
 const OBSERVER: &str = "hubble.server.Observer";
 /// Between two looks at a server that cannot be watched.
@@ -82,7 +86,7 @@ pub(crate) async fn run(connection: &Connection, args: &StatusArgs) -> anyhow::R
 async fn look(connection: &Connection, args: &StatusArgs) -> anyhow::Result<bool> {
     let server = Server::reading(connection).await?;
     let serving = is_serving(&server).await?;
-    let failed = call::failed("get the status of", &server);
+    let failed = call::failed(ACTION, &server);
     let mut client = client!(StatusServiceClient<Channel>, server);
     let answer = client.get_status(server.unary(GetStatusRequest {})).await;
     let status = match answer {
@@ -95,43 +99,84 @@ async fn look(connection: &Connection, args: &StatusArgs) -> anyhow::Result<bool
     if !args.watch {
         return print(&status, serving, args);
     }
-    let answer = client.watch_status(WatchStatusRequest::default()).await;
-    let mut states = answer.map_err(&failed)?.into_inner();
-    let mut degraded = !serving;
-    loop {
-        tokio::select! {
-            state = states.message() => match state.map_err(&failed)? {
-                Some(state) => degraded = print(&state.status.unwrap_or_default(), serving, args)?,
-                None => return Ok(degraded),
-            },
-            _ = tokio::signal::ctrl_c() => return Ok(degraded),
-        }
+    watch(connection, server, args).await
+}
+
+/// Prints states until interrupted; whether the last one is degraded, or there is none.
+async fn watch(connection: &Connection, server: Server, args: &StatusArgs) -> anyhow::Result<bool> {
+    let (serving, degraded) = (Cell::new(false), Cell::new(true));
+    let ask = async |server: &Server| {
+        serving.set(is_serving(server).await.unwrap_or(false));
+        let mut client = client!(StatusServiceClient<Channel>, server);
+        let answer = client.watch_status(WatchStatusRequest::default()).await?;
+        Ok(answer.into_inner())
+    };
+    let show = |state: Option<WatchStatusResponse>| {
+        degraded.set(match state {
+            Some(state) => print(&state.status.unwrap_or_default(), serving.get(), args)?,
+            None => true,
+        });
+        Ok(())
+    };
+    tokio::select! {
+        ended = again::watch((connection, server), ACTION, MISSED, ask, show) => ended?,
+        _ = tokio::signal::ctrl_c() => {}
     }
+    Ok(degraded.get())
 }
 
 /// The same of a server that has Hubble's own API only.
 async fn look_at_hubble(server: &Server, args: &StatusArgs) -> anyhow::Result<bool> {
     let mut client = client!(ObserverClient<Channel>, server);
+    let (mut is_lost, mut has_shown) = (false, false);
     loop {
-        let is_serving = is_serving(server).await?;
-        let failed = call::failed("get the status of", server);
-        let request = server.unary(ServerStatusRequest {});
-        let answer = client.server_status(request).await.map_err(failed)?;
-        let status = answer.into_inner();
-        let problems = hubble::problems(&status, is_serving);
-        let text = match args.output {
-            Output::Text => hubble::text(&status, &problems),
-            Output::Json => json::print(&status, "observer.ServerStatusResponse") + "\n",
+        let (text, degraded) = match state_of_hubble(server, &mut client, args).await {
+            Ok(state) => state,
+            // The channel connects again by itself.
+            Err(error) if args.watch && has_shown => {
+                let why = again::why(Err(error))?;
+                if !std::mem::replace(&mut is_lost, true) {
+                    again::tell(&format!("lost {}: {why}; trying again", server.name))?;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(INTERVAL) => continue,
+                    _ = tokio::signal::ctrl_c() => return Ok(true),
+                }
+            }
+            Err(error) => return Err(error),
         };
+        if std::mem::take(&mut is_lost) {
+            again::tell(&format!("connected to {} again; {MISSED}", server.name))?;
+        }
         write(&text)?;
+        has_shown = true;
         if !args.watch {
-            return Ok(!problems.is_empty());
+            return Ok(degraded);
         }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(!problems.is_empty()),
+            _ = tokio::signal::ctrl_c() => return Ok(degraded),
         }
     }
+}
+
+/// What is shown of it, and whether it is degraded.
+async fn state_of_hubble(
+    server: &Server,
+    client: &mut ObserverClient<Channel>,
+    args: &StatusArgs,
+) -> anyhow::Result<(String, bool)> {
+    let is_serving = is_serving(server).await?;
+    let failed = call::failed(ACTION, server);
+    let request = server.unary(ServerStatusRequest {});
+    let answer = client.server_status(request).await.map_err(failed)?;
+    let status = answer.into_inner();
+    let problems = hubble::problems(&status, is_serving);
+    let text = match args.output {
+        Output::Text => hubble::text(&status, &problems),
+        Output::Json => json::print(&status, "observer.ServerStatusResponse") + "\n",
+    };
+    Ok((text, !problems.is_empty()))
 }
 
 /// A server without health, or without this service in it, serves if it answers.

@@ -9,12 +9,15 @@ use sextant_proto::peer::{
 use tonic::transport::Channel;
 
 use crate::{
-    call,
+    again,
     connect::{Server, client},
     connection::Connection,
     out,
     text::{harmless, value_name},
 };
+
+/// Of the time without a connection.
+const MISSED: &str = "peers that went meanwhile are not told, those there are come anew";
 
 /// Arguments of `watch`.
 #[derive(Debug, Args)]
@@ -35,21 +38,24 @@ enum What {
 pub(crate) async fn run(connection: &Connection, args: &WatchArgs) -> anyhow::Result<ExitCode> {
     let What::Peers = args.what;
     let server = Server::reading(connection).await?;
-    let failed = call::failed("watch the peers of", &server);
-    let mut client = client!(PeerClient<Channel>, server);
-    let answer = client.notify(NotifyRequest {}).await;
-    let mut changes = answer.map_err(&failed)?.into_inner();
     let mut out = out::stdout();
-    loop {
-        tokio::select! {
-            change = changes.message() => match change.map_err(&failed)? {
-                Some(change) => out.write_all(line(&change).as_bytes())?,
-                None => return Ok(ExitCode::SUCCESS),
-            },
-            _ = tokio::signal::ctrl_c() => return Ok(ExitCode::SUCCESS),
+    let ask = async |server: &Server| {
+        let mut client = client!(PeerClient<Channel>, server);
+        Ok(client.notify(NotifyRequest {}).await?.into_inner())
+    };
+    let show = |change: Option<ChangeNotification>| {
+        if let Some(change) = change {
+            out.write_all(line(&change).as_bytes())?;
+            out.flush()?;
         }
-        out.flush()?;
+        Ok(())
+    };
+    let action = "watch the peers of";
+    tokio::select! {
+        ended = again::watch((connection, server), action, MISSED, ask, show) => ended?,
+        _ = tokio::signal::ctrl_c() => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn line(change: &ChangeNotification) -> String {

@@ -88,24 +88,57 @@ fn following_goes_on_with_a_server_that_was_killed_and_says_what_was_missed() {
     assert_eq!(told.count("lost unix://"), 1);
 }
 
-#[test]
-fn a_server_that_is_killed_is_no_usage_error() {
-    let Some(mut daemon) = Daemon::start(&data("flows.jsonl")) else {
-        return;
-    };
-    let child = Command::new(SEXTANT)
-        .args(daemon.arguments("status --watch"))
+/// Starts a command that goes on, and gives what it shows and tells.
+fn started(daemon: &Daemon, line: &str) -> (Follower, Gathered, Gathered) {
+    let mut child = Command::new(SEXTANT)
+        .args(daemon.arguments(line))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let mut follower = Follower(child);
-    let shown = Gathered::of(follower.0.stdout.take().unwrap());
-    let told = Gathered::of(follower.0.stderr.take().unwrap());
-    shown.wait_for("State ");
+    let shown = Gathered::of(child.stdout.take().unwrap());
+    let told = Gathered::of(child.stderr.take().unwrap());
+    (Follower(child), shown, told)
+}
+
+#[test]
+fn what_goes_on_survives_its_server_and_says_what_it_missed() {
+    let Some(mut daemon) = Daemon::start(&data("flows.jsonl")) else {
+        return;
+    };
+    let lines = [
+        ("status --watch", "State ", "no states of that time"),
+        ("stats --follow", "TOTAL", "no summaries of that time"),
+        ("watch peers", "PEER_ADDED", "come anew"),
+    ];
+    let running = lines.map(|(line, sign, missed)| {
+        let (process, shown, told) = started(&daemon, line);
+        shown.wait_for(sign);
+        (process, shown, told, sign, missed)
+    });
     daemon.kill();
-    told.wait_for("still running?");
-    assert_eq!(told.count("--help"), 0);
-    let ended = eventually("its end", || follower.0.try_wait().unwrap());
-    assert_eq!(ended.code(), Some(2), "no answer");
+    for (_, _, told, ..) in &running {
+        told.wait_for("lost unix://");
+        assert_eq!(told.count("--help"), 0, "it is no usage error");
+    }
+    let before = running
+        .each_ref()
+        .map(|(_, shown, _, sign, _)| shown.count(sign));
+    daemon.start_again(&data("flows.jsonl"));
+    for ((_, shown, told, sign, missed), before) in running.iter().zip(before) {
+        told.wait_for(missed);
+        told.wait_for("it was started anew");
+        eventually(sign, || (shown.count(sign) > before).then_some(()));
+        assert_eq!(told.count("lost unix://"), 1);
+    }
+}
+
+#[test]
+fn a_server_that_was_never_there_is_no_answer() {
+    for line in ["status --watch", "status"] {
+        let mut arguments: Vec<String> = line.split(' ').map(String::from).collect();
+        arguments.extend(["--server".into(), "unix:///nowhere/s".into()]);
+        let ended = run(Path::new(SEXTANT), &arguments);
+        assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    }
 }

@@ -2,32 +2,26 @@
 //! meanwhile, and says what cannot be had any more. Bound: `SAME` flows of one instant are
 //! told apart from those shown before; it tries until it is interrupted.
 
-use std::{
-    io::{self, Write},
-    time::{Duration, Instant},
-};
+use std::io::{self, Write};
 
 use prost_types::Timestamp;
 use sextant_proto::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsRequest, GetFlowsResponse,
-    ServerStatusRequest, get_flows_response::ResponseTypes, observer_client::ObserverClient,
+    get_flows_response::ResponseTypes, observer_client::ObserverClient,
 };
 use tonic::{Status, Streaming, transport::Channel};
 
 use super::stream::{Show, drain};
 use crate::{
-    call::{self, CallError},
+    again, call,
     connect::{Server, client},
     connection::Connection,
-    text::{duration, harmless_lines},
+    text::duration,
     time::Format,
 };
 
 /// Flows of the last instant that are remembered.
 const SAME: usize = 1024;
-/// Between two attempts to connect.
-const SHORTEST: Duration = Duration::from_millis(250);
-const LONGEST: Duration = Duration::from_secs(5);
 
 /// A response that can be followed.
 pub(super) trait Followed: Clone + PartialEq {
@@ -114,7 +108,7 @@ pub(super) async fn follow<M: Followed>(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let mut seen = Seen {
-        time: now(),
+        time: again::now(),
         same: Vec::new(),
     };
     let mut since = None;
@@ -133,69 +127,44 @@ pub(super) async fn follow<M: Followed>(
             }
         };
         out.flush()?;
-        let why = match ended {
-            Ok(()) => "it ended the stream".to_owned(),
-            Err(error) => match error.downcast_ref::<CallError>() {
-                Some(call) if call.is_lost => call.cause.clone(),
-                _ => return Err(error),
-            },
-        };
-        let name = server.name.clone();
-        tell(&format!("lost {name}: {why}; trying again"))?;
-        let lost = Instant::now();
-        server = again(connection).await;
+        let why = again::why(ended)?;
+        let (again, meanwhile) = again::connect(connection, &server.name, &why).await?;
+        server = again;
         let missed = missed(&server, &seen.time).await;
-        let meanwhile = duration(lost.elapsed());
-        tell(&format!(
+        let (name, meanwhile) = (&server.name, duration(meanwhile));
+        again::tell(&format!(
             "connected to {name} again after {meanwhile}; {missed}"
         ))?;
         since = Some(seen.time);
     }
 }
 
-/// Connects, however long it takes.
-async fn again(connection: &Connection) -> Server {
-    let mut pause = SHORTEST;
-    loop {
-        tokio::time::sleep(pause).await;
-        if let Ok(server) = Server::reading(connection).await {
-            return server;
-        }
-        pause = (pause * 2).min(LONGEST);
-    }
-}
-
 /// What is not known of the time since then, as the server's own state tells.
 async fn missed(server: &Server, since: &Timestamp) -> String {
-    let mut client = client!(ObserverClient<Channel>, server);
-    let status = client
-        .server_status(server.unary(ServerStatusRequest {}))
-        .await;
-    let Ok(status) = status.map(tonic::Response::into_inner) else {
-        return "what was missed is not known".into();
-    };
-    let nanos =
-        |time: &Timestamp| i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanos);
-    let started = nanos(&now()) - i128::from(status.uptime_ns);
     let shown = |time: &Timestamp| Format::Rfc3339Milli.print(Some(time));
-    if started > nanos(since) {
-        let up = duration(Duration::from_nanos(status.uptime_ns));
-        return format!(
-            "it was started anew {up} ago: what was after {} and before that is missed",
-            shown(since)
-        );
-    }
+    let stored = match again::uptime_after(server, since).await {
+        None => return "what was missed is not known".into(),
+        Some(Ok(up)) => {
+            return format!(
+                "it was started anew {} ago: what was after {} and before that is missed",
+                duration(up),
+                shown(since)
+            );
+        }
+        Some(Err(stored)) => stored,
+    };
     let first = GetFlowsRequest {
         number: 1,
         first: true,
         ..GetFlowsRequest::default()
     };
+    let mut client = client!(ObserverClient<Channel>, server);
     let oldest = match client.get_flows(server.unary(first)).await {
         Ok(answer) => answer.into_inner().message().await.ok().flatten(),
         Err(_) => None,
     };
     match oldest.and_then(|oldest| oldest.time) {
-        Some(oldest) if status.num_flows >= status.max_flows && nanos(&oldest) > nanos(since) => {
+        Some(oldest) if stored.is_full && again::nanos(&oldest) > again::nanos(since) => {
             format!(
                 "what was after {} and before {} was overwritten meanwhile and is missed",
                 shown(since),
@@ -204,14 +173,6 @@ async fn missed(server: &Server, since: &Timestamp) -> String {
         }
         _ => "nothing was missed".into(),
     }
-}
-
-fn now() -> Timestamp {
-    std::time::SystemTime::now().into()
-}
-
-fn tell(text: &str) -> io::Result<()> {
-    writeln!(io::stderr(), "sextant: {}", harmless_lines(text))
 }
 
 #[cfg(test)]
