@@ -20,12 +20,13 @@ use tokio::net::TcpListener;
 
 use crate::config::Listen;
 
-use accept::{Accept, Socket};
+use accept::{Accept, Socket, is_exhausted};
 pub use browser::Hosts;
 pub use caller::{Caller, Origin, Process, Share};
 pub use connection::Connection;
 pub use http::serve_http;
 pub use places::Places;
+pub use socket::SocketFile;
 
 /// The address cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -73,9 +74,9 @@ impl Listeners {
         for address in addresses {
             let bound = match address {
                 Listen::Tcp(address) => bind_tcp(address).await,
-                Listen::Unix(path) => socket::bind(path, gid).await.map(|(listener, _file)| {
+                Listen::Unix(path) => socket::bind(path, gid).await.map(|(listener, file)| {
                     let bound = Bound::Unix(path.clone());
-                    (bound, Socket::Unix { _file, listener })
+                    (bound, Socket::Unix { file, listener })
                 }),
             };
             listeners
@@ -89,6 +90,16 @@ impl Listeners {
     #[must_use]
     pub fn addresses(&self) -> Vec<Bound> {
         self.0.iter().map(|(bound, _)| bound.clone()).collect()
+    }
+
+    /// The files of unix sockets: each goes as soon as one holder lets it go.
+    #[must_use]
+    pub fn files(&self) -> Vec<SocketFile> {
+        let files = self.0.iter().map(|(_, socket)| match socket {
+            Socket::Tcp(_) => None,
+            Socket::Unix { file, .. } => Some(file.clone()),
+        });
+        files.flatten().collect()
     }
 
     /// All connections of all listeners, without an end.
@@ -115,6 +126,7 @@ fn refused(address: String, source: io::Error) -> ListenError {
         io::ErrorKind::AddrInUse => {
             "is another sextantd running? choose another address by --listen"
         }
+        _ if is_exhausted(&source) => "raise the limit of open files (LimitNOFILE)",
         io::ErrorKind::PermissionDenied => "run as root or choose another address by --listen",
         _ => "choose another address by --listen",
     };

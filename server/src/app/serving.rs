@@ -14,7 +14,7 @@ use tonic::transport;
 
 use crate::{
     config::{self, Config, Listen},
-    listener::{Bound, Hosts, Listeners, Places, serve_http},
+    listener::{Bound, Hosts, Listeners, Places, SocketFile, serve_http},
 };
 
 /// Connections of the metrics' port: some scrapers and a look by hand.
@@ -36,6 +36,8 @@ pub(super) struct Serving {
     metrics: Option<Task>,
     addresses: Vec<Bound>,
     metrics_address: Option<SocketAddr>,
+    /// They go with this, also where the servers end with the process.
+    _files: Vec<SocketFile>,
 }
 
 impl Sockets {
@@ -68,7 +70,7 @@ impl Sockets {
         [grpc, metrics]: [axum::Router; 2],
         draining: &watch::Sender<bool>,
     ) -> Serving {
-        let addresses = self.addresses();
+        let (addresses, files) = (self.addresses(), self.grpc.files());
         let metrics_listeners = self.metrics;
         let metrics_address = metrics_listeners.as_ref().and_then(|metrics| {
             metrics
@@ -97,6 +99,7 @@ impl Sockets {
             metrics,
             addresses,
             metrics_address,
+            _files: files,
         }
     }
 }

@@ -34,7 +34,7 @@ pub(super) enum Socket {
     Tcp(TcpListener),
     /// Unix. The file goes before the listener does, however this ends.
     Unix {
-        _file: SocketFile,
+        file: SocketFile,
         listener: UnixListener,
     },
 }
@@ -117,7 +117,7 @@ impl Accept {
     }
 }
 
-fn is_exhausted(error: &io::Error) -> bool {
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
     let exhausted = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
     let number = error.raw_os_error().map(Errno::from_raw);
     number.is_some_and(|number| exhausted.contains(&number))

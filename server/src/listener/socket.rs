@@ -6,10 +6,14 @@
 //! once, and another daemon at the same work is waited for `PATIENCE` at most.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, TryLockError},
     io,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _, lchown},
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -30,18 +34,17 @@ const BACKLOG: u32 = 1024;
 /// Owner and group may connect.
 const MODE: u32 = 0o660;
 
-/// The file of a bound socket: removed as this goes, if it is still the same.
-/// To be dropped before the listener: one that nobody accepts at is stale.
+/// The file of a bound socket: removed as the first clone goes, if it is still the
+/// same. To be dropped before the listener: one that nobody accepts at is stale.
+#[derive(Clone, Debug)]
+pub struct SocketFile(Arc<File>);
+
 #[derive(Debug)]
-pub(super) struct SocketFile {
+struct File {
     path: PathBuf,
     identity: (u64, u64),
-}
-
-impl SocketFile {
-    fn is_there(&self) -> bool {
-        identity(&self.path).is_ok_and(|now| now == self.identity)
-    }
+    /// From then on another may have the same identity.
+    is_removed: AtomicBool,
 }
 
 /// Device and inode.
@@ -52,10 +55,12 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if self.is_there()
-            && let Err(error) = fs::remove_file(&self.path)
+        let file = &*self.0;
+        if !file.is_removed.swap(true, Ordering::Relaxed)
+            && identity(&file.path).is_ok_and(|now| now == file.identity)
+            && let Err(error) = fs::remove_file(&file.path)
         {
-            tracing::warn!(path = ?self.path, %error, "the socket's file stays behind");
+            tracing::warn!(path = ?file.path, %error, "the socket's file stays behind");
         }
     }
 }
@@ -73,10 +78,11 @@ pub(super) async fn bind(path: &Path, gid: Option<u32>) -> io::Result<(UnixListe
     make_room(path).await?;
     let socket = UnixSocket::new_stream()?;
     socket.bind(path)?;
-    let file = SocketFile {
+    let file = SocketFile(Arc::new(File {
         path: path.to_owned(),
         identity: identity(path)?,
-    };
+        is_removed: AtomicBool::new(false),
+    }));
     if let Some(gid) = gid {
         lchown(path, None, Some(gid)).map_err(|error| {
             let text = format!("giving it to group {gid}: {error}");
@@ -92,8 +98,8 @@ pub(super) async fn bind(path: &Path, gid: Option<u32>) -> io::Result<(UnixListe
 /// Daemons that start at once bind one after the other, lest one takes the
 /// other's new socket for a stale one. Who may read the folder could hold the
 /// lock for ever: after a while it goes on without.
-async fn turn(folder: &Path) -> io::Result<File> {
-    let folder = File::open(folder)?;
+async fn turn(folder: &Path) -> io::Result<fs::File> {
+    let folder = fs::File::open(folder)?;
     let deadline = Instant::now() + PATIENCE;
     loop {
         match folder.try_lock() {
@@ -222,6 +228,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_first_of_its_holders_takes_the_file_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.sock");
+        let (listener, file) = bind(&path, None).await.unwrap();
+        let other = file.clone();
+        drop(file);
+        assert!(fs::symlink_metadata(&path).is_err());
+        drop(listener);
+        // Its inode may be that of the first one.
+        let (_listener, _file) = bind(&path, None).await.unwrap();
+        drop(other);
+        UnixStream::connect(&path).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn of_many_that_start_at_once_one_serves() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.sock");
@@ -241,7 +262,7 @@ mod tests {
     #[tokio::test]
     async fn who_holds_the_folders_lock_holds_nobody_up_for_ever() {
         let folder = tempfile::tempdir().unwrap();
-        let held = File::open(folder.path()).unwrap();
+        let held = fs::File::open(folder.path()).unwrap();
         held.lock().unwrap();
         let path = folder.path().join("s.sock");
         let bound = tokio::time::timeout(PATIENCE * 10, bind(&path, None));
