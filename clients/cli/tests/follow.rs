@@ -96,8 +96,8 @@ fn started(daemon: &Daemon, line: &str) -> (Follower, Gathered, Gathered) {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    let shown = Gathered::of(child.stdout.take().unwrap());
-    let told = Gathered::of(child.stderr.take().unwrap());
+    let shown = Gathered::of(child.stdout.take().expect("piped"));
+    let told = Gathered::of(child.stderr.take().expect("piped"));
     (Follower(child), shown, told)
 }
 
