@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
-use sextant_ebpf_common::{Cause, Entry, reason, tags, tick};
+use sextant_ebpf_common::{Cause, Entry, Tally, reason, tags, tick};
 
 use crate::{
     atomic,
@@ -81,13 +81,27 @@ fn create<K>(
         &*entry
     };
     let cause = match table.insert(key, entry, u64::from(BPF_NOEXIST)) {
-        // Another CPU may have been first; then its entry is as good.
-        Ok(()) | Err(EEXIST) => return true,
+        Ok(()) => {
+            maps::tally(created(full), 1, 0);
+            return true;
+        }
+        // Another CPU was first; its entry is as good.
+        Err(EEXIST) => return true,
         Err(E2BIG) => full,
         Err(_) => Cause::InsertFailed,
     };
     maps::count(cause, packet.packets, packet.bytes);
     false
+}
+
+/// The tally of the table that is full for this cause. The daemon learns by it
+/// how full the table is, without a walk.
+#[inline(always)]
+fn created(full: Cause) -> Tally {
+    match full {
+        Cause::Table6Full => Tally::Created6,
+        _ => Tally::Created4,
+    }
 }
 
 #[inline(always)]

@@ -2,14 +2,25 @@
 //! counted by cause are those of the interface's own counters, exactly.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
+use std::time::{Duration, Instant};
+
 use sextant_integration_tests::{
     Daemon, Netns,
     daemon::QUICK,
     eventually,
-    netns::{packets, quiet},
+    netns::{packets, quiet, with_packets},
     root, totals, veth,
 };
-use sextant_proto::observer::{GetFlowsRequest, get_flows_response::ResponseTypes};
+use sextant_proto::{
+    flow::{Flow, FlowFilter, LostEventSource},
+    observer::{GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes},
+    sextant::status::v1::{PacketBalance, ProblemKind, State},
+};
+
+/// The program that floods.
+const FLOOD: &str = env!("CARGO_BIN_EXE_flood");
+/// After a flood a new connection is seen within this time.
+const SEEN_AGAIN: Duration = Duration::from_secs(10);
 
 /// Causes that are about packets; those of the rings are about events.
 const PACKET_CAUSES: [&str; 11] = [
@@ -89,6 +100,20 @@ impl Flooded {
             .sum()
     }
 
+    /// What followers were told to be lost in the kernel.
+    fn told_lost(&self) -> u64 {
+        let responses = self.daemon.responses(GetFlowsRequest::default());
+        let lost = |response: GetFlowsResponse| match response.response_types {
+            Some(ResponseTypes::LostEvents(lost))
+                if lost.source() == LostEventSource::PerfEventRingBuffer =>
+            {
+                Some(lost.num_events_lost)
+            }
+            _ => None,
+        };
+        responses.into_iter().filter_map(lost).sum()
+    }
+
     fn observed(&self) -> u64 {
         ["ingress", "egress"]
             .iter()
@@ -129,14 +154,28 @@ fn packets_that_find_the_table_full_are_counted() {
     if !root() {
         return;
     }
-    let config = format!("{QUICK}flows_ipv4 = 4\n");
-    let (flooded, _) = Flooded::new(
+    let config = format!("{QUICK}flows_ipv4 = 4\ndrops = false\n");
+    let (flooded, interface) = Flooded::new(
         &config,
-        "for port in $(seq 2000 2100); do echo x > /dev/udp/10.9.1.2/$port; done",
+        &format!("{FLOOD} syn 10.9.1.2 20000 --rate 1000000"),
     );
+    assert!(interface >= 20_000, "{interface} packets are no flood");
     flooded.balances();
     let full = flooded.metric("sextant_unaccounted_packets_total{cause=\"ipv4_table_full\"}");
-    assert!(full > 50, "{full} packets found the table full");
+    assert!(full > 1000, "{full} packets found the table full");
+    // Each is told: to followers, in the state, in the log with what to do.
+    eventually("every packet without a flow is told", || {
+        (flooded.told_lost() == full).then_some(())
+    });
+    let status = flooded.daemon.own_status().unwrap();
+    assert_eq!(status.state(), State::Degraded);
+    let problem = &status.problems[0];
+    assert_eq!(problem.kind(), ProblemKind::Loss);
+    assert!(problem.text.contains("raise flows_ipv4"), "{problem:?}");
+    let log = flooded.daemon.log();
+    assert!(log.contains("raise flows_ipv4"), "{log}");
+    let warnings = log.matches("the table of IPv4 flows was full").count();
+    assert!(warnings < 20, "{warnings} warnings");
 }
 
 #[test]
@@ -151,18 +190,170 @@ fn events_that_find_the_ring_full_are_counted_and_told() {
     );
     let full = flooded.metric("sextant_unaccounted_packets_total{cause=\"observed_ring_full\"}");
     assert!(full > 0, "no event found the ring full");
-    let told = || {
-        let responses = flooded.daemon.responses(GetFlowsRequest::default());
-        responses
-            .into_iter()
-            .filter_map(|response| match response.response_types {
-                Some(ResponseTypes::LostEvents(lost)) => Some(lost.num_events_lost),
-                _ => None,
-            })
-            .sum::<u64>()
-    };
     eventually("every lost event is told", || {
-        (told() == full).then_some(())
+        (flooded.told_lost() == full).then_some(())
     });
     flooded.balances();
+}
+
+/// Two namespaces; whatever source comes, its answer goes back. The daemon is in
+/// the second, with tables of 4,096.
+fn attacked(config: &str) -> (Netns, Netns, Daemon, u64) {
+    let (a, b) = (Netns::new(), Netns::new());
+    veth((&a, "va"), (&b, "vb"), 1);
+    b.run("ip route add default via 10.9.1.1 && ip -6 route add default via fd09:1::1");
+    a.run("ping -c 1 10.9.1.2 && ping -c 1 fd09:1::2");
+    b.run("ip link set vb down");
+    let before = packets(&b, "vb");
+    let config = format!("[datapath]\nflows_ipv4 = 4096\nflows_ipv6 = 4096\n{config}");
+    let daemon = Daemon::start(&b, &config, &["--interface", "vb"]);
+    b.run("ip link set vb up && ip addr replace fd09:1::2/64 dev vb nodad");
+    b.run("ip route replace default via 10.9.1.1 && ip -6 route replace default via fd09:1::1");
+    (a, b, daemon, before)
+}
+
+/// The packets of the ledger, when no packet is missing in it and it has all that
+/// the kernel counted.
+fn balanced(b: &Netns, daemon: &Daemon, before: u64) -> PacketBalance {
+    let (_, balance) = with_packets(b, "vb", || {
+        let packets = daemon.own_status()?.ledger?.packets?;
+        let is_all = packets.seen?.packets == self::packets(b, "vb") - before;
+        (packets.difference == 0 && is_all).then_some(packets)
+    });
+    balance
+}
+
+fn without_flow(balance: &PacketBalance, cause: &str) -> u64 {
+    let mut causes = balance.without_flow.iter();
+    let found = causes.find(|without| without.cause == cause).unwrap();
+    found.volume.unwrap().packets
+}
+
+/// Connects to ports where nobody listens, until one is seen; tells how long that
+/// took since `began`.
+fn seen_after(a: &Netns, daemon: &Daemon, began: Instant, to: &str, first: u16) -> Duration {
+    let mut port = first;
+    eventually("a new connection is seen", || {
+        port += 1;
+        a.try_run(&format!("timeout 1 bash -c 'echo > /dev/tcp/{to}/{port}'"));
+        let tried = Instant::now();
+        while tried.elapsed() < Duration::from_millis(500) {
+            if is_seen(daemon, port) {
+                return Some(began.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    })
+}
+
+fn is_seen(daemon: &Daemon, port: u16) -> bool {
+    let to_it = FlowFilter {
+        destination_port: vec![port.to_string()],
+        ..FlowFilter::default()
+    };
+    let request = GetFlowsRequest {
+        number: 1,
+        whitelist: vec![to_it],
+        ..GetFlowsRequest::default()
+    };
+    let is_flow = |response: &GetFlowsResponse| {
+        matches!(response.response_types, Some(ResponseTypes::Flow(_)))
+    };
+    daemon.responses(request).iter().any(is_flow)
+}
+
+fn is_to(flow: &Flow, port: u16) -> bool {
+    totals::direction(flow).is_some_and(|way| way.to.1 == u32::from(port))
+}
+
+#[test]
+fn after_a_flood_of_any_kind_a_new_connection_is_seen_and_no_packet_is_missing() {
+    if !root() {
+        return;
+    }
+    let (a, b, daemon, before) = attacked("drops = false\n");
+    for (number, kind) in [
+        "syn",
+        "syn-ack",
+        "ack",
+        "fin",
+        "rst",
+        "udp",
+        "udp-twice",
+        "icmp",
+        "fragment",
+        "late-fragment",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let began = Instant::now();
+        a.run(&format!("{FLOOD} {kind} 10.9.1.2 20000 --rate 20000"));
+        let flooded = began.elapsed();
+        let port = 2000 + 100 * number as u16;
+        let seen = seen_after(&a, &daemon, Instant::now(), "10.9.1.2", port);
+        let balance = balanced(&b, &daemon, before);
+        println!(
+            "{kind}: 20000 in {flooded:.1?}, seen after {seen:.1?}, table full for {}",
+            without_flow(&balance, "ipv4_table_full")
+        );
+        assert!(seen < SEEN_AGAIN, "{kind}: {seen:?}");
+    }
+    for kind in ["syn", "udp", "icmp"] {
+        a.run(&format!("{FLOOD} {kind} fd09:1::2 20000 --rate 20000"));
+        let seen = seen_after(&a, &daemon, Instant::now(), "fd09:1::2", 4000);
+        let balance = balanced(&b, &daemon, before);
+        println!(
+            "IPv6 {kind}: seen after {seen:.1?}, table full for {}",
+            without_flow(&balance, "ipv6_table_full")
+        );
+        assert!(seen < SEEN_AGAIN, "IPv6 {kind}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_flood_ends_no_established_connection_and_its_own_flows_end_with_their_totals() {
+    if !root() {
+        return;
+    }
+    let (a, b, daemon, before) = attacked("drops = false\n");
+    // It says something every now and then, and is silent between.
+    let server = b.spawn(
+        "python3 -c 'import socket\ns=socket.create_server((\"\",7000))\n\
+         c,_=s.accept()\nwhile c.recv(9): pass'",
+    );
+    eventually("the server listens", || {
+        b.run("ss -Hltn sport = 7000")
+            .contains("7000")
+            .then_some(())
+    });
+    let client = a.spawn("python3 -c 'import socket,time\n\
+         c=socket.create_connection((\"10.9.1.2\",7000))\nwhile 1:\n c.send(b\"x\")\n time.sleep(2)'");
+    eventually("the connection is seen", || {
+        daemon
+            .flows()
+            .iter()
+            .any(|flow| is_to(flow, 7000))
+            .then_some(())
+    });
+    a.run(&format!("{FLOOD} syn 10.9.1.2 25000 --rate 10000"));
+    let balance = balanced(&b, &daemon, before);
+    let full = without_flow(&balance, "ipv4_table_full");
+    let in_flows = balance.in_flows.unwrap().packets;
+    let ends = || {
+        let flows = daemon.flows();
+        let ended = totals::ended(&flows);
+        let connection = flows
+            .iter()
+            .any(|flow| is_to(flow, 7000) && totals::text(flow, "end_reason").is_some());
+        assert!(!connection, "the flood ended an established connection");
+        ended.values().map(|(packets, _)| packets).sum::<u64>()
+    };
+    // All but what still lives has been told.
+    eventually("the flood's flows end", || {
+        (ends() + 4096 > in_flows).then_some(())
+    });
+    println!("{in_flows} in flows, {full} found the table full");
+    drop((client, server));
 }

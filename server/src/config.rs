@@ -116,12 +116,16 @@ pub struct Datapath {
     pub flows_ipv4: u32,
     /// IPv6 flows at one time.
     pub flows_ipv6: u32,
+    /// Dropped flows at one time.
+    pub flows_dropped: u32,
     /// Bytes of the ring of observed events; a power of two.
     pub observed_ring_bytes: u32,
     /// Bytes of the ring of denied events; a power of two.
     pub denied_ring_bytes: u32,
     /// Silence after which an open TCP connection counts as ended.
     pub tcp_idle: Duration,
+    /// Silence after which a TCP connection that is not open yet counts as ended.
+    pub tcp_opening: Duration,
     /// Silence after which a closed TCP connection counts as ended.
     pub tcp_closed: Duration,
     /// Silence after which any other flow counts as ended.
@@ -225,9 +229,11 @@ impl Default for Datapath {
             active_interval: Duration::from_secs(5),
             flows_ipv4: 131_072,
             flows_ipv6: 65_536,
+            flows_dropped: 16_384,
             observed_ring_bytes: 8 << 20,
             denied_ring_bytes: 1 << 20,
             tcp_idle: Duration::from_secs(600),
+            tcp_opening: Duration::from_secs(10),
             tcp_closed: Duration::from_secs(3),
             other_idle: Duration::from_secs(60),
             force_clsact: false,

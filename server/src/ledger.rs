@@ -167,6 +167,13 @@ fn lost(counters: &Counters, reader: &ReaderCounts) -> Vec<Lost> {
             counters.cause(Cause::DeniedRingFull),
             false,
         ),
+        place(
+            "drop_table",
+            "full",
+            counters.cause(Cause::DropTableFull),
+            false,
+        ),
+        place("ends", "full", reader.lost_ends, false),
         place("sampling", "budget", counters.cause(Cause::Sampled), true),
         place("sweep", "budget", reader.sampled_ends, true),
         place("reader", "malformed", reader.malformed, false),

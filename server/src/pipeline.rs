@@ -130,9 +130,14 @@ impl Pipeline {
             flow.uuid = self.uuids.next();
             flows.push(Event::Flow(flow));
         }
-        if batch.lost > 0 {
-            flows.push(self.lost_in_kernel(batch.lost));
-            self.stored.own(1);
+        for (source, lost) in [
+            (pb::LostEventSource::PerfEventRingBuffer, batch.lost.kernel),
+            (pb::LostEventSource::ObserverEventsQueue, batch.lost.ends),
+        ] {
+            if lost > 0 {
+                flows.push(self.lost(source, lost));
+                self.stored.own(1);
+            }
         }
         self.store(&mut flows);
         self.flows = flows;
@@ -250,13 +255,13 @@ impl Pipeline {
         self.identities.load_full()
     }
 
-    fn lost_in_kernel(&mut self, lost: u64) -> Event {
+    fn lost(&mut self, source: pb::LostEventSource, lost: u64) -> Event {
         let time = self.rising(Time::now().as_nanos());
         Event::Lost(Box::new(Stamped {
             time: Some(time),
             node_name: self.origin.node_name.clone(),
             event: pb::LostEvent {
-                source: pb::LostEventSource::PerfEventRingBuffer.into(),
+                source: source.into(),
                 num_events_lost: lost,
                 cpu: None,
                 first: None,

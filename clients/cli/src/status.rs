@@ -2,8 +2,8 @@
 //!
 //! Relay and plain Hubble tell less: what their ServerStatus has is shown.
 //!
-//! Exit codes: 0 all is well, 1 degraded (not serving, more lost than allowed,
-//! interfaces that are not wholly observed, with `--strict` events made coarser), 2 no answer.
+//! Exit codes: 0 all is well, 1 degraded (not serving, what the server tells, more
+//! lost than allowed, with `--strict` events made coarser), 2 no answer.
 
 mod hubble;
 mod page;
@@ -14,7 +14,7 @@ use clap::{Args, ValueEnum};
 use sextant_proto::{
     observer::{ServerStatusRequest, observer_client::ObserverClient},
     sextant::status::v1::{
-        GetStatusRequest, Status, WatchStatusRequest, WatchStatusResponse,
+        GetStatusRequest, Problem, ProblemKind, Status, WatchStatusRequest, WatchStatusResponse,
         status_service_client::StatusServiceClient,
     },
 };
@@ -28,7 +28,7 @@ use crate::{
     connect::{Server, client},
     connection::Connection,
     json, out,
-    text::{grouped, harmless},
+    text::harmless,
 };
 
 const ACTION: &str = "get the status of";
@@ -40,7 +40,7 @@ const OBSERVER: &str = "hubble.server.Observer";
 const INTERVAL: Duration = Duration::from_secs(1);
 const DEGRADED: u8 = 1;
 const NO_ANSWER: u8 = 2;
-/// Problems of interfaces that are told one by one.
+/// Problems that are told one by one.
 const MOST_PROBLEMS: usize = 5;
 
 /// Arguments of `status`.
@@ -52,9 +52,10 @@ pub(crate) struct StatusArgs {
     /// Again and again, until interrupted.
     #[arg(short, long)]
     watch: bool,
-    /// Events that may have been lost before it counts as degraded.
-    #[arg(long, value_name = "EVENTS", default_value_t = 0)]
-    max_lost: u64,
+    /// Events that may have been lost since the start before it counts as degraded;
+    /// without this, any that was lost within the last minute.
+    #[arg(long, value_name = "EVENTS")]
+    max_lost: Option<u64>,
     /// Events that were made coarser to keep the overhead budget count as degraded too.
     #[arg(long)]
     strict: bool,
@@ -217,20 +218,7 @@ fn problems(status: &Status, serving: bool, args: &StatusArgs) -> Vec<String> {
     if !serving {
         problems.push("the server does not serve flows (yet, or any more)".into());
     }
-    let ledger = status.ledger.clone().unwrap_or_default();
-    let losses = ledger.events.unwrap_or_default().lost;
-    let lost: u64 = losses
-        .iter()
-        .filter(|l| !l.intended)
-        .map(|l| l.events)
-        .sum();
-    if lost > args.max_lost {
-        problems.push(format!(
-            "{lost} events were lost, {} are allowed",
-            args.max_lost
-        ));
-    }
-    problems.extend(interfaces(status));
+    problems.extend(told(status, args.max_lost));
     let step = status.budget.as_ref().map_or(0, |budget| budget.step);
     if args.strict && step > 0 {
         problems.push(format!(
@@ -240,57 +228,45 @@ fn problems(status: &Status, serving: bool, args: &StatusArgs) -> Vec<String> {
     problems
 }
 
-/// Interfaces that are not observed, or not wholly.
-fn interfaces(status: &Status) -> Vec<String> {
-    let mut problems: Vec<String> = status
-        .unobserved
-        .iter()
-        .map(|one| format!("{} is not observed: {}", one.interface, one.reason))
-        .collect();
-    for one in &status.attachments {
-        let name = &one.interface;
-        if !one.failure.is_empty() {
-            problems.push(format!("{name} is no longer observed: {}", one.failure));
-        }
-        for (way, ahead, unseen) in [
-            ("ingress", &one.ahead_ingress, one.unseen_ingress),
-            ("egress", &one.ahead_egress, one.unseen_egress),
-        ] {
-            if !ahead.is_empty() {
-                problems.push(format!(
-                    "{} may hide packets on {way} of {name}",
-                    ahead.join(", ")
-                ));
-            }
-            if unseen > 0 {
-                problems.push(format!(
-                    "{} packets on {way} of {name} were seen by no program",
-                    grouped(unseen)
-                ));
-            }
-        }
-    }
+/// What the server tells; losses by the number that is allowed, if one is given.
+fn told(status: &Status, max_lost: Option<u64>) -> Vec<String> {
+    let is_asked = |problem: &&Problem| max_lost.is_none() || problem.kind() != ProblemKind::Loss;
+    let asked = status.problems.iter().filter(is_asked);
+    let mut problems: Vec<String> = asked.map(|problem| harmless(&problem.text)).collect();
     let more = problems.len().saturating_sub(MOST_PROBLEMS);
     problems.truncate(MOST_PROBLEMS);
     if more > 0 {
-        problems.push(format!("{more} more of the kind"));
+        problems.push(format!("{more} more"));
     }
-    problems.iter().map(|problem| harmless(problem)).collect()
+    let lost = lost(status);
+    if let Some(allowed) = max_lost
+        && lost > allowed
+    {
+        problems.push(format!("{lost} events were lost, {allowed} are allowed"));
+    }
+    problems
+}
+
+/// Events that were lost since the start.
+fn lost(status: &Status) -> u64 {
+    let ledger = status.ledger.as_ref();
+    let events = ledger.and_then(|ledger| ledger.events.as_ref());
+    let lost = events.map_or(&[][..], |events| &events.lost);
+    let unwanted = lost.iter().filter(|loss| !loss.intended);
+    unwanted.map(|loss| loss.events).sum()
 }
 
 #[cfg(test)]
 mod tests {
-    use sextant_proto::sextant::status::v1::{
-        Attachment, Budget, EventBalance, Ledger, Loss, UnobservedInterface,
-    };
+    use sextant_proto::sextant::status::v1::{Budget, EventBalance, Ledger, Loss};
 
     use super::*;
 
-    fn args(max_lost: u64, strict: bool) -> StatusArgs {
+    fn args(max_lost: impl Into<Option<u64>>, strict: bool) -> StatusArgs {
         StatusArgs {
             output: Output::Text,
             watch: false,
-            max_lost,
+            max_lost: max_lost.into(),
             strict,
         }
     }
@@ -330,35 +306,32 @@ mod tests {
         assert!(problems(&status(9, true, 0), true, &args(0, false)).is_empty());
     }
 
+    fn told_by_server(kinds: &[ProblemKind]) -> Status {
+        let problem = |kind: &ProblemKind| Problem {
+            kind: (*kind).into(),
+            text: "no\u{1b}[31m".into(),
+            ..Problem::default()
+        };
+        Status {
+            problems: kinds.iter().map(problem).collect(),
+            ..Status::default()
+        }
+    }
+
     #[test]
-    fn interfaces_that_are_not_wholly_observed_degrade() {
-        let one = |ahead: &[&str], unseen| Status {
-            attachments: vec![Attachment {
-                interface: "vb".into(),
-                ahead_ingress: ahead.iter().map(|name| (*name).to_owned()).collect(),
-                unseen_egress: unseen,
-                ..Attachment::default()
-            }],
-            ..Status::default()
-        };
-        assert!(interfaces(&one(&[], 0)).is_empty());
-        assert_eq!(
-            interfaces(&one(&["foreign"], 1234)),
-            [
-                "foreign may hide packets on ingress of vb",
-                "1,234 packets on egress of vb were seen by no program"
-            ]
-        );
-        let refused = UnobservedInterface {
-            interface: "v".into(),
-            reason: "no".into(),
-        };
-        let many = Status {
-            unobserved: vec![refused; 9],
-            ..Status::default()
-        };
-        let told = interfaces(&many);
-        assert_eq!((told.len(), told[5].as_str()), (6, "4 more of the kind"));
+    fn what_the_server_tells_degrades_and_losses_only_beyond_what_is_allowed() {
+        use ProblemKind::{Interface, Loss};
+        let both = told_by_server(&[Loss, Interface]);
+        assert_eq!(problems(&both, true, &args(None, false)).len(), 2);
+        assert_eq!(problems(&both, true, &args(1, false)).len(), 1);
+        let many = problems(&told_by_server(&[Interface; 9]), true, &args(None, false));
+        assert_eq!((many.len(), many[5].as_str()), (6, "4 more"));
+        assert!(!many[0].contains('\u{1b}'), "{many:?}");
+    }
+
+    #[test]
+    fn what_was_lost_long_ago_is_over_unless_a_number_is_given() {
+        assert!(problems(&status(9, false, 0), true, &args(None, false)).is_empty());
     }
 
     #[test]

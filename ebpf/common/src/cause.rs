@@ -30,7 +30,8 @@ pub enum Cause {
     ObservedRingFull = 11,
     /// A drop event that found the denied ring full (counts events).
     DeniedRingFull = 12,
-    /// The table of dropped flows is full (counts packets).
+    /// The table of dropped flows is full: the drop is not told (counts packets,
+    /// each of which would have been an event).
     DropTableFull = 13,
     /// A dropped packet that the kernel did not let us read.
     DropUnreadable = 14,

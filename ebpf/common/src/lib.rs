@@ -270,10 +270,16 @@ pub enum Tally {
     Raised = 0,
     /// Packets of flows whose entry began anew, as a port was used again.
     Reopened = 1,
+    /// Entries made in the table of IPv4 flows.
+    Created4 = 2,
+    /// Entries made in the table of IPv6 flows.
+    Created6 = 3,
+    /// Entries made in the table of dropped flows.
+    CreatedDrop = 4,
 }
 
 /// How many tallies there are.
-pub const TALLIES: u32 = 2;
+pub const TALLIES: u32 = 5;
 
 /// Key of an IP datagram whose fragments are on their way.
 #[repr(C)]

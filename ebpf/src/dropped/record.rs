@@ -14,18 +14,14 @@ use crate::{
     maps::{self, DENIED, DROPS},
 };
 
+const EEXIST: i32 = -17;
+
 #[inline(always)]
 pub(super) unsafe fn record(it: *mut Dropped) {
     // The coarse clock is for network programs only.
     let now = precise_now();
     let Some(entry) = DROPS.get_ptr_mut(&(*it).key) else {
-        (*it).first.drops = 1;
-        (*it).first.told = 1;
-        (*it).first.event_ns = now;
-        match DROPS.insert(&(*it).key, &(*it).first, u64::from(BPF_NOEXIST)) {
-            Ok(()) => raise(it, now, 1),
-            Err(_) => maps::count(Cause::DropTableFull, 1, u64::from((*it).first.frame_len)),
-        }
+        create(it, now);
         return;
     };
     let drops = atomic::fetch_add(&raw mut (*entry).drops, 1) + 1;
@@ -46,6 +42,25 @@ pub(super) unsafe fn record(it: *mut Dropped) {
         (*entry).told = drops;
         raise(it, now, untold as u32);
     }
+}
+
+/// Makes the entry and tells its first drop. When another CPU was first with the
+/// entry, this drop is told for itself.
+#[inline(always)]
+unsafe fn create(it: *mut Dropped, now: u64) {
+    (*it).first.drops = 1;
+    (*it).first.told = 1;
+    (*it).first.event_ns = now;
+    match DROPS.insert(&(*it).key, &(*it).first, u64::from(BPF_NOEXIST)) {
+        Ok(()) => maps::tally(Tally::CreatedDrop, 1, 0),
+        Err(EEXIST) => {}
+        Err(_) => {
+            maps::tally(Tally::Raised, 1, 0);
+            maps::count(Cause::DropTableFull, 1, u64::from((*it).first.frame_len));
+            return;
+        }
+    }
+    raise(it, now, 1);
 }
 
 /// Raises an event about this packet that stands for so many.

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use sextant_ebpf_common::{Event as Raw, initiator, point, reason};
 use sextant_proto::flow as pb;
 use sextantd::{
-    datapath::{Batch, Layer, Link, Links, Role},
+    datapath::{Batch, Layer, Link, Links, Lost, Role},
     flow::{Endpoint, Flow, Origin},
     identity::{Draft, Identities, Numbers, Provider},
     pipeline::{Namespaces, Pipeline},
@@ -80,7 +80,7 @@ fn pipeline_into(writer: RingWriter) -> Pipeline {
 pub(crate) fn batch(events: u64) -> Batch {
     Batch {
         events: (0..events).map(raw).collect(),
-        lost: 0,
+        lost: Lost::default(),
         wall_offset_ns: 1_700_000_000_000_000_000,
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     config,
     datapath::{
         Batch, Counters, Datapath, DatapathError, InterfaceChoice, LinkWatch, Links, Loaded,
-        Objects, Report, Settings, Stopper, Timeouts, Tuner, Volumes,
+        Losses, Objects, Report, Settings, Stopper, Timeouts, Tuner, Volumes,
     },
     identity::Identities,
     overhead,
@@ -33,8 +33,11 @@ pub(super) struct RunningDatapath {
     report: Report,
     tuner: Tuner,
     active_interval: Duration,
-    stopper: Stopper,
+    losses: Losses,
+    /// Of the reader and the sweeper.
+    stoppers: [Stopper; 2],
     reader: Worker,
+    sweeper: Worker,
     stop: watch::Sender<bool>,
     follow: JoinHandle<Result<(), DatapathError>>,
     identify: JoinHandle<()>,
@@ -60,22 +63,26 @@ impl RunningDatapath {
             .context("datapath.zone")?;
         let timeouts = Timeouts {
             tcp: config.tcp_idle,
+            tcp_opening: config.tcp_opening,
             tcp_closed: config.tcp_closed,
             other: config.other_idle,
         };
-        let (datapath, reader) =
+        let (datapath, reader, sweeper) =
             Datapath::start(loaded, choice, zones, timeouts, config.force_clsact, watch).await?;
         let counters = datapath.counters();
         let (volumes, objects) = (datapath.volumes(), datapath.objects());
         let (tuner, report) = (datapath.tuner(), datapath.report());
+        let losses = datapath.losses();
         lock(&pipeline).set_drop_reasons(datapath.drop_reasons());
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
-        let stopper = reader.stopper();
+        let stoppers = [reader.stopper(), sweeper.stopper()];
         let reader = Worker::start("datapath-reader", move || {
             reader.run(|batch: &Batch| lock(&pipeline).observe(batch));
         })
         .context("starting the reader's thread")?;
+        let sweeper = Worker::start("datapath-sweep", move || sweeper.run())
+            .context("starting the sweeper's thread")?;
         Ok(Self {
             counters,
             volumes,
@@ -83,8 +90,10 @@ impl RunningDatapath {
             report,
             tuner,
             active_interval: active_interval(config),
-            stopper,
+            losses,
+            stoppers,
             reader,
+            sweeper,
             stop,
             follow,
             identify,
@@ -101,6 +110,7 @@ impl RunningDatapath {
         DatapathParts {
             counters: self.counters.clone(),
             volumes: self.volumes.clone(),
+            losses: self.losses.clone(),
             objects: self.objects.clone(),
             report: self.report.clone(),
         }
@@ -121,6 +131,7 @@ impl RunningDatapath {
     pub(super) async fn failed(&mut self) -> anyhow::Error {
         tokio::select! {
             error = self.reader.failed() => error,
+            error = self.sweeper.failed() => error,
             ended = &mut self.follow => match ended {
                 Ok(Err(error)) => anyhow::Error::new(error),
                 ended => unexpected("the task that follows interfaces", ended.err()),
@@ -139,7 +150,11 @@ impl RunningDatapath {
         if !self.follow.is_finished() {
             let _ = self.follow.await;
         }
-        self.stopper.stop();
+        // The reader last: it hands on what the last sweep finds.
+        let [reader, sweeper] = self.stoppers;
+        sweeper.stop();
+        self.sweeper.join().await;
+        reader.stop();
         self.reader.join().await;
     }
 }
@@ -185,6 +200,7 @@ fn settings(config: &config::Datapath) -> Settings {
     Settings {
         flows4: config.flows_ipv4,
         flows6: config.flows_ipv6,
+        flows_dropped: config.flows_dropped,
         observed_ring_bytes: config.observed_ring_bytes,
         denied_ring_bytes: config.denied_ring_bytes,
         active_interval_ns: active_interval(config).as_nanos() as u64,

@@ -149,6 +149,10 @@ fn datapath(mut section: Section<'_>, to: &mut Datapath) {
         s.item("flows_ipv6").number(limits::TABLE_FLOWS),
     );
     set(
+        &mut to.flows_dropped,
+        s.item("flows_dropped").number(limits::TABLE_FLOWS),
+    );
+    set(
         &mut to.observed_ring_bytes,
         ring_bytes(s, "observed_ring_bytes"),
     );
@@ -157,6 +161,10 @@ fn datapath(mut section: Section<'_>, to: &mut Datapath) {
         ring_bytes(s, "denied_ring_bytes"),
     );
     set(&mut to.tcp_idle, s.item("tcp_idle").duration(limits::IDLE));
+    set(
+        &mut to.tcp_opening,
+        s.item("tcp_opening").duration(limits::IDLE),
+    );
     set(
         &mut to.tcp_closed,
         s.item("tcp_closed").duration(limits::IDLE),

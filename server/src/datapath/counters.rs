@@ -41,6 +41,8 @@ pub struct InterfaceCount {
     pub bytes: [u64; 2],
     /// Packets that the kernel's own counters have and no program saw.
     pub unseen: [u64; 2],
+    /// When such were last found.
+    pub unseen_at: Option<SystemTime>,
     /// Programs of others that run before ours, `[ingress, egress]`.
     pub ahead: [Vec<String>; 2],
     /// Why programs that were taken off are not on it again.
@@ -73,6 +75,8 @@ pub(super) struct Attached {
     pub(super) birth: u64,
     /// As in `InterfaceCount`.
     pub(super) unseen: [u64; 2],
+    /// As there.
+    pub(super) unseen_at: Option<SystemTime>,
     /// As there.
     pub(super) ahead: [Vec<String>; 2],
     /// As there.
@@ -126,7 +130,7 @@ impl Counters {
             match places.get_mut(&old.index) {
                 Some(new) if new.birth == old.birth => {
                     new.since = old.since;
-                    new.unseen = old.unseen;
+                    (new.unseen, new.unseen_at) = (old.unseen, old.unseen_at);
                 }
                 _ if !slots.contains(&old.slot) => maps.retire(old.slot),
                 _ => {}
@@ -149,6 +153,7 @@ impl Counters {
             if attached.unseen == [0; 2] {
                 first.push(attached.name.clone());
             }
+            attached.unseen_at = Some(SystemTime::now());
             for (sum, packets) in attached.unseen.iter_mut().zip(packets) {
                 *sum += packets;
             }
@@ -246,6 +251,7 @@ impl Counters {
                     packets: sum.packets,
                     bytes: sum.bytes,
                     unseen: attached.unseen,
+                    unseen_at: attached.unseen_at,
                     ahead: attached.ahead.clone(),
                     failure: attached.failure.clone(),
                 }

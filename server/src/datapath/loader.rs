@@ -40,6 +40,8 @@ pub struct Settings {
     pub flows4: u32,
     /// IPv6 flows at one time.
     pub flows6: u32,
+    /// Dropped flows at one time.
+    pub flows_dropped: u32,
     /// Bytes of the ring of observed events: a power of two, at least a page.
     pub observed_ring_bytes: u32,
     /// Bytes of the ring of dropped and denied events.
@@ -106,6 +108,7 @@ impl Loaded {
             .verifier_log_level(verifier_log_level())
             .map_max_entries("FLOWS4", settings.flows4)
             .map_max_entries("FLOWS6", settings.flows6)
+            .map_max_entries("DROPS", settings.flows_dropped)
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
             .map_max_entries("DENIED", settings.denied_ring_bytes)
             .override_global("SETTLED_AT_NS", &settled_at, true)
@@ -150,6 +153,7 @@ impl Loaded {
                 flows4: hash(&mut ebpf, "FLOWS4")?,
                 flows6: hash(&mut ebpf, "FLOWS6")?,
                 drops: hash(&mut ebpf, "DROPS")?,
+                capacities: [settings.flows4, settings.flows6, settings.flows_dropped],
                 clock_offset: typed(&mut ebpf, "CLOCK_OFFSET")?,
             },
             reasons,

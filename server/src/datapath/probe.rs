@@ -148,6 +148,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
     Settings {
         flows4: 1,
         flows6: 1,
+        flows_dropped: 1,
         observed_ring_bytes: 4096,
         denied_ring_bytes: 4096,
         active_interval_ns: 1,

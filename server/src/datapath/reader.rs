@@ -1,39 +1,35 @@
-//! Reads the rings and sweeps the tables, on a thread of its own.
+//! Reads the rings, on a thread of its own.
 //!
 //! Denied events first; then observed ones, up to a batch, so that denied
-//! ones never wait for more than a batch of others. Bound: one batch.
+//! ones never wait for more than a batch of others; then the ends of flows that
+//! the sweep found. Bound: two batches.
 
 use std::{
-    io,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
-    sync::Arc,
+    os::fd::AsFd as _,
     time::{Duration, Instant},
 };
 
 use aya::maps::{MapData, RingBuf};
-use sextant_ebpf_common::{Cause, Event, Key4, Key6, Kind, interface_parts, point_parts};
+use sextant_ebpf_common::{Event, Kind, interface_parts, point_parts};
 
 use super::{
-    Counters, DatapathError, Timeouts, Tuner, Volumes,
-    bpf::{self, monotonic_ns},
-    sweep::{sweep, sweep_drops},
-    tables::Tables,
+    Counters, DatapathError, Losses, Lost, Volumes, bpf,
+    ends::Ends,
+    eventfd::{self, EventFd},
 };
 
 /// Events handed on at once.
 const BATCH: usize = 4096;
-/// FIN or RST in either direction.
-const CLOSED: u32 = 0x0005_0005;
-/// Between two sweeps of the flow tables.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at what was lost.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the reader hands on.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// Events in the order of the rings.
     pub events: Vec<Event>,
-    /// Events that found a ring full since the last batch.
-    pub lost: u64,
+    /// What was lost since the last batch.
+    pub lost: Lost,
     /// What to add to the events' times for wall time, in nanoseconds.
     pub wall_offset_ns: i64,
 }
@@ -42,29 +38,23 @@ pub struct Batch {
 pub struct Reader {
     denied: RingBuf<MapData>,
     observed: RingBuf<MapData>,
-    tables: Tables,
+    ends: Ends,
     counters: Counters,
     volumes: Volumes,
-    tuner: Tuner,
-    timeouts: Timeouts,
-    stop: Arc<OwnedFd>,
-    lost_before: u64,
+    losses: Losses,
+    stop: EventFd,
+    looked: Instant,
     batch: Batch,
 }
 
-/// Ends a reader from another thread.
+/// Ends a reader or a sweeper from another thread.
 #[derive(Clone, Debug)]
-pub struct Stopper(Arc<OwnedFd>);
+pub struct Stopper(pub(super) EventFd);
 
 impl Stopper {
-    /// The reader reads what is in the rings and returns.
+    /// It does what is left to be done, and returns.
     pub fn stop(&self) {
-        let one = 1_u64.to_ne_bytes();
-        // SAFETY: an eventfd takes eight bytes.
-        let written = unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
-        if written < 0 {
-            tracing::debug!(error = %io::Error::last_os_error(), "reader not signalled");
-        }
+        self.0.set();
     }
 }
 
@@ -72,31 +62,20 @@ impl Reader {
     pub(super) fn new(
         denied: RingBuf<MapData>,
         observed: RingBuf<MapData>,
-        tables: Tables,
+        ends: Ends,
         counters: Counters,
         volumes: Volumes,
-        tuner: Tuner,
-        timeouts: Timeouts,
+        losses: Losses,
     ) -> Result<Self, DatapathError> {
-        // SAFETY: returns a new descriptor or -1.
-        let stop = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if stop < 0 {
-            return Err(DatapathError::System {
-                action: "creating an eventfd",
-                source: io::Error::last_os_error(),
-            });
-        }
         Ok(Self {
             denied,
             observed,
-            tables,
+            ends,
             counters,
             volumes,
-            tuner,
-            timeouts,
-            // SAFETY: just created and owned by nobody else.
-            stop: Arc::new(unsafe { OwnedFd::from_raw_fd(stop) }),
-            lost_before: 0,
+            losses,
+            stop: EventFd::new()?,
+            looked: Instant::now(),
             batch: Batch::default(),
         })
     }
@@ -104,24 +83,24 @@ impl Reader {
     /// Ends `run` from another thread.
     #[must_use]
     pub fn stopper(&self) -> Stopper {
-        Stopper(Arc::clone(&self.stop))
+        Stopper(self.stop.clone())
     }
 
     /// Reads until stopped. `sink` takes each batch; it may leave it as it is.
     pub fn run(mut self, mut sink: impl FnMut(&Batch)) {
-        let mut next_sweep = Instant::now() + SWEEP_INTERVAL;
         loop {
-            let stopping = self.wait(next_sweep.saturating_duration_since(Instant::now()));
-            while self.read_rings() {
+            let is_stopping = self.wait();
+            // A flood may never leave the rings empty: what was lost is told
+            // meanwhile too.
+            loop {
+                let more = self.read();
+                self.look(is_stopping && !more);
                 self.hand_on(&mut sink);
+                if !more {
+                    break;
+                }
             }
-            if Instant::now() >= next_sweep || stopping {
-                next_sweep = Instant::now() + SWEEP_INTERVAL;
-                self.sweep();
-                self.count_losses();
-                self.hand_on(&mut sink);
-            }
-            if stopping {
+            if is_stopping {
                 return;
             }
         }
@@ -129,13 +108,13 @@ impl Reader {
 
     fn hand_on(&mut self, sink: &mut impl FnMut(&Batch)) {
         self.leave_out_foreign_drops();
-        if self.batch.events.is_empty() && self.batch.lost == 0 {
+        if self.batch.events.is_empty() && self.batch.lost == Lost::default() {
             return;
         }
         self.batch.wall_offset_ns = bpf::wall_offset_ns();
         sink(&self.batch);
         self.batch.events.clear();
-        self.batch.lost = 0;
+        self.batch.lost = Lost::default();
     }
 
     /// The kernel tells drops of all interfaces; those that are not observed
@@ -155,8 +134,23 @@ impl Reader {
         }
     }
 
-    /// Takes at most a batch; false when both rings were empty.
-    fn read_rings(&mut self) -> bool {
+    /// Takes at most a batch of the rings, and of ends those before which nothing
+    /// more is in them; false when there was nothing left.
+    fn read(&mut self) -> bool {
+        let now = bpf::monotonic_ns();
+        let taken = self.read_rings();
+        let newest = self.batch.events.iter().map(|event| event.time_ns).max();
+        let until = match newest {
+            Some(newest) if taken >= BATCH => newest,
+            // All that was raised until now has been read.
+            _ => now,
+        };
+        self.ends.waiting().clear();
+        let more = self.ends.take(BATCH, until, &mut self.batch.events);
+        taken > 0 || more
+    }
+
+    fn read_rings(&mut self) -> usize {
         let events = &mut self.batch.events;
         let mut taken = 0;
         for ring in [&mut self.denied, &mut self.observed] {
@@ -167,77 +161,28 @@ impl Reader {
                 events.extend(bpf::record::<Event>(&item));
             }
         }
-        self.volumes.read(taken, taken - events.len() as u64);
-        taken > 0
+        self.volumes
+            .read(taken as u64, (taken - events.len()) as u64);
+        taken
     }
 
-    fn sweep(&mut self) {
-        let now = self.tables.now();
-        let out = &mut self.batch.events;
-        let before = out.len();
-        let swept4 = sweep::<Key4>(&self.tables.flows4, now, &self.timeouts, out);
-        let swept6 = sweep::<Key6>(&self.tables.flows6, now, &self.timeouts, out);
-        let dropped = sweep_drops(&self.tables.drops, now.ns, self.tuner.interval(), out);
-        for (table, result) in [swept4, swept6, dropped].into_iter().enumerate() {
-            match result {
-                Ok(swept) => self.volumes.swept(table, swept),
-                Err(error) => {
-                    tracing::warn!(%error, "flow table not swept; ended flows stay in it");
-                }
-            }
+    /// Looks at what was lost, when it is time or at the end.
+    fn look(&mut self, at_once: bool) {
+        if at_once || self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.batch.lost = self.losses.look(&self.counters, &self.volumes);
         }
-        let ended = out.len() - before;
-        sample_ends(out, before, self.tuner.sampling());
-        let kept = out.len() - before;
-        self.volumes.ended(ended as u64, (ended - kept) as u64);
-        self.volumes.sweep_took(monotonic_ns() - now.ns);
-    }
-
-    fn count_losses(&mut self) {
-        let lost = self.counters.cause(Cause::ObservedRingFull)
-            + self.counters.cause(Cause::DeniedRingFull);
-        self.batch.lost = lost - self.lost_before;
-        self.lost_before = lost;
     }
 
     /// Waits for events; true when told to stop.
-    fn wait(&self, timeout: Duration) -> bool {
-        let mut fds = [
-            readable(self.stop.as_fd()),
-            readable(self.denied.as_fd()),
-            readable(self.observed.as_fd()),
+    fn wait(&self) -> bool {
+        let fds = [
+            self.stop.as_fd(),
+            self.denied.as_fd(),
+            self.observed.as_fd(),
+            self.ends.waiting().as_fd(),
         ];
-        // Round up, lest the last millisecond is spent spinning.
-        let millis = timeout.as_millis() as i32 + 1;
-        // SAFETY: three valid entries.
-        unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, millis) };
-        fds[0].revents != 0
-    }
-}
-
-/// Over the budget only one in `sampling` flows that TCP did not close is told
-/// to have ended. Drops and closed connections always are.
-fn sample_ends(events: &mut Vec<Event>, from: usize, sampling: u32) {
-    if sampling <= 1 {
-        return;
-    }
-    let mut number = 0_u32;
-    let mut index = 0;
-    events.retain(|event| {
-        index += 1;
-        if index <= from || event.kind == Kind::Dropped as u8 || event.tcp_flags_seen & CLOSED != 0
-        {
-            return true;
-        }
-        number += 1;
-        number % sampling == 1
-    });
-}
-
-fn readable(fd: BorrowedFd<'_>) -> libc::pollfd {
-    libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
+        let timeout = LOOK.saturating_sub(self.looked.elapsed());
+        eventfd::wait(fds, timeout)[0]
     }
 }

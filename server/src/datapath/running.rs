@@ -15,11 +15,12 @@ use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS, Joints, LOOPBACK_ZONES, int
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
-    Counters, DatapathError, DropReasons, InterfaceChoice, Link, LinkWatch, Links, Loaded, Objects,
-    Reader, Report, Role, Timeouts, Tuner, Volumes,
+    Counters, DatapathError, DropReasons, InterfaceChoice, Link, LinkWatch, Links, Loaded, Losses,
+    Objects, Reader, Report, Role, Sweeper, Timeouts, Tuner, Volumes,
     attach::Attachments,
     balance::Balance,
     counters::{Attached, Unobserved, direct_slot},
+    ends::Ends,
     hook::AttachError,
     joints,
     loader::Drops,
@@ -53,17 +54,18 @@ pub struct Datapath {
     volumes: Volumes,
     tuner: Tuner,
     counters: Counters,
+    losses: Losses,
     reasons: DropReasons,
     report: Report,
     watch: LinkWatch,
 }
 
 impl Datapath {
-    /// Attaches to the chosen interfaces; the reader is run by the caller.
+    /// Attaches to the chosen interfaces; reader and sweeper are run by the caller.
     ///
     /// # Errors
     ///
-    /// When a named interface does not exist or the reader cannot be made.
+    /// When a named interface does not exist or one of the two cannot be made.
     pub async fn start(
         loaded: Loaded,
         choice: InterfaceChoice,
@@ -71,18 +73,26 @@ impl Datapath {
         timeouts: Timeouts,
         force_clsact: bool,
         watch: LinkWatch,
-    ) -> Result<(Self, Reader), DatapathError> {
+    ) -> Result<(Self, Reader, Sweeper), DatapathError> {
         let counters = Counters::new(loaded.counts, loaded.tallies, loaded.totals);
         let volumes = Volumes::default();
         let tuner = Tuner::new(loaded.tuning);
+        let (ends, losses) = (Ends::new()?, Losses::default());
         let reader = Reader::new(
             loaded.denied,
             loaded.observed,
+            ends.clone(),
+            counters.clone(),
+            volumes.clone(),
+            losses.clone(),
+        )?;
+        let sweeper = Sweeper::new(
             loaded.tables,
             counters.clone(),
             volumes.clone(),
             tuner.clone(),
             timeouts,
+            ends,
         )?;
         if let Drops::Refused(reason) = &loaded.drops {
             tracing::warn!(%reason, "packets that the kernel drops are not observed");
@@ -110,6 +120,7 @@ impl Datapath {
             volumes,
             tuner,
             counters,
+            losses,
             reasons: loaded.reasons,
             watch,
         };
@@ -117,13 +128,19 @@ impl Datapath {
         datapath.choice.check(&links)?;
         datapath.sync(&links);
         datapath.attachments_or_error()?;
-        Ok((datapath, reader))
+        Ok((datapath, reader, sweeper))
     }
 
     /// The programs' counters.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters.clone()
+    }
+
+    /// What was lost of late.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.losses.clone()
     }
 
     /// Programs and maps in the kernel.
@@ -245,6 +262,7 @@ impl Datapath {
                 since: SystemTime::now(),
                 birth: attached.link.birth,
                 unseen: [0; 2],
+                unseen_at: None,
                 ahead: attached.ahead.clone(),
                 failure: attached.failure.clone(),
             })

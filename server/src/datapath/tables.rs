@@ -12,6 +12,8 @@ pub(super) struct Tables {
     pub flows6: MapData,
     /// Dropped flows by reason.
     pub drops: MapData,
+    /// How many entries each of them has room for.
+    pub capacities: [u32; 3],
     /// How far the coarse clock, which entries are stamped with, is from the
     /// monotonic one.
     pub clock_offset: Array<MapData, u64>,

@@ -1,6 +1,6 @@
 //! What the flow tables held and the reader did, for the ledger.
 //!
-//! Written by the reader's thread alone, read by whoever asks; each number is
+//! Written by the reader's and the sweeper's thread, read by whoever asks; each number is
 //! its own, so a sum of several is as of slightly different moments.
 
 use std::sync::{
@@ -32,6 +32,13 @@ impl std::ops::AddAssign for Volume {
     }
 }
 
+impl std::ops::SubAssign for Volume {
+    fn sub_assign(&mut self, other: Self) {
+        self.packets -= other.packets;
+        self.bytes -= other.bytes;
+    }
+}
+
 /// What one sweep of a table found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Swept {
@@ -41,6 +48,8 @@ pub(super) struct Swept {
     pub(super) live: Volume,
     /// What the removed ones had counted.
     pub(super) ended: Volume,
+    /// Entries removed.
+    pub(super) removed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +69,7 @@ struct Counts {
     foreign_drops: AtomicU64,
     malformed: AtomicU64,
     sampled_ends: AtomicU64,
+    lost_ends: AtomicU64,
     sweep_ns: AtomicU64,
 }
 
@@ -80,6 +90,8 @@ pub struct ReaderCounts {
     pub malformed: u64,
     /// Ends of flows left out to keep the budget.
     pub sampled_ends: u64,
+    /// Ends of flows that the reader was too slow for.
+    pub lost_ends: u64,
     /// How long the last sweep of all tables took, in nanoseconds.
     pub sweep_ns: u64,
 }
@@ -114,6 +126,7 @@ impl Volumes {
             foreign_drops: of(&self.0.foreign_drops),
             malformed: of(&self.0.malformed),
             sampled_ends: of(&self.0.sampled_ends),
+            lost_ends: of(&self.0.lost_ends),
             sweep_ns: of(&self.0.sweep_ns),
         }
     }
@@ -123,6 +136,13 @@ impl Volumes {
         table.entries.store(swept.entries, Relaxed);
         table.live_packets.store(swept.live.packets, Relaxed);
         table.live_bytes.store(swept.live.bytes, Relaxed);
+        table.ended_packets.fetch_add(swept.ended.packets, Relaxed);
+        table.ended_bytes.fetch_add(swept.ended.bytes, Relaxed);
+    }
+
+    /// Of a sweep that failed: only what it removed is known.
+    pub(super) fn swept_in_part(&self, table: usize, swept: Swept) {
+        let table = &self.0.tables[table];
         table.ended_packets.fetch_add(swept.ended.packets, Relaxed);
         table.ended_bytes.fetch_add(swept.ended.bytes, Relaxed);
     }
@@ -139,6 +159,10 @@ impl Volumes {
     pub(super) fn ended(&self, events: u64, sampled: u64) {
         self.0.ended.fetch_add(events, Relaxed);
         self.0.sampled_ends.fetch_add(sampled, Relaxed);
+    }
+
+    pub(super) fn lost_ends(&self, events: u64) {
+        self.0.lost_ends.fetch_add(events, Relaxed);
     }
 
     pub(super) fn foreign_drops(&self, events: u64) {

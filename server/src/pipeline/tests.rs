@@ -6,7 +6,7 @@ use sextant_proto::flow as pb;
 
 use super::{Namespaces, Pipeline, Recorded};
 use crate::{
-    datapath::{Batch, Layer, Link, Links, Role},
+    datapath::{Batch, Layer, Link, Links, Lost, Role},
     flow::{EndReason, Flow, L4, Origin, proto::endpoint_from},
     identity::{Draft, Identities, Numbers, Provider},
     store::{Event, Read, Ring, Room},
@@ -81,7 +81,7 @@ fn flows_of(events: Vec<Raw>) -> Vec<Flow> {
     let (mut pipeline, ring) = pipeline();
     pipeline.observe(&Batch {
         events,
-        lost: 0,
+        lost: Lost::default(),
         wall_offset_ns: 1_000_000_000,
     });
     stored(&ring)
@@ -169,7 +169,7 @@ fn a_container_that_no_inventory_knows_has_a_direction() {
     };
     pipeline.observe(&Batch {
         events: vec![out, answer, inward],
-        lost: 0,
+        lost: Lost::default(),
         wall_offset_ns: 1_000_000_000,
     });
     let directions: Vec<i32> = stored(&ring)
@@ -190,7 +190,7 @@ fn a_late_event_is_stamped_after_the_one_before_but_a_clock_set_back_is_followed
     ] {
         pipeline.observe(&Batch {
             events: vec![packet(time_ns)],
-            lost: 0,
+            lost: Lost::default(),
             wall_offset_ns,
         });
     }
@@ -239,7 +239,7 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
     };
     pipeline.observe(&Batch {
         events: vec![drop(8), drop(9)],
-        lost: 0,
+        lost: Lost::default(),
         wall_offset_ns: 0,
     });
     let flows = stored(&ring);
@@ -288,7 +288,7 @@ fn a_flow_of_which_nothing_got_through_ends_as_dropped() {
         events: cases
             .map(|(packets, dropped, _)| ended(packets, dropped))
             .into(),
-        lost: 0,
+        lost: Lost::default(),
         wall_offset_ns: 0,
     });
     let flows = stored(&ring);
@@ -349,7 +349,10 @@ fn losses_in_the_kernel_are_events_for_everyone() {
     let (mut pipeline, ring) = pipeline();
     pipeline.observe(&Batch {
         events: vec![packet(1)],
-        lost: 12,
+        lost: Lost {
+            kernel: 12,
+            ends: 0,
+        },
         wall_offset_ns: 0,
     });
     let mut cursor = ring.cursor_at(1);

@@ -5,6 +5,7 @@
 //! that is not read costs a timer.
 
 mod messages;
+mod problems;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -18,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 use super::{About, Limits, limits::shutting_down};
 use crate::{
-    datapath::{Counters, Objects, Report, Volumes},
+    datapath::{Counters, Losses, Objects, Report, Volumes},
     ledger::Sources,
     overhead::Overhead,
     store::{Event, Read},
@@ -38,6 +39,8 @@ pub struct DatapathParts {
     pub counters: Counters,
     /// Tables.
     pub volumes: Volumes,
+    /// What was lost of late.
+    pub losses: Losses,
     /// Programs and maps.
     pub objects: Objects,
     /// What the kernel can do, and what was chosen.
@@ -87,7 +90,10 @@ impl DaemonStatusService {
 impl Parts {
     fn state(&self) -> api::Status {
         let datapath = self.datapath.as_ref();
+        let problems = datapath.map_or_else(Vec::new, problems::of);
         api::Status {
+            state: problems::state(&problems).into(),
+            problems,
             time: Some(std::time::SystemTime::now().into()),
             node_name: self.about.node_name.clone(),
             version: self.about.version.clone(),

@@ -79,7 +79,8 @@ fn every_plain_setting_arrives() {
 fn every_setting_of_the_datapath_arrives() {
     let is = right(
         "[datapath]\ninterfaces = ['e*']\nexclude = ['v*']\naggregation = false\n\
-         active_interval = '100ms'\nflows_ipv4 = 1\nflows_ipv6 = 2\nobserved_ring_bytes = 4096\n\
+         active_interval = '100ms'\nflows_ipv4 = 1\nflows_ipv6 = 2\nflows_dropped = 3\n\
+         tcp_opening = '4s'\nobserved_ring_bytes = 4096\n\
          denied_ring_bytes = 8192\ntcp_idle = '1s'\ntcp_closed = '2s'\nother_idle = '3s'\n\
          force_clsact = true\ndrops = false\n[[datapath.zone]]\ninterface = 'a*'\nzone = 0\n\
          [[datapath.zone]]\ninterface = 'b'\nzone = 65407\n\
@@ -99,8 +100,9 @@ fn every_setting_of_the_datapath_arrives() {
     assert_eq!((is.flows_ipv4, is.flows_ipv6), (1, 2));
     assert_eq!((is.observed_ring_bytes, is.denied_ring_bytes), (4096, 8192));
     assert_eq!(is.active_interval, Duration::from_millis(100));
-    let idle = [is.tcp_idle, is.tcp_closed, is.other_idle];
-    assert_eq!(idle, [1, 2, 3].map(Duration::from_secs));
+    let idle = [is.tcp_idle, is.tcp_closed, is.other_idle, is.tcp_opening];
+    assert_eq!(idle, [1, 2, 3, 4].map(Duration::from_secs));
+    assert_eq!(is.flows_dropped, 3);
     assert_eq!(is.zones, [("a*".into(), 0), ("b".into(), 65407)]);
     let namespaces = [("/run/netns/*".into(), 0), ("/proc/7/ns/net".into(), 3)];
     assert_eq!(is.namespaces, namespaces);

@@ -1,0 +1,135 @@
+//! Sends packets of ever new flows at a steady rate: each of another source and
+//! port, as an attacker does. Needs CAP_NET_RAW; run in a network namespace of
+//! the test's own.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+
+use clap::{Parser, ValueEnum};
+use sextant_integration_tests::frame;
+use socket2::{Domain, Protocol, Socket, Type};
+
+const FIN: u8 = 1;
+const SYN: u8 = 1 << 1;
+const RST: u8 = 1 << 2;
+const ACK: u8 = 1 << 4;
+/// Packets between two looks at the clock.
+const BURST: u64 = 64;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Syn,
+    SynAck,
+    Ack,
+    Fin,
+    Rst,
+    Udp,
+    /// Two datagrams of each flow.
+    UdpTwice,
+    Icmp,
+    /// First fragments, whose others never come.
+    Fragment,
+    /// Fragments without a first one.
+    LateFragment,
+}
+
+/// Floods a host.
+#[derive(Debug, Parser)]
+struct Arguments {
+    kind: Kind,
+    to: IpAddr,
+    /// How many packets.
+    count: u64,
+    /// Packets a second.
+    #[arg(long, default_value_t = 100_000)]
+    rate: u64,
+    /// Port of the host.
+    #[arg(long, default_value_t = 80)]
+    port: u16,
+}
+
+/// Random numbers (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let domain = match arguments.to {
+        IpAddr::V4(_) => Domain::IPV4,
+        IpAddr::V6(_) => Domain::IPV6,
+    };
+    let raw = Protocol::from(255);
+    let socket = Socket::new(domain, Type::RAW, Some(raw)).unwrap();
+    let to = SocketAddr::new(arguments.to, 0).into();
+    let mut random = Random(88_172_645_463_325_252);
+    let (began, mut sent, mut refused) = (Instant::now(), 0_u64, 0_u64);
+    while sent < arguments.count {
+        for _ in 0..BURST.min(arguments.count - sent) {
+            let packet = packet(&arguments, sent, random.next());
+            // A queue that is full is no reason to end.
+            refused += u64::from(socket.send_to(&packet, &to).is_err());
+            sent += 1;
+        }
+        let due = Duration::from_secs_f64(sent as f64 / arguments.rate as f64);
+        std::thread::sleep(due.saturating_sub(began.elapsed()));
+    }
+    let took = began.elapsed().as_secs_f64();
+    println!("sent {sent} packets in {took:.2} s, {refused} refused");
+}
+
+fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
+    // Two of each flow have one number.
+    let random = match arguments.kind {
+        Kind::UdpTwice => (number / 2 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+        _ => random,
+    };
+    let (source, port) = ((random >> 40) as u32, (random >> 16) as u16 | 1024);
+    let tcp = |flags| frame::tcp(port, arguments.port, random as u32, flags);
+    let protocol = |v4, v6| if arguments.to.is_ipv4() { v4 } else { v6 };
+    let (protocol, payload) = match arguments.kind {
+        Kind::Syn => (6, tcp(SYN)),
+        Kind::SynAck => (6, tcp(SYN | ACK)),
+        Kind::Ack => (6, tcp(ACK)),
+        Kind::Fin => (6, tcp(FIN | ACK)),
+        Kind::Rst => (6, tcp(RST)),
+        Kind::Udp | Kind::UdpTwice | Kind::Fragment | Kind::LateFragment => {
+            (17, frame::udp(port, random as u16, b"12345678"))
+        }
+        Kind::Icmp => {
+            let [high, low] = port.to_be_bytes();
+            let echo = protocol(8, 128);
+            let message = vec![echo, 0, 0, 0, high, low, 0, 1];
+            (protocol(1, 58), message)
+        }
+    };
+    match arguments.to {
+        IpAddr::V4(to) => {
+            let source = Ipv4Addr::from_bits(11 << 24 | source);
+            let mut packet = frame::ipv4(source, to, protocol, &payload);
+            let fragment: u16 = match arguments.kind {
+                Kind::Fragment => 0x2000,
+                Kind::LateFragment => 0x2001,
+                _ => 0,
+            };
+            packet[4..6].copy_from_slice(&port.to_be_bytes());
+            packet[6..8].copy_from_slice(&fragment.to_be_bytes());
+            packet
+        }
+        IpAddr::V6(to) => {
+            let source = Ipv6Addr::from_bits(0xfd11 << 112 | u128::from(random));
+            frame::ipv6(source, to, protocol, &payload)
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Sweeps the flow tables, on a thread of its own: each second, and at once when
+//! one fills up, so that a flood leaves room for the next connection.
+//!
+//! How full a table is, is known without a walk: entries made, as the programs
+//! count them, less those removed. Nothing that serves or stores is waited for;
+//! what comes out goes to `Ends`.
+
+use std::time::{Duration, Instant};
+
+use sextant_ebpf_common::{Event, Key4, Key6, Kind, Tally};
+
+use super::{
+    Counters, DatapathError, Stopper, Timeouts, Tuner, Volumes,
+    bpf::monotonic_ns,
+    ends::Ends,
+    eventfd::{self, EventFd},
+    sweep::{sweep, sweep_drops},
+    tables::Tables,
+    volumes::Swept,
+};
+
+/// FIN or RST in either direction.
+const CLOSED: u32 = 0x0005_0005;
+/// Between two sweeps.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at how full the tables are; the second while one fills up.
+const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(20)];
+/// Ends that are handed on at once.
+const BATCH: usize = 4096;
+
+/// The tables, in the order of `Volumes::entries`.
+const TABLES: [Tally; 3] = [Tally::Created4, Tally::Created6, Tally::CreatedDrop];
+
+/// From three quarters on room is made, until half is free.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fill {
+    capacity: u64,
+    removed: u64,
+    /// The last sweep found little that may go: the next is the one in turn.
+    is_stuck: bool,
+}
+
+impl Fill {
+    /// Entries above which there is pressure.
+    fn is_high(&self, created: u64) -> bool {
+        created.saturating_sub(self.removed) > self.capacity - self.capacity.div_ceil(4)
+    }
+
+    /// How many entries may stay, when there is pressure.
+    fn keep(&self, created: u64) -> Option<u64> {
+        self.is_high(created).then_some(self.capacity / 2)
+    }
+
+    /// Takes note of a sweep.
+    fn swept(&mut self, removed: u64, for_room: bool) {
+        self.removed += removed;
+        self.is_stuck = for_room && removed < self.capacity.div_ceil(16);
+    }
+}
+
+/// Sweeps the tables.
+pub struct Sweeper {
+    tables: Tables,
+    fills: [Fill; 3],
+    counters: Counters,
+    volumes: Volumes,
+    tuner: Tuner,
+    timeouts: Timeouts,
+    ends: Ends,
+    stop: EventFd,
+}
+
+impl Sweeper {
+    pub(super) fn new(
+        tables: Tables,
+        counters: Counters,
+        volumes: Volumes,
+        tuner: Tuner,
+        timeouts: Timeouts,
+        ends: Ends,
+    ) -> Result<Self, DatapathError> {
+        let fill = |capacity: u32| Fill {
+            capacity: capacity.into(),
+            ..Fill::default()
+        };
+        Ok(Self {
+            fills: tables.capacities.map(fill),
+            tables,
+            counters,
+            volumes,
+            tuner,
+            timeouts,
+            ends,
+            stop: EventFd::new()?,
+        })
+    }
+
+    /// Ends `run` from another thread.
+    #[must_use]
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
+    }
+
+    /// Sweeps until stopped, and once more then.
+    pub fn run(mut self) {
+        let mut next = Instant::now() + INTERVAL;
+        let mut look = LOOKS[0];
+        loop {
+            let until_next = next.saturating_duration_since(Instant::now());
+            let [is_stopping] = eventfd::wait([self.stop.as_fd()], look.min(until_next));
+            let is_due = is_stopping || Instant::now() >= next;
+            if is_due {
+                next = Instant::now() + INTERVAL;
+            }
+            look = LOOKS[usize::from(self.look(is_due))];
+            if is_stopping {
+                return;
+            }
+        }
+    }
+
+    /// Sweeps what is to be swept; tells whether a table fills up.
+    fn look(&mut self, is_due: bool) -> bool {
+        let began = monotonic_ns();
+        let mut is_high = false;
+        for (table, tally) in TABLES.into_iter().enumerate() {
+            let created = self.counters.tally(tally).packets;
+            let fill = self.fills[table];
+            let keep = fill.keep(created);
+            is_high |= keep.is_some() && !fill.is_stuck;
+            if is_due || keep.is_some() && !fill.is_stuck {
+                self.sweep(table, keep);
+            }
+        }
+        if is_due {
+            self.volumes.sweep_took(monotonic_ns() - began);
+        }
+        is_high
+    }
+
+    fn sweep(&mut self, table: usize, keep: Option<u64>) {
+        let mut out = Out {
+            ends: &self.ends,
+            volumes: &self.volumes,
+            sampling: self.tuner.sampling(),
+            number: 0,
+            batch: Vec::new(),
+        };
+        let (now, timeouts) = (self.tables.now(), &self.timeouts);
+        let mut swept = Swept::default();
+        let mut each = |event| out.push(event);
+        let result = match table {
+            0 => sweep::<Key4>(
+                &self.tables.flows4,
+                now,
+                timeouts,
+                keep,
+                &mut swept,
+                &mut each,
+            ),
+            1 => sweep::<Key6>(
+                &self.tables.flows6,
+                now,
+                timeouts,
+                keep,
+                &mut swept,
+                &mut each,
+            ),
+            _ => {
+                let interval = self.tuner.interval();
+                sweep_drops(
+                    &self.tables.drops,
+                    now.ns,
+                    interval,
+                    keep,
+                    &mut swept,
+                    &mut each,
+                )
+            }
+        };
+        out.hand_on();
+        self.fills[table].swept(swept.removed, keep.is_some());
+        match result {
+            Ok(()) => self.volumes.swept(table, swept),
+            Err(error) => {
+                self.volumes.swept_in_part(table, swept);
+                tracing::warn!(%error, "flow table not swept; ended flows stay in it");
+            }
+        }
+    }
+}
+
+/// Where the last events of one sweep go.
+struct Out<'a> {
+    ends: &'a Ends,
+    volumes: &'a Volumes,
+    sampling: u32,
+    number: u32,
+    batch: Vec<Event>,
+}
+
+impl Out<'_> {
+    /// Over the budget only one in `sampling` flows that TCP did not close is
+    /// told to have ended. Drops and closed connections always are.
+    fn push(&mut self, event: Event) {
+        let always = event.kind == Kind::Dropped as u8 || event.tcp_flags_seen & CLOSED != 0;
+        self.number += u32::from(!always);
+        let is_kept = always || self.sampling <= 1 || self.number % self.sampling == 1;
+        self.volumes.ended(1, u64::from(!is_kept));
+        if is_kept {
+            self.batch.push(event);
+        }
+        if self.batch.len() == BATCH {
+            self.hand_on();
+        }
+    }
+
+    fn hand_on(&mut self) {
+        self.volumes.lost_ends(self.ends.push(&mut self.batch));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(capacity: u64, removed: u64) -> Fill {
+        Fill {
+            capacity,
+            removed,
+            is_stuck: false,
+        }
+    }
+
+    #[test]
+    fn room_is_made_from_three_quarters_on_until_half_is_free() {
+        assert_eq!(fill(1000, 0).keep(750), None);
+        assert_eq!(fill(1000, 0).keep(751), Some(500));
+        assert_eq!(fill(1000, 4000).keep(4750), None);
+        assert_eq!(fill(1000, 4000).keep(4751), Some(500));
+        // The smallest there are.
+        assert_eq!(fill(1, 0).keep(0), None);
+        assert_eq!(fill(1, 0).keep(1), Some(0));
+        assert_eq!(fill(4, 0).keep(3), None);
+        assert_eq!(fill(4, 0).keep(4), Some(2));
+    }
+
+    #[test]
+    fn a_table_of_what_may_not_go_is_not_walked_again_at_once() {
+        let mut fill = fill(1000, 0);
+        fill.swept(62, true);
+        assert!(fill.is_stuck);
+        fill.swept(63, true);
+        assert!(!fill.is_stuck);
+        fill.swept(0, false);
+        assert!(!fill.is_stuck);
+    }
+}
