@@ -151,12 +151,16 @@ impl Attachments {
             .map(|(_, attached)| attached.link.clone())
             .collect();
         for group in by_namespace(&links) {
-            // A namespace that is gone is told by who watches it.
-            let _ = namespace::within(path(group).as_deref(), || {
+            let checked = namespace::within(path(group).as_deref(), || {
                 for link in group {
                     self.check_one(link.index);
                 }
             });
+            if let Err(error) = checked {
+                for link in group {
+                    self.judge(link.index, Err(AttachError::not_entered(&error)));
+                }
+            }
         }
     }
 
@@ -176,7 +180,9 @@ impl Attachments {
                 }
             });
             if let Err(error) = done {
-                tracing::debug!(%error, "network namespace not entered");
+                for link in group {
+                    self.keep(link, Err(AttachError::not_entered(&error)));
+                }
             }
         }
     }
@@ -254,14 +260,26 @@ impl Attachments {
         let Some(attached) = self.by_index.get_mut(&index) else {
             return;
         };
-        attached.failure = None;
-        for direction in DIRECTIONS {
-            if let Err(error) = attached.check(direction, &self.access, &self.programs) {
+        // Both, also when the first one fails.
+        let checked =
+            DIRECTIONS.map(|direction| attached.check(direction, &self.access, &self.programs));
+        self.judge(index, checked.into_iter().collect());
+    }
+
+    /// Takes note of what a check found.
+    fn judge(&mut self, index: u32, checked: Result<(), AttachError>) {
+        let Some(attached) = self.by_index.get_mut(&index) else {
+            return;
+        };
+        attached.failure = match checked {
+            // Netlink tells of what is gone.
+            Ok(()) | Err(AttachError::Gone) => None,
+            Err(error) => {
                 let interface = attached.link.full_name();
-                tracing::warn!(%interface, ?direction, %error, "not attached any more; its traffic is not observed");
-                attached.failure = Some(error.to_string());
+                tracing::warn!(%interface, %error, "programs may not be on the interface any more, and its traffic not be observed");
+                Some(error.to_string())
             }
-        }
+        };
     }
 }
 
@@ -274,9 +292,7 @@ impl Attachment {
     ) -> Result<(), AttachError> {
         let program = &programs.of(self.link.layer)[direction as usize];
         let interface = self.link.full_name();
-        let Some((mut is_on, mut ahead)) = self.ahead_of(program.id, direction, access) else {
-            return Ok(());
-        };
+        let (mut is_on, mut ahead) = self.ahead_of(program.id, direction, access)?;
         let moved = &mut self.moved[direction as usize];
         let is_hidden = !ahead.is_empty() && !*moved;
         if !is_on || is_hidden {
@@ -286,39 +302,35 @@ impl Attachment {
             } else {
                 tracing::warn!(%interface, ?direction, "somebody took the program off; attaching it again");
             }
-            match self
-                .hold
-                .put_again(access, self.link.index, direction, program)
-            {
-                // Netlink tells of it.
-                Err(AttachError::Gone) => return Ok(()),
-                put => put?,
+            let index = self.link.index;
+            self.hold.put_again(access, index, direction, program)?;
+            (is_on, ahead) = self.ahead_of(program.id, direction, access)?;
+            if !is_on {
+                return Err(AttachError::TakenOff);
             }
-            let again = self.ahead_of(program.id, direction, access);
-            (is_on, ahead) = again.unwrap_or((true, Vec::new()));
         }
         let known = &mut self.ahead[direction as usize];
-        if is_on && !ahead.is_empty() && ahead != *known {
+        if !ahead.is_empty() && ahead != *known {
             tracing::warn!(%interface, ?direction, programs = ?ahead, "programs of others run before ours; packets that they end are not observed");
         }
         *known = ahead;
         Ok(())
     }
 
-    /// Whether the program is on the interface, and which of others run before
-    /// it; nothing if that cannot be told.
+    /// Whether the program is on the interface, and which of others run before it.
     fn ahead_of(
         &self,
         program: u32,
         direction: Direction,
         access: &Access,
-    ) -> Option<(bool, Vec<String>)> {
-        let mut found = self.hold.look(access, self.link.index, direction).ok()?;
+    ) -> Result<(bool, Vec<String>), AttachError> {
+        let looked = self.hold.look(access, self.link.index, direction);
+        let mut found = looked.map_err(AttachError::not_verified)?;
         let place = found.iter().position(|found| found.id == Some(program));
         let ahead = &mut found[..place.unwrap_or(0)];
         hook::name(ahead);
         let foreign = ahead.iter().filter(|found| found.is_foreign());
-        Some((place.is_some(), foreign.map(OnHook::label).collect()))
+        Ok((place.is_some(), foreign.map(OnHook::label).collect()))
     }
 }
 

@@ -59,6 +59,15 @@ pub(super) enum AttachError {
     /// It, or its network namespace, went meanwhile.
     #[error("it is gone")]
     Gone,
+    /// Put on and gone at once.
+    #[error("somebody takes the program off again and again")]
+    TakenOff,
+    /// It is tried again.
+    #[error("{action} failed: {source}; {}", remedy(source))]
+    Exhausted {
+        action: &'static str,
+        source: io::Error,
+    },
     /// Everything else.
     #[error("{action} failed: {source}")]
     System {
@@ -72,7 +81,25 @@ impl AttachError {
         if is_gone(&source) {
             return Self::Gone;
         }
+        if is_exhausted(&source) {
+            return Self::Exhausted { action, source };
+        }
         Self::System { action, source }
+    }
+
+    /// The network namespace was not entered.
+    pub(super) fn not_entered(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::NotFound {
+            return Self::Gone;
+        }
+        let number = error.raw_os_error().map(io::Error::from_raw_os_error);
+        let source = number.unwrap_or_else(|| io::Error::other(error.to_string()));
+        Self::new("entering its network namespace", source)
+    }
+
+    /// What is on the interface cannot be told.
+    pub(super) fn not_verified(source: io::Error) -> Self {
+        Self::new("looking what is attached", source)
     }
 
     /// The kernel finds no such module.
@@ -176,7 +203,8 @@ pub(super) fn put(
         Hook::Clsact => {
             let put = |requests: &mut Requests, index| Ok(put_filters(requests, index, programs));
             let asked = access.ask(interface, put);
-            let owns_qdisc = asked.map_err(|_| AttachError::Gone).flatten()?;
+            let failed = |error| AttachError::new("asking for the interface", error);
+            let owns_qdisc = asked.map_err(failed).flatten()?;
             Ok(Hold::Clsact { owns_qdisc })
         }
     }
@@ -359,6 +387,31 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
         || (error.raw_os_error().is_none() && error.kind() == io::ErrorKind::NotFound)
 }
 
+/// This process, or the machine, is short of something, which may pass.
+pub(super) fn is_exhausted(error: &io::Error) -> bool {
+    let numbers = [
+        libc::EMFILE,
+        libc::ENFILE,
+        libc::ENOMEM,
+        libc::ENOBUFS,
+        libc::ENOSPC,
+        libc::EAGAIN,
+    ];
+    let number = error.raw_os_error();
+    number.is_some_and(|number| numbers.contains(&number))
+}
+
+/// What to do when something is short.
+pub(super) fn remedy(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            "raise the limit of open files of sextantd (LimitNOFILE= of its unit, ulimit -n): an interface takes two"
+        }
+        Some(libc::ENFILE) => "raise the machine's limit of open files (sysctl fs.file-max)",
+        _ => "the machine is short of memory",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,6 +427,15 @@ mod tests {
         assert!(missing.to_string().contains("sch_ingress"), "{missing}");
         let refused = error(libc::EPERM).or_no_module("clsact qdisc", "sch_ingress");
         assert!(matches!(refused, AttachError::System { .. }));
+    }
+
+    #[test]
+    fn what_is_short_is_not_gone_and_has_a_remedy() {
+        let full = error(libc::EMFILE);
+        assert!(matches!(full, AttachError::Exhausted { .. }));
+        assert!(full.to_string().contains("LimitNOFILE"), "{full}");
+        assert!(error(libc::ENFILE).to_string().contains("fs.file-max"));
+        assert!(matches!(error(libc::ENOMEM), AttachError::Exhausted { .. }));
     }
 
     #[test]

@@ -86,6 +86,8 @@ pub struct Links {
     pub addresses: HashSet<IpAddr>,
     /// How often the kernel had told more than could be kept until it was read.
     pub overruns: u64,
+    /// Network namespaces that are chosen but cannot be watched now, and why.
+    pub refused: BTreeMap<String, String>,
 }
 
 impl Links {

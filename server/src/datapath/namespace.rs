@@ -22,7 +22,7 @@ use std::{
 
 use globset::{Glob, GlobMatcher};
 
-use super::DatapathError;
+use super::{DatapathError, hook::is_exhausted};
 
 /// This process's own.
 pub(super) const OWN: &str = "/proc/self/ns/net";
@@ -109,9 +109,26 @@ impl NamespaceChoice {
 pub(super) struct Finder {
     choice: NamespaceChoice,
     own: u64,
-    /// Cookies of those found before. Inode numbers are used again, but a path
-    /// does not come back without a change of its folder.
-    known: HashMap<PathBuf, (u64, Option<SystemTime>, u64)>,
+    /// Those found before. Inode numbers are used again, but a path does not come
+    /// back without a change of its folder.
+    known: HashMap<PathBuf, Known>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    inode: u64,
+    /// When the folder was changed.
+    changed: Option<SystemTime>,
+    cookie: u64,
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The namespaces that are there, each once, without the daemon's own.
+    pub(super) namespaces: Vec<Namespace>,
+    /// Paths that could not be looked at, since something is short, and why.
+    pub(super) refused: Vec<(PathBuf, io::Error)>,
 }
 
 impl Finder {
@@ -123,33 +140,36 @@ impl Finder {
         }
     }
 
-    /// The namespaces that are there now, each once, without the daemon's own.
-    pub(super) fn find(&mut self) -> Vec<Namespace> {
+    /// Looks for them. When descriptors or memory are short, what was known stays.
+    pub(super) fn find(&mut self) -> Found {
         let mut known = HashMap::new();
-        let mut found: Vec<Namespace> = Vec::new();
+        let mut found = Found::default();
         for (folder, glob, zone) in &self.choice.patterns {
             let changed = std::fs::metadata(folder).and_then(|folder| folder.modified());
-            for name in names(folder) {
+            let changed = changed.ok();
+            let names = names(folder).unwrap_or_else(|error| {
+                found.refused.push((folder.clone(), error));
+                self.known_in(folder)
+            });
+            for name in names {
                 if !glob.is_match(&name) {
                     continue;
                 }
                 let path = folder.join(&name);
-                let Ok(inode) = std::fs::metadata(&path).map(|file| file.ino()) else {
-                    continue;
+                let one = match self.look(&path, changed) {
+                    Ok(Some(one)) => one,
+                    Ok(None) => continue,
+                    Err(error) => {
+                        found.refused.push((path, error));
+                        continue;
+                    }
                 };
-                let stamp = (inode, changed.as_ref().ok().copied());
-                let cookie = match self.known.get(&path) {
-                    Some((inode, changed, cookie)) if (*inode, *changed) == stamp => *cookie,
-                    // A file that is no namespace is nothing to tell each second.
-                    _ => match cookie(&path) {
-                        Ok(cookie) => cookie,
-                        Err(_) => continue,
-                    },
-                };
-                known.insert(path.clone(), (stamp.0, stamp.1, cookie));
-                if cookie != self.own && !found.iter().any(|other| other.cookie == cookie) {
+                known.insert(path.clone(), one);
+                let cookie = one.cookie;
+                let mut others = found.namespaces.iter();
+                if cookie != self.own && !others.any(|other| other.cookie == cookie) {
                     let zone = *zone;
-                    found.push(Namespace {
+                    found.namespaces.push(Namespace {
                         path,
                         name,
                         zone,
@@ -161,18 +181,51 @@ impl Finder {
         self.known = known;
         found
     }
+
+    /// The namespace at a path, if there is one; an error when that cannot be
+    /// told now.
+    fn look(&self, path: &Path, changed: Option<SystemTime>) -> io::Result<Option<Known>> {
+        let Ok(inode) = std::fs::metadata(path).map(|file| file.ino()) else {
+            return Ok(None);
+        };
+        let before = self.known.get(path).filter(|known| known.inode == inode);
+        if let Some(known) = before.filter(|known| known.changed == changed) {
+            return Ok(Some(*known));
+        }
+        match cookie(path) {
+            Ok(cookie) => Ok(Some(Known {
+                inode,
+                changed,
+                cookie,
+            })),
+            // It is looked at again, as the folder has another time.
+            Err(error) if is_exhausted(&error) => before.copied().map(Some).ok_or(error),
+            // A file that is no namespace is nothing to tell each second.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn known_in(&self, folder: &Path) -> Vec<String> {
+        let known = self.known.keys();
+        let inside = known.filter(|path| path.parent() == Some(folder));
+        let names = inside.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        names.collect()
+    }
 }
 
-fn names(folder: &Path) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return Vec::new();
+/// An error only when something is short; no folder has no names.
+fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if is_exhausted(&error) => return Err(error),
+        Err(_) => return Ok(Vec::new()),
     };
     let mut names: Vec<String> = entries
         .flatten()
         .filter_map(|entry| entry.file_name().into_string().ok())
         .collect();
     names.sort_unstable();
-    names
+    Ok(names)
 }
 
 /// Runs `work` in the namespace at `path`, or here if there is none.
@@ -251,7 +304,7 @@ mod tests {
     #[test]
     fn the_own_namespace_is_not_found_again() {
         let choice = NamespaceChoice::new(&[("/proc/self/ns/n*".into(), 0)]).unwrap();
-        assert!(Finder::new(choice).find().is_empty());
+        assert!(Finder::new(choice).find().namespaces.is_empty());
         assert_ne!(own_cookie().unwrap(), 0);
     }
 

@@ -34,7 +34,8 @@ use self::{
 };
 use super::{
     DatapathError, Links, Namespace, NamespaceChoice,
-    namespace::{self, Finder},
+    hook::{is_exhausted, remedy},
+    namespace::{self, Finder, Found},
 };
 
 pub(super) use self::{
@@ -175,7 +176,13 @@ struct Watcher {
 
 impl Watcher {
     /// Watches these namespaces, and no others but the daemon's own.
-    async fn keep(&mut self, found: Vec<Namespace>) {
+    async fn keep(&mut self, found: Found) {
+        let mut refused: BTreeMap<String, String> = found
+            .refused
+            .into_iter()
+            .map(|(path, error)| (path.display().to_string(), why(&error)))
+            .collect();
+        let found = found.namespaces;
         let gone: Vec<u32> = self
             .watched
             .iter_mut()
@@ -199,9 +206,11 @@ impl Watcher {
             }
             let Some(number) = (1..NAMESPACES).find(|number| !self.watched.contains_key(number))
             else {
-                tracing::warn!(path = %namespace.path.display(), "more than {} network namespaces; not observed", NAMESPACES - 1);
-                return;
+                let reason = format!("more than {} network namespaces", NAMESPACES - 1);
+                refused.insert(namespace.path.display().to_string(), reason);
+                continue;
             };
+            let path = namespace.path.display().to_string();
             let namespace = Arc::new(namespace);
             match self.watch(number, Some(Arc::clone(&namespace))).await {
                 Ok(follower) => {
@@ -214,10 +223,28 @@ impl Watcher {
                 Err(error) => {
                     lock(&self.sockets).remove(&number);
                     lock(&self.paths).remove(&number);
-                    tracing::debug!(path = %namespace.path.display(), %error, "network namespace not observed");
+                    tracing::debug!(%path, %error, "network namespace not observed");
+                    if is_exhausted(&error) {
+                        refused.insert(path, why(&error));
+                    }
                 }
             }
         }
+        self.tell_refused(refused);
+    }
+
+    /// Those that are new among them are told in the log.
+    fn tell_refused(&self, refused: BTreeMap<String, String>) {
+        self.links.send_if_modified(|links| {
+            for (path, reason) in &refused {
+                if !links.refused.contains_key(path) {
+                    tracing::warn!(path, reason, "network namespace not observed");
+                }
+            }
+            let is_changed = links.refused != refused;
+            links.refused = refused;
+            is_changed
+        });
     }
 
     /// Lists the interfaces of a namespace, and gives what follows them.
@@ -248,6 +275,10 @@ impl Watcher {
         follower.list(Received::All).await?;
         Ok(follower)
     }
+}
+
+fn why(error: &io::Error) -> String {
+    format!("{error}; {}", remedy(error))
 }
 
 /// A namespace whose task panicked is found anew.

@@ -50,6 +50,8 @@ pub struct Datapath {
     extra: BTreeMap<u32, u32>,
     /// Those that none has.
     free: BTreeSet<u32>,
+    /// As in `Links`.
+    refused: BTreeMap<String, String>,
     objects: Objects,
     volumes: Volumes,
     tuner: Tuner,
@@ -116,6 +118,7 @@ impl Datapath {
             joints: BTreeMap::new(),
             extra: BTreeMap::new(),
             free: (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).collect(),
+            refused: BTreeMap::new(),
             objects: loaded.objects,
             volumes,
             tuner,
@@ -231,6 +234,7 @@ impl Datapath {
         self.assign_slots(links);
         self.tell_joints(links);
         self.attachments.sync(links, &self.choice);
+        self.refused.clone_from(&links.refused);
         self.tell();
     }
 
@@ -268,10 +272,22 @@ impl Datapath {
             })
         });
         let refused = self.attachments.refused();
-        let unobserved = refused.map(|(link, error)| Unobserved {
+        let refused = refused.map(|(link, error)| Unobserved {
             name: link.full_name(),
             reason: error.to_string(),
         });
+        let namespaces = self.refused.iter().map(|(name, reason)| Unobserved {
+            name: name.clone(),
+            reason: reason.clone(),
+        });
+        let without_slot = self
+            .links()
+            .filter(|link| self.slot_of(link.index).is_none());
+        let without_slot = without_slot.map(|link| Unobserved {
+            name: link.full_name(),
+            reason: format!("its packets are in flows, but there are more interfaces than the {EXTRA_SLOTS} that have totals"),
+        });
+        let unobserved = refused.chain(namespaces).chain(without_slot);
         self.counters
             .set_attached(attached.collect(), unobserved.collect());
     }
@@ -331,7 +347,7 @@ impl Datapath {
                 continue;
             }
             let Some(slot) = self.slot(link.index) else {
-                tracing::warn!(interface = %link.name, "more interfaces than slots; its totals are not kept");
+                tracing::debug!(interface = %link.name, "more interfaces than slots; its totals are not kept");
                 continue;
             };
             self.counters.clear_slot(slot);
