@@ -13,10 +13,9 @@ use std::{
 use clap::Args;
 use prost_types::Timestamp;
 use sextant_flows::{
-    event::Event,
     filter::{FilterError, Filters as Compiled},
-    flow::{Flow, Interners, Origin, Time, proto},
-    replay,
+    flow::{Flow, Interners, Time, proto},
+    replay::{self, Format, Problem, ReplayError},
 };
 use sextant_proto::{
     flow as pb,
@@ -29,12 +28,9 @@ use sextant_proto::{
 use crate::{
     filter::Filters,
     json,
-    lines::{BadLine, Line, Lines},
+    lines::{self, BadLine, FileError, Line},
     text::harmless,
 };
-
-/// Extensions of captures; everything else is JSON lines.
-const CAPTURES: [&str; 2] = ["pcap", "pcapng"];
 
 /// Where flows come from, if not from a server.
 #[derive(Debug, Args)]
@@ -106,65 +102,40 @@ pub(crate) fn each(
     path: &Path,
     mut sink: impl FnMut(GetFlowsResponse) -> io::Result<ControlFlow<()>>,
 ) -> anyhow::Result<()> {
-    if is_capture(path) {
-        return of_capture(path, sink);
-    }
-    let mut lines = Lines::open(path)?;
-    while let Some(line) = lines.next()? {
-        match response(&line) {
-            Ok(None) => {}
-            Ok(Some(response)) => {
-                if sink(response)?.is_break() {
-                    break;
-                }
-            }
-            Err(why) => io::stderr().write_all(line.bad(&why).as_bytes())?,
+    let (file, input) = lines::open(path)?;
+    let mut failed = Ok(());
+    let mut take = |event| match response_of_event(event).map(|response| response.map(&mut sink)) {
+        Ok(Some(Ok(flow))) => flow,
+        Ok(Some(Err(error))) => {
+            failed = Err(error);
+            ControlFlow::Break(())
         }
-    }
-    Ok(())
-}
-
-/// Whether the file is a packet capture, by its name.
-pub(crate) fn is_capture(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| {
-        let known = |capture: &&str| extension.eq_ignore_ascii_case(capture);
-        CAPTURES.iter().any(known)
-    })
-}
-
-/// A capture has no end before its end: `replay` pushes.
-fn of_capture(
-    path: &Path,
-    mut sink: impl FnMut(GetFlowsResponse) -> io::Result<ControlFlow<()>>,
-) -> anyhow::Result<()> {
-    let mut interners = Interners::default();
-    let mut state = Ok(ControlFlow::Continue(()));
-    let node = interners.origins.intern(Origin::default());
-    let report = replay::load(path, &mut interners, &node, &mut |event| {
-        if let (Event::Flow(flow), Ok(ControlFlow::Continue(()))) = (event, &state) {
-            state = sink(response_of(proto::to_proto(&flow)));
+        Ok(None) | Err(_) => ControlFlow::Continue(()),
+    };
+    let mut tell = |format: Format, problem: &Problem| {
+        let (unit, number, text) = (format.unit(), problem.number, harmless(&problem.text));
+        // Nobody is told where standard error is closed.
+        let _ = writeln!(io::stderr(), "sextant: {unit} {number} of {file}: {text}");
+    };
+    let report = replay::export(path, input, &mut take, &mut tell);
+    failed?;
+    let report = report.map_err(|error| match error {
+        ReplayError::Read { number, source, .. } => FileError::Read {
+            file: file.clone(),
+            number: number + 1,
+            cause: source,
         }
+        .into(),
+        other => anyhow::Error::from(other),
     })?;
-    let file = harmless(&path.display().to_string());
-    for problem in &report.problems {
-        let text = harmless(&problem.text);
+    let more = report.rejected - report.problems.len() as u64;
+    if more > 0 {
         writeln!(
             io::stderr(),
-            "sextant: packet {} of {file}: {text}",
-            problem.number
+            "sextant: {more} more of {file} are none either"
         )?;
     }
-    state.map(|_| ()).map_err(Into::into)
-}
-
-/// A flow alone as a response.
-fn response_of(flow: pb::Flow) -> GetFlowsResponse {
-    GetFlowsResponse {
-        time: flow.time,
-        node_name: flow.node_name.clone(),
-        response_types: Some(ResponseTypes::Flow(flow)),
-    }
+    Ok(())
 }
 
 /// The response that a line is; nothing for events of agents.

@@ -75,15 +75,8 @@ pub(crate) struct Line<'a> {
 impl Lines {
     /// Opens the file; `-` is standard input.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
-        if path.as_os_str() == "-" {
-            let input = BufReader::new(io::stdin());
-            return Ok(Self::new("standard input".into(), Box::new(input)));
-        }
-        let name = harmless(&path.display().to_string());
-        match open(path) {
-            Ok(file) => Ok(Self::new(name, Box::new(BufReader::new(file)))),
-            Err(cause) => Err(FileError::Open { file: name, cause }),
-        }
+        let (name, input) = open(path)?;
+        Ok(Self::new(name, input))
     }
 
     /// Lines of what is open, under this name.
@@ -150,8 +143,21 @@ impl Line<'_> {
     }
 }
 
+/// Opens a file for reading, under its name for people; `-` is standard input.
+pub(crate) fn open(path: &Path) -> Result<(String, Box<dyn BufRead + Send>), FileError> {
+    if path.as_os_str() == "-" {
+        let input = BufReader::new(io::stdin());
+        return Ok(("standard input".into(), Box::new(input)));
+    }
+    let name = harmless(&path.display().to_string());
+    match open_file(path) {
+        Ok(file) => Ok((name, Box::new(BufReader::new(file)))),
+        Err(cause) => Err(FileError::Open { file: name, cause }),
+    }
+}
+
 /// A folder can be opened, and fails only when it is read.
-fn open(path: &Path) -> io::Result<File> {
+fn open_file(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     match file.metadata()?.is_dir() {
         true => Err(io::ErrorKind::IsADirectory.into()),

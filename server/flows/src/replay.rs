@@ -21,15 +21,17 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader},
     net::IpAddr,
+    ops::ControlFlow,
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
 };
 
 use flate2::bufread::MultiGzDecoder;
-use sextant_proto::observer::ExportEvent;
+use sextant_proto::observer::{ExportEvent, export_event::ResponseTypes};
 
 use crate::{
     event::Event,
-    flow::{Endpoint, Interned, Interners, Origin},
+    flow::{Endpoint, Interned, Interners, Origin, proto},
 };
 
 pub use report::{Cause, MAX_PROBLEMS, Problem, Report};
@@ -86,6 +88,15 @@ pub enum Format {
 }
 
 impl Format {
+    /// What is counted in it.
+    #[must_use]
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::JsonLines => "line",
+            Self::Capture => "packet",
+        }
+    }
+
     /// The format of a file that begins with these bytes; what is named as a
     /// capture should be one.
     fn of(path: &Path, begin: &[u8]) -> Self {
@@ -123,17 +134,25 @@ pub fn load(
     node: &Interned<Origin>,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Report, ReplayError> {
+    in_world(interners, node, |context| load_in(path, context, sink))
+}
+
+/// Runs with a context in which all addresses are outside.
+fn in_world<T>(
+    interners: &mut Interners,
+    node: &Interned<Origin>,
+    run: impl FnOnce(&mut Context<'_>) -> T,
+) -> T {
     let world = interners.endpoints.intern(Endpoint {
         identity: IDENTITY_WORLD,
         labels: vec![LABEL_WORLD.into()],
         ..Endpoint::default()
     });
-    let mut context = Context {
+    run(&mut Context {
         interners,
         node,
         resolve: &mut |_| world.clone(),
-    };
-    load_in(path, &mut context, sink)
+    })
 }
 
 /// As `load`, with endpoints resolved by the caller.
@@ -170,6 +189,50 @@ pub fn read(
     }
 }
 
+/// Hands on what is in an open file as it was exported, flows of a capture among it,
+/// until `sink` has enough; problems as they are met, where that is known. `path` is
+/// its name.
+///
+/// # Errors
+/// It cannot be read to its end, or is no capture though it should be.
+pub fn export(
+    path: &Path,
+    input: impl BufRead + 'static,
+    sink: &mut dyn FnMut(ExportEvent) -> ControlFlow<()>,
+    told: &mut dyn FnMut(Format, &Problem),
+) -> Result<Report, ReplayError> {
+    let failed = |source| ReplayError::Open {
+        path: path.into(),
+        source,
+    };
+    let mut input = decompressed(input).map_err(failed)?;
+    let format = Format::of(path, input.fill_buf().map_err(failed)?);
+    if format == Format::JsonLines {
+        return json::each(path, input, sink, &mut |problem| told(format, problem));
+    }
+    let mut interners = Interners::default();
+    let node = interners.origins.intern(Origin::default());
+    // A capture has no end before its end.
+    let mut state = ControlFlow::Continue(());
+    let mut sink = |event| {
+        if let (Event::Flow(flow), ControlFlow::Continue(())) = (event, state) {
+            let flow = proto::to_proto(&flow);
+            state = sink(ExportEvent {
+                time: flow.time,
+                node_name: flow.node_name.clone(),
+                response_types: Some(ResponseTypes::Flow(flow)),
+            });
+        }
+    };
+    let report = in_world(&mut interners, &node, |context| {
+        capture::load(path, input, context, &mut sink)
+    })?;
+    for problem in &report.problems {
+        told(format, problem);
+    }
+    Ok(report)
+}
+
 /// What one object of Hubble's JSON is: an event, or a flow alone, with extensions
 /// of any type; `None` if it is neither.
 #[must_use]
@@ -184,12 +247,21 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {
         source,
     };
     let file = File::open(path).map_err(failed)?;
-    let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
-    if !file.fill_buf().map_err(failed)?.starts_with(GZIP) {
-        return Ok(Box::new(file));
+    let kind = file.metadata().map_err(failed)?.file_type();
+    if kind.is_dir() || kind.is_char_device() || kind.is_block_device() {
+        return Err(failed(io::Error::other("it is no file")));
     }
-    let file = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(file));
-    Ok(Box::new(file))
+    let file = BufReader::with_capacity(BUFFER_BYTES, file);
+    decompressed(file).map_err(failed)
+}
+
+/// What is compressed in it, if it is.
+fn decompressed(mut input: impl BufRead + 'static) -> io::Result<Box<dyn BufRead>> {
+    if !input.fill_buf()?.starts_with(GZIP) {
+        return Ok(Box::new(input));
+    }
+    let input = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input));
+    Ok(Box::new(input))
 }
 
 #[cfg(test)]

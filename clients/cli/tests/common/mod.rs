@@ -48,6 +48,7 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts it with the events of a file; nothing where it is not built.
+    #[allow(dead_code, reason = "not all tests need a server")]
     pub(crate) fn start(replay: &Path) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let process = spawn(folder.path(), replay)?;

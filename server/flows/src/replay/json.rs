@@ -27,7 +27,7 @@ use sextant_proto::{
 use schema::Schema;
 use transcode::transcode;
 
-pub(super) use load::load;
+pub(super) use load::{each, load};
 
 use super::Cause;
 use crate::{
@@ -129,7 +129,10 @@ fn rejection(error: &serde_json::Error) -> Rejected {
     };
     let place = format!(" at line {} column {}", error.line(), error.column());
     let text = error.to_string();
-    let text = text.strip_suffix(&place).unwrap_or(&text);
+    let text = match text.strip_suffix(&place).unwrap_or(&text) {
+        "invalid unicode code point" => "it is not UTF-8; convert the file to UTF-8",
+        text => text,
+    };
     let column = error.column();
     Rejected::new(
         cause,
@@ -155,11 +158,15 @@ fn to_event(line: ExportEvent, interners: &mut Interners) -> Result<Event, Rejec
         Some(ResponseTypes::NodeStatus(_)) => {
             Err(Rejected::new(Cause::NodeStatus, "status event of relay"))
         }
-        None => Err(Rejected::new(
-            Cause::NoEvent,
-            "neither a flow nor a lost, agent or debug event",
-        )),
+        None => Err(no_event()),
     }
+}
+
+fn no_event() -> Rejected {
+    Rejected::new(
+        Cause::NoEvent,
+        "neither a flow nor a lost, agent or debug event",
+    )
 }
 
 fn stamped<T>(time: Option<Time>, node_name: String, event: T) -> Box<Stamped<T>> {

@@ -5,13 +5,14 @@
 
 use std::{
     io::{self, BufRead},
+    ops::ControlFlow,
     path::Path,
 };
 
 use sextant_proto::observer::ExportEvent;
 
 use super::{
-    Rejected, TYPES, Types,
+    Rejected, TYPES, Types, no_event,
     scan::{Scan, Scanned},
     source::{Line, MAX_BYTES, Source},
     texts::{self, RuntimeLine},
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     event::Event,
     flow::Interners,
-    replay::{Cause, ReplayError, Report},
+    replay::{Cause, Problem, ReplayError, Report},
 };
 
 /// Envelopes in envelopes that are opened.
@@ -37,15 +38,46 @@ pub(in crate::replay) fn load(
     interners: &mut Interners,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Report, ReplayError> {
+    let mut take = |event| {
+        sink(to_event(event, interners)?);
+        Ok(ControlFlow::Continue(()))
+    };
+    read(path, reader, &mut take, &mut |_| {})
+}
+
+/// Hands on objects as they are, until the sink has enough, and tells of a problem
+/// as it is met.
+pub(in crate::replay) fn each(
+    path: &Path,
+    reader: impl BufRead,
+    sink: &mut dyn FnMut(ExportEvent) -> ControlFlow<()>,
+    told: &mut dyn FnMut(&Problem),
+) -> Result<Report, ReplayError> {
+    let mut take = |event: ExportEvent| match event.response_types {
+        Some(_) => Ok(sink(event)),
+        None => Err(no_event()),
+    };
+    read(path, reader, &mut take, told)
+}
+
+fn read(
+    path: &Path,
+    reader: impl BufRead,
+    take: &mut Take<'_>,
+    told: &mut dyn FnMut(&Problem),
+) -> Result<Report, ReplayError> {
     let mut loader = Loader {
         report: Report::new(path),
-        interners,
-        sink,
+        take,
+        told,
+        has_enough: false,
         parts: Default::default(),
     };
     let mut source = Source::new(reader);
     let mut read = || -> io::Result<()> {
-        while let Some(first) = source.skip_blank()? {
+        while !loader.has_enough
+            && let Some(first) = source.skip_blank()?
+        {
             match first {
                 b'{' => loader.object(&mut source)?,
                 _ => loader.text_line(&mut source)?,
@@ -57,9 +89,9 @@ pub(in crate::replay) fn load(
     let number = source.line_number();
     if source.is_cut_off() {
         let text = "the compressed file ends here".to_owned();
-        loader.report.note(number, Cause::FileTruncated, text);
+        loader.reject(number, Rejected::new(Cause::FileTruncated, text));
     }
-    if loader.parts.iter().any(|part| !part.is_empty()) {
+    if !loader.has_enough && loader.parts.iter().any(|part| !part.is_empty()) {
         let text = "a line in parts whose end is missing";
         loader.reject(number, Rejected::new(Cause::NotJson, text));
     }
@@ -77,15 +109,20 @@ pub(in crate::replay) fn load(
 /// An object as an event, or why it is none.
 type Parsed = Result<ExportEvent, Rejected>;
 
-struct Loader<'a> {
+/// What becomes of an event.
+type Take<'a> = dyn FnMut(ExportEvent) -> Result<ControlFlow<()>, Rejected> + 'a;
+
+struct Loader<'a, 't> {
     report: Report,
-    interners: &'a mut Interners,
-    sink: &'a mut dyn FnMut(Event),
+    take: &'a mut Take<'t>,
+    told: &'a mut dyn FnMut(&Problem),
+    /// No more events are wanted.
+    has_enough: bool,
     /// Lines that came in part.
     parts: [Vec<u8>; STREAMS],
 }
 
-impl Loader<'_> {
+impl Loader<'_, '_> {
     /// Reads what begins with a bracket.
     fn object<R: BufRead>(&mut self, source: &mut Source<R>) -> io::Result<()> {
         let number = source.line_number();
@@ -227,9 +264,11 @@ impl Loader<'_> {
     }
 
     fn deliver(&mut self, parsed: Parsed) -> Result<(), Rejected> {
-        let event = to_event(parsed?, self.interners)?;
-        self.report.loaded += 1;
-        (self.sink)(event);
+        let event = parsed?;
+        if !self.has_enough {
+            self.has_enough = (self.take)(event)?.is_break();
+            self.report.loaded += 1;
+        }
         Ok(())
     }
 
@@ -240,7 +279,11 @@ impl Loader<'_> {
     }
 
     fn reject(&mut self, number: u64, rejected: Rejected) {
+        let before = self.report.problems.len();
         self.report.note(number, rejected.cause, rejected.text);
+        if let Some(problem) = self.report.problems.get(before) {
+            (self.told)(problem);
+        }
     }
 }
 
