@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 pub mod capture;
+pub mod certificates;
 pub mod compare;
 pub mod daemon;
 pub mod foreign;
@@ -17,6 +18,7 @@ pub mod totals;
 
 use std::time::{Duration, Instant};
 
+pub use certificates::{Certificates, Subject};
 pub use daemon::Daemon;
 pub use netns::{Netns, Process, veth};
 
