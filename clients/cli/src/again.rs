@@ -9,11 +9,11 @@ use std::{
 
 use prost_types::Timestamp;
 use sextant_proto::observer::{ServerStatusRequest, observer_client::ObserverClient};
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use crate::{
     call::{self, CallError},
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     text::{duration, harmless_lines},
 };

@@ -17,7 +17,7 @@ pub(crate) struct CallError {
     action: &'static str,
     server: String,
     pub(crate) cause: String,
-    remedy: &'static str,
+    remedy: String,
     /// The code, for those who go on without the answer.
     pub(crate) code: Code,
     /// The server is gone, or going: it may come back.
@@ -29,14 +29,23 @@ pub(crate) fn failed(
     action: &'static str,
     server: &Server,
 ) -> impl Fn(Status) -> CallError + use<> {
-    let server = server.name.clone();
-    move |status| CallError {
-        action,
-        server: server.clone(),
-        cause: cause(&status),
-        remedy: remedy(&status),
-        code: status.code(),
-        is_lost: is_broken(&status) || status.code() == Code::Unavailable,
+    let server = server.clone();
+    move |status| {
+        let is_broken = is_broken(&status);
+        let trouble = server.trouble().filter(|_| is_broken);
+        CallError {
+            action,
+            server: server.name.clone(),
+            code: status.code(),
+            is_lost: trouble.is_none() && (is_broken || status.code() == Code::Unavailable),
+            cause: trouble
+                .as_ref()
+                .map_or_else(|| cause(&status), |trouble| trouble.cause.clone()),
+            remedy: trouble.map_or_else(
+                || remedy(&status).into(),
+                |trouble| format!("; {}", trouble.remedy),
+            ),
+        }
     }
 }
 

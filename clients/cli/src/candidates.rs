@@ -10,14 +10,24 @@ use sextant_flows::printable::is_odd;
 use sextant_proto::sextant::flow::v1::{
     FlowField, ListFilterHintsRequest, flow_service_client::FlowServiceClient,
 };
-use tonic::transport::Channel;
 
 use crate::{
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
 };
 
 const LIMIT: u32 = 100;
+/// Flags with a value that say which server, and how to speak to it.
+const WHICH_SERVER: [&str; 8] = [
+    "--server",
+    "--context",
+    "--config",
+    "--tls-ca-cert-files",
+    "--tls-client-cert-file",
+    "--tls-client-key-file",
+    "--tls-server-name",
+    "--token-file",
+];
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The fields whose values a filter flag takes, sender first; nothing for other flags.
@@ -83,10 +93,15 @@ fn connection(words: &[String]) -> Option<Connection> {
             Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
             _ => (word, None),
         };
-        if !matches!(flag, "--server" | "--context" | "--config") {
+        let is_switch = matches!(flag, "--tls" | "--tls-allow-insecure");
+        if !is_switch && !WHICH_SERVER.contains(&flag) {
             continue;
         }
-        let _ = words.next_if_eq(&"=");
+        let is_parted = words.next_if_eq(&"=").is_some();
+        if is_switch && value.is_none() && !is_parted {
+            line.push(flag.to_owned());
+            continue;
+        }
         let Some(value) = value.or_else(|| words.next()) else {
             continue;
         };
@@ -144,7 +159,7 @@ mod tests {
 
     fn server(words: &[&str]) -> Option<String> {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        connection(&words).unwrap().server
+        connection(&words).unwrap().settings.server
     }
 
     #[test]

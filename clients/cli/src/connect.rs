@@ -1,14 +1,20 @@
-//! The connection to a server: `host:port`, `tcp://host:port` or `unix:///path`,
-//! plaintext.
+//! The connection to a server: `host:port`, `tcp://host:port`, `tls://host:port` or
+//! `unix:///path`, in plaintext or TLS.
 
-use std::{error::Error as _, time::Duration};
+use std::{error::Error as _, path::PathBuf, sync::Arc, time::Duration};
 
-use tonic::transport::{Channel, Endpoint};
+use tonic::{
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::{self, Endpoint},
+};
 
 use crate::{
     call::root_cause,
     connection::Connection,
     context::{self, ContextError},
+    settings::Settings,
+    tls::{self, FileError, Tls, Trouble},
 };
 
 /// Largest answer that is taken: a full message of `ListFilterHints` or of
@@ -23,21 +29,45 @@ pub(crate) enum ConnectError {
     Context(#[from] ContextError),
     /// The address says nothing.
     #[error(
-        "`{server}` is no address of a server: {cause}; say HOST:PORT, tcp://HOST:PORT or unix:///PATH"
+        "`{server}` is no address of a server: {cause}; say HOST:PORT, tcp://HOST:PORT, tls://HOST:PORT or unix:///PATH"
     )]
     Address { server: String, cause: String },
-    /// TLS is asked for.
+    /// Certificates, keys or tokens are not there.
+    #[error("cannot connect to {server}")]
+    Files { server: String, source: FileError },
+    /// Whoever listens in between would have the token.
     #[error(
-        "cannot connect to `{server}`: this client speaks no TLS yet; connect to a plaintext port or to unix:///PATH"
+        "the token in {path} is not sent to {server} in plaintext; speak TLS to it with --tls or tls://HOST:PORT, or name a unix socket"
     )]
-    Tls { server: String },
+    PlaintextToken { path: PathBuf, server: String },
     /// Nobody answers.
     #[error("cannot connect to {server}: {cause}; {remedy}")]
     Refused {
         server: String,
         cause: String,
-        remedy: &'static str,
+        remedy: String,
     },
+}
+
+/// A connection on which each request says who asks.
+pub(crate) type Channel = InterceptedService<transport::Channel, Bearer>;
+
+/// Adds `authorization: Bearer TOKEN` (RFC 6750), if there is a token.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(
+        &mut self,
+        mut request: tonic::Request<()>,
+    ) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(value) = &self.0 {
+            request
+                .metadata_mut()
+                .insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
 }
 
 /// A server that answers.
@@ -49,6 +79,7 @@ pub(crate) struct Server {
     pub(crate) channel: Channel,
     /// How long a single answer may take.
     pub(crate) request_timeout: Duration,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -63,21 +94,46 @@ impl Server {
     }
 
     async fn connect(connection: &Connection, default: &str) -> Result<Self, ConnectError> {
-        let name = context::server(connection, default)?;
-        let channel = endpoint(&name)?
-            .connect_timeout(connection.timeout)
-            .connect()
-            .await
-            .map_err(|error| ConnectError::Refused {
-                cause: root_cause(&error),
-                remedy: remedy(&name, &error),
-                server: name.clone(),
-            })?;
+        let settings = context::settings(connection, default)?;
+        let name = settings.server.clone().unwrap_or_else(|| default.into());
+        let endpoint = endpoint(&name)?.connect_timeout(connection.timeout);
+        let wrong = |source| ConnectError::Files {
+            server: name.clone(),
+            source,
+        };
+        let bearer = bearer(&settings, &name)?;
+        let tls = match settings.is_tls() {
+            true => Some(Tls::new(&settings, host(&endpoint)).map_err(wrong)?),
+            false => None,
+        };
+        let connected = match &tls {
+            None => endpoint.connect().await,
+            Some(tls) => over_tls(endpoint, tls, &name).await,
+        };
+        let channel = connected.map_err(|error| refused(&name, tls.as_deref(), &error))?;
         Ok(Self {
             name,
-            channel,
+            channel: InterceptedService::new(channel, bearer),
             request_timeout: connection.request_timeout,
+            tls,
         })
+    }
+
+    /// A server of a test, which nobody has connected to yet.
+    #[cfg(test)]
+    pub(crate) fn plaintext(name: &str, address: &str) -> Self {
+        let endpoint = Endpoint::from_shared(address.to_owned()).unwrap();
+        Self {
+            name: name.into(),
+            channel: InterceptedService::new(endpoint.connect_lazy(), Bearer(None)),
+            request_timeout: Duration::from_secs(60),
+            tls: None,
+        }
+    }
+
+    /// How TLS to the server broke, if it did.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        self.tls.as_ref()?.trouble()
     }
 
     /// A request whose answer must come in time.
@@ -86,6 +142,69 @@ impl Server {
         request.set_timeout(self.request_timeout);
         request
     }
+}
+
+/// Who we are by the token, which nobody else must read.
+fn bearer(settings: &Settings, server: &str) -> Result<Bearer, ConnectError> {
+    let Some(path) = &settings.token_file else {
+        return Ok(Bearer(None));
+    };
+    if !settings.is_tls() && !server.starts_with("unix:") {
+        return Err(ConnectError::PlaintextToken {
+            path: path.clone(),
+            server: server.into(),
+        });
+    }
+    let wrong = |source| ConnectError::Files {
+        server: server.into(),
+        source,
+    };
+    let token = tls::token(path).map_err(wrong)?;
+    let value = MetadataValue::try_from(format!("Bearer {token}"));
+    // A token is of visible ASCII: it can be a header.
+    let value = value.ok().map(|mut value| {
+        value.set_sensitive(true);
+        value
+    });
+    Ok(Bearer(value))
+}
+
+async fn over_tls(
+    endpoint: Endpoint,
+    tls: &Arc<Tls>,
+    server: &str,
+) -> Result<transport::Channel, transport::Error> {
+    let host = endpoint
+        .uri()
+        .authority()
+        .map(|host| host.as_str().to_owned());
+    let authority = tls.authority().map(str::to_owned).or(host);
+    let origin = authority.and_then(|host| format!("https://{host}").parse().ok());
+    let endpoint = match origin {
+        Some(origin) => endpoint.origin(origin),
+        None => endpoint,
+    };
+    let socket = server.strip_prefix("unix://").map(PathBuf::from);
+    let connector = tls::connector(Arc::clone(tls), socket);
+    endpoint.connect_with_connector(connector).await
+}
+
+fn refused(server: &str, tls: Option<&Tls>, error: &transport::Error) -> ConnectError {
+    let trouble = tls.and_then(Tls::trouble).unwrap_or_else(|| Trouble {
+        cause: root_cause(error),
+        remedy: remedy(server, error).into(),
+    });
+    ConnectError::Refused {
+        server: server.into(),
+        cause: trouble.cause,
+        remedy: trouble.remedy,
+    }
+}
+
+/// The name or address of the server's host; local sockets are of this one.
+fn host(endpoint: &Endpoint) -> &str {
+    let host = endpoint.uri().host().unwrap_or("localhost");
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Sets the bound of a generated client's answers.
@@ -107,20 +226,15 @@ fn endpoint(server: &str) -> Result<Endpoint, ConnectError> {
         server: server.into(),
         cause,
     };
-    if server.starts_with("tls://") || server.starts_with("https://") {
-        return Err(ConnectError::Tls {
-            server: server.into(),
-        });
-    }
     if server.starts_with("unix:") {
         if !server.starts_with("unix:///") {
             return Err(wrong("the path must be absolute".into()));
         }
         return Endpoint::from_shared(server.to_owned()).map_err(|error| wrong(root_cause(&error)));
     }
-    let address = server
-        .strip_prefix("tcp://")
-        .or_else(|| server.strip_prefix("http://"))
+    let address = ["tcp://", "tls://", "http://", "https://"]
+        .iter()
+        .find_map(|scheme| server.strip_prefix(scheme))
         .unwrap_or(server);
     let port = address.rsplit_once(':').map(|(_, port)| port);
     match port.map(str::parse::<u16>) {
@@ -131,7 +245,7 @@ fn endpoint(server: &str) -> Result<Endpoint, ConnectError> {
     Endpoint::from_shared(format!("http://{address}")).map_err(|error| wrong(root_cause(&error)))
 }
 
-fn remedy(server: &str, error: &tonic::transport::Error) -> &'static str {
+fn remedy(server: &str, error: &transport::Error) -> &'static str {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(error) = inner.downcast_ref::<std::io::Error>()
@@ -160,6 +274,7 @@ mod tests {
         for server in [
             "localhost:4245",
             "tcp://10.0.0.1:1",
+            "tls://a.test:1",
             "[::1]:4245",
             "unix:///a/b",
         ] {
@@ -170,7 +285,7 @@ mod tests {
             ("localhost:http", "no number"),
             ("unix://a", "absolute"),
             ("a b:1", "no address"),
-            ("tls://a:1", "no TLS"),
+            ("tls://a", "has no port"),
         ] {
             let error = endpoint(server).unwrap_err().to_string();
             assert!(error.contains(text), "{server}: {error}");

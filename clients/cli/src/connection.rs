@@ -1,20 +1,18 @@
-//! The arguments that all commands have: which server, and how long to wait for it.
+//! The arguments that all commands have: which server, how to speak to it, and how long
+//! to wait for it.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use crate::time;
+use crate::{settings::Settings, time};
 
 /// Which server, and how long to wait for it.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Server")]
 pub(crate) struct Connection {
-    /// Server: `HOST:PORT`, `tcp://HOST:PORT` or `unix:///PATH` [env: SEXTANT_SERVER]
-    /// [default: the current context's, else localhost:4245; for commands that write
-    /// unix:///run/sextant/sextant.sock]
-    #[arg(long, global = true, value_name = "ADDRESS")]
-    pub(crate) server: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
     /// Context of the configuration file, which names a server.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,

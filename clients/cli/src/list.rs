@@ -11,11 +11,10 @@ use sextant_proto::{
         Attachment, GetStatusRequest, Volume, status_service_client::StatusServiceClient,
     },
 };
-use tonic::transport::Channel;
 
 use crate::{
     call,
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     json, out,
     text::{self, Align, grouped, harmless},

@@ -23,11 +23,13 @@ mod manual;
 mod observe;
 mod out;
 mod record;
+mod settings;
 mod stats;
 mod status;
 mod tally;
 mod text;
 mod time;
+mod tls;
 mod top;
 mod watch;
 

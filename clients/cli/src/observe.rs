@@ -33,7 +33,7 @@ use stream::{Show as _, drain};
 use crate::{
     call,
     color::{Paint, When},
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     filter::FilterArgs,
     input::{InputArgs, Wanted},
@@ -200,7 +200,7 @@ async fn ask(
 ) -> anyhow::Result<()> {
     if selection.follow {
         let ask = async |server: &Server, since: Option<Timestamp>| {
-            let mut client = client!(ObserverClient<tonic::transport::Channel>, server);
+            let mut client = client!(ObserverClient<Channel>, server);
             let mut request = request.clone();
             if since.is_some() {
                 (request.number, request.since) = (0, since);
@@ -211,7 +211,7 @@ async fn ask(
         return follow::follow((connection, server), action, ask, printer, out).await;
     }
     let failed = call::failed("get the flows of", &server);
-    let client = client!(ObserverClient<tonic::transport::Channel>, server);
+    let client = client!(ObserverClient<Channel>, server);
     if before::is_meant(&selection) {
         let ask = async |part: Selection| {
             let part = GetFlowsRequest {

@@ -25,11 +25,11 @@ use sextant_proto::sextant::flow::v1::{
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 
 use crate::{
     call::{self, CallError},
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     lines::Lines,
     text::harmless,

@@ -8,11 +8,10 @@ use sextant_proto::sextant::flow::v1::{
     SummaryOrder, Traffic, WatchFlowSummaryRequest, WatchFlowSummaryResponse,
     flow_service_client::FlowServiceClient,
 };
-use tonic::transport::Channel;
 
 use crate::{
     again, call,
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     filter::FilterArgs,
     input::InputArgs,

@@ -18,14 +18,14 @@ use sextant_proto::{
         status_service_client::StatusServiceClient,
     },
 };
-use tonic::{Code, transport::Channel};
+use tonic::Code;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
 use crate::{
     again, call,
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     json, out,
     text::harmless,

@@ -26,11 +26,10 @@ use tokio::{
     sync::mpsc,
     time::{MissedTickBehavior, interval},
 };
-use tonic::transport::Channel;
 
 use crate::{
     call,
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     filter::{FilterArgs, Filters},
     json, out,

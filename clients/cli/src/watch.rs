@@ -6,11 +6,10 @@ use clap::{Args, ValueEnum};
 use sextant_proto::peer::{
     ChangeNotification, ChangeNotificationType, NotifyRequest, peer_client::PeerClient,
 };
-use tonic::transport::Channel;
 
 use crate::{
     again,
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     out,
     text::{harmless, value_name},

@@ -12,7 +12,7 @@ use sextant_proto::observer::{
     GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
     observer_client::ObserverClient,
 };
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use super::{
     FormatArgs, ObserveArgs, Output, What, before, follow, input,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     call,
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     json,
     lines::Lines,

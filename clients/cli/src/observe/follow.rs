@@ -9,12 +9,12 @@ use sextant_proto::observer::{
     GetAgentEventsResponse, GetDebugEventsResponse, GetFlowsRequest, GetFlowsResponse,
     get_flows_response::ResponseTypes, observer_client::ObserverClient,
 };
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Status, Streaming};
 
 use super::stream::{Show, drain};
 use crate::{
     again, call,
-    connect::{Server, client},
+    connect::{Channel, Server, client},
     connection::Connection,
     text::duration,
     time::Format,

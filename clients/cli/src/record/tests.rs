@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use sextant_proto::sextant::flow::v1::{
     ListFilterHintsRequest, ListFilterHintsResponse, SummarizeFlowsRequest, SummarizeFlowsResponse,
     WatchFlowSummaryRequest, WatchFlowSummaryResponse,
@@ -57,11 +55,7 @@ async fn told(code: Code) -> String {
         .add_service(service)
         .serve_with_incoming(TcpListenerStream::new(listener));
     let serving = tokio::spawn(serving);
-    let server = Server {
-        name: "there".into(),
-        channel: Channel::from_shared(address).unwrap().connect_lazy(),
-        request_timeout: Duration::from_secs(60),
-    };
+    let server = Server::plaintext("there", &address);
     let flows = lines("{\"uuid\":\"a\"}\n".repeat(3));
     let error = send(flows, &server).await.err().unwrap();
     serving.abort();

@@ -179,7 +179,23 @@ pub(crate) const NOWHERE: Cases = &[
         "status --server tcp://127.0.0.1:1",
     ),
     ("error-no-port", "observe --server localhost"),
-    ("error-tls", "observe --server tls://localhost:4245"),
+    ("error-tls", "observe --server tls://localhost:1"),
+    (
+        "error-tls-ca",
+        "observe --tls --server localhost:1 --tls-ca-cert-files /nowhere/ca.pem",
+    ),
+    (
+        "error-tls-half-a-pair",
+        "observe --tls --server localhost:1 --tls-client-key-file /nowhere/key.pem",
+    ),
+    (
+        "error-tls-plaintext",
+        "observe --server localhost:1 --tls-server-name relay.test",
+    ),
+    (
+        "error-tls-token",
+        "observe --server localhost:1 --token-file /nowhere/token",
+    ),
     (
         "error-no-config",
         "status --context x --config /nowhere/cli.toml",

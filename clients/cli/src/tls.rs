@@ -1,0 +1,107 @@
+//! TLS to a server: what is trusted, who we are, which name the server must have, and
+//! what went wrong, in words.
+//!
+//! TLS 1.2 and 1.3, as `hubble`; HTTP/2 is agreed upon by ALPN. Files are read once for
+//! each connection that is made anew, so that replaced ones count.
+
+mod any;
+mod connector;
+mod fault;
+mod files;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+
+use crate::settings::Settings;
+pub(crate) use connector::connector;
+use fault::Fault;
+pub(crate) use fault::Trouble;
+pub(crate) use files::{FileError, token};
+
+/// TLS, ready to connect; shared by the connection and those who ask why it broke.
+#[derive(Debug)]
+pub(crate) struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    settings: Settings,
+    fault: Mutex<Option<Fault>>,
+}
+
+impl Tls {
+    /// For a server at `host`, which is its name unless the settings have another.
+    pub(crate) fn new(settings: &Settings, host: &str) -> Result<Arc<Self>, FileError> {
+        let name = settings.tls_server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(name.to_owned())
+            .map_err(|_| FileError::ServerName { name: name.into() })?;
+        Ok(Arc::new(Self {
+            config: Arc::new(config(settings)?),
+            name,
+            settings: settings.clone(),
+            fault: Mutex::new(None),
+        }))
+    }
+
+    /// The authority that requests name: with another server name that name, as gRPC's
+    /// other clients do.
+    pub(crate) fn authority(&self) -> Option<&str> {
+        self.settings.tls_server_name.as_deref()
+    }
+
+    /// What went wrong last, if it was TLS; a server that talks makes it good.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        fault.as_ref().map(|fault| fault.trouble(&self.settings))
+    }
+
+    fn tell(&self, fault: Option<Fault>) {
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+}
+
+fn config(settings: &Settings) -> Result<ClientConfig, FileError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(FileError::Versions)?;
+    let builder = match settings.tls_allow_insecure {
+        Some(true) => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(any::AnyCertificate::new(&provider))),
+        _ => builder.with_root_certificates(roots(settings)?),
+    };
+    let mut config = match files::client_pair(settings)? {
+        None => builder.with_no_client_auth(),
+        Some(pair) => pair.add_to(builder, &provider)?,
+    };
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+fn roots(settings: &Settings) -> Result<RootCertStore, FileError> {
+    let mut roots = RootCertStore::empty();
+    if settings.tls_ca_cert_files.is_empty() {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        return match roots.is_empty() {
+            true => Err(FileError::NoSystemRoots {
+                cause: match found.errors.first() {
+                    Some(error) => format!(": {error}"),
+                    None => String::new(),
+                },
+            }),
+            false => Ok(roots),
+        };
+    }
+    for path in &settings.tls_ca_cert_files {
+        for certificate in files::certificates(path)? {
+            roots
+                .add(certificate)
+                .map_err(|source| FileError::Certificate {
+                    path: path.clone(),
+                    source,
+                })?;
+        }
+    }
+    Ok(roots)
+}
