@@ -47,6 +47,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// gRPC listeners and their limits.
     pub server: Server,
+    /// Who called what writes, or was refused.
+    pub audit: Audit,
     /// Prometheus endpoint; `None` is off.
     pub metrics_listen: Option<String>,
     /// Flows kept in memory.
@@ -99,6 +101,28 @@ pub enum Listen {
     Tcp(String),
     /// `unix:///PATH`.
     Unix(PathBuf),
+}
+
+/// The audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// Where it goes.
+    pub to: AuditTo,
+    /// Bytes of a file, after which a new one is begun.
+    pub max_bytes: u64,
+    /// Old files that are kept beside it.
+    pub keep: u32,
+}
+
+/// Where the audit log goes, beside memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuditTo {
+    /// Nowhere.
+    Off,
+    /// systemd's journal.
+    Journal,
+    /// A file; without a folder it is in the state folder.
+    File(PathBuf),
 }
 
 /// The eBPF side.
@@ -187,6 +211,7 @@ impl Default for Config {
             node_labels: Vec::new(),
             state_dir: "/var/lib/sextant".into(),
             server: Server::default(),
+            audit: Audit::default(),
             metrics_listen: Some("127.0.0.1:9965".into()),
             flow_capacity: 131_071,
             flow_bytes: None,
@@ -216,6 +241,16 @@ impl Default for Server {
             drain_timeout: Duration::from_secs(5),
             hosts: Vec::new(),
             version_header: false,
+        }
+    }
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            to: AuditTo::File("audit.jsonl".into()),
+            max_bytes: 8 << 20,
+            keep: 4,
         }
     }
 }
@@ -266,6 +301,7 @@ impl Config {
             ("node_labels", self.node_labels == other.node_labels),
             ("state_dir", self.state_dir == other.state_dir),
             ("server", self.server == other.server),
+            ("audit", self.audit == other.audit),
             ("metrics", self.metrics_listen == other.metrics_listen),
             ("flow_capacity", self.flow_capacity == other.flow_capacity),
             ("flow_bytes", self.flow_bytes == other.flow_bytes),

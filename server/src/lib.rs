@@ -19,6 +19,7 @@
 //! - There is no static mutable state.
 
 pub mod app;
+pub mod audit;
 pub mod config;
 #[allow(
     unsafe_code,

@@ -300,8 +300,9 @@ impl StateFolder {
     }
 }
 
-/// The folder itself is for its owner alone; those above it are as is usual.
-fn make(path: &Path) -> io::Result<()> {
+/// Makes a folder where it is missing. It is for its owner alone; those above it
+/// are as is usual.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
     if fs::symlink_metadata(path).is_ok() {
         return Ok(());
     }

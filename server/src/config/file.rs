@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    Config, Datapath, Mistake, Server,
+    Audit, AuditTo, Config, Datapath, Mistake, Server,
     draft::{Draft, set},
     inventory, limits, names,
     report::{Once, Report},
@@ -46,6 +46,9 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
     general(&mut top, &mut draft.config);
     if let Some(section) = top.section("server") {
         server(section, &mut draft.config.server);
+    }
+    if let Some(section) = top.section("audit") {
+        audit(section, &mut draft.config.audit);
     }
     if let Some(mut metrics) = top.section("metrics") {
         let listen = metrics.item("listen").text(socket::metrics_listen);
@@ -178,6 +181,23 @@ fn datapath(mut section: Section<'_>, to: &mut Datapath) {
     to.zones = zones(s);
     to.namespaces = namespaces(s);
     section.finish();
+}
+
+fn audit(mut section: Section<'_>, audit: &mut Audit) {
+    set(&mut audit.to, section.item("file").text(audit_to));
+    let max_bytes = section.item("max_bytes").number(limits::AUDIT_BYTES);
+    set(&mut audit.max_bytes, max_bytes);
+    let keep = section.item("keep").number(limits::AUDIT_KEEP);
+    set(&mut audit.keep, keep);
+    section.finish();
+}
+
+fn audit_to(text: &str) -> values::Parsed<AuditTo> {
+    match text {
+        "off" => Ok(AuditTo::Off),
+        "journal" => Ok(AuditTo::Journal),
+        _ => values::audit_file(text).map(AuditTo::File),
+    }
 }
 
 fn ring_bytes(section: &mut Section<'_>, key: &'static str) -> Option<u32> {

@@ -19,6 +19,10 @@ pub(super) const MAX_CONNECTIONS: RangeInclusive<usize> = 1..=1_000_000;
 pub(super) const MAX_REQUEST_BYTES: RangeInclusive<usize> = 1024..=1 << 30;
 /// More often would be more notices than flows.
 pub(super) const LOST_EVENT_INTERVAL: RangeInclusive<Duration> = millis(1)..=hours(1);
+/// The largest entry has 10 KiB.
+pub(super) const AUDIT_BYTES: RangeInclusive<u64> = 16 << 10..=1 << 32;
+/// Each is looked for at the start.
+pub(super) const AUDIT_KEEP: RangeInclusive<u32> = 0..=100;
 /// Zero ends streams at once.
 pub(super) const DRAIN_TIMEOUT: RangeInclusive<Duration> = millis(0)..=hours(1);
 /// Shorter would be no aggregation; `aggregation = false` is for that.

@@ -116,6 +116,23 @@ pub(super) fn path<P: AsRef<Path> + ?Sized>(path: &P) -> Parsed<PathBuf> {
     Ok(path.into())
 }
 
+/// The file of the audit log: a name in the state folder, or an absolute path.
+pub(super) fn audit_file(text: &str) -> Parsed<PathBuf> {
+    let path = Path::new(text);
+    let is_name = path.file_name() == Some(path.as_os_str());
+    if text.contains('\0') || path.file_name().is_none() || text.ends_with('/') {
+        return Err(format!(
+            "`{text}` names no file; write for example `audit.jsonl` or `/var/log/sextant/audit.jsonl`"
+        ));
+    }
+    if !is_name && !path.is_absolute() {
+        return Err(format!(
+            "`{text}` is neither a name in the state folder nor an absolute path; write for example `audit.jsonl` or `/var/log/sextant/audit.jsonl`, or `journal` or `off`"
+        ));
+    }
+    Ok(path.into())
+}
+
 /// A pattern of interface names.
 pub(super) fn glob(text: &str) -> Parsed<String> {
     if let Some(pattern) = text.strip_prefix('!') {

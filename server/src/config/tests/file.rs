@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{mistakes, read};
-use crate::config::{Config, Listen};
+use crate::config::{AuditTo, Config, Listen};
 
 /// Each mistake of the text begins and contains as expected.
 fn check(text: &str, expect: &[(&str, &str)]) {
@@ -448,4 +448,37 @@ proptest! {
     ) {
         drop(read(&parts.concat()));
     }
+}
+
+#[test]
+fn the_audit_log_goes_to_a_file_the_journal_or_nowhere() {
+    let to = |file: &str| {
+        right(&format!(
+            "[audit]\nfile = '{file}'\nmax_bytes = 16_384\nkeep = 0"
+        ))
+        .audit
+    };
+    for (file, expect) in [
+        ("off", AuditTo::Off),
+        ("journal", AuditTo::Journal),
+        ("a.jsonl", AuditTo::File("a.jsonl".into())),
+        ("/var/log/a", AuditTo::File("/var/log/a".into())),
+    ] {
+        let is = to(file);
+        assert_eq!((is.to, is.max_bytes, is.keep), (expect, 16_384, 0));
+    }
+    for wrong in ["", "/", ".", "..", "a/b", "../a", "/var/log/", "/a/.."] {
+        check(
+            &format!("[audit]\nfile = '{wrong}'"),
+            &[("file:2", "write for example `audit.jsonl`")],
+        );
+    }
+    check(
+        "[audit]\nmax_bytes = 1\nkeep = -1\nsize = 3",
+        &[
+            ("file:2", "audit.max_bytes"),
+            ("file:3", "audit.keep"),
+            ("file:4", "unknown key `size`"),
+        ],
+    );
 }
