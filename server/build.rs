@@ -30,6 +30,9 @@ const ON_RAW_BODIES: &str = "GetFlows";
 /// large, and one that is malformed would end the call.
 const WITH_RAW_REQUESTS: &str = "RecordFlows";
 
+/// Their requests are bounded before they are decoded.
+const WITH_FILTERS: [&str; 3] = ["SummarizeFlows", "WatchFlowSummary", "ListFilterHints"];
+
 fn main() -> anyhow::Result<()> {
     services()?;
     ebpf_object()
@@ -75,7 +78,11 @@ fn method_of(method: &MethodDescriptorProto) -> Method {
         .name(method.name().to_snake_case())
         .route_name(method.name())
         .output_type(rust_type(method.output_type()));
-    built = if method.name() == WITH_RAW_REQUESTS {
+    built = if WITH_FILTERS.contains(&method.name()) {
+        built
+            .input_type(rust_type(method.input_type()))
+            .codec_path("crate::service::bounded::BoundedCodec")
+    } else if method.name() == WITH_RAW_REQUESTS {
         built
             .input_type("bytes::Bytes")
             .codec_path("crate::service::flow::record::RecordCodec")

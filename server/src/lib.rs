@@ -39,4 +39,4 @@ pub mod service;
 pub mod state;
 pub mod store;
 
-pub use sextant_flows::{decode, filter, flow, replay, summary};
+pub use sextant_flows::{decode, field, filter, flow, replay, summary};

@@ -5,8 +5,8 @@
 //! `error` is the one place that turns errors into gRPC codes.
 
 mod access;
+pub mod bounded;
 mod error;
-mod field;
 mod flow;
 mod limits;
 pub mod mask;

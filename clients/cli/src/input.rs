@@ -13,7 +13,7 @@ use std::{
 use clap::Args;
 use prost_types::Timestamp;
 use sextant_flows::{
-    filter::{FilterError, Filters as Compiled},
+    filter::{FilterError, Filters as Compiled, Overrun},
     flow::{Flow, Interners, Time, proto},
     replay::{self, Format, Problem, ReplayError},
 };
@@ -68,20 +68,23 @@ impl Wanted {
     }
 
     /// Whether the response is wanted. Without a time it is as old as can be.
-    pub(crate) fn takes(&mut self, response: &GetFlowsResponse) -> bool {
+    ///
+    /// # Errors
+    /// The filters take too much to be judged.
+    pub(crate) fn takes(&mut self, response: &GetFlowsResponse) -> Result<bool, Overrun> {
         let time = response.time.map(Time::from).unwrap_or_default();
         if self.since.is_some_and(|since| time < since)
             || self.until.is_some_and(|until| time > until)
         {
-            return false;
+            return Ok(false);
         }
         match &response.response_types {
-            _ if self.filters.is_empty() => true,
+            _ if self.filters.is_empty() => Ok(true),
             Some(ResponseTypes::Flow(flow)) => {
                 let flow = proto::from_proto(flow.clone(), &mut self.interners);
                 self.filters.matches(&flow)
             }
-            _ => !self.only_flows,
+            _ => Ok(!self.only_flows),
         }
     }
 

@@ -113,7 +113,7 @@ fn flows(question: &Question<'_>, mut see: impl FnMut(&Flow)) -> anyhow::Result<
     let mut wanted = Wanted::new(question.filters, None, None)?;
     let mut span: Option<(Time, Time)> = None;
     input::each(question.path, |response| {
-        if wanted.takes(&response)
+        if wanted.takes(&response).map_err(std::io::Error::other)?
             && let Some(flow) = wanted.flow(response)
         {
             let time = flow.time.unwrap_or_default();

@@ -9,11 +9,13 @@
 //! Called by the observer and by exporters, once for each event. Whatever
 //! depends on an interned value alone (labels, names, workloads) is judged
 //! once for each value and remembered; common fields are compared without
-//! allocation. Bound: 65,536 remembered verdicts for each side and filter; a
-//! regular expression compiles to 10 MiB at most. Never awaits, locks, logs or
+//! allocation. Bound: `bounds` for what is asked, `budget` for what compiling it
+//! takes, `meter` for what judging a flow does. Never awaits, locks, logs or
 //! touches the system.
 
 mod address;
+pub mod bounds;
+pub mod budget;
 mod cel;
 mod checks;
 mod error;
@@ -22,6 +24,7 @@ mod fqdn;
 mod http;
 mod label;
 mod memo;
+pub mod meter;
 mod name;
 mod netip;
 mod pattern;
@@ -45,38 +48,76 @@ use crate::flow::{
     sketch::{Forbidden, Sieve},
 };
 
+pub use bounds::Excess;
+use budget::Budget;
 pub use checks::Side;
 use checks::{Check, Checks};
 pub use error::{FilterError, HttpField, PortError};
 pub use label::LabelError;
+pub use meter::Overrun;
+use meter::{Meter, REQUEST_STEPS, STEPS_A_FLOW};
 pub use regexp::RegexpError;
 
+/// Filters or values from which on judging takes long.
+const MANY: usize = 256;
+
 /// The compiled whitelist and blacklist of a request.
-#[derive(Default)]
 pub struct Filters {
     whitelist: Vec<Filter>,
     blacklist: Vec<Filter>,
     sieve: Sieve,
+    is_slow: bool,
+    /// Steps that the request may still take.
+    steps: i64,
+}
+
+impl Default for Filters {
+    fn default() -> Self {
+        Self {
+            whitelist: Vec::new(),
+            blacklist: Vec::new(),
+            sieve: Sieve::default(),
+            is_slow: false,
+            steps: REQUEST_STEPS as i64,
+        }
+    }
 }
 
 impl Filters {
     /// Compiles both lists, the whitelist first. The first mistake is reported.
     ///
     /// # Errors
-    /// A value that cannot be compiled; the text is Hubble's.
+    /// A value that cannot be compiled; the text is Hubble's. `Excess` where it
+    /// is too much.
     pub fn compile(
         whitelist: &[pb::FlowFilter],
         blacklist: &[pb::FlowFilter],
     ) -> Result<Self, FilterError> {
-        let compile = |filters: &[pb::FlowFilter]| -> Result<Vec<_>, FilterError> {
-            filters.iter().map(Filter::compile).collect()
+        let values = bounds::check(whitelist, blacklist)?;
+        let mut budget = Budget::new(whitelist.len() + blacklist.len());
+        let mut compile = |list, filters: &[pb::FlowFilter]| -> Result<Vec<_>, FilterError> {
+            let each = filters.iter().enumerate().map(|(index, filter)| {
+                budget.begin(list, index);
+                Filter::compile(filter, &mut budget)
+            });
+            each.collect()
         };
-        let whitelist = compile(whitelist)?;
+        let whitelist = compile("whitelist", whitelist)?;
+        let blacklist = compile("blacklist", blacklist)?;
+        let mut all = whitelist.iter().chain(&blacklist);
         Ok(Self {
+            is_slow: values > MANY || all.any(|filter| filter.is_costly),
             sieve: whitelist.iter().map(|filter| filter.forbidden).collect(),
             whitelist,
-            blacklist: compile(blacklist)?,
+            blacklist,
+            ..Self::default()
         })
+    }
+
+    /// Whether one flow may take so long that a clock is worth a look after it.
+    #[must_use]
+    pub fn are_slow(&self) -> bool {
+        self.is_slow
     }
 
     /// Holds back flows that cannot pass, and lets all pass that do.
@@ -86,10 +127,34 @@ impl Filters {
     }
 
     /// Whether the flow passes.
-    pub fn matches(&mut self, flow: &Flow) -> bool {
-        let listed =
-            self.whitelist.is_empty() || self.whitelist.iter_mut().any(|f| f.matches(flow));
-        listed && !self.blacklist.iter_mut().any(|f| f.matches(flow))
+    ///
+    /// # Errors
+    /// Judging takes too much: neither is true, and the request has to end.
+    pub fn matches(&mut self, flow: &Flow) -> Result<bool, Overrun> {
+        let meter = Meter::default();
+        let matches = |filters: &mut [Filter]| {
+            filters
+                .iter_mut()
+                .any(|filter| filter.matches(flow, &meter))
+        };
+        let listed = self.whitelist.is_empty() || matches(&mut self.whitelist);
+        let passes = listed && !matches(&mut self.blacklist);
+        if meter.spent() > 0 {
+            self.settle(&meter)?;
+        }
+        Ok(passes)
+    }
+
+    fn settle(&mut self, meter: &Meter) -> Result<(), Overrun> {
+        if let Some(overrun) = meter.overrun() {
+            return Err(overrun);
+        }
+        let left = self.steps + STEPS_A_FLOW as i64 - meter.spent() as i64;
+        self.steps = left.min(REQUEST_STEPS as i64);
+        match left < 0 {
+            true => Err(Overrun::of_request()),
+            false => Ok(()),
+        }
     }
 
     /// Whether every flow passes, since there is no filter.
@@ -115,13 +180,14 @@ impl fmt::Debug for Filters {
 struct Filter {
     checks: Vec<Check>,
     forbidden: Forbidden,
+    is_costly: bool,
 }
 
 impl Filter {
     /// Compiles the fields in upstream's order, which decides what error is
     /// reported when there are several.
-    fn compile(filter: &pb::FlowFilter) -> Result<Self, FilterError> {
-        let mut checks = Checks::default();
+    fn compile(filter: &pb::FlowFilter, budget: &mut Budget) -> Result<Self, FilterError> {
+        let mut checks = Checks::new(budget);
         event::compile_uuid(filter, &mut checks);
         event::compile_type(filter, &mut checks);
         verdict::compile(filter, &mut checks);
@@ -149,11 +215,12 @@ impl Filter {
         event::compile_ip_trace_id(filter, &mut checks);
         Ok(Self {
             forbidden: checks.forbidden,
+            is_costly: checks.are_costly(),
             checks: checks.finish(),
         })
     }
 
-    fn matches(&mut self, flow: &Flow) -> bool {
-        self.checks.iter_mut().all(|check| check(flow))
+    fn matches(&mut self, flow: &Flow, meter: &Meter) -> bool {
+        self.checks.iter_mut().all(|check| check(flow, meter))
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod decode;
 pub mod event;
+pub mod field;
 pub mod filter;
 pub mod flow;
 pub mod printable;

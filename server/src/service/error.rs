@@ -1,13 +1,14 @@
 //! From errors to gRPC codes, as Hubble does it: its server returns plain
 //! errors for bad filters, masks and times, so clients see `Unknown` with the
-//! bare text; only `first` with `follow` is `InvalidArgument`.
+//! bare text; only `first` with `follow` is `InvalidArgument`. So is what asks
+//! for too much, which Hubble does not bound.
 
 use prost_types::Timestamp;
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::mask::MaskError;
-use crate::filter::FilterError;
+use crate::filter::{FilterError, Overrun};
 
 /// What is wrong with a request.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,9 @@ pub(super) enum RequestError {
     /// A filter that cannot be compiled.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// Filters that take too much to be judged.
+    #[error(transparent)]
+    Overrun(#[from] Overrun),
     /// A time that protobuf does not allow.
     #[error("{0}")]
     Time(String),
@@ -30,20 +34,38 @@ impl From<RequestError> for Status {
     fn from(error: RequestError) -> Self {
         match error {
             RequestError::FirstWithFollow => Self::invalid_argument(error.to_string()),
+            RequestError::Filter(FilterError::Excess(excess)) => {
+                invalid(&excess.field, &excess.bound)
+            }
+            RequestError::Overrun(_) => Self::resource_exhausted(error.to_string()),
             RequestError::Filter(_) | RequestError::Time(_) | RequestError::Mask(_) => {
-                Self::unknown(error.to_string())
+                Self::unknown(short(error.to_string()))
             }
         }
     }
 }
 
+/// Bytes of a status that come from a request; transports bound their headers.
+const MAX_TEXT: usize = 4 << 10;
+
+/// The text, cut where it is long.
+fn short(mut text: String) -> String {
+    if text.len() > MAX_TEXT {
+        let is_end = |at: &usize| text.is_char_boundary(*at);
+        text.truncate((0..=MAX_TEXT).rev().find(is_end).unwrap_or(0));
+        text.push('…');
+    }
+    text
+}
+
 /// A field of a request to one of our own services is wrong: `INVALID_ARGUMENT`
 /// with `google.rpc.BadRequest`.
 pub(super) fn invalid(field: &str, description: &str) -> Status {
+    let description = short(description.into());
     Status::with_error_details(
         tonic::Code::InvalidArgument,
         format!("{field}: {description}"),
-        ErrorDetails::with_bad_request_violation(field, description),
+        ErrorDetails::with_bad_request_violation(field, description.as_str()),
     )
 }
 

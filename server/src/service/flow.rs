@@ -93,7 +93,7 @@ impl FlowService for FlowsService {
         request: Request<api::SummarizeFlowsRequest>,
     ) -> Result<Response<api::SummarizeFlowsResponse>, Status> {
         let mut query = SummaryQuery::compile(request.get_ref(), self.noted, "")?;
-        let summary = query.run(&self.ring, self.started).await;
+        let summary = query.run(&self.ring, self.started).await?;
         Ok(Response::new(api::SummarizeFlowsResponse {
             summary: Some(summary),
         }))
@@ -120,7 +120,10 @@ impl FlowService for FlowsService {
                     _ = ticks.tick() => {}
                     () = limits.drained() => return Some((Err(shutting_down()), None)),
                 }
-                let summary = Some(query.run(&ring, started).await);
+                let summary = match query.run(&ring, started).await {
+                    Ok(summary) => Some(summary),
+                    Err(status) => return Some((Err(status), None)),
+                };
                 let response = api::WatchFlowSummaryResponse { summary };
                 Some((Ok(response), Some((query, ticks, limits, place))))
             }

@@ -15,8 +15,7 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
-use super::field::Field;
-use crate::flow::wire::put;
+use crate::{field::Field, flow::wire::put};
 
 /// Message type that the paths of a mask refer to.
 const FLOW: &str = "flow.Flow";

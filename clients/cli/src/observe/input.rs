@@ -101,9 +101,11 @@ pub(super) fn flows(
 ) -> anyhow::Result<()> {
     let mut picked = Picked::new(part);
     picked.is_live = path.as_os_str() == "-";
-    let end = input::each(path, |response| match wanted.takes(&response) {
-        true => picked.add(response, show, out),
-        false => Ok(ControlFlow::Continue(())),
+    let end = input::each(path, |response| {
+        match wanted.takes(&response).map_err(io::Error::other)? {
+            true => picked.add(response, show, out),
+            false => Ok(ControlFlow::Continue(())),
+        }
     });
     picked.finish(end, show, out)
 }

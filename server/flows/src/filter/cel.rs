@@ -5,7 +5,12 @@
 //! on the compact flow. The variable is `_flow`; names are looked up in the
 //! package `flow` first, so `Verdict.FORWARDED` is a number. The result must be
 //! a bool. Where evaluation fails the whole field does not match, and later
-//! expressions are not tried.
+//! expressions are not tried. Where it takes too many steps, nothing is said of
+//! the flow: the request ends.
+//!
+//! Bound: 1,500 words and signs and 32 loops in a request; what evaluation takes
+//! is counted before it is done (turns of loops by what is in them, bytes and
+//! elements that are made or compared), and makes about 4 MB at most.
 //!
 //! # Differences from cel-go
 //!
@@ -31,8 +36,9 @@ mod making;
 mod message;
 mod parse;
 mod plan;
-mod schema;
+pub(super) mod schema;
 mod time;
+mod tokens;
 mod types;
 mod value;
 
@@ -41,10 +47,19 @@ mod tests;
 
 use sextant_proto::flow as pb;
 
-use super::{Checks, FilterError, text::quote};
+use super::{
+    Checks, FilterError,
+    budget::Budget,
+    meter::{Meter, Spent},
+    text::quote,
+};
 use crate::flow::Flow;
 use plan::Node;
+pub(super) use tokens::count;
 use types::Type;
+
+/// The field of a filter.
+pub(super) const FIELD: &str = "experimental.cel_expression";
 
 /// Compiles `experimental.cel_expression`.
 pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
@@ -55,18 +70,26 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
         return Ok(());
     }
     let sources = experimental.cel_expression.as_slice();
-    let compile = || sources.iter().map(|e| Expression::compile(e)).collect();
+    let budget = &mut *checks.budget;
+    for (index, source) in sources.iter().enumerate() {
+        budget.expression(index, source)?;
+    }
+    let compile = || {
+        let each = sources.iter().enumerate();
+        each.map(|(index, source)| Expression::compile(source, index, budget))
+            .collect()
+    };
     let compiled: Option<Result<Vec<_>, _>> = parse::with_stack(compile);
     let unparsed = || Err(FilterError::Cel("expression cannot be parsed".into()));
     let expressions = compiled.unwrap_or_else(unparsed)?;
-    checks.costly(move |flow| some_is_true(&expressions, flow));
+    checks.costly(move |flow, meter| some_is_true(&expressions, flow, meter));
     Ok(())
 }
 
 /// The first expression that is true or fails decides.
-fn some_is_true(expressions: &[Expression], flow: &Flow) -> bool {
+fn some_is_true(expressions: &[Expression], flow: &Flow, meter: &Meter) -> bool {
     for expression in expressions {
-        match eval::is_true(&expression.plan, flow) {
+        match expression.is_true(flow, meter) {
             Ok(true) => return true,
             Ok(false) => {}
             Err(_) => return false,
@@ -79,14 +102,18 @@ fn some_is_true(expressions: &[Expression], flow: &Flow) -> bool {
 #[derive(Debug)]
 struct Expression {
     plan: Node,
+    /// Steps that it takes at least.
+    steps: usize,
+    /// Where it stands in the request.
+    path: String,
 }
 
 impl Expression {
     /// Parses and checks; the mistakes are in cel-go's words.
-    fn compile(source: &str) -> Result<Self, FilterError> {
+    fn compile(source: &str, index: usize, budget: &mut Budget) -> Result<Self, FilterError> {
         let report = |issues| FilterError::Cel(issue::report(source, issues));
         let parsed = parse::parse(source).map_err(report)?;
-        let plan = check::check(&parsed).map_err(report)?;
+        let plan = check::check(&parsed, index, budget)?.map_err(report)?;
         if plan.ty != Type::Bool {
             let found = quote(&types::declared_name(&plan.ty));
             return Err(FilterError::Cel(format!(
@@ -95,7 +122,22 @@ impl Expression {
         }
         match plan.obstacle {
             Some(obstacle) => Err(FilterError::CelProgram(obstacle)),
-            None => Ok(Self { plan: plan.node }),
+            None => Ok(Self {
+                steps: plan.node.size(),
+                path: budget.path(FIELD, index),
+                plan: plan.node,
+            }),
         }
+    }
+
+    fn is_true(&self, flow: &Flow, meter: &Meter) -> Result<bool, value::Failure> {
+        let truth = match meter.spend(self.steps) {
+            Ok(()) => eval::is_true(&self.plan, flow, meter),
+            Err(Spent) => Err(value::Failure),
+        };
+        if meter.is_over() {
+            meter.blame(&self.path);
+        }
+        truth
     }
 }

@@ -3,11 +3,11 @@
 //! All checks of a filter must agree and none has an effect, so they run
 //! cheapest first, whatever the order in which they were compiled.
 
-use super::memo::Memo;
+use super::{budget::Budget, memo::Memo, meter::Meter};
 use crate::flow::{Endpoint, Flow, Interned, Names, Origin, sketch::Forbidden};
 
-/// Decides on a flow.
-pub(super) type Check = Box<dyn FnMut(&Flow) -> bool + Send + Sync>;
+/// Decides on a flow; what may take long takes steps.
+pub(super) type Check = Box<dyn FnMut(&Flow, &Meter) -> bool + Send + Sync>;
 
 /// Decides on an interned value.
 type Test<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
@@ -39,10 +39,11 @@ impl Side {
 }
 
 /// Checks by what they cost.
-#[derive(Default)]
-pub(super) struct Checks {
+pub(super) struct Checks<'a> {
     /// What the checks cannot all agree on.
     pub(super) forbidden: Forbidden,
+    /// What compiling may still take.
+    pub(super) budget: &'a mut Budget,
     plain: Vec<Check>,
     source: Vec<Test<Endpoint>>,
     destination: Vec<Test<Endpoint>>,
@@ -51,15 +52,37 @@ pub(super) struct Checks {
     costly: Vec<Check>,
 }
 
-impl Checks {
-    /// Adds a check of some fields.
-    pub(super) fn plain(&mut self, check: impl FnMut(&Flow) -> bool + Send + Sync + 'static) {
-        self.plain.push(Box::new(check));
+impl<'a> Checks<'a> {
+    /// None yet.
+    pub(super) fn new(budget: &'a mut Budget) -> Self {
+        Self {
+            forbidden: Forbidden::default(),
+            budget,
+            plain: Vec::new(),
+            source: Vec::new(),
+            destination: Vec::new(),
+            origin: Vec::new(),
+            names: Vec::new(),
+            costly: Vec::new(),
+        }
     }
 
-    /// Adds a check that runs last.
-    pub(super) fn costly(&mut self, check: impl FnMut(&Flow) -> bool + Send + Sync + 'static) {
+    /// Adds a check of some fields.
+    pub(super) fn plain(&mut self, mut check: impl FnMut(&Flow) -> bool + Send + Sync + 'static) {
+        self.plain.push(Box::new(move |flow, _| check(flow)));
+    }
+
+    /// Adds a check that may take long, and runs last.
+    pub(super) fn costly(
+        &mut self,
+        check: impl FnMut(&Flow, &Meter) -> bool + Send + Sync + 'static,
+    ) {
         self.costly.push(Box::new(check));
+    }
+
+    /// Whether a check may take long.
+    pub(super) fn are_costly(&self) -> bool {
+        !self.costly.is_empty()
     }
 
     /// Adds a test of an endpoint. A missing endpoint is tested as an empty one.
@@ -89,8 +112,8 @@ impl Checks {
             Side::Source => self.forbidden.only_named_sources(),
             Side::Destination => self.forbidden.only_named_destinations(),
         }
-        let mut memo = Memo::default();
-        self.names.push(Box::new(move |flow| {
+        let mut memo = Memo::new(self.budget.verdicts);
+        self.names.push(Box::new(move |flow, _| {
             side.names(flow)
                 .is_some_and(|names| memo.verdict(names, &test))
         }));
@@ -98,30 +121,31 @@ impl Checks {
 
     /// All checks, the cheapest first.
     pub(super) fn finish(self) -> Vec<Check> {
+        let room = self.budget.verdicts;
         let mut checks = self.plain;
-        checks.extend(on_endpoint(Side::Source, self.source));
-        checks.extend(on_endpoint(Side::Destination, self.destination));
-        checks.extend(on_origin(self.origin));
+        checks.extend(on_endpoint(Side::Source, self.source, room));
+        checks.extend(on_endpoint(Side::Destination, self.destination, room));
+        checks.extend(on_origin(self.origin, room));
         checks.extend(self.names);
         checks.extend(self.costly);
         checks
     }
 }
 
-fn on_endpoint(side: Side, tests: Vec<Test<Endpoint>>) -> Option<Check> {
+fn on_endpoint(side: Side, tests: Vec<Test<Endpoint>>, room: usize) -> Option<Check> {
     let judge = all_of(tests)?;
     let missing = judge(&Endpoint::default());
-    let mut memo = Memo::default();
-    Some(Box::new(move |flow| match side.endpoint(flow) {
+    let mut memo = Memo::new(room);
+    Some(Box::new(move |flow, _| match side.endpoint(flow) {
         Some(endpoint) => memo.verdict(endpoint, &judge),
         None => missing,
     }))
 }
 
-fn on_origin(tests: Vec<Test<Origin>>) -> Option<Check> {
+fn on_origin(tests: Vec<Test<Origin>>, room: usize) -> Option<Check> {
     let judge = all_of(tests)?;
-    let mut memo = Memo::default();
-    Some(Box::new(move |flow| memo.verdict(&flow.origin, &judge)))
+    let mut memo = Memo::new(room);
+    Some(Box::new(move |flow, _| memo.verdict(&flow.origin, &judge)))
 }
 
 /// One test that passes what all pass; nothing if there are none.

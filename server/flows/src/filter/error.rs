@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::{
-    LabelError, RegexpError, Side,
+    Excess, LabelError, RegexpError, Side,
     text::{quote, quote_char},
 };
 
@@ -90,6 +90,9 @@ pub enum FilterError {
         #[source]
         reason: RegexpError,
     },
+    /// The request asks for too much; not Hubble's text, which has no such bound.
+    #[error(transparent)]
+    Excess(#[from] Excess),
     /// A CEL expression that does not compile.
     #[error("error compiling CEL expression: {0}")]
     Cel(String),

@@ -6,17 +6,22 @@ use sextant_proto::flow as pb;
 use super::{
     Checks, FilterError, Side,
     pattern::{Glob, NodePattern},
-    regexp::Regexp,
+    regexp::some_matches,
 };
 use crate::flow::sketch::Application;
 
 /// Compiles `source_fqdn`, `destination_fqdn` and `dns_query`.
 pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
-    for (side, patterns) in [
-        (Side::Source, &filter.source_fqdn),
-        (Side::Destination, &filter.destination_fqdn),
+    for (side, field, patterns) in [
+        (Side::Source, "source_fqdn", &filter.source_fqdn),
+        (
+            Side::Destination,
+            "destination_fqdn",
+            &filter.destination_fqdn,
+        ),
     ] {
         if !patterns.is_empty() {
+            checks.budget.names(field, patterns)?;
             let globs: Result<Vec<_>, _> = patterns.iter().map(|p| Glob::compile(p)).collect();
             let globs = globs?;
             checks.names(side, move |names| {
@@ -34,13 +39,13 @@ fn compile_dns_query(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(),
         return Ok(());
     }
     checks.forbidden.only_applications(&[Application::Dns]);
-    let patterns = filter.dns_query.iter().map(|p| Regexp::compile(p));
-    let patterns: Vec<_> = patterns
-        .collect::<Result<_, _>>()
-        .map_err(FilterError::DnsQuery)?;
+    let wrong = |_: &str, error| FilterError::DnsQuery(error);
+    let patterns = checks
+        .budget
+        .regexps("dns_query", &filter.dns_query, wrong)?;
     checks.costly(
-        move |flow| match flow.l7().and_then(|l7| l7.record.as_ref()) {
-            Some(Record::Dns(dns)) => patterns.iter().any(|p| p.is_match(&dns.query)),
+        move |flow, meter| match flow.l7().and_then(|l7| l7.record.as_ref()) {
+            Some(Record::Dns(dns)) => some_matches(&patterns, &dns.query, meter),
             _ => false,
         },
     );
@@ -55,6 +60,7 @@ pub(super) fn compile_node(
     if filter.node_name.is_empty() {
         return Ok(());
     }
+    checks.budget.names("node_name", &filter.node_name)?;
     let patterns = filter.node_name.iter().map(|p| NodePattern::compile(p));
     let patterns: Vec<_> = patterns.collect::<Result<_, _>>()?;
     checks.origin(move |origin| patterns.iter().any(|p| p.matches(&origin.node_name)));

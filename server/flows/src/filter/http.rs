@@ -3,7 +3,13 @@
 use pb::layer7::Record;
 use sextant_proto::flow as pb;
 
-use super::{Checks, FilterError, HttpField, regexp::Regexp, text::Folded, uri};
+use super::{
+    Checks, FilterError, HttpField,
+    regexp::{Regexp, some_matches},
+    set::Pairs,
+    text::Folded,
+    uri,
+};
 use crate::flow::{Flow, sketch::Application};
 
 /// Type of L7 events, which HTTP filters ask for.
@@ -21,6 +27,7 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
     }
     if !filter.http_method.is_empty() {
         require_l7(filter, checks, HttpField::Method)?;
+        checks.budget.texts("http_method", &filter.http_method)?;
         let methods: Vec<_> = filter.http_method.iter().map(|m| Folded::new(m)).collect();
         checks.plain(move |flow| {
             let method = http(flow).map(|http| http.method.as_str());
@@ -31,9 +38,15 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
     compile_url(filter, checks)?;
     if !filter.http_header.is_empty() {
         require_l7(filter, checks, HttpField::Headers)?;
-        let headers = filter.http_header.clone();
+        let headers = filter.http_header.iter();
+        let wanted: Pairs = headers
+            .map(|h| (h.key.as_str(), h.value.as_str()))
+            .collect();
         checks.plain(move |flow| {
-            http(flow).is_some_and(|http| http.headers.iter().any(|h| headers.contains(h)))
+            http(flow).is_some_and(|http| {
+                let mut headers = http.headers.iter();
+                headers.any(|header| wanted.contains(&header.key, &header.value))
+            })
         });
     }
     Ok(())
@@ -43,31 +56,37 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
 fn compile_url(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
     if !filter.http_path.is_empty() {
         require_l7(filter, checks, HttpField::Path)?;
-        let patterns = compile_patterns(HttpField::Path, &filter.http_path)?;
-        checks.costly(move |flow| {
+        let patterns = compile_patterns(checks, HttpField::Path, &filter.http_path)?;
+        checks.costly(move |flow, meter| {
             let path = url(flow).and_then(uri::request_path);
-            path.is_some_and(|path| patterns.iter().any(|p| p.is_match(&path)))
+            path.is_some_and(|path| some_matches(&patterns, &path, meter))
         });
     }
     if !filter.http_url.is_empty() {
         require_l7(filter, checks, HttpField::Url)?;
-        let patterns = compile_patterns(HttpField::Url, &filter.http_url)?;
-        checks.costly(move |flow| {
-            url(flow).is_some_and(|url| patterns.iter().any(|p| p.is_match(url)))
+        let patterns = compile_patterns(checks, HttpField::Url, &filter.http_url)?;
+        checks.costly(move |flow, meter| {
+            url(flow).is_some_and(|url| some_matches(&patterns, url, meter))
         });
     }
     Ok(())
 }
 
-fn compile_patterns(field: HttpField, patterns: &[String]) -> Result<Vec<Regexp>, FilterError> {
-    let compiled = patterns.iter().map(|pattern| {
-        Regexp::compile(pattern).map_err(|reason| FilterError::HttpPattern {
-            field,
-            pattern: pattern.clone(),
-            reason,
-        })
-    });
-    compiled.collect()
+fn compile_patterns(
+    checks: &mut Checks,
+    field: HttpField,
+    patterns: &[String],
+) -> Result<Vec<(String, Regexp)>, FilterError> {
+    let wrong = |pattern: &str, reason| FilterError::HttpPattern {
+        field,
+        pattern: pattern.into(),
+        reason,
+    };
+    let name = match field {
+        HttpField::Path => "http_path",
+        _ => "http_url",
+    };
+    checks.budget.regexps(name, patterns, wrong)
 }
 
 /// Only HTTP records match, and the filter must not ask for other events alone.

@@ -75,7 +75,7 @@ impl Test {
     }
 
     fn matches(&self, labels: &[Label]) -> bool {
-        let label = labels.iter().find(|label| self.key.matches(label));
+        let label = self.key.find(labels);
         let value = label.map(|label| label.value);
         match &self.condition {
             Condition::Exists => value.is_some(),
@@ -110,17 +110,23 @@ impl Selectors {
 
 /// Compiles `source_label`, `destination_label` and `node_labels`.
 pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
-    for (side, texts) in [
-        (Side::Source, &filter.source_label),
-        (Side::Destination, &filter.destination_label),
+    for (side, field, texts) in [
+        (Side::Source, "source_label", &filter.source_label),
+        (
+            Side::Destination,
+            "destination_label",
+            &filter.destination_label,
+        ),
     ] {
         if !texts.is_empty() {
+            checks.budget.texts(field, texts)?;
             let selectors =
                 Selectors::compile(texts).map_err(|reason| FilterError::Label { side, reason })?;
             checks.endpoint(side, move |endpoint| selectors.matches(&endpoint.labels));
         }
     }
     if !filter.node_labels.is_empty() {
+        checks.budget.texts("node_labels", &filter.node_labels)?;
         let selectors = Selectors::compile(&filter.node_labels).map_err(FilterError::NodeLabel)?;
         checks.origin(move |origin| selectors.matches(&origin.node_labels));
     }

@@ -1,8 +1,9 @@
 //! Verdicts on interned values, judged once for each value.
 //!
-//! Bound: 65,536 values; a full table is cleared. The table holds on to their
-//! keys, so that none names two of them, but not to the values: what the store
-//! lets go is gone, however many streams have judged it.
+//! Bound: 65,536 values, fewer where a request has many filters; a full table is
+//! cleared. The table holds on to their keys, so that none names two of them, but
+//! not to the values: what the store lets go is gone, however many streams have
+//! judged it.
 
 use std::{
     collections::HashMap,
@@ -11,32 +12,46 @@ use std::{
 
 use crate::flow::{HeldKey, Interned};
 
-/// Verdicts that are remembered at most.
-const CAPACITY: usize = 65_536;
-/// Of them, those that are found without a search; a power of two.
+/// Verdicts that the tables of one kind remember at most, over all filters of a
+/// request.
+pub(super) const TOTAL: usize = 2 * MOST;
+/// Those of one table.
+const MOST: usize = 65_536;
+const LEAST: usize = 64;
+/// Of them, those that are found without a search, in a table with room; a power
+/// of two.
 const RECENT: usize = 256;
+/// In one with little.
+const FEW_RECENT: usize = 16;
 
 /// Remembered verdicts.
 pub(super) struct Memo<T> {
     verdicts: HashMap<usize, (HeldKey<T>, bool), BuildHasherDefault<KeyHasher>>,
     /// Keys and verdicts by the key's low bits once spread; 0 is no key.
     recent: Box<[(usize, bool)]>,
-}
-
-impl<T> Default for Memo<T> {
-    fn default() -> Self {
-        Self {
-            verdicts: HashMap::default(),
-            recent: vec![(0, false); RECENT].into(),
-        }
-    }
+    capacity: usize,
 }
 
 impl<T> Memo<T> {
+    /// For about so many verdicts.
+    pub(super) fn new(verdicts: usize) -> Self {
+        let capacity = verdicts.clamp(LEAST, MOST);
+        let recent = if capacity < MOST / 16 {
+            FEW_RECENT
+        } else {
+            RECENT
+        };
+        Self {
+            verdicts: HashMap::default(),
+            recent: vec![(0, false); recent].into(),
+            capacity,
+        }
+    }
+
     /// The remembered verdict on `value`, or that of `judge`.
     pub(super) fn verdict(&mut self, value: &Interned<T>, judge: impl FnOnce(&T) -> bool) -> bool {
         let key = value.key();
-        let place = spread(key as u64) as usize % RECENT;
+        let place = spread(key as u64) as usize & (self.recent.len() - 1);
         let (recent, verdict) = self.recent[place];
         if recent == key {
             return verdict;
@@ -44,7 +59,7 @@ impl<T> Memo<T> {
         let verdict = match self.verdicts.get(&key) {
             Some((_, verdict)) => *verdict,
             None => {
-                if self.verdicts.len() >= CAPACITY {
+                if self.verdicts.len() >= self.capacity {
                     // Values are let go, and others may get their addresses.
                     self.verdicts.clear();
                     self.recent.fill((0, false));
@@ -91,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_value_is_judged_once() {
-        let mut memo = Memo::default();
+        let mut memo = Memo::new(MOST);
         let values: Vec<Interned<u32>> = (0..10).map(Interned::from).collect();
         let mut judged = 0;
         for _ in 0..3 {
@@ -108,10 +123,12 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded() {
-        let mut memo = Memo::default();
-        for n in 0..CAPACITY + 10 {
-            memo.verdict(&Interned::from(n), |_| true);
+        for room in [0, 1000, MOST] {
+            let mut memo = Memo::new(room);
+            for n in 0..room + 1000 {
+                memo.verdict(&Interned::from(n), |_| true);
+            }
+            assert!(memo.verdicts.len() <= room.max(LEAST));
         }
-        assert!(memo.verdicts.len() <= CAPACITY);
     }
 }

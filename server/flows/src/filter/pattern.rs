@@ -6,18 +6,9 @@
 
 use super::{FilterError, text};
 
-/// One element of a pattern.
-#[derive(Debug, PartialEq)]
-enum Token {
-    /// This byte.
-    Byte(u8),
-    /// Any run of name bytes.
-    Star,
-}
-
 /// A pattern of a DNS name.
 #[derive(Debug)]
-pub(super) struct Glob(Vec<Token>);
+pub(super) struct Glob(String);
 
 impl Glob {
     /// Compiles a pattern: spaces are trimmed, one trailing dot is cut.
@@ -30,43 +21,40 @@ impl Glob {
         if pattern.ends_with('.') {
             return Err(FilterError::TrailingDots);
         }
-        let tokens: Result<_, _> = text::to_lower(pattern).chars().map(token).collect();
-        tokens.map(Self)
+        let pattern = text::to_lower(pattern);
+        if let Some(wrong) = pattern.chars().find(|c| !is_pattern_char(*c)) {
+            return Err(FilterError::InvalidRune(wrong));
+        }
+        Ok(Self(pattern))
     }
 
-    /// Whether the whole name is matched. Costs pattern times name at worst.
+    /// Whether the whole name is matched. Each part between stars is taken at the
+    /// first place where it is: a later one leaves less to the stars behind it.
+    /// Costs pattern and name once.
     pub(super) fn matches(&self, name: &str) -> bool {
-        let mut reached = vec![false; self.0.len() + 1];
-        reached[0] = true;
-        self.close(&mut reached);
-        for byte in name.bytes() {
-            let mut next = vec![false; reached.len()];
-            for (i, token) in self.0.iter().enumerate().filter(|(i, _)| reached[*i]) {
-                match token {
-                    Token::Byte(wanted) => next[i + 1] |= *wanted == byte,
-                    Token::Star => next[i] |= is_starred(byte),
-                }
+        let Some((first, others)) = self.0.split_once('*') else {
+            return self.0 == name;
+        };
+        let (parts, last) = others.rsplit_once('*').unwrap_or(("", others));
+        let inner = name.strip_prefix(first);
+        let Some(mut rest) = inner.and_then(|inner| inner.strip_suffix(last)) else {
+            return false;
+        };
+        for part in parts.split('*') {
+            let Some(at) = rest.find(part) else {
+                return false;
+            };
+            if !rest[..at].bytes().all(is_starred) {
+                return false;
             }
-            self.close(&mut next);
-            reached = next;
+            rest = &rest[at + part.len()..];
         }
-        reached.last().copied().unwrap_or(false)
-    }
-
-    /// A star may stand for nothing.
-    fn close(&self, reached: &mut [bool]) {
-        for (i, token) in self.0.iter().enumerate() {
-            reached[i + 1] |= reached[i] && *token == Token::Star;
-        }
+        rest.bytes().all(is_starred)
     }
 }
 
-fn token(c: char) -> Result<Token, FilterError> {
-    match c {
-        '*' => Ok(Token::Star),
-        '.' | '-' | '_' | '0'..='9' | 'a'..='z' => Ok(Token::Byte(c as u8)),
-        _ => Err(FilterError::InvalidRune(c)),
-    }
+fn is_pattern_char(c: char) -> bool {
+    matches!(c, '*' | '.' | '-' | '_' | '0'..='9' | 'a'..='z')
 }
 
 fn is_starred(byte: u8) -> bool {

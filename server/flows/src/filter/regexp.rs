@@ -4,11 +4,11 @@
 //! same text, and then written anew in the syntax of the crate `regex`, where
 //! it means the same. Both match in linear time.
 //!
-//! Differs from Go: a pattern whose compiled form is larger than 10 MiB, as
-//! `\pL{1000}`, is refused (`expression too large`; Go's own bound is higher),
-//! so is one that nests repetitions and alternatives some 100 levels deep
-//! (`expression nests too deeply`; Go's bound is 1000), and classes such as
-//! `\pL` are those of this build's Unicode version.
+//! Differs from Go: a pattern whose compiled form has no room any more, as that
+//! of `\pL{1000}`, is refused (Go's own bound is higher), so is one that nests
+//! repetitions and alternatives some 100 levels deep (`expression nests too
+//! deeply`; Go's bound is 1000), and classes such as `\pL` are those of this
+//! build's Unicode version.
 
 mod class;
 mod node;
@@ -18,36 +18,96 @@ mod unicode;
 #[cfg(test)]
 mod tests;
 
-pub use parser::RegexpError;
+use regex_automata::{meta, util::syntax};
 
-/// Bound of a compiled pattern in bytes.
-const SIZE_LIMIT: usize = 10 << 20;
+use super::meter::{Meter, Spent};
+pub use parser::RegexpError;
 
 /// Nesting of the rewritten pattern. The crate's compiler recurses, so this
 /// bounds its stack.
 const NEST_LIMIT: u32 = 300;
 
+/// Bytes of a text that are looked at in one step, by a small pattern.
+const TEXT_A_STEP: usize = 16;
+/// Bytes of a compiled pattern that make each step one more.
+const SIZE_A_STEP: usize = 512;
+
+/// What a pattern may take, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Of the compiled form.
+    pub(super) compiled: usize,
+    /// Of the states that are remembered while it runs; beyond, others are
+    /// forgotten.
+    pub(super) remembered: usize,
+}
+
+/// Why a pattern is not compiled.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is no pattern.
+    Wrong(RegexpError),
+    /// It has no room.
+    Large,
+}
+
 /// A compiled pattern.
 #[derive(Clone, Debug)]
-pub(super) struct Regexp(regex::Regex);
+pub(super) struct Regexp {
+    regex: meta::Regex,
+    size: usize,
+}
 
 impl Regexp {
     /// Compiles a pattern of Go's syntax.
-    pub(super) fn compile(pattern: &str) -> Result<Self, RegexpError> {
-        let rewritten = parser::parse(pattern)?.without_optional_ends().to_pattern();
-        regex::RegexBuilder::new(&rewritten)
-            .size_limit(SIZE_LIMIT)
-            .nest_limit(NEST_LIMIT)
-            .build()
-            .map(Self)
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => RegexpError::large(pattern),
-                _ => RegexpError::nested(pattern),
-            })
+    pub(super) fn compile(pattern: &str, room: Room) -> Result<Self, Refusal> {
+        let parsed = parser::parse(pattern).map_err(Refusal::Wrong)?;
+        let rewritten = parsed.without_optional_ends().to_pattern();
+        // Forwards and, for half of what is left, backwards.
+        let config = meta::Config::new()
+            .nfa_size_limit(Some(room.compiled / 2))
+            .hybrid_cache_capacity(room.remembered);
+        let built = meta::Builder::new()
+            .configure(config)
+            .syntax(syntax::Config::new().nest_limit(NEST_LIMIT))
+            .build(&rewritten);
+        match built {
+            Ok(regex) => {
+                let size = regex.memory_usage();
+                match size <= room.compiled {
+                    true => Ok(Self { regex, size }),
+                    false => Err(Refusal::Large),
+                }
+            }
+            Err(error) if error.size_limit().is_some() => Err(Refusal::Large),
+            Err(_) => Err(Refusal::Wrong(RegexpError::nested(pattern))),
+        }
     }
 
-    /// Whether it matches anywhere in `text`.
-    pub(super) fn is_match(&self, text: &str) -> bool {
-        self.0.is_match(text)
+    /// Bytes of the compiled form.
+    pub(super) fn size(&self) -> usize {
+        self.size
     }
+
+    /// Whether it matches anywhere in `text`. Costs pattern times text at worst.
+    pub(super) fn is_match(&self, text: &str, meter: &Meter) -> Result<bool, Spent> {
+        let states = 1 + self.size / SIZE_A_STEP;
+        meter.spend(1 + text.len().saturating_mul(states) / TEXT_A_STEP)?;
+        Ok(self.regex.is_match(text))
+    }
+}
+
+/// Whether one of the patterns, each with its place in the request, matches.
+pub(super) fn some_matches(patterns: &[(String, Regexp)], text: &str, meter: &Meter) -> bool {
+    for (field, pattern) in patterns {
+        match pattern.is_match(text, meter) {
+            Ok(true) => return true,
+            Ok(false) => {}
+            Err(Spent) => {
+                meter.blame(field);
+                return false;
+            }
+        }
+    }
+    false
 }

@@ -1,5 +1,9 @@
 //! Sets of wanted values: small ones are searched in a row, large ones by halves.
 
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+
 /// At most this many values are searched one after the other.
 const FEW: usize = 8;
 
@@ -36,6 +40,28 @@ impl<T: Ord> FromIterator<T> for OneOf<T> {
         Self {
             values: values.into(),
         }
+    }
+}
+
+/// A set of wanted pairs of texts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pairs(HashMap<String, HashSet<String, RandomState>, RandomState>);
+
+impl Pairs {
+    /// Whether this pair is wanted.
+    pub(super) fn contains(&self, first: &str, second: &str) -> bool {
+        let seconds = self.0.get(first);
+        seconds.is_some_and(|seconds| seconds.contains(second))
+    }
+}
+
+impl<'a> FromIterator<(&'a str, &'a str)> for Pairs {
+    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(pairs: I) -> Self {
+        let mut all = Self::default();
+        for (first, second) in pairs {
+            all.0.entry(first.into()).or_default().insert(second.into());
+        }
+        all
     }
 }
 

@@ -3,8 +3,9 @@
 //! Error texts reach clients that compare them, so quoting follows Go's
 //! `strconv` to the letter.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::LazyLock};
 
+use regex_automata::meta::Regex;
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
 /// `text` in double quotes, as `%q` prints a string.
@@ -49,13 +50,16 @@ fn escape(out: &mut String, c: char, quote: char) {
     written.expect("writing to a string cannot fail");
 }
 
+static PRINTABLE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"[\p{L}\p{M}\p{N}\p{P}\p{S}]").expect("classes that the crate knows")
+});
+
 /// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols, space.
 fn is_print(c: char) -> bool {
     if c.is_ascii() {
         return (' '..='~').contains(&c);
     }
-    regex::Regex::new(r"[\p{L}\p{M}\p{N}\p{P}\p{S}]")
-        .is_ok_and(|printable| printable.is_match(c.encode_utf8(&mut [0; 4])))
+    PRINTABLE.is_match(&*c.encode_utf8(&mut [0; 4]))
 }
 
 /// Lower case as Go's `strings.ToLower`: one character for one character.

@@ -2,7 +2,7 @@
 
 use sextant_proto::flow as pb;
 
-use super::{Checks, Side};
+use super::{Checks, Side, set::Pairs};
 use crate::flow::{Endpoint, Workload};
 
 /// Compiles `source_workload` and `destination_workload`.
@@ -12,19 +12,24 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) {
         (Side::Destination, &filter.destination_workload),
     ] {
         if !wanted.is_empty() {
-            let wanted = wanted.clone();
+            let wanted = wanted.iter().map(|w| (w.name.as_str(), w.kind.as_str()));
+            let wanted: Pairs = wanted.collect();
             checks.endpoint(side, move |endpoint: &Endpoint| {
-                endpoint
-                    .workloads
-                    .iter()
-                    .any(|workload| wanted.iter().any(|wanted| matches(wanted, workload)))
+                let mut workloads = endpoint.workloads.iter();
+                workloads.any(|workload| matches(&wanted, workload))
             });
         }
     }
 }
 
 /// An empty name or kind stands for any.
-fn matches(wanted: &pb::Workload, workload: &Workload) -> bool {
-    (wanted.name.is_empty() || wanted.name == workload.name)
-        && (wanted.kind.is_empty() || wanted.kind == workload.kind)
+fn matches(wanted: &Pairs, Workload { name, kind }: &Workload) -> bool {
+    [
+        (name.as_str(), kind.as_str()),
+        (name, ""),
+        ("", kind),
+        ("", ""),
+    ]
+    .iter()
+    .any(|(name, kind)| wanted.contains(name, kind))
 }

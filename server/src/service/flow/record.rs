@@ -16,12 +16,10 @@ use tonic_prost::ProstCodec;
 
 use super::sides::{Sides, Valid};
 use crate::{
+    field::{Field, Malformed, fields},
     pipeline::Pipeline,
     record::{Invalid, RecordCounts},
-    service::{
-        field::{Field, Malformed, fields},
-        limits::{Limits, shutting_down},
-    },
+    service::limits::{Limits, shutting_down},
 };
 
 /// Refusals that are told.

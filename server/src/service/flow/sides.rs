@@ -11,10 +11,10 @@ use prost::Message as _;
 use sextant_proto::flow as pb;
 
 use crate::{
+    field::{Malformed, fields},
     flow::{Endpoint, Interned, Interners, proto::endpoint_from},
     pipeline::Recorded,
     record::{Invalid, check, check_length, endpoint},
-    service::field::{Malformed, fields},
 };
 
 /// Encoded endpoints that are remembered at most; what is kept beside each of

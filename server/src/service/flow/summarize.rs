@@ -13,10 +13,10 @@ use sextant_proto::{
 use tonic::Status;
 
 use crate::{
-    filter::Filters,
+    filter::{FilterError, Filters},
     flow::Time,
     service::{
-        error::{check_time, invalid},
+        error::{RequestError, check_time, invalid},
         stream::turn::Turn,
     },
     store::{Event, Read, Ring, Run},
@@ -167,7 +167,14 @@ impl SummaryQuery {
     }
 
     /// The summary. `started` is when the store began to be filled.
-    pub(super) async fn run(&mut self, ring: &Ring, started: Time) -> api::FlowSummary {
+    ///
+    /// # Errors
+    /// The filters take too much to be judged.
+    pub(super) async fn run(
+        &mut self,
+        ring: &Ring,
+        started: Time,
+    ) -> Result<api::FlowSummary, Status> {
         let (since, until) = self.bounds();
         let window = Window {
             noted_from: earlier(since, self.noted),
@@ -194,14 +201,15 @@ impl SummaryQuery {
                 let time = event.time().unwrap_or_default();
                 if time >= window.noted_from
                     && let Event::Flow(flow) = event
-                    && filters.matches(flow)
+                    && filters.matches(flow)?
                 {
                     tally.see(flow);
                 }
-                time
+                Ok::<_, RequestError>(time)
             });
             match read {
                 Read::Event(time) => {
+                    let time = time?;
                     if time >= window.noted_from {
                         from.get_or_insert(seq);
                     }
@@ -210,7 +218,7 @@ impl SummaryQuery {
                 Read::Lost(count) => lost.pending += count,
                 Read::Empty => break,
             }
-            if cursor.seq().is_multiple_of(LOOK) {
+            if self.filters.are_slow() || cursor.seq().is_multiple_of(LOOK) {
                 turn.pass_on().await;
             }
         }
@@ -235,7 +243,7 @@ impl SummaryQuery {
         if is_more {
             answer.next_page_token = next.token(self.fingerprint);
         }
-        answer
+        Ok(answer)
     }
 
     /// Where what is known of the window begins. A begin that was asked for is
@@ -313,19 +321,30 @@ pub(super) async fn hints(
     let limit = limit(request.limit, DEFAULT_HINTS, MAX_HINTS, "limit")?;
     let mut filters = filters(&request.whitelist, &request.blacklist, "")?;
     let sieve = filters.sieve().clone();
+    let is_slow = filters.are_slow();
     let mut hints = Hints::new(field);
     let mut cursor = ring.cursor_at(ring.oldest_seq());
     let end = ring.next_seq();
     let mut turn = Turn::begin();
     while cursor.seq() < end {
+        let mut overrun = None;
         let run = cursor.run(&sieve, |event| {
-            if let Event::Flow(flow) = event
-                && filters.matches(flow)
-            {
-                hints.see(flow);
+            let Event::Flow(flow) = event else {
+                return ControlFlow::Continue(());
+            };
+            match filters.matches(flow) {
+                Ok(true) => hints.see(flow),
+                Ok(false) => {}
+                Err(error) => overrun = Some(error),
             }
-            ControlFlow::Continue(())
+            match overrun.is_some() || is_slow && turn.is_over() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         });
+        if let Some(overrun) = overrun {
+            return Err(RequestError::from(overrun).into());
+        }
         if run == Run::Empty {
             break;
         }
@@ -379,6 +398,9 @@ fn field(number: i32, path: &str) -> Result<FlowField, Status> {
 /// so that the wrong one is named.
 fn filters(white: &[FlowFilter], black: &[FlowFilter], path: &str) -> Result<Filters, Status> {
     Filters::compile(white, black).map_err(|error| {
+        if let FilterError::Excess(excess) = &error {
+            return invalid(&format!("{path}{}", excess.field), &excess.bound);
+        }
         let wrong = |list: &[FlowFilter], name: &str| {
             let fails =
                 |one: &FlowFilter| Filters::compile(std::slice::from_ref(one), &[]).is_err();

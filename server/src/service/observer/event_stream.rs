@@ -97,10 +97,10 @@ impl EventStream {
         let place = limits.admit()?;
         let published = ring.subscribe();
         let cursor = range
-            .start(ring, &Sieve::default(), |event| {
-                T::response(event).is_some()
+            .start(ring, &Sieve::default(), false, |event| {
+                Ok::<_, Status>(T::response(event).is_some())
             })
-            .await;
+            .await?;
         Ok(Self {
             range,
             cursor,

@@ -19,8 +19,10 @@ use super::{
     wire::{put_flow, put_lost},
 };
 use crate::{
+    filter::Overrun,
     flow::Time,
     service::{
+        error::RequestError,
         limits::{Limits, shutting_down},
         stream::{
             chunks::{CHUNK, Chunks, ROOMY},
@@ -85,10 +87,13 @@ impl FlowStream {
         let filters = &mut query.filters;
         let cursor = query
             .range
-            .start(ring, &query.sieve, |event| {
-                event.as_flow().is_some_and(|flow| filters.matches(flow))
+            .start(ring, &query.sieve, filters.are_slow(), |event| {
+                event
+                    .as_flow()
+                    .map_or(Ok(false), |flow| filters.matches(flow))
             })
-            .await;
+            .await
+            .map_err(RequestError::from)?;
         Ok(Self {
             query,
             cursor,
@@ -127,7 +132,14 @@ impl FlowStream {
             if self.chunk.len() >= CHUNK {
                 break;
             }
-            match self.look() {
+            let run = match self.look(&turn) {
+                Ok(run) => run,
+                Err(overrun) => {
+                    self.is_over = true;
+                    return Some(Err(RequestError::from(overrun).into()));
+                }
+            };
+            match run {
                 Run::Events(_) => turn.pass_on().await,
                 Run::Lost(count) => {
                     self.common.deliveries.lapped(count);
@@ -138,6 +150,7 @@ impl FlowStream {
                 // What there is goes out before we wait for more.
                 Run::Empty if !self.chunk.is_empty() => break,
                 Run::Empty => {
+                    turn.rest();
                     if let Some(end) = self.wait().await {
                         return Some(Err(end));
                     }
@@ -193,7 +206,8 @@ impl FlowStream {
     }
 
     /// Looks at a run of events and puts what is wanted of them into the chunk.
-    fn look(&mut self) -> Run {
+    /// Ends early where judging takes the whole turn.
+    fn look(&mut self, turn: &Turn) -> Result<Run, Overrun> {
         if self.chunk.is_empty() {
             self.begin = Some((self.cursor.seq(), self.sent));
         }
@@ -204,6 +218,8 @@ impl FlowStream {
             mask,
         } = &mut self.query;
         let limit = range.limit();
+        let is_slow = filters.are_slow();
+        let (mut is_late, mut overrun) = (false, None);
         let (chunk, scratch) = (&mut self.chunk, &mut self.scratch);
         let chunks = &self.chunks;
         let (sent, is_over) = (&mut self.sent, &mut self.is_over);
@@ -218,9 +234,15 @@ impl FlowStream {
                     InRange::After => is_after = !end_is_far,
                     InRange::Before => {}
                     InRange::Within => {
-                        if let Event::Flow(flow) = event
-                            && filters.matches(flow)
-                        {
+                        let Event::Flow(flow) = event else {
+                            return ControlFlow::Continue(());
+                        };
+                        let passes = filters.matches(flow).unwrap_or_else(|error| {
+                            overrun = Some(error);
+                            false
+                        });
+                        is_late = is_slow && turn.is_over();
+                        if passes {
                             if chunk.capacity() == 0 {
                                 *chunk = chunks.take();
                             }
@@ -231,7 +253,7 @@ impl FlowStream {
                     }
                 },
             }
-            if *is_over || is_after || chunk.len() >= CHUNK {
+            if *is_over || is_after || is_late || overrun.is_some() || chunk.len() >= CHUNK {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -243,7 +265,10 @@ impl FlowStream {
         if let Run::Events(seen) = run {
             self.common.deliveries.read(seen, *sent - before);
         }
-        run
+        match overrun {
+            Some(overrun) => Err(overrun),
+            None => Ok(run),
+        }
     }
 
     /// Waits for new events; the status to end with when there will be none.

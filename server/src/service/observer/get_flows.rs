@@ -19,11 +19,10 @@ use tonic::{
     Status, Streaming, body::Body, codec::Codec as _, metadata::GRPC_CONTENT_TYPE,
     server::NamedService,
 };
-use tonic_prost::ProstCodec;
 use tower_service::Service;
 
 use super::{ObserverService, flow_stream::FlowStream};
-use crate::service::generated::observer_server::ObserverServer;
+use crate::service::{bounded::BoundedCodec, generated::observer_server::ObserverServer};
 
 const GET_FLOWS: &str = "/observer.Observer/GetFlows";
 
@@ -66,7 +65,7 @@ impl ObserverRoutes {
             )));
         }
         let mut messages = Streaming::new_request(
-            ProstCodec::<GetFlowsResponse, GetFlowsRequest>::default().decoder(),
+            BoundedCodec::<GetFlowsResponse, GetFlowsRequest>::default().decoder(),
             request.into_body(),
             None,
             Some(self.max_request_bytes),

@@ -1,4 +1,5 @@
 mod followers;
+mod slow;
 mod times;
 
 use prost::Message as _;

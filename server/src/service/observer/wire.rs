@@ -5,11 +5,12 @@ use prost::Message as _;
 use sextant_proto::flow as pb;
 
 use crate::{
+    field::fields,
     flow::{
         Flow, Time,
         wire::{NODE_NAME as FLOW_NODE_NAME, TIME as FLOW_TIME, encode, encode_selected, put},
     },
-    service::{field::fields, mask::Mask},
+    service::mask::Mask,
     store::Stamped,
 };
 

@@ -54,19 +54,24 @@ impl Range {
     }
 
     /// The cursor to begin at. `counts` says which events count for `number`,
-    /// of those that the sieve lets pass; losses never do.
-    pub(in crate::service) async fn start(
+    /// of those that the sieve lets pass; losses never do. `is_slow` is whether
+    /// it may take long for one event.
+    ///
+    /// # Errors
+    /// That of `counts`.
+    pub(in crate::service) async fn start<E>(
         &self,
         ring: &Ring,
         sieve: &Sieve,
-        mut counts: impl FnMut(&Event) -> bool,
-    ) -> Cursor {
+        is_slow: bool,
+        mut counts: impl FnMut(&Event) -> Result<bool, E>,
+    ) -> Result<Cursor, E> {
         let end = ring.next_seq();
         if self.first && self.since.is_none() {
-            return ring.cursor_at(ring.oldest_seq());
+            return Ok(ring.cursor_at(ring.oldest_seq()));
         }
         if self.follow && self.number == 0 && self.since.is_none() {
-            return ring.cursor_at(end);
+            return Ok(ring.cursor_at(end));
         }
         // Times need not rise: all before this event are older, those behind it
         // may be of any age.
@@ -77,9 +82,19 @@ impl Range {
         loop {
             let mut is_too_old = false;
             let mut is_found = false;
+            let mut failed = None;
             let run = cursor.run_back(sieve, |event| {
-                if matches!(event, Event::Lost(_)) || !counts(event) {
+                if matches!(event, Event::Lost(_)) {
                     return ControlFlow::Continue(());
+                }
+                match counts(event) {
+                    Ok(true) => {}
+                    Ok(false) if is_slow && turn.is_over() => return ControlFlow::Break(()),
+                    Ok(false) => return ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        return ControlFlow::Break(());
+                    }
                 }
                 if let Some(since) = self.since {
                     is_too_old = event.time().unwrap_or_default() < since;
@@ -87,16 +102,19 @@ impl Range {
                     found += 1;
                     is_found = found == self.number;
                 }
-                if is_too_old || is_found {
+                if is_too_old || is_found || is_slow && turn.is_over() {
                     ControlFlow::Break(())
                 } else {
                     ControlFlow::Continue(())
                 }
             });
+            if let Some(error) = failed {
+                return Err(error);
+            }
             match run {
-                _ if is_too_old => return ring.cursor_at(cursor.seq() + 1),
+                _ if is_too_old => return Ok(ring.cursor_at(cursor.seq() + 1)),
                 Run::Events(_) if !is_found => turn.pass_on().await,
-                _ => return cursor,
+                _ => return Ok(cursor),
             }
         }
     }

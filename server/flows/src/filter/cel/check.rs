@@ -10,8 +10,10 @@ use cel::common::ast::{
 };
 
 use super::{
+    super::{Excess, budget::Budget},
+    FIELD,
     declare::{self, Function, Overload},
-    issue::Issue,
+    issue::{Issue, MAX_ISSUES, Place},
     parse::Parsed,
     plan::{Constant, Fold, Node},
     schema::{self, CONTAINER, Meaning},
@@ -28,10 +30,20 @@ pub(super) struct Plan {
     pub(super) obstacle: Option<String>,
 }
 
-/// Checks an expression.
-pub(super) fn check(parsed: &Parsed) -> Result<Plan, Vec<Issue>> {
+/// Checks an expression, the `index`-th of its filter.
+///
+/// # Errors
+/// `Excess` where its patterns are too much; within, the mistakes that it has.
+pub(super) fn check(
+    parsed: &Parsed,
+    index: usize,
+    budget: &mut Budget,
+) -> Result<Result<Plan, Vec<Issue>>, Excess> {
     let mut checker = Checker {
         parsed,
+        index,
+        budget,
+        excess: None,
         mapping: Mapping::default(),
         variables: 0,
         scope: Vec::new(),
@@ -39,7 +51,10 @@ pub(super) fn check(parsed: &Parsed) -> Result<Plan, Vec<Issue>> {
         obstacle: None,
     };
     let (ty, node) = checker.check(&parsed.root);
-    if checker.issues.is_empty() {
+    if let Some(excess) = checker.excess {
+        return Err(excess);
+    }
+    Ok(if checker.issues.is_empty() {
         Ok(Plan {
             ty: checker.mapping.substitute(&ty, true),
             node,
@@ -47,13 +62,17 @@ pub(super) fn check(parsed: &Parsed) -> Result<Plan, Vec<Issue>> {
         })
     } else {
         Err(checker.issues)
-    }
+    })
 }
 
 type Checked = (Type, Node);
 
 struct Checker<'a> {
     parsed: &'a Parsed,
+    index: usize,
+    budget: &'a mut Budget,
+    /// The first pattern that is too much.
+    excess: Option<Excess>,
     mapping: Mapping,
     /// Type variables made so far.
     variables: usize,
@@ -65,7 +84,11 @@ struct Checker<'a> {
 
 impl Checker<'_> {
     fn issue(&mut self, id: u64, text: String) {
-        let place = self.parsed.place(id);
+        // Those that are only counted need no place, which is found by a search.
+        let place = match self.issues.len() < MAX_ISSUES {
+            true => self.parsed.place(id),
+            false => Place::NONE,
+        };
         self.issues.push(Issue { place, text });
     }
 
@@ -202,9 +225,26 @@ impl Checker<'_> {
             _ => self.overload(id, name, call.target.is_some(), &overloads, &argument_types),
         };
         match result {
-            Some(ty) => (ty, Node::call(function, arguments)),
+            Some(ty) => (ty, self.node(function, arguments)),
             None => (Type::Error, Node::Mistake),
         }
+    }
+
+    /// The call of a function; a constant pattern is compiled once, here.
+    fn node(&mut self, function: Function, mut arguments: Vec<Node>) -> Node {
+        let (Function::Matches, [_, Node::Constant(Constant::String(pattern))]) =
+            (function, arguments.as_slice())
+        else {
+            return Node::call(function, arguments);
+        };
+        let pattern = match self.budget.regexp(FIELD, self.index, pattern) {
+            Ok(compiled) => compiled.ok(),
+            Err(excess) => {
+                self.excess.get_or_insert(excess);
+                None
+            }
+        };
+        Node::Matches(Box::new(arguments.swap_remove(0)), pattern)
     }
 
     /// `&&` and `||`: each side must be a bool.
@@ -385,6 +425,7 @@ impl Checker<'_> {
         self.scope.pop();
         let node = Node::Fold(Box::new(Fold {
             slot,
+            turn: condition.size() + step.size(),
             range,
             init,
             condition,

@@ -11,7 +11,7 @@ use sextant_proto::flow as pb;
 
 use super::{
     schema,
-    value::{Failure, Instant, Message, Outcome, Value},
+    value::{BYTES_A_STEP, Failure, Instant, Message, Outcome, Value},
 };
 use crate::flow::{Flow, L4, proto};
 
@@ -81,6 +81,11 @@ fn is_nullable(field: &FieldDescriptor) -> bool {
         }
         _ => false,
     }
+}
+
+/// Steps that a copy takes.
+pub(super) fn copying(message: &DynamicMessage) -> usize {
+    1 + message.encoded_len() / BYTES_A_STEP
 }
 
 /// Whether a field is set.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    super::meter::Meter,
     declare::Function,
     function, making,
     plan::{Fold, Node},
@@ -11,10 +12,11 @@ use super::{
 };
 use crate::flow::Flow;
 
-/// Evaluates a plan to a truth value.
-pub(super) fn is_true(plan: &Node, flow: &Flow) -> Result<bool, Failure> {
+/// Evaluates a plan to a truth value. The steps of its parts, each once, are
+/// taken already; loops and what works on long values take more.
+pub(super) fn is_true(plan: &Node, flow: &Flow, meter: &Meter) -> Result<bool, Failure> {
     let slots = Vec::new();
-    match (Run { flow, slots }).eval(plan)? {
+    match (Run { flow, meter, slots }).eval(plan)? {
         Value::Bool(truth) => Ok(truth),
         _ => Err(Failure),
     }
@@ -22,6 +24,7 @@ pub(super) fn is_true(plan: &Node, flow: &Flow) -> Result<bool, Failure> {
 
 struct Run<'a> {
     flow: &'a Flow,
+    meter: &'a Meter,
     /// Variables of the comprehensions that are under way.
     slots: Vec<Outcome<'a>>,
 }
@@ -32,7 +35,7 @@ impl<'a> Run<'a> {
             Node::Mistake => Err(Failure),
             Node::Constant(constant) => Ok(Value::constant(constant)),
             Node::Flow => Ok(Value::Message(Message::Flow(self.flow))),
-            Node::Slot(slot) => self.slots.get(*slot).cloned().unwrap_or(Err(Failure)),
+            Node::Slot(slot) => self.variable(*slot),
             Node::Select {
                 operand,
                 field,
@@ -41,9 +44,9 @@ impl<'a> Run<'a> {
             } => {
                 let operand = self.eval(operand)?;
                 if *test {
-                    has(&operand, field, *number).map(Value::Bool)
+                    has(&operand, field, *number, self.meter).map(Value::Bool)
                 } else {
-                    select(&operand, field, *number)
+                    select(&operand, field, *number, self.meter)
                 }
             }
             Node::And(sides) => self.logical(sides, false),
@@ -61,13 +64,16 @@ impl<'a> Run<'a> {
                 Ok(Value::Bool(truth))
             }
             Node::Matches(text, pattern) => match (self.eval(text)?, pattern) {
-                (Value::String(text), Some(pattern)) => Ok(Value::Bool(pattern.is_match(&text))),
+                (Value::String(text), Some(pattern)) => {
+                    Ok(Value::Bool(pattern.is_match(&text, self.meter)?))
+                }
                 _ => Err(Failure),
             },
             Node::Among(value, wanted) => {
                 let value = self.eval(value)?;
                 let mut wanted = wanted.iter().map(Value::constant);
-                Ok(Value::Bool(wanted.any(|wanted| wanted.equals(&value))))
+                let found = wanted.any(|wanted| wanted.equals(&value, self.meter));
+                Ok(Value::Bool(found))
             }
             Node::Call(function, arguments) => self.call(*function, arguments),
             Node::List(elements) => self.all(elements).map(Value::list),
@@ -75,6 +81,13 @@ impl<'a> Run<'a> {
             Node::Message { name, fields } => self.message(name, fields),
             Node::Fold(fold) => self.fold(fold),
         }
+    }
+
+    fn variable(&self, slot: usize) -> Outcome<'a> {
+        let value = self.slots.get(slot).ok_or(Failure)?.as_ref();
+        let value = value.map_err(|_| Failure)?;
+        self.meter.spend(value.copying())?;
+        Ok(value.clone())
     }
 
     /// `&&` and `||`: a side that decides makes a failure of the other good.
@@ -98,12 +111,12 @@ impl<'a> Run<'a> {
         match arguments {
             [one] => {
                 let one = self.eval(one)?;
-                function::unary(function, one)
+                function::unary(function, one, self.meter)
             }
             [left, right] => {
                 let left = self.eval(left)?;
                 let right = self.eval(right)?;
-                function::binary(function, left, right)
+                function::binary(function, left, right, self.meter)
             }
             _ => Err(Failure),
         }
@@ -115,7 +128,7 @@ impl<'a> Run<'a> {
             let (key, value) = (self.eval(key)?, self.eval(value)?);
             // As in cel-go, the last of equal keys of one type counts.
             let same = |(known, _): &(Value, Value)| {
-                known.type_name() == key.type_name() && known.equals(&key)
+                known.type_name() == key.type_name() && known.equals(&key, self.meter)
             };
             match made.iter().position(same) {
                 Some(at) => made[at].1 = value,
@@ -150,7 +163,7 @@ impl<'a> Run<'a> {
                 let nanos = nanos.and_then(|nanos| nanos.checked_add(integer(2)));
                 nanos.map(Value::Duration).ok_or(Failure)
             }
-            name if schema::message(name).is_some() => making::make(name, &values),
+            name if schema::message(name).is_some() => making::make(name, &values, self.meter),
             name => match values.pop() {
                 Some((_, value)) => Ok(value),
                 None => schema::default_of_wrapper(name).ok_or(Failure),
@@ -165,6 +178,8 @@ impl<'a> Run<'a> {
         let elements = match &range {
             Value::List(list) => list.clone(),
             Value::Map(entries) => {
+                let copying = |(key, _): &(Value, Value)| 1 + key.copying();
+                self.meter.spend(entries.iter().map(copying).sum())?;
                 let keys = entries.iter().map(|(key, _)| key.clone());
                 super::value::List::Values(Arc::new(keys.collect()))
             }
@@ -174,6 +189,7 @@ impl<'a> Run<'a> {
         self.slots.truncate(fold.slot);
         self.slots.push(init);
         for element in elements.iter() {
+            self.meter.spend(fold.turn + element.copying())?;
             self.slots.truncate(fold.slot + 1);
             self.slots.push(Ok(element));
             match self.eval(&fold.condition) {
@@ -181,7 +197,7 @@ impl<'a> Run<'a> {
                 Ok(Value::Bool(false)) => break,
                 _ => return Err(Failure),
             }
-            let next = self.eval(&fold.step);
+            let next = self.step(&fold.step, fold.slot);
             if let Some(slot) = self.slots.get_mut(fold.slot) {
                 *slot = next;
             }
@@ -190,6 +206,39 @@ impl<'a> Run<'a> {
         let outcome = self.eval(&fold.result);
         self.slots.truncate(fold.slot);
         outcome
+    }
+}
+
+/// Steps of a macro, which hands its accumulator on.
+impl<'a> Run<'a> {
+    /// What the accumulator becomes. It is taken, not copied, where it is added
+    /// to: the list of a `map` would be copied at each turn.
+    fn step(&mut self, node: &'a Node, accumulator: usize) -> Outcome<'a> {
+        match node {
+            Node::Slot(slot) if *slot == accumulator => self.take(accumulator),
+            Node::Conditional(parts) => {
+                let [condition, yes, no] = parts.as_ref();
+                match self.eval(condition)? {
+                    Value::Bool(true) => self.step(yes, accumulator),
+                    Value::Bool(false) => self.step(no, accumulator),
+                    _ => Err(Failure),
+                }
+            }
+            Node::Call(Function::Add, sides) => match sides.as_slice() {
+                [Node::Slot(slot), added] if *slot == accumulator => {
+                    let added = self.eval(added)?;
+                    let sum = self.take(accumulator)?;
+                    function::binary(Function::Add, sum, added, self.meter)
+                }
+                _ => self.eval(node),
+            },
+            _ => self.eval(node),
+        }
+    }
+
+    fn take(&mut self, slot: usize) -> Outcome<'a> {
+        let slot = self.slots.get_mut(slot).ok_or(Failure)?;
+        std::mem::replace(slot, Err(Failure))
     }
 }
 
@@ -202,18 +251,23 @@ fn number_of(message: &Message, field: &str, number: Option<u32>) -> Result<u32,
     Ok(field.number())
 }
 
-fn select<'a>(operand: &Value<'a>, field: &'a str, number: Option<u32>) -> Outcome<'a> {
+fn select<'a>(
+    operand: &Value<'a>,
+    field: &'a str,
+    number: Option<u32>,
+    meter: &Meter,
+) -> Outcome<'a> {
     match operand {
-        Value::Message(message) => message.get(number_of(message, field, number)?),
-        Value::Map(_) => operand.find(&Value::text(field)).ok_or(Failure),
+        Value::Message(message) => message.get(number_of(message, field, number)?, meter),
+        Value::Map(_) => operand.find(&Value::text(field), meter).ok_or(Failure),
         _ => Err(Failure),
     }
 }
 
-fn has(operand: &Value, field: &str, number: Option<u32>) -> Result<bool, Failure> {
+fn has(operand: &Value, field: &str, number: Option<u32>, meter: &Meter) -> Result<bool, Failure> {
     match operand {
-        Value::Message(message) => Ok(message.has(number_of(message, field, number)?)),
-        Value::Map(_) => Ok(operand.find(&Value::text(field)).is_some()),
+        Value::Message(message) => Ok(message.has(number_of(message, field, number)?, meter)),
+        Value::Map(_) => Ok(operand.find(&Value::text(field), meter).is_some()),
         Value::List(_) => Err(Failure),
         // As in cel-go, what cannot have fields has none.
         _ => Ok(false),

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 /// Mistakes that are printed at most; the others are counted.
-const MAX_ISSUES: usize = 100;
+pub(super) const MAX_ISSUES: usize = 100;
+
+/// Bytes of a report, after which mistakes are counted alone.
+const MAX_REPORT: usize = 64 << 10;
 
 /// Lines longer than this are not printed with a mistake.
 const MAX_SNIPPET: usize = 16_384;
@@ -44,10 +47,20 @@ pub(super) struct Issue {
 
 /// All mistakes in one text, with the lines in which they are.
 pub(super) fn report(source: &str, mut issues: Vec<Issue>) -> String {
-    let left_out = issues.len().saturating_sub(MAX_ISSUES);
+    let found = issues.len();
     issues.truncate(MAX_ISSUES);
     issues.sort_by_key(|issue| issue.place);
-    let mut texts: Vec<String> = issues.iter().map(|issue| print(source, issue)).collect();
+    let mut room = MAX_REPORT;
+    let mut texts = Vec::new();
+    for issue in &issues {
+        let text = print(source, issue);
+        let Some(left) = room.checked_sub(text.len()) else {
+            break;
+        };
+        room = left;
+        texts.push(text);
+    }
+    let left_out = found - texts.len();
     if left_out > 0 {
         texts.push(format!("{left_out} more errors were truncated"));
     }

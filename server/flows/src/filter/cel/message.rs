@@ -9,23 +9,28 @@ use pb::layer7::Record;
 use sextant_proto::flow as pb;
 
 use super::{
+    super::meter::Meter,
     dynamic,
+    making::DYNAMIC_STEPS,
     value::{Failure, Instant, List, Message, Outcome, Transport, Value},
 };
 use crate::flow::{Endpoint, Flow, L4, TcpFlags};
 
 impl<'a> Message<'a> {
     /// The value of a field.
-    pub(super) fn get(&self, number: u32) -> Outcome<'a> {
+    pub(super) fn get(&self, number: u32, meter: &Meter) -> Outcome<'a> {
         Ok(match (self, number) {
-            (Self::Flow(flow), _) => return flow_field(flow, number),
-            (Self::Dynamic(message), _) => return dynamic::get(message, number),
+            (Self::Flow(flow), _) => return flow_field(flow, number, meter),
+            (Self::Dynamic(message), _) => {
+                meter.spend(dynamic::copying(message))?;
+                return dynamic::get(message, number);
+            }
             (Self::Empty, _) => return Err(Failure),
             (Self::Ip(flow), _) => ip_field(flow, number),
             (Self::Endpoint(endpoint), _) => endpoint_field(*endpoint, number),
             (Self::Workload(workload), 1) => Value::text(&workload.name),
             (Self::Workload(workload), _) => Value::text(&workload.kind),
-            (Self::Layer4(l4), _) => return layer4_field(*l4, number),
+            (Self::Layer4(l4), _) => return layer4_field(*l4, number, meter),
             (Self::Transport(kind, l4), _) => transport_field(*kind, *l4, number),
             (Self::TcpFlags(flags), _) => Value::Bool(has_flag(*flags, number)),
             (Self::EventType(event), 1) => Value::Int(event.map_or(0, |e| e.kind.into())),
@@ -36,7 +41,7 @@ impl<'a> Message<'a> {
             (Self::Interface(interface), _) => {
                 Value::text(interface.map_or("", |interface| &interface.name))
             }
-            (Self::Layer7(l7), _) => return layer7_field(*l7, number),
+            (Self::Layer7(l7), _) => return layer7_field(*l7, number, meter),
             (Self::Dns(dns), _) => dns_field(*dns, number),
             (Self::Http(http), _) => http_field(*http, number),
             (Self::Header(header), 1) => Value::text(&header.key),
@@ -47,13 +52,14 @@ impl<'a> Message<'a> {
     }
 
     /// Whether a field is set: present, or not its default.
-    pub(super) fn has(&self, number: u32) -> bool {
+    pub(super) fn has(&self, number: u32, meter: &Meter) -> bool {
+        let dynamic = || meter.spend(DYNAMIC_STEPS).is_ok();
         match self {
             Self::Dynamic(message) => dynamic::has(message, number),
-            Self::Flow(flow) => flow_has(flow, number),
-            Self::Layer4(l4) if number > 5 => dynamic::layer4_has(*l4, number),
-            Self::Layer7(l7) if number > 101 => dynamic::layer7_has(*l7, number),
-            _ => self.get(number).is_ok_and(|value| is_set(&value)),
+            Self::Flow(flow) => flow_has(flow, number, meter),
+            Self::Layer4(l4) if number > 5 => dynamic() && dynamic::layer4_has(*l4, number),
+            Self::Layer7(l7) if number > 101 => dynamic() && dynamic::layer7_has(*l7, number),
+            _ => self.get(number, meter).is_ok_and(|value| is_set(&value)),
         }
     }
 }
@@ -88,7 +94,7 @@ fn is_present(message: &Message) -> bool {
     }
 }
 
-fn flow_field(flow: &Flow, number: u32) -> Outcome<'_> {
+fn flow_field<'a>(flow: &'a Flow, number: u32, meter: &Meter) -> Outcome<'a> {
     let int = |value: i32| Value::Int(value.into());
     Ok(match number {
         1 => {
@@ -126,7 +132,10 @@ fn flow_field(flow: &Flow, number: u32) -> Outcome<'_> {
         36 => int(flow.trace_reason),
         20 | 21 | 27 | 29 | 31 | 32 | 33 | 35 => cold_field(flow, number),
         100_000 => Value::owned(flow.summary.to_text(flow)),
-        _ => return dynamic::flow_field(flow, number),
+        _ => {
+            meter.spend(DYNAMIC_STEPS)?;
+            return dynamic::flow_field(flow, number);
+        }
     })
 }
 
@@ -149,12 +158,14 @@ fn cold_field(flow: &Flow, number: u32) -> Value<'_> {
     }
 }
 
-fn flow_has(flow: &Flow, number: u32) -> bool {
+fn flow_has(flow: &Flow, number: u32, meter: &Meter) -> bool {
     match number {
         1 => flow.time.is_some(),
         26 => flow.is_reply.is_some(),
-        4 | 30 | 38..=41 | 21_001..=21_007 | 150_000 => dynamic::flow_has(flow, number),
-        _ => flow_field(flow, number).is_ok_and(|value| is_set(&value)),
+        4 | 30 | 38..=41 | 21_001..=21_007 | 150_000 => {
+            meter.spend(DYNAMIC_STEPS).is_ok() && dynamic::flow_has(flow, number)
+        }
+        _ => flow_field(flow, number, meter).is_ok_and(|value| is_set(&value)),
     }
 }
 
@@ -188,7 +199,7 @@ fn endpoint_field(endpoint: Option<&Endpoint>, number: u32) -> Value<'_> {
     }
 }
 
-fn layer4_field(l4: Option<&L4>, number: u32) -> Outcome<'_> {
+fn layer4_field<'a>(l4: Option<&'a L4>, number: u32, meter: &Meter) -> Outcome<'a> {
     let view = |kind, wanted: bool| Value::Message(Message::Transport(kind, l4.filter(|_| wanted)));
     Ok(match number {
         1 => view(Transport::Tcp, matches!(l4, Some(L4::Tcp { .. }))),
@@ -196,7 +207,10 @@ fn layer4_field(l4: Option<&L4>, number: u32) -> Outcome<'_> {
         3 => view(Transport::Icmp4, matches!(l4, Some(L4::Icmp4 { .. }))),
         4 => view(Transport::Icmp6, matches!(l4, Some(L4::Icmp6 { .. }))),
         5 => view(Transport::Sctp, matches!(l4, Some(L4::Sctp { .. }))),
-        _ => return dynamic::layer4_field(l4, number),
+        _ => {
+            meter.spend(DYNAMIC_STEPS)?;
+            return dynamic::layer4_field(l4, number);
+        }
     })
 }
 
@@ -225,7 +239,7 @@ fn has_flag(flags: Option<TcpFlags>, number: u32) -> bool {
     bit != 0 && flags.unwrap_or_default().contains(bit)
 }
 
-fn layer7_field(l7: Option<&pb::Layer7>, number: u32) -> Outcome<'_> {
+fn layer7_field<'a>(l7: Option<&'a pb::Layer7>, number: u32, meter: &Meter) -> Outcome<'a> {
     let record = l7.and_then(|l7| l7.record.as_ref());
     Ok(match number {
         1 => Value::Int(l7.map_or(0, |l7| l7.r#type.into())),
@@ -238,7 +252,10 @@ fn layer7_field(l7: Option<&pb::Layer7>, number: u32) -> Outcome<'_> {
             Some(Record::Http(http)) => Some(http),
             _ => None,
         })),
-        _ => return dynamic::layer7_field(l7, number),
+        _ => {
+            meter.spend(DYNAMIC_STEPS)?;
+            return dynamic::layer7_field(l7, number);
+        }
     })
 }
 

@@ -60,6 +60,8 @@ pub(super) enum Constant {
 pub(super) struct Fold {
     /// Slot of the accumulator; the loop variable has the next one.
     pub(super) slot: usize,
+    /// Steps of a turn, at least.
+    pub(super) turn: usize,
     pub(super) range: Node,
     pub(super) init: Node,
     pub(super) condition: Node,
@@ -68,6 +70,23 @@ pub(super) struct Fold {
 }
 
 impl Node {
+    /// How many parts it has: the steps that evaluating each of them once takes.
+    pub(super) fn size(&self) -> usize {
+        let of = |nodes: &[Self]| nodes.iter().map(Self::size).sum::<usize>();
+        1 + match self {
+            Self::Mistake | Self::Constant(_) | Self::Flow | Self::Slot(_) => 0,
+            Self::Select { operand, .. } => operand.size(),
+            Self::And(sides) | Self::Or(sides) => of(sides.as_slice()),
+            Self::Conditional(parts) => of(parts.as_slice()),
+            Self::NotStrictlyFalse(argument) | Self::Matches(argument, _) => argument.size(),
+            Self::Among(value, wanted) => value.size() + wanted.len() / 4,
+            Self::Call(_, nodes) | Self::List(nodes) => of(nodes),
+            Self::Map(entries) => entries.iter().map(|(k, v)| k.size() + v.size()).sum(),
+            Self::Message { fields, .. } => fields.iter().map(|(_, node)| node.size()).sum(),
+            Self::Fold(fold) => fold.range.size() + fold.init.size() + fold.result.size(),
+        }
+    }
+
     /// The call of a function; some have nodes of their own.
     pub(super) fn call(function: Function, mut arguments: Vec<Self>) -> Self {
         match function {
@@ -80,13 +99,6 @@ impl Node {
             Function::NotStrictlyFalse => match arguments.pop() {
                 Some(argument) => Self::NotStrictlyFalse(Box::new(argument)),
                 None => Self::Mistake,
-            },
-            Function::Matches => match arguments.as_slice() {
-                [_, Self::Constant(Constant::String(pattern))] => {
-                    let pattern = Regexp::compile(pattern).ok();
-                    Self::Matches(Box::new(arguments.swap_remove(0)), pattern)
-                }
-                _ => Self::Call(function, arguments),
             },
             Function::In => match arguments.get(1).and_then(constants) {
                 Some(wanted) => Self::Among(Box::new(arguments.swap_remove(0)), wanted),

@@ -18,7 +18,7 @@ static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
 });
 
 /// All messages that are known here.
-pub(super) fn pool() -> &'static DescriptorPool {
+pub(in crate::filter) fn pool() -> &'static DescriptorPool {
     &POOL
 }
 

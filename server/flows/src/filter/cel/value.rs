@@ -6,12 +6,19 @@ use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 use prost_reflect::{DynamicMessage, ReflectMessage as _};
 use sextant_proto::flow as pb;
 
-use super::plan::Constant;
+use super::{super::meter::Spent, plan::Constant};
 use crate::flow::{Endpoint, EventType, Flow, Interface, L4, TcpFlags, Workload};
 
 /// Evaluation failed; the reason reaches nobody, so it is not kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Failure;
+
+/// Nothing more may be evaluated; whoever makes a failure good fails again.
+impl From<Spent> for Failure {
+    fn from(_: Spent) -> Self {
+        Self
+    }
+}
 
 /// A value or a failure.
 pub(super) type Outcome<'a> = Result<Value<'a>, Failure>;
@@ -157,7 +164,28 @@ impl<'a> List<'a> {
     }
 }
 
+/// Bytes that are copied or compared in a step.
+pub(super) const BYTES_A_STEP: usize = 16;
+
 impl<'a> Value<'a> {
+    /// Steps that a copy takes, beside the first.
+    pub(super) fn copying(&self) -> usize {
+        match self {
+            Self::String(Cow::Owned(text)) => text.len() / BYTES_A_STEP,
+            Self::Bytes(Cow::Owned(bytes)) => bytes.len() / BYTES_A_STEP,
+            _ => 0,
+        }
+    }
+
+    /// Steps that a look at all of it takes, without what is in its elements.
+    pub(super) fn looking(&self) -> usize {
+        match self {
+            Self::String(text) => text.len() / BYTES_A_STEP,
+            Self::Bytes(bytes) => bytes.len() / BYTES_A_STEP,
+            _ => 0,
+        }
+    }
+
     /// A text of the flow or the expression.
     pub(super) fn text(text: &'a str) -> Self {
         Self::String(Cow::Borrowed(text))

@@ -14,6 +14,8 @@ pub(super) struct Label<'a> {
     key: &'a str,
     /// What it is set to; empty where nothing is given.
     pub(super) value: &'a str,
+    /// The network, for the source `cidr`.
+    network: Option<Prefix>,
 }
 
 /// The key of a selector: which label is meant.
@@ -36,26 +38,24 @@ impl Key {
         Self {
             source: source.into(),
             key: label.key.into(),
-            network: (source == CIDR).then(|| network(label.key)).flatten(),
+            network: label.network,
         }
     }
 
-    /// Whether `label` is meant. `any` takes every source; with `cidr` on both
-    /// sides the label's network must lie in the selector's.
-    pub(super) fn matches(&self, label: &Label) -> bool {
-        if self.source == ANY {
-            return self.key == label.key;
+    /// The first label that is meant, of labels sorted by key. `any` takes every
+    /// source; with `cidr` on both sides the label's network must lie in the
+    /// selector's.
+    pub(super) fn find<'a, 'b>(&self, labels: &'b [Label<'a>]) -> Option<&'b Label<'a>> {
+        if self.source == CIDR {
+            let wanted = self.network?;
+            let inside = |label: &&Label| label.network.is_some_and(|net| wanted.covers(net));
+            return labels.iter().find(inside);
         }
-        if self.source != label.source {
-            return false;
-        }
-        if self.source != CIDR {
-            return self.key == label.key;
-        }
-        match (self.network, network(label.key)) {
-            (Some(wanted), Some(network)) => wanted.covers(network),
-            _ => false,
-        }
+        let begin = labels.partition_point(|label| label.key < self.key.as_str());
+        let mut same = labels[begin..]
+            .iter()
+            .take_while(|label| label.key == self.key);
+        same.find(|label| self.source == ANY || self.source == label.source)
     }
 }
 
@@ -89,6 +89,7 @@ fn parse_label(text: &str, delimiter: char) -> Label<'_> {
         },
         key,
         value,
+        network: (source == CIDR).then(|| network(key)).flatten(),
     }
 }
 

@@ -51,6 +51,9 @@ pub enum LabelError {
     Requirement(#[source] Box<LabelError>),
 }
 
+/// Values that cannot be that are told of a requirement.
+const MAX_INVALID: usize = 100;
+
 const BINARY_OPERATORS: &str = "in, notin, =, ==, !=, gt, lt";
 
 /// Parses a translated selector.
@@ -260,10 +263,14 @@ fn checked(
         }
     }
     for (i, value) in values.iter().enumerate() {
+        if errors.len() >= MAX_INVALID {
+            break;
+        }
         if let Some(detail) = validate::value(value) {
             errors.push(Invalid::new(&format!("values[{i}][{key}]"), value, &detail));
         }
     }
+    errors.truncate(MAX_INVALID);
     if !errors.is_empty() {
         return Err(LabelError::Invalid(validate::join(&errors)));
     }

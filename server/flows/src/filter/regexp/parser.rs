@@ -21,10 +21,6 @@ impl RegexpError {
         }
     }
 
-    pub(super) fn large(pattern: &str) -> Self {
-        Self::new(ErrorCode::Large, pattern)
-    }
-
     pub(super) fn nested(pattern: &str) -> Self {
         Self::new(ErrorCode::NestingDepth, pattern)
     }
@@ -57,8 +53,6 @@ pub(super) enum ErrorCode {
     UnexpectedParen,
     #[error("expression nests too deeply")]
     NestingDepth,
-    #[error("expression too large")]
-    Large,
 }
 
 const MAX_HEIGHT: usize = 1000;

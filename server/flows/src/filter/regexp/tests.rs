@@ -1,12 +1,26 @@
-use super::{Regexp, parser};
+use super::{Refusal, Regexp, RegexpError, Room, parser};
+use crate::filter::meter::{FLOW_STEPS, Meter};
+
+const ROOM: Room = Room {
+    compiled: 1 << 20,
+    remembered: 1 << 20,
+};
+
+fn compile(pattern: &str) -> Result<Regexp, RegexpError> {
+    Regexp::compile(pattern, ROOM).map_err(|refusal| match refusal {
+        Refusal::Wrong(error) => error,
+        Refusal::Large => panic!("{pattern} is too large"),
+    })
+}
 
 fn check(pattern: &str, text: &str, wanted: bool) {
-    let regexp = Regexp::compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
-    assert_eq!(regexp.is_match(text), wanted, "{pattern} on {text:?}");
+    let regexp = compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+    let matched = regexp.is_match(text, &Meter::default()).unwrap();
+    assert_eq!(matched, wanted, "{pattern} on {text:?}");
 }
 
 fn check_refused(pattern: &str, reason: &str) {
-    let error = Regexp::compile(pattern).map(|_| ()).unwrap_err();
+    let error = compile(pattern).map(|_| ()).unwrap_err();
     assert_eq!(error.to_string(), format!("error parsing regexp: {reason}"));
 }
 
@@ -75,7 +89,7 @@ fn mistakes_are_reported_in_the_words_of_go() {
         ("\\", "trailing backslash at end of expression: ``"),
     ] {
         if reason.is_empty() {
-            assert!(Regexp::compile(pattern).is_ok(), "{pattern}");
+            assert!(compile(pattern).is_ok(), "{pattern}");
         } else {
             check_refused(pattern, reason);
         }
@@ -113,10 +127,23 @@ fn what_may_be_empty_at_the_ends_changes_nothing() {
 fn size_and_depth_are_bounded() {
     let nested =
         |open: &str, n: usize, close: &str| format!("{}a{}", open.repeat(n), close.repeat(n));
-    assert!(Regexp::compile(&nested("(", 999, ")")).is_ok());
+    assert!(compile(&nested("(", 999, ")")).is_ok());
     let deep = nested("(", 1000, ")");
     check_refused(&deep, &format!("expression nests too deeply: `{deep}`"));
     let deep = nested("(?:a|b", 900, ")*");
     check_refused(&deep, &format!("expression nests too deeply: `{deep}`"));
-    check_refused(r"\pL{1000}", r"expression too large: `\pL{1000}`");
+    let large = Regexp::compile(r"\pL{1000}", ROOM);
+    assert!(matches!(large, Err(Refusal::Large)));
+}
+
+#[test]
+fn a_large_pattern_on_a_long_text_takes_too_many_steps() {
+    let large = compile("[ab]*a[ab]{500}").unwrap();
+    let meter = Meter::default();
+    assert!(large.is_match(&"ab".repeat(50), &meter).is_ok());
+    assert!(meter.spent() < FLOW_STEPS / 10, "{}", meter.spent());
+    assert!(large.is_match(&"ab".repeat(50_000), &meter).is_err());
+    let small = compile(".*/api/v[0-9]+/.*").unwrap();
+    let meter = Meter::default();
+    assert!(small.is_match(&"/".repeat(50_000), &meter).is_ok());
 }

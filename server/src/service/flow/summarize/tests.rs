@@ -38,7 +38,7 @@ fn ask(ring: &Ring, request: &api::SummarizeFlowsRequest) -> Result<api::FlowSum
         .build()
         .unwrap();
     let mut query = SummaryQuery::compile(request, Duration::from_secs(10), "")?;
-    Ok(runtime.block_on(query.run(ring, Time::now())))
+    runtime.block_on(query.run(ring, Time::now()))
 }
 
 fn ports(summary: &api::FlowSummary) -> Vec<&str> {
@@ -230,4 +230,67 @@ fn wrong_fields_are_named() {
         let refused = refused.err().unwrap();
         assert!(refused.message().contains("give window"), "{refused}");
     }
+}
+
+#[test]
+fn slow_and_runaway_filters_are_told_and_give_others_a_turn() {
+    use futures::FutureExt as _;
+    use sextant_proto::flow::flow_filter::Experimental;
+    let (ring, _writer) = store(200, 200);
+    let list: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    let all = |name: &str, inner: &str| format!("[{}].all({name}, {inner})", list.join(","));
+    let filter = |expression: String| FlowFilter {
+        experimental: Some(Experimental {
+            cel_expression: vec![expression],
+        }),
+        ..FlowFilter::default()
+    };
+    let slow = filter(all("a", &all("b", "a != b || a == b")));
+    let runaway = filter(all("a", &all("b", &all("c", &all("d", "true")))));
+    let hints_of = |filter: &FlowFilter| api::ListFilterHintsRequest {
+        field: FlowField::ServerPort.into(),
+        whitelist: vec![filter.clone()],
+        ..api::ListFilterHintsRequest::default()
+    };
+    let summary_of = |filter: &FlowFilter| api::SummarizeFlowsRequest {
+        blacklist: vec![filter.clone()],
+        since: at(0),
+        until: at(1000),
+        ..api::SummarizeFlowsRequest::default()
+    };
+    let compile = |filter| SummaryQuery::compile(&summary_of(filter), Duration::ZERO, "").unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let status = runtime
+        .block_on(hints(hints_of(&runaway), &ring))
+        .unwrap_err();
+    assert!(status.message().starts_with("whitelist[0].experimental"));
+    let status = runtime
+        .block_on(compile(&runaway).run(&ring, Time::now()))
+        .unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+    assert!(status.message().starts_with("blacklist[0].experimental"));
+    type Work<'a> = std::pin::Pin<Box<dyn Future<Output = ()> + 'a>>;
+    fn turns(mut work: Work<'_>) -> usize {
+        let is_done = |work: &mut Work<'_>| work.as_mut().now_or_never().is_some();
+        (0..).take_while(|_| !is_done(&mut work)).count()
+    }
+    let hinted = async { drop(hints(hints_of(&slow), &ring).await.unwrap()) };
+    assert!(turns(Box::pin(hinted)) > 50);
+    let mut query = compile(&slow);
+    let summed = async { drop(query.run(&ring, Time::now()).await.unwrap()) };
+    assert!(turns(Box::pin(summed)) > 50);
+}
+
+#[test]
+fn too_many_filters_are_refused_by_their_path() {
+    let (ring, _writer) = store(10, 10);
+    let request = api::SummarizeFlowsRequest {
+        blacklist: vec![FlowFilter::default(); 1025],
+        ..api::SummarizeFlowsRequest::default()
+    };
+    let refused = ask(&ring, &request).unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument);
+    assert!(refused.message().starts_with("blacklist[1024]: "));
 }

@@ -9,18 +9,19 @@ const START_GROUP: u64 = 3;
 
 /// One field of an encoded message.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Field<'a> {
-    pub(super) number: u32,
+pub struct Field<'a> {
+    /// Number of the field.
+    pub number: u32,
     /// Tag and value.
-    pub(super) whole: &'a [u8],
+    pub whole: &'a [u8],
     /// The value without its length, where the field can be a message.
-    pub(super) message: Option<&'a [u8]>,
+    pub message: Option<&'a [u8]>,
 }
 
 /// Bytes that are no protobuf message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("malformed protobuf")]
-pub(super) struct Malformed;
+pub struct Malformed;
 
 impl<'a> Field<'a> {
     /// The first field of `wire`; nothing at the end.
@@ -28,7 +29,7 @@ impl<'a> Field<'a> {
     /// # Errors
     ///
     /// Where the bytes are no field.
-    pub(super) fn next(wire: &'a [u8]) -> Result<Option<Self>, Malformed> {
+    pub fn next(wire: &'a [u8]) -> Result<Option<Self>, Malformed> {
         if wire.is_empty() {
             return Ok(None);
         }
@@ -65,7 +66,10 @@ impl<'a> Field<'a> {
 }
 
 /// The fields of a message; an error is the last item.
-pub(super) fn fields(mut message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Malformed>> {
+///
+/// # Errors
+/// Where the bytes are no field.
+pub fn fields(mut message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Malformed>> {
     std::iter::from_fn(move || {
         let found = Field::next(message).transpose()?;
         message = match found {

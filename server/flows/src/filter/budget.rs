@@ -1,0 +1,167 @@
+//! What compiling the filters of one request may take: bytes and number of
+//! patterns, their compiled size, tokens of expressions.
+//!
+//! Charged where something is compiled, before it is; the place is named by the
+//! list and the filter that are under way. Bound: `COMPILED` bytes in all, and
+//! some milliseconds.
+
+use super::{
+    Excess, FilterError,
+    regexp::{Refusal, Regexp, RegexpError, Room},
+};
+
+/// Bytes of all patterns: regular expressions, label selectors, CEL expressions,
+/// HTTP methods.
+pub const MAX_PATTERN_BYTES: usize = 16 << 10;
+/// Regular expressions and patterns of names.
+pub const MAX_PATTERNS: usize = 1_000;
+/// Compiled size of all regular expressions, in bytes.
+pub const MAX_COMPILED: usize = 2 << 20;
+/// Names, literals and operators of all CEL expressions.
+pub const MAX_TOKENS: usize = 1_500;
+/// Macros of all CEL expressions that are loops.
+pub const MAX_MACROS: usize = 32;
+
+/// States that all regular expressions may remember while they run, in bytes.
+const REMEMBERED: usize = 16 << 20;
+/// The least of it that one of them gets.
+const LEAST_REMEMBERED: usize = 32 << 10;
+/// What each regular expression takes beside its states.
+const EACH: usize = 2 << 10;
+
+/// What is left of it.
+#[derive(Debug)]
+pub(super) struct Budget {
+    list: &'static str,
+    filter: usize,
+    /// Values that each table of verdicts may remember.
+    pub(super) verdicts: usize,
+    patterns: usize,
+    pattern_bytes: usize,
+    compiled: usize,
+    remembered: usize,
+    tokens: usize,
+    macros: usize,
+}
+
+impl Budget {
+    /// For a request with so many filters.
+    pub(super) fn new(filters: usize) -> Self {
+        Self {
+            list: "whitelist",
+            filter: 0,
+            verdicts: super::memo::TOTAL / filters.max(1),
+            patterns: MAX_PATTERNS,
+            pattern_bytes: MAX_PATTERN_BYTES,
+            compiled: MAX_COMPILED,
+            remembered: REMEMBERED,
+            tokens: MAX_TOKENS,
+            macros: MAX_MACROS,
+        }
+    }
+
+    /// What follows is of this filter.
+    pub(super) fn begin(&mut self, list: &'static str, filter: usize) {
+        (self.list, self.filter) = (list, filter);
+    }
+
+    /// Path of a field of the filter.
+    pub(super) fn path(&self, field: &str, index: usize) -> String {
+        format!("{}[{}].{field}[{index}]", self.list, self.filter)
+    }
+
+    fn excess(&self, field: &str, index: usize, most: usize, what: &str) -> Excess {
+        let text = format!("a request may have at most {most} {what}; make it smaller");
+        Excess::new(self.path(field, index), text)
+    }
+
+    /// Takes the bytes of each text of a field.
+    pub(super) fn texts(&mut self, field: &str, texts: &[String]) -> Result<(), Excess> {
+        for (index, text) in texts.iter().enumerate() {
+            self.bytes(field, index, text.len())?;
+        }
+        Ok(())
+    }
+
+    fn bytes(&mut self, field: &str, index: usize, bytes: usize) -> Result<(), Excess> {
+        match self.pattern_bytes.checked_sub(bytes) {
+            Some(left) => self.pattern_bytes = left,
+            None => return Err(self.excess(field, index, MAX_PATTERN_BYTES, "bytes of patterns")),
+        }
+        Ok(())
+    }
+
+    /// Takes a pattern of names for each text of a field.
+    pub(super) fn names(&mut self, field: &str, texts: &[String]) -> Result<(), Excess> {
+        (0..texts.len()).try_for_each(|index| self.pattern(field, index))
+    }
+
+    fn pattern(&mut self, field: &str, index: usize) -> Result<(), Excess> {
+        match self.patterns.checked_sub(1) {
+            Some(left) => self.patterns = left,
+            None => return Err(self.excess(field, index, MAX_PATTERNS, "patterns")),
+        }
+        Ok(())
+    }
+
+    /// Compiles the regular expressions of a field; the mistake of one is given
+    /// to `wrong`.
+    pub(super) fn regexps(
+        &mut self,
+        field: &str,
+        patterns: &[String],
+        wrong: impl Fn(&str, RegexpError) -> FilterError,
+    ) -> Result<Vec<(String, Regexp)>, FilterError> {
+        let mut compiled = Vec::with_capacity(patterns.len());
+        for (index, pattern) in patterns.iter().enumerate() {
+            self.bytes(field, index, pattern.len())?;
+            let regexp = self.regexp(field, index, pattern)?;
+            let regexp = regexp.map_err(|error| wrong(pattern, error))?;
+            compiled.push((self.path(field, index), regexp));
+        }
+        Ok(compiled)
+    }
+
+    /// Compiles a regular expression whose bytes are taken already.
+    pub(super) fn regexp(
+        &mut self,
+        field: &str,
+        index: usize,
+        pattern: &str,
+    ) -> Result<Result<Regexp, RegexpError>, Excess> {
+        self.pattern(field, index)?;
+        let share = (self.remembered / 16).max(LEAST_REMEMBERED);
+        let room = Room {
+            compiled: self.compiled.saturating_sub(EACH),
+            remembered: share,
+        };
+        match Regexp::compile(pattern, room) {
+            Ok(regexp) => {
+                self.compiled = self.compiled.saturating_sub(regexp.size() + EACH);
+                self.remembered = self.remembered.saturating_sub(share);
+                Ok(Ok(regexp))
+            }
+            Err(Refusal::Wrong(error)) => Ok(Err(error)),
+            Err(Refusal::Large) => {
+                let what = "bytes of compiled regular expressions";
+                Err(self.excess(field, index, MAX_COMPILED, what))
+            }
+        }
+    }
+
+    /// Takes a CEL expression.
+    pub(super) fn expression(&mut self, index: usize, source: &str) -> Result<(), Excess> {
+        let field = super::cel::FIELD;
+        self.bytes(field, index, source.len())?;
+        let (tokens, macros) = super::cel::count(source);
+        let Some(left) = self.tokens.checked_sub(tokens) else {
+            return Err(self.excess(field, index, MAX_TOKENS, "words and signs of CEL"));
+        };
+        self.tokens = left;
+        let Some(left) = self.macros.checked_sub(macros) else {
+            return Err(self.excess(field, index, MAX_MACROS, "loops of CEL"));
+        };
+        self.macros = left;
+        Ok(())
+    }
+}
