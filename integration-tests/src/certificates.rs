@@ -24,6 +24,7 @@ pub struct Subject {
     usage: ExtendedKeyUsagePurpose,
     is_expired: bool,
     is_strange: bool,
+    is_authority: bool,
 }
 
 impl Subject {
@@ -46,6 +47,7 @@ impl Subject {
             usage,
             is_expired: false,
             is_strange: false,
+            is_authority: false,
         }
     }
 
@@ -63,11 +65,21 @@ impl Subject {
         self
     }
 
+    /// Signed by itself and an authority at once, as `openssl req -x509` makes them.
+    #[must_use]
+    pub fn by_itself(mut self) -> Self {
+        self.is_authority = true;
+        self
+    }
+
     fn params(&self) -> CertificateParams {
         let mut params = named(&self.common_name);
         params.subject_alt_names = self.names.iter().map(|name| san(name)).collect();
         params.extended_key_usages = vec![self.usage.clone()];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        if self.is_authority {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
         params.use_authority_key_identifier_extension = true;
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(if self.is_expired { 2021 } else { 2200 }, 1, 1);
@@ -122,7 +134,12 @@ impl Certificates {
             true => &self.stranger,
             false => &self.authority,
         };
-        let certificate = subject.params().signed_by(&key, issuer).unwrap();
+        let params = subject.params();
+        let certificate = match subject.is_authority {
+            true => params.self_signed(&key),
+            false => params.signed_by(&key, issuer),
+        };
+        let certificate = certificate.unwrap();
         self.write(&format!("{name}-key.pem"), &key.serialize_pem());
         self.write(&format!("{name}.pem"), &certificate.pem());
     }

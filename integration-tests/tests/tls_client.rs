@@ -149,6 +149,32 @@ fn the_right_ca_and_name_work_as_with_hubble() {
 }
 
 #[test]
+fn a_self_signed_certificate_is_taken_where_it_is_named_and_good() {
+    let certificates = Certificates::new();
+    let other = Subject::server(&["other.test"]);
+    for (name, subject, part) in [
+        ("own", Subject::server(&HERE), None),
+        (
+            "old",
+            Subject::server(&HERE).expired(),
+            Some("expired at 2021"),
+        ),
+        ("other", other, Some("for other.test, not for `127.0.0.1`")),
+    ] {
+        certificates.issue(name, &subject.by_itself());
+        let relay = Relay::with(&certificates, name, &[]);
+        let server = relay.at("127.0.0.1");
+        let own = certificates.text(&format!("{name}.pem"));
+        match part {
+            None => works(&server, &["--tls-ca-cert-files", &own]),
+            Some(part) => fails(&server, &["--tls-ca-cert-files", &own], &[part]),
+        }
+        let ca = certificates.text("ca.pem");
+        fails(&server, &["--tls-ca-cert-files", &ca], &["cannot connect"]);
+    }
+}
+
+#[test]
 fn a_bad_certificate_of_the_server_is_told_with_cause_and_remedy() {
     let certificates = certificates();
     let ca = certificates.text("ca.pem");
@@ -253,11 +279,15 @@ fn a_client_certificate_that_is_missing_or_bad_is_told_with_cause_and_remedy() {
 }
 
 #[test]
-fn a_server_of_plaintext_is_told() {
+fn plaintext_where_the_other_side_speaks_tls_is_told_in_both_ways() {
     let relay = Relay::start(&["--disable-server-tls"]);
     let parts = ["does not speak TLS there", "leave out --tls"];
     fails(&relay.at("127.0.0.1"), &["--tls-allow-insecure"], &parts);
     works(&format!("127.0.0.1:{}", relay.port), &[]);
+    let certificates = certificates();
+    let relay = Relay::with(&certificates, "server", &[]);
+    let plain = format!("127.0.0.1:{}", relay.port);
+    fails(&plain, &[], &["if it wants TLS, say --tls"]);
 }
 
 /// Ends TLS of these versions, with `server.pem`, and hands on to `to`.

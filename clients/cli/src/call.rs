@@ -10,6 +10,8 @@ use crate::{connect::Server, text::harmless_lines};
 const GONE: &str =
     "; is it a server of flows, and still running? Try again, or name another with --server";
 
+const WANTS_TLS: &str = "; if it wants TLS, say --tls";
+
 /// A call that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {action} {server}: {cause}{remedy}")]
@@ -41,10 +43,11 @@ pub(crate) fn failed(
             cause: trouble
                 .as_ref()
                 .map_or_else(|| cause(&status), |trouble| trouble.cause.clone()),
-            remedy: trouble.map_or_else(
-                || remedy(&status).into(),
-                |trouble| format!("; {}", trouble.remedy),
-            ),
+            remedy: match trouble {
+                Some(trouble) => format!("; {}", trouble.remedy),
+                None if is_broken && server.may_want_tls() => format!("{WANTS_TLS}{GONE}"),
+                None => remedy(&status).into(),
+            },
         }
     }
 }

@@ -136,6 +136,11 @@ impl Server {
         self.tls.as_ref()?.trouble()
     }
 
+    /// A port that is spoken to in plaintext: one of TLS hangs up then.
+    pub(crate) fn may_want_tls(&self) -> bool {
+        self.tls.is_none() && !self.name.starts_with("unix:")
+    }
+
     /// A request whose answer must come in time.
     pub(crate) fn unary<T>(&self, message: T) -> tonic::Request<T> {
         let mut request = tonic::Request::new(message);

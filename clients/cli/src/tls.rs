@@ -8,16 +8,23 @@ mod any;
 mod connector;
 mod fault;
 mod files;
+mod pinned;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
+use rustls::{
+    ClientConfig, RootCertStore,
+    client::WebPkiServerVerifier,
+    crypto::{CryptoProvider, ring},
+    pki_types::ServerName,
+};
 
 use crate::settings::Settings;
 pub(crate) use connector::connector;
 use fault::Fault;
 pub(crate) use fault::Trouble;
 pub(crate) use files::{FileError, token};
+use pinned::Pinned;
 
 /// TLS, ready to connect; shared by the connection and those who ask why it broke.
 #[derive(Debug)]
@@ -68,7 +75,12 @@ fn config(settings: &Settings) -> Result<ClientConfig, FileError> {
         Some(true) => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(any::AnyCertificate::new(&provider))),
-        _ => builder.with_root_certificates(roots(settings)?),
+        _ if settings.tls_ca_cert_files.is_empty() => {
+            builder.with_root_certificates(system_roots()?)
+        }
+        _ => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(pinned(settings, &provider)?)),
     };
     let mut config = match files::client_pair(settings)? {
         None => builder.with_no_client_auth(),
@@ -78,23 +90,28 @@ fn config(settings: &Settings) -> Result<ClientConfig, FileError> {
     Ok(config)
 }
 
-fn roots(settings: &Settings) -> Result<RootCertStore, FileError> {
+fn system_roots() -> Result<RootCertStore, FileError> {
     let mut roots = RootCertStore::empty();
-    if settings.tls_ca_cert_files.is_empty() {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        return match roots.is_empty() {
-            true => Err(FileError::NoSystemRoots {
-                cause: match found.errors.first() {
-                    Some(error) => format!(": {error}"),
-                    None => String::new(),
-                },
-            }),
-            false => Ok(roots),
-        };
+    let found = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(found.certs);
+    match roots.is_empty() {
+        true => Err(FileError::NoSystemRoots {
+            cause: match found.errors.first() {
+                Some(error) => format!(": {error}"),
+                None => String::new(),
+            },
+        }),
+        false => Ok(roots),
     }
+}
+
+/// Trusts the named files.
+fn pinned(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Pinned, FileError> {
+    let mut roots = RootCertStore::empty();
+    let mut named = Vec::new();
     for path in &settings.tls_ca_cert_files {
         for certificate in files::certificates(path)? {
+            named.push(certificate.clone());
             roots
                 .add(certificate)
                 .map_err(|source| FileError::Certificate {
@@ -103,5 +120,8 @@ fn roots(settings: &Settings) -> Result<RootCertStore, FileError> {
                 })?;
         }
     }
-    Ok(roots)
+    let builder =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    let webpki = builder.build().map_err(FileError::Verifier)?;
+    Ok(Pinned { webpki, named })
 }

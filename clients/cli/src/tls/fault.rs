@@ -119,10 +119,10 @@ fn certificate(bad: &Bad, settings: &Settings) -> (String, String) {
             "the server's certificate is revoked".into(),
             NEW_CERTIFICATE.into(),
         ),
-        Bad::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => (
+        bad if is_authority(bad) => (
             "the server's certificate is one of a CA".into(),
             format!(
-                "{NEW_CERTIFICATE}, signed by that CA, or one made with basicConstraints=CA:FALSE"
+                "{NEW_CERTIFICATE}, signed by that CA; or name this one with --tls-ca-cert-files"
             ),
         ),
         Bad::Other(other) if other.to_string().contains("UnsupportedCertVersion") => (
@@ -152,6 +152,11 @@ fn wrong_name(expected: &ServerName<'_>, presented: &[String]) -> (String, Strin
             "say one of these with --tls-server-name, if it is the right server".into(),
         ),
     }
+}
+
+/// The certificate is one of a CA, and not used as one. webpki has no other word for it.
+pub(super) fn is_authority(bad: &Bad) -> bool {
+    matches!(bad, Bad::Other(other) if other.to_string() == "CaUsedAsEndEntity")
 }
 
 /// The name inside what rustls tells: `DnsName("a.test")`, `IpAddress(10.0.0.1)`.

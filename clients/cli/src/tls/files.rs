@@ -81,6 +81,9 @@ pub(crate) enum FileError {
     /// The library speaks no TLS.
     #[error("cannot set up TLS: {0}; this is a fault of sextant")]
     Versions(rustls::Error),
+    /// Nothing can be checked with these.
+    #[error("--tls-ca-cert-files cannot be used: {0}; name certificates of CAs")]
+    Verifier(rustls::client::VerifierBuilderError),
 }
 
 /// A client's certificate with those that vouch for it, and its key.
