@@ -1,5 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
+mod frames;
+mod pcapng;
+
 use std::io::Cursor;
 
 use proptest::prelude::*;
@@ -247,56 +250,6 @@ fn every_link_type_is_read() {
 }
 
 #[test]
-fn pcapng_interfaces_have_names_clocks_and_link_types() {
-    for order in [Order::Big, Order::Little] {
-        let offset = File::new(order).u32(0).u32(0).bytes;
-        let file = File::new(order).section();
-        let file = file.interface(ETHERNET, &[(2, b"eth0")]);
-        let file = file.interface(101, &[(2, b"tun0\0"), (9, &[9]), (14, &offset)]);
-        let file = file.interface(101, &[(9, &[0x81])]);
-        let file = file.packet(0, 1_500_001, &frame(false), 2);
-        // Statistics and other blocks are passed over.
-        let file = file
-            .block(5, &File::new(order).u32(0))
-            .block(0x0bad, &File::new(order));
-        let file = file.packet(1, 2_000_000_003, &datagram(true), 1);
-        let file = file.packet(2, 7, &datagram(false), 0);
-        let flows = load_all(&file);
-        assert_eq!(times(&flows), [(1, 500_001_000), (2, 3), (3, 500_000_000)]);
-        let name = |flow: &pb::Flow| flow.interface.clone().map(|interface| interface.name);
-        assert_eq!(name(&flows[0]).as_deref(), Some("eth0"));
-        assert_eq!(name(&flows[1]).as_deref(), Some("tun0"));
-        assert_eq!(name(&flows[2]), None);
-        let directions: Vec<_> = flows.iter().map(|flow| flow.traffic_direction()).collect();
-        let (egress, unknown) = (pb::TrafficDirection::Egress, pb::TrafficDirection::Unknown);
-        assert_eq!(directions, [egress, egress, unknown]);
-    }
-}
-
-#[test]
-fn a_new_section_has_its_own_byte_order_and_interfaces() {
-    let little = File::new(Order::Little).section();
-    let little = little
-        .interface(ETHERNET, &[])
-        .packet(0, 1, &frame(false), 0);
-    let big = File::new(Order::Big).section();
-    let big = big.interface(101, &[]).packet(0, 2, &datagram(false), 0);
-    assert_eq!(load_all(&little.raw(&big.bytes)).len(), 2);
-}
-
-#[test]
-fn simple_and_old_packet_blocks_are_read() {
-    let order = Order::Little;
-    let file = File::new(order).section().interface(101, &[]);
-    let simple = File::new(order).u32(28).raw(&datagram(false));
-    let old = File::new(order).u16(0).u16(0).u32(0).u32(5).u32(28).u32(28);
-    let old = old.raw(&datagram(false));
-    let flows = load_all(&file.block(3, &simple).block(2, &old));
-    assert_eq!(flows[0].time, None);
-    assert_eq!(times(&flows[1..]), [(0, 5_000)]);
-}
-
-#[test]
 fn frames_that_give_no_flow_are_counted_by_cause() {
     let arp = [&[0; 12][..], &[8, 6], &[0; 28]].concat();
     let file = File::pcap(Order::Little, MICROS, ETHERNET);
@@ -394,114 +347,4 @@ proptest! {
             let _ = load_bytes(&[magic, &bytes].concat());
         }
     }
-}
-
-#[test]
-#[expect(deprecated, reason = "the CLI prints the summary")]
-fn protocols_without_a_field_have_number_and_name() {
-    use prost::Message as _;
-    for (number, name, summary) in [
-        (47, Some("GRE"), "GRE, protocol 47"),
-        (50, Some("ESP"), "ESP, protocol 50"),
-        (89, Some("OSPFIGP"), "OSPFIGP, protocol 89"),
-        (200, None, "Protocol 200"),
-    ] {
-        let mut packet = datagram(false);
-        packet[9] = number;
-        let file = File::pcap(Order::Little, MICROS, 101).record(0, 28, &packet);
-        let flow = load_all(&file).remove(0);
-        assert_eq!(flow.summary, summary);
-        assert_eq!(flow.l4, Some(pb::Layer4 { protocol: None }));
-        let extensions = flow.extensions.unwrap();
-        let mut fields = prost_types::Struct::decode(&*extensions.value)
-            .unwrap()
-            .fields;
-        let mut kind = |key: &str| fields.remove(key).and_then(|value| value.kind);
-        let number = prost_types::value::Kind::NumberValue(number.into());
-        assert_eq!(kind("protocol_number"), Some(number));
-        let name = name.map(|name| prost_types::value::Kind::StringValue(name.into()));
-        assert_eq!(kind("protocol"), name);
-    }
-    let ported =
-        load_all(&File::pcap(Order::Little, MICROS, ETHERNET).record(0, 42, &frame(false)));
-    let extensions = ported[0].extensions.as_ref().unwrap();
-    let fields = prost_types::Struct::decode(&*extensions.value)
-        .unwrap()
-        .fields;
-    assert!(!fields.keys().any(|key| key.starts_with("protocol")));
-}
-
-#[test]
-fn records_of_kuznetzovs_libpcap_have_a_direction() {
-    for order in [Order::Big, Order::Little] {
-        let mut file = File::pcap(order, 0xa1b2_cd34, ETHERNET);
-        for (kind, reply) in [(4, false), (0, true), (3, false)] {
-            let frame = frame(reply);
-            let length = frame.len() as u32;
-            let head = file.u32(100).u32(7).u32(length).u32(length);
-            let tail = head.u32(2).u16(8).raw(&[kind, 0]);
-            file = tail.raw(&frame);
-        }
-        let flows = load_all(&file);
-        assert_eq!(times(&flows), [(100, 7_000); 3]);
-        let directions: Vec<_> = flows.iter().map(|flow| flow.traffic_direction()).collect();
-        let egress = pb::TrafficDirection::Egress;
-        assert_eq!(directions, [egress, egress, pb::TrafficDirection::Unknown]);
-    }
-}
-
-#[test]
-fn a_time_that_no_client_can_print_is_none() {
-    let file = File::new(Order::Little).section();
-    let file = file.interface(ETHERNET, &[(9, &[0])]);
-    let file = file.packet(0, 253_402_300_799, &frame(false), 0);
-    let file = file.packet(0, 253_402_300_800, &frame(false), 0);
-    let file = file.packet(0, u64::MAX, &frame(false), 0);
-    let times: Vec<_> = load_all(&file)
-        .iter()
-        .map(|flow| flow.time.is_some())
-        .collect();
-    assert_eq!(times, [true, false, false]);
-}
-
-#[test]
-fn a_tunnel_is_shown_as_the_flow_that_carries_it() {
-    let mut packet = datagram(false);
-    packet.extend_from_slice(&[8, 0, 0, 0, 0, 1, 2, 0]);
-    packet.extend_from_slice(&frame(true));
-    packet[22..24].copy_from_slice(&4789_u16.to_be_bytes());
-    let length = packet.len() as u16;
-    packet[2..4].copy_from_slice(&length.to_be_bytes());
-    packet[24..26].copy_from_slice(&(length - 20).to_be_bytes());
-    let file = File::pcap(Order::Little, MICROS, 101).record(0, length.into(), &packet);
-    let flow = load_all(&file).remove(0);
-    let tunnel = flow.tunnel.unwrap();
-    assert_eq!(
-        (tunnel.protocol(), tunnel.vni),
-        (pb::tunnel::Protocol::Vxlan, 0x102)
-    );
-    assert_eq!((tunnel.ip, tunnel.l4), (flow.ip.clone(), flow.l4));
-    assert_eq!(flow.ip.unwrap().destination, "10.0.0.2");
-}
-
-#[test]
-fn fragments_have_their_ports_in_the_order_in_which_they_came() {
-    let piece = |place: u16, more: bool| {
-        let mut packet = datagram(false);
-        let offset = place | u16::from(more) << 13;
-        packet[4] = 9;
-        packet[6..8].copy_from_slice(&offset.to_be_bytes());
-        packet
-    };
-    let mut file = File::pcap(Order::Little, MICROS, 101);
-    for (place, more) in [(0, true), (3, false), (1, true), (2, true)] {
-        file = file.record(0, 28, &piece(place, more));
-    }
-    let udp = load_all(&file)
-        .into_iter()
-        .map(|flow| flow.l4.and_then(|l4| l4.protocol));
-    assert!(udp.into_iter().all(|protocol| matches!(
-        protocol,
-        Some(pb::layer4::Protocol::Udp(udp)) if udp.destination_port == 53
-    )));
 }
