@@ -100,13 +100,14 @@ pub(super) fn load(
             match packet(&frame) {
                 Ok(packet) => {
                     report.loaded += 1;
-                    sink(Event::Flow(events.make(number, &frame, packet, context)));
+                    events.make(number, &frame, packet, context, sink);
                 }
                 Err((cause, text)) => report.note(number, cause, text),
             }
         }
         Ok(())
     });
+    events.finish(context, sink);
     report.forgotten = events.forgotten();
     end(path, report, number, ended)
 }

@@ -2,6 +2,8 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path, time::Instant};
 
+use proptest::prelude::*;
+
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use sextant_flows::printable::is_odd;
 
@@ -92,5 +94,22 @@ fn time_grows_with_the_text() {
         let _ = parse(&text).map_err(|error| error.to_string());
         let took = begin.elapsed();
         assert!(took.as_secs() < 5, "{took:?}: {}", &text[..60]);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_taken_or_refused_by_its_lines(
+        text in "([a-z_]{0,12}|\\[|\\]|=|\"|\n| |\\.|,|\\{|\\}|#|[0-9]{1,4}|\\[\\[endpoint\\]\\]\n|\\[server\\]\n|listen = |name = \"x\"|\\PC){0,40}",
+    ) {
+        if let Err(error) = parse(&text) {
+            let lines = text.matches('\n').count() + 1;
+            for mistake in &error.mistakes {
+                let line: usize = mistake.place.rsplit(':').next().unwrap().parse().unwrap();
+                prop_assert!((1..=lines).contains(&line), "{mistake}");
+            }
+            let told = error.to_string();
+            prop_assert!(!told.lines().any(|line| line.contains(is_odd)));
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::{
     path::Path,
 };
 
+use proptest::prelude::*;
+
 use super::{FILE, LAST, MAX_LABELS, MAX_SETS, Numbers};
 
 fn set(label: &str) -> Vec<String> {
@@ -186,4 +188,19 @@ fn ever_new_label_sets_push_out_what_nobody_has() {
     }
     assert_eq!((counts.kept(), counts.refused()), (MAX_SETS as u64, 2));
     assert_eq!(numbers.of(&set("one more")), 0);
+}
+
+proptest! {
+    #[test]
+    fn any_file_is_refused_or_kept_as_it_is(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+        sets in prop::collection::btree_map(".{0,20}", 250_u32..300, 0..6),
+    ) {
+        for bytes in [bytes, serde_json::to_vec(&sets).unwrap()] {
+            if let Ok(numbers) = Numbers::parse(&bytes) {
+                let written = numbers.to_bytes();
+                prop_assert_eq!(Numbers::parse(&written).unwrap().to_bytes(), written);
+            }
+        }
+    }
 }

@@ -12,7 +12,11 @@ use sextant_proto::flow as pb;
 use super::{Frame, fragments::Fragments, l4};
 use crate::{
     decode::{Direction, Ip, Packet, Transport, Tunnel, TunnelProtocol},
-    flow::{Counters, DirectionCounters, Ethernet, EventType, Flow, Summary, Uuid, proto},
+    event::Event,
+    flow::{
+        Counters, DirectionCounters, Ethernet, EventType, Flow, Interface, Interned, Summary, Time,
+        Uuid, proto,
+    },
     replay::{
         Context,
         tracker::{Tracked, Tracker},
@@ -25,10 +29,21 @@ const EVENT_TRACE: i32 = 4;
 /// Connections that are remembered.
 const MAX_CONNECTIONS: usize = 262_144;
 
+/// What is known of a packet beside its headers.
+struct Seen {
+    number: u64,
+    time: Option<Time>,
+    wire_length: u32,
+    interface: Option<Interned<Interface>>,
+    direction: Option<Direction>,
+}
+
 /// Makes the events of one file.
 pub(super) struct EventMaker {
     tracker: Tracker,
-    fragments: Fragments,
+    fragments: Fragments<Seen>,
+    /// What can be made of fragments by now; empty between two packets.
+    ready: Vec<(Packet, Seen)>,
     /// What the ids of this file's events are made from.
     seed: u64,
 }
@@ -40,6 +55,7 @@ impl EventMaker {
         Self {
             tracker: Tracker::new(MAX_CONNECTIONS),
             fragments: Fragments::default(),
+            ready: Vec::new(),
             seed: hasher.finish(),
         }
     }
@@ -49,22 +65,50 @@ impl EventMaker {
         self.tracker.forgotten() + self.fragments.forgotten()
     }
 
-    /// The event of packet `number` of the file.
+    /// Makes the event of packet `number` of the file, at once or, of a fragment
+    /// that comes before the first one, behind that.
     pub(super) fn make(
         &mut self,
         number: u64,
         frame: &Frame<'_>,
-        mut packet: Packet,
+        packet: Packet,
         context: &mut Context<'_>,
-    ) -> Flow {
-        let seconds = frame.time.map_or(0, |time| time.seconds);
-        self.fragments.complete(&mut packet, seconds);
-        let tracked = self.tracker.track(&packet, seconds);
-        let direction = frame.direction.or(packet.direction);
+        sink: &mut dyn FnMut(Event),
+    ) {
+        let seen = Seen {
+            number,
+            time: frame.time,
+            wire_length: frame.wire_length,
+            interface: frame.interface.cloned(),
+            direction: frame.direction,
+        };
+        let seconds = seconds(frame.time);
+        self.fragments.take(packet, seconds, seen, &mut self.ready);
+        self.deliver(context, sink);
+    }
+
+    /// Makes the events of fragments that waited in vain.
+    pub(super) fn finish(&mut self, context: &mut Context<'_>, sink: &mut dyn FnMut(Event)) {
+        self.fragments.rest(&mut self.ready);
+        self.ready.sort_by_key(|(_, seen)| seen.number);
+        self.deliver(context, sink);
+    }
+
+    fn deliver(&mut self, context: &mut Context<'_>, sink: &mut dyn FnMut(Event)) {
+        let mut ready = std::mem::take(&mut self.ready);
+        for (packet, seen) in ready.drain(..) {
+            sink(Event::Flow(self.flow(packet, seen, context)));
+        }
+        self.ready = ready;
+    }
+
+    fn flow(&mut self, packet: Packet, seen: Seen, context: &mut Context<'_>) -> Flow {
+        let tracked = self.tracker.track(&packet, seconds(seen.time));
+        let direction = seen.direction.or(packet.direction);
         let point = observation_point(direction) as i32;
         let mut flow = Flow {
-            time: frame.time,
-            uuid: self.uuid(number),
+            time: seen.time,
+            uuid: self.uuid(seen.number),
             verdict: pb::Verdict::Forwarded as i32,
             flow_type: pb::FlowType::L3L4 as i32,
             traffic_direction: traffic_direction(direction, tracked.is_reply) as i32,
@@ -85,9 +129,9 @@ impl EventMaker {
             source: Some((context.resolve)(packet.ip.source)),
             destination: Some((context.resolve)(packet.ip.destination)),
             origin: context.node.clone(),
-            interface: frame.interface.cloned(),
+            interface: seen.interface,
             summary: Summary::Derived,
-            counters: Some(Box::new(counters(frame.wire_length, &packet, tracked))),
+            counters: Some(Box::new(counters(seen.wire_length, &packet, tracked))),
             ..Flow::default()
         };
         if let Some(tunnel) = packet.tunnel {
@@ -108,6 +152,10 @@ impl EventMaker {
         bytes[8] = bytes[8] & 0x3f | 0x80;
         Uuid::Binary(bytes)
     }
+}
+
+fn seconds(time: Option<Time>) -> i64 {
+    time.map_or(0, |time| time.seconds)
 }
 
 fn observation_point(direction: Option<Direction>) -> pb::TraceObservationPoint {
