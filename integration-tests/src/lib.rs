@@ -13,6 +13,8 @@ pub mod foreign;
 pub mod frame;
 pub mod hubble;
 pub mod netns;
+pub mod raw;
+pub mod rootless;
 pub mod there;
 pub mod totals;
 

@@ -4,63 +4,15 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    process::Command,
     time::{Duration, Instant},
 };
 
 use prost::Message as _;
-use sextant_integration_tests::{
-    daemon::{binary, connect_for_ever},
-    eventually,
-    netns::Process,
-};
+use sextant_integration_tests::{daemon::connect_for_ever, rootless::Rootless};
 use sextant_proto::{
     flow::FlowFilter,
     observer::{GetFlowsRequest, observer_client::ObserverClient},
 };
-use tempfile::TempDir;
-
-/// A daemon with 2,000 flows on a port of each family.
-struct OnTcp {
-    /// As `host:port`.
-    servers: Vec<String>,
-    _process: Process,
-    _folder: TempDir,
-}
-
-impl OnTcp {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let log = folder.path().join("log");
-        let file = folder.path().join("flows.jsonl");
-        let flow = r#"{"flow":{"verdict":"FORWARDED","source":{"labels":["k8s:app=web"]}}}"#;
-        std::fs::write(&file, format!("{flow}\n").repeat(2_000)).unwrap();
-        let child = Command::new(binary())
-            .args(["--no-datapath", "--metrics-listen", "off"])
-            .args(["--listen", "tcp://127.0.0.1:0", "--listen", "tcp://[::1]:0"])
-            .arg("--replay")
-            .arg(&file)
-            .arg("--state-dir")
-            .arg(folder.path().join("state"))
-            .env("NO_COLOR", "1")
-            .stderr(std::fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let process = Process(child);
-        let servers = eventually("the daemon listens", || {
-            let log = std::fs::read_to_string(&log).unwrap();
-            let words = log.split_whitespace();
-            let servers = words.filter_map(|word| word.strip_prefix("server="));
-            let servers: Vec<String> = servers.map(str::to_owned).collect();
-            (servers.len() == 2).then_some(servers)
-        });
-        Self {
-            servers,
-            _process: process,
-            _folder: folder,
-        }
-    }
-}
 
 /// Looks at all flows, so that headers leave before the end is known.
 fn nothing() -> GetFlowsRequest {
@@ -75,7 +27,7 @@ fn nothing() -> GetFlowsRequest {
 
 #[test]
 fn an_answer_over_tcp_waits_for_no_acknowledgement() {
-    let daemon = OnTcp::start();
+    let daemon = Rootless::start(2_000, "");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -112,7 +64,7 @@ fn response(connection: &mut TcpStream) -> String {
 
 #[test]
 fn a_request_of_http_1_whose_last_chunk_is_late_leaves_the_connection_open() {
-    let daemon = OnTcp::start();
+    let daemon = Rootless::start(2_000, "");
     let mut connection = TcpStream::connect(&daemon.servers[0]).unwrap();
     connection
         .set_read_timeout(Some(Duration::from_secs(60)))

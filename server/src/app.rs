@@ -33,7 +33,7 @@ use crate::{
     record::RecordCounts,
     service::{
         About, Access, DaemonStatusService, FlowsService, Limits, NodeDirectory, ObserverService,
-        PeerNode, PeerService, WriteGroup, router, with_reflection,
+        PeerNode, PeerService, ReflectionError, WriteGroup, limited, router, with_reflection,
     },
     store::{Ring, Room},
 };
@@ -85,10 +85,10 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         &sockets.addresses(),
         write_group,
         datapath.as_ref(),
-    );
+    )?;
     let hosts = hosts(config);
     let routers = [
-        router(with_reflection(routes)?, hosts.clone()),
+        router(routes, hosts.clone()),
         metrics::router(metrics, hosts),
     ];
     let serving = sockets.serve(&config.server, serving, routers, &core.draining);
@@ -187,9 +187,9 @@ impl Core {
         bound: &[Bound],
         write_group: Option<WriteGroup>,
         datapath: Option<&RunningDatapath>,
-    ) -> (Routes, Metrics, Overhead) {
+    ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
-        let limits = Limits::new(config.server.max_streams, self.draining.subscribe());
+        let limits = Limits::new(&config.server, self.draining.subscribe());
         let nodes = node_directory(config, bound);
         let observer = ObserverService::new(
             about(config),
@@ -228,11 +228,12 @@ impl Core {
         let routes = routes
             .add_service(observer.into_server(config.server.max_request_bytes))
             .add_service(flows.into_server(config.server.max_request_bytes))
-            .add_service(PeerService::new(nodes, limits).into_server())
+            .add_service(PeerService::new(nodes, limits.clone()).into_server())
             .add_service(status.into_server());
         let identities = self.identities.counts();
-        let metrics = Metrics::new(sources, overhead.clone(), identities);
-        (routes, metrics, overhead)
+        let metrics = Metrics::new(sources, overhead.clone(), identities, limits.clone());
+        let routes = limited(with_reflection(routes)?, limits);
+        Ok((routes, metrics, overhead))
     }
 }
 

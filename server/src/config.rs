@@ -76,6 +76,14 @@ pub struct Server {
     pub write_group: Option<String>,
     /// Streams that may be open at one time, over all connections.
     pub max_streams: usize,
+    /// Calls other than streams that may be open at one time.
+    pub max_calls: usize,
+    /// Percent of streams, calls and pending bytes that one peer gets.
+    pub peer_share: usize,
+    /// Bytes of messages that are not complete, or not read by their client.
+    pub max_pending_bytes: usize,
+    /// How long a message may take to come.
+    pub message_timeout: Duration,
     /// Streams that one connection may have open.
     pub max_streams_per_connection: u32,
     /// Connections that may be open at one time.
@@ -233,6 +241,10 @@ impl Default for Server {
             ],
             write_group: None,
             max_streams: 1024,
+            max_calls: 1024,
+            peer_share: 25,
+            max_pending_bytes: 64 << 20,
+            message_timeout: Duration::from_secs(10),
             max_streams_per_connection: 256,
             max_connections: 4096,
             max_connections_per_peer: 512,

@@ -20,6 +20,7 @@ use crate::{
     ledger::{Events, Ledger, Sources},
     listener::Hosts,
     overhead::Overhead,
+    service::Limits,
 };
 
 /// What metrics are made of.
@@ -28,17 +29,24 @@ pub struct Metrics {
     sources: Sources,
     overhead: Overhead,
     identities: NumberCounts,
+    limits: Limits,
 }
 
 impl Metrics {
-    /// Metrics of the ledger, of its sources, of the daemon's own cost and of
-    /// identities.
+    /// Metrics of the ledger, of its sources, of the daemon's own cost, of identities
+    /// and of what calls take.
     #[must_use]
-    pub fn new(sources: Sources, overhead: Overhead, identities: NumberCounts) -> Self {
+    pub fn new(
+        sources: Sources,
+        overhead: Overhead,
+        identities: NumberCounts,
+        limits: Limits,
+    ) -> Self {
         Self {
             sources,
             overhead,
             identities,
+            limits,
         }
     }
 
@@ -82,6 +90,7 @@ impl Collector for Metrics {
         page.delivery(&ledger)?;
         page.cost(&self.overhead)?;
         page.identities(&self.identities)?;
+        page.calls(&self.limits)?;
         let Some((counters, volumes)) = &self.sources.datapath else {
             return Ok(());
         };
@@ -119,6 +128,34 @@ impl Page<'_> {
         kind: MetricType,
     ) -> Result<MetricEncoder<'s>, fmt::Error> {
         self.0.encode_descriptor(name, help, None, kind)
+    }
+
+    fn calls(&mut self, limits: &Limits) -> fmt::Result {
+        let used = limits.used();
+        self.gauge(
+            "open_streams",
+            "Streams that are open",
+            used.streams.0 as f64,
+        )?;
+        self.gauge(
+            "open_calls",
+            "Other calls that are open",
+            used.calls.0 as f64,
+        )?;
+        self.gauge(
+            "pending_bytes",
+            "Bytes of messages that are not complete or not read",
+            used.bytes.0 as f64,
+        )?;
+        let mut family = self.family(
+            "refused_calls",
+            "Calls that were refused or ended for a limit",
+            ConstCounter::new(0_u64).metric_type(),
+        )?;
+        for (cause, calls) in limits.refused() {
+            ConstCounter::new(calls).encode(family.encode_family(&[("cause", cause)])?)?;
+        }
+        Ok(())
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {

@@ -18,7 +18,7 @@ mod stream;
 
 pub use access::{Access, GroupError, WriteGroup};
 pub use flow::{FlowsService, Sides};
-pub use limits::Limits;
+pub use limits::{Limits, limited};
 pub use observer::{About, ObserverRoutes, ObserverService, put_flow};
 pub use peer::{NodeDirectory, PeerNode, PeerService};
 pub use server::{ReflectionError, router, with_reflection};

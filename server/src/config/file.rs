@@ -106,6 +106,18 @@ fn server(mut section: Section<'_>, server: &mut Server) {
     set(&mut server.write_group, group);
     let streams = section.item("max_streams").number(limits::MAX_STREAMS);
     set(&mut server.max_streams, streams);
+    let calls = section.item("max_calls").number(limits::MAX_STREAMS);
+    set(&mut server.max_calls, calls);
+    let share = section.item("peer_share").number(limits::PEER_SHARE);
+    set(&mut server.peer_share, share);
+    let bytes = section
+        .item("max_pending_bytes")
+        .number(limits::MAX_PENDING_BYTES);
+    set(&mut server.max_pending_bytes, bytes);
+    let timeout = section
+        .item("message_timeout")
+        .duration(limits::MESSAGE_TIMEOUT);
+    set(&mut server.message_timeout, timeout);
     let streams = section
         .item("max_streams_per_connection")
         .number(limits::MAX_STREAMS_PER_CONNECTION);

@@ -11,6 +11,12 @@ pub(super) const FLOW_CAPACITY: RangeInclusive<u64> = 1..=1 << 32;
 pub(super) const FLOW_BYTES: RangeInclusive<u64> = 1 << 20..=1 << 42;
 /// Streams, of all connections or of one.
 pub(super) const MAX_STREAMS: RangeInclusive<usize> = 1..=1_000_000;
+/// Percent of them for one peer.
+pub(super) const PEER_SHARE: RangeInclusive<usize> = 1..=100;
+/// The largest request has to fit into a share.
+pub(super) const MAX_PENDING_BYTES: RangeInclusive<usize> = 1 << 20..=1 << 40;
+/// Less than a slow link needs for a filter would refuse honest clients.
+pub(super) const MESSAGE_TIMEOUT: RangeInclusive<Duration> = millis(100)..=hours(1);
 /// The same, for HTTP/2.
 pub(super) const MAX_STREAMS_PER_CONNECTION: RangeInclusive<u32> = 1..=1_000_000;
 /// Each is a descriptor.

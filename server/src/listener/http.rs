@@ -15,6 +15,14 @@ use super::Connection;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Headers of a request, decoded; more than clients send, and a bound of what a
+/// connection can pile up in CONTINUATION frames.
+const HEADER_BYTES: u32 = 16 << 10;
+/// Calls of a connection that were reset before they were looked at, and that the
+/// server itself has reset: more end the connection.
+const RESET_CALLS: usize = 20;
+const REFUSED_CALLS: usize = 1024;
+
 /// Serves until `draining`, then lets open streams end. Sockets' files go at once.
 ///
 /// # Errors
@@ -30,6 +38,9 @@ pub async fn serve_http(
         .accept_http1(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .http2_max_header_list_size(HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(RESET_CALLS))
+        .http2_max_local_error_reset_streams(Some(REFUSED_CALLS))
         .max_concurrent_streams(max_streams_per_connection)
         .serve_with_incoming_shutdown(router, connections, async move {
             let _ = draining.wait_for(|draining| *draining).await;

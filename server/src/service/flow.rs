@@ -23,7 +23,7 @@ use super::{
     generated::flow_service_server::{FlowService, FlowServiceServer},
     limits::{Limits, shutting_down},
 };
-use crate::{flow::Time, pipeline::Pipeline, record::RecordCounts, store::Ring};
+use crate::{flow::Time, listener::Caller, pipeline::Pipeline, record::RecordCounts, store::Ring};
 
 use record::Recording;
 use summarize::SummaryQuery;
@@ -93,6 +93,7 @@ impl FlowService for FlowsService {
         request: Request<api::SummarizeFlowsRequest>,
     ) -> Result<Response<api::SummarizeFlowsResponse>, Status> {
         let mut query = SummaryQuery::compile(request.get_ref(), self.noted, "")?;
+        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
         let summary = query.run(&self.ring, self.started).await?;
         Ok(Response::new(api::SummarizeFlowsResponse {
             summary: Some(summary),
@@ -103,29 +104,31 @@ impl FlowService for FlowsService {
         &self,
         request: Request<api::WatchFlowSummaryRequest>,
     ) -> Result<Response<Self::WatchFlowSummaryStream>, Status> {
+        let caller = Caller::of(request.extensions());
         let request = request.into_inner();
         let asked = request.summary.unwrap_or_default();
         let query = SummaryQuery::compile_repeated(&asked, self.noted, "summary.")?;
         let interval = summarize::interval(request.interval.as_ref())?;
-        let place = self.limits.admit()?;
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (ring, started) = (self.ring.clone(), self.started);
-        let open = Some((query, ticks, self.limits.clone(), place));
+        let open = Some((query, ticks, self.limits.clone()));
         let responses = stream::unfold(open, move |open| {
-            let ring = ring.clone();
+            let (ring, caller) = (ring.clone(), caller.clone());
             async move {
-                let (mut query, mut ticks, mut limits, place) = open?;
+                let (mut query, mut ticks, mut limits) = open?;
                 tokio::select! {
                     _ = ticks.tick() => {}
                     () = limits.drained() => return Some((Err(shutting_down()), None)),
                 }
+                let turn = limits.turn(&caller).await;
                 let summary = match query.run(&ring, started).await {
                     Ok(summary) => Some(summary),
                     Err(status) => return Some((Err(status), None)),
                 };
+                drop(turn);
                 let response = api::WatchFlowSummaryResponse { summary };
-                Some((Ok(response), Some((query, ticks, limits, place))))
+                Some((Ok(response), Some((query, ticks, limits))))
             }
         });
         Ok(Response::new(Box::pin(responses)))
@@ -135,6 +138,7 @@ impl FlowService for FlowsService {
         &self,
         request: Request<api::ListFilterHintsRequest>,
     ) -> Result<Response<api::ListFilterHintsResponse>, Status> {
+        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
         let answer = summarize::hints(request.into_inner(), &self.ring).await?;
         Ok(Response::new(answer))
     }

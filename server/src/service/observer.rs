@@ -108,7 +108,8 @@ impl ObserverService {
             deliveries: self.deliveries.clone(),
             runs: self.runs.clone(),
         };
-        FlowStream::start(Query::compile(request)?, &self.ring, common).await
+        let query = Query::compile(request)?;
+        FlowStream::start(query, &self.ring, common).await
     }
 
     /// Adds the header that names the server's version, if it is wanted.

@@ -56,14 +56,12 @@ impl Peer for PeerService {
         &self,
         _request: Request<NotifyRequest>,
     ) -> Result<Response<Self::NotifyStream>, Status> {
-        let place = self.limits.admit()?;
         let nodes: Vec<_> = self.nodes.all().map(|node| Ok(added(node))).collect();
         let mut limits = self.limits.clone();
         // Relay takes the end of this stream for a failure: it ends only with
         // the server.
         let end = stream::once(async move {
             limits.drained().await;
-            drop(place);
             Err(shutting_down())
         });
         Ok(Response::new(Box::pin(stream::iter(nodes).chain(end))))

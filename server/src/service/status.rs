@@ -11,10 +11,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{Stream, stream};
 use sextant_proto::sextant::status::v1 as api;
-use tokio::{
-    sync::OwnedSemaphorePermit,
-    time::{Interval, MissedTickBehavior, interval},
-};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tonic::{Request, Response, Status};
 
 use super::{About, Limits, limits::shutting_down};
@@ -143,10 +140,21 @@ impl Parts {
     }
 
     fn streams(&self) -> api::Streams {
-        let (open, limit) = self.limits.open();
+        let used = self.limits.used();
+        let refused = self.limits.refused();
         api::Streams {
-            open: open as u32,
-            limit: limit as u32,
+            open: used.streams.0 as u32,
+            limit: used.streams.1 as u32,
+            calls: used.calls.0 as u32,
+            call_limit: used.calls.1 as u32,
+            pending_bytes: used.bytes.0 as u64,
+            pending_byte_limit: used.bytes.1 as u64,
+            refused: refused
+                .map(|(cause, calls)| api::RefusedCalls {
+                    cause: cause.into(),
+                    calls,
+                })
+                .collect(),
         }
     }
 }
@@ -156,7 +164,6 @@ struct Watch {
     parts: Arc<Parts>,
     limits: Limits,
     ticks: Interval,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Watch {
@@ -198,7 +205,6 @@ impl api::status_service_server::StatusService for DaemonStatusService {
             parts: Arc::clone(&self.0),
             limits: self.0.limits.clone(),
             ticks,
-            _place: self.0.limits.admit()?,
         };
         let states = stream::unfold(Some(watch), |watch| async move {
             let mut watch = watch?;

@@ -19,7 +19,8 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
         problems => format!("degraded: {}", problems.join("; ")),
     };
     let store = status.store.unwrap_or_default();
-    let streams = status.streams.unwrap_or_default();
+    let streams = status.streams.clone().unwrap_or_default();
+    let refused: u64 = streams.refused.iter().map(|refused| refused.calls).sum();
     let rows = [
         ("State", health),
         (
@@ -44,7 +45,15 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
         ),
         (
             "Streams",
-            format!("{} of {}", streams.open, grouped(streams.limit.into())),
+            match refused {
+                0 => format!("{} of {}", streams.open, grouped(streams.limit.into())),
+                _ => format!(
+                    "{} of {}, {} calls refused for a limit",
+                    streams.open,
+                    grouped(streams.limit.into()),
+                    grouped(refused)
+                ),
+            },
         ),
         (
             "Cost",

@@ -36,6 +36,7 @@ fn every_plain_setting_arrives() {
          flow_capacity = 0x10\nflow_bytes = 0x10_0000\nreplay = ['r.json']\n\
          [server]\nlisten = ['tcp://a:1']\nwrite_group = 'g'\nmax_streams = 1\nmax_streams_per_connection = 2\n\
          max_connections = 3\nmax_connections_per_peer = 4\n\
+         max_calls = 3\npeer_share = 50\nmax_pending_bytes = 0x20_0000\nmessage_timeout = '3s'\n\
          max_request_bytes = 4_096\nlost_event_interval = '2s'\ndrain_timeout = '0s'\n\
          version_header = true\nhosts = ['ui.example']\n[metrics]\nlisten = 'off'\n[identity]\nworld = 'by-family'",
     );
@@ -67,6 +68,9 @@ fn every_plain_setting_arrives() {
         (4096, true)
     );
     assert_eq!(is.server.hosts, ["ui.example"]);
+    assert_eq!((is.server.max_calls, is.server.peer_share), (3, 50));
+    assert_eq!(is.server.max_pending_bytes, 2 << 20);
+    assert_eq!(is.server.message_timeout, Duration::from_secs(3));
     assert_eq!(is.server.lost_event_interval, Duration::from_secs(2));
     assert_eq!(
         (is.server.drain_timeout, is.metrics_listen),

@@ -57,7 +57,6 @@ impl Recording {
         mut stream: Streaming<Bytes>,
         mut limits: Limits,
     ) -> Result<RecordFlowsResponse, Status> {
-        let _place = limits.admit()?;
         loop {
             let message = tokio::select! {
                 message = stream.message() => message?,

@@ -1,7 +1,7 @@
 //! The streams of agent and debug events: as flows, without filters and masks.
 
 use sextant_proto::{flow as pb, observer as api};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tonic::Status;
 
 use crate::{
@@ -83,7 +83,6 @@ pub(super) struct EventStream {
     sent: u64,
     published: watch::Receiver<u64>,
     limits: Limits,
-    _place: OwnedSemaphorePermit,
 }
 
 impl EventStream {
@@ -94,7 +93,6 @@ impl EventStream {
         limits: Limits,
     ) -> Result<Self, Status> {
         let range = query.range()?;
-        let place = limits.admit()?;
         let published = ring.subscribe();
         let cursor = range
             .start(ring, &Sieve::default(), false, |event| {
@@ -108,7 +106,6 @@ impl EventStream {
             sent: 0,
             published,
             limits,
-            _place: place,
         })
     }
 

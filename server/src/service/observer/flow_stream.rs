@@ -8,10 +8,7 @@ use std::{ops::ControlFlow, time::Duration};
 
 use bytes::Bytes;
 use sextant_proto::flow as pb;
-use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
-    time::Instant,
-};
+use tokio::{sync::watch, time::Instant};
 use tonic::Status;
 
 use super::{
@@ -71,7 +68,6 @@ pub(super) struct FlowStream {
     /// When the latest chunk was sent.
     sent_at: Instant,
     is_over: bool,
-    _place: OwnedSemaphorePermit,
 }
 
 impl FlowStream {
@@ -81,7 +77,6 @@ impl FlowStream {
         ring: &Ring,
         common: Common,
     ) -> Result<Self, Status> {
-        let place = common.limits.admit()?;
         // Before the position is taken, so that no wake-up is missed.
         let published = ring.subscribe();
         let filters = &mut query.filters;
@@ -108,7 +103,6 @@ impl FlowStream {
             chunks: Chunks::default(),
             sent_at: Instant::now(),
             is_over: false,
-            _place: place,
         })
     }
 

@@ -11,6 +11,7 @@ use sextant_proto::observer::{
 use tokio::sync::watch;
 
 use crate::{
+    config::Server,
     flow::{Flow, Time},
     service::{
         Limits,
@@ -77,12 +78,9 @@ impl Follower {
         };
         let query = Query::compile(request).unwrap();
         let stream = FlowStream::start(query, ring, common.clone());
-        let stream = stream
-            .now_or_never()
-            .unwrap()
-            .unwrap_or_else(|e| panic!("{e}"));
+        let stream = stream.now_or_never().unwrap();
         Self {
-            stream,
+            stream: stream.unwrap_or_else(|e| panic!("{e}")),
             next: ring.next_seq(),
             lost: 0,
         }
@@ -109,7 +107,7 @@ impl Follower {
 pub(super) fn common() -> (Common, watch::Sender<bool>) {
     let (end, draining) = watch::channel(false);
     let common = Common {
-        limits: Limits::new(10, draining),
+        limits: Limits::new(&Server::default(), draining),
         lost_interval: Duration::ZERO,
         node_name: "node".into(),
         deliveries: Deliveries::default(),
