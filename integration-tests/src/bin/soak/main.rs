@@ -1,11 +1,13 @@
 //! A soak: mixed traffic, clients that come, go and stall, interfaces and
-//! namespaces that flap, for `SOAK_MINUTES` (30). At the end memory and
-//! descriptors must be flat, the ledger balanced, and nothing left behind.
+//! namespaces that flap, clients that mean harm, for `SOAK_MINUTES` (30). Meanwhile
+//! others are answered; at the end memory and descriptors must be flat, the ledger
+//! balanced, and nothing left behind.
 //!
 //! Not a measure of speed. Everything is in namespaces of its own.
 #![allow(clippy::unwrap_used, reason = "as in tests: a mistake ends the run")]
 
 mod clients;
+mod hostile;
 mod samples;
 mod traffic;
 
@@ -20,8 +22,14 @@ use sextant_integration_tests::{Daemon, Netns, daemon::QUICK, eventually, root, 
 
 /// Time between two looks at the daemon.
 const LOOK: Duration = Duration::from_secs(1);
+/// Of the daemon's loopback, where strangers come.
+const PORT: u16 = 4245;
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().is_some_and(|word| word == hostile::WORD) {
+        return hostile::run(&arguments.next().unwrap());
+    }
     assert!(root(), "the soak needs root");
     let minutes = std::env::var("SOAK_MINUTES").map_or(30, |text| text.parse().unwrap());
     let (a, b) = (Netns::new(), Netns::new());
@@ -30,7 +38,8 @@ fn main() {
     // Full within seconds: from then on memory must not grow.
     let config =
         format!("flow_capacity = 16383\n{QUICK}[[datapath.namespace]]\npath = \"{glob}\"\n");
-    let mut daemon = Daemon::start(&a, &config, &[]);
+    let listen = format!("tcp://127.0.0.1:{PORT}");
+    let mut daemon = Daemon::start(&a, &config, &["--listen", &listen]);
     let samples = soak(&daemon, &a, &b, Duration::from_secs(60 * minutes));
     let balanced = eventually("the ledger balances", || {
         let now = status(&daemon);
@@ -41,6 +50,8 @@ fn main() {
     samples.print(&balanced);
     samples::check_losses(&balanced);
     samples.check_flat();
+    samples.check_answers();
+    samples::check_refused(&balanced);
     let programs: Vec<u32> = balanced
         .cost
         .unwrap()
@@ -63,6 +74,7 @@ fn soak(daemon: &Daemon, a: &Netns, b: &Netns, time: Duration) -> Samples {
     std::fs::write(&flag, "").unwrap();
     let servers = traffic::servers(b);
     let loops = traffic::loops(a, &flag);
+    let hostile = hostile::start(a, PORT);
     let stop = AtomicBool::new(false);
     let mut samples = Samples::new(daemon.pid());
     thread::scope(|scope| {
@@ -89,7 +101,7 @@ fn soak(daemon: &Daemon, a: &Netns, b: &Netns, time: Duration) -> Samples {
             "a loop of traffic failed"
         );
     }
-    drop(servers);
+    drop((servers, hostile));
     samples
 }
 

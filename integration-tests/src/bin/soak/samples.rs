@@ -1,6 +1,6 @@
 //! What was seen of the daemon, and what must hold of it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use sextant_integration_tests::Daemon;
 use sextant_proto::sextant::status::v1::Status;
@@ -10,6 +10,9 @@ const GROWTH_BYTES: u64 = 8 << 20;
 
 /// Descriptors that may be gained: those of namespaces that are there just now.
 const GROWTH_FDS: u64 = 32;
+
+/// In which half of the questions are answered, whatever hostile clients do.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// The daemon's status.
 pub(crate) fn status(daemon: &Daemon) -> Status {
@@ -22,6 +25,7 @@ pub(crate) struct Samples {
     since: Instant,
     resident_bytes: Vec<u64>,
     fds: Vec<u64>,
+    answers: Vec<Duration>,
 }
 
 impl Samples {
@@ -34,13 +38,16 @@ impl Samples {
             since: Instant::now(),
             resident_bytes: Vec::new(),
             fds: Vec::new(),
+            answers: Vec::new(),
         }
     }
 
     /// Looks once; prints a line each minute.
     pub(crate) fn take(&mut self, daemon: &Daemon) {
         let minute = self.since.elapsed().as_secs() / 60;
+        let begin = Instant::now();
         let status = status(daemon);
+        self.answers.push(begin.elapsed());
         let cost = status.cost.as_ref().unwrap();
         self.resident_bytes.push(cost.resident_bytes);
         let fds = std::fs::read_dir(format!("/proc/{}/fd", self.pid)).unwrap();
@@ -95,6 +102,28 @@ impl Samples {
         let (before, after) = quarters(&self.fds);
         println!("descriptors: median {before} in the second quarter, {after} in the last");
         assert!(after <= before + GROWTH_FDS, "descriptors grew");
+    }
+
+    /// Others were answered while hostile clients did what they do.
+    pub(crate) fn check_answers(&self) {
+        let mut answers = self.answers.clone();
+        answers.sort_unstable();
+        let (median, worst) = (answers[answers.len() / 2], answers[answers.len() - 1]);
+        println!("answers: median {median:?}, worst {worst:?}");
+        assert!(median < ANSWER, "others had to wait");
+    }
+}
+
+/// Hostile clients met the limits, and these hold nothing any more.
+pub(crate) fn check_refused(status: &Status) {
+    let streams = status.streams.as_ref().unwrap();
+    println!("refused: {:?}", streams.refused);
+    for cause in ["streams_of_peer", "message_timeout"] {
+        let refused = streams
+            .refused
+            .iter()
+            .find(|refused| refused.cause == cause);
+        assert!(refused.is_some_and(|refused| refused.calls > 0), "{cause}");
     }
 }
 
