@@ -89,7 +89,7 @@ fn a_request_of_http_1_whose_last_chunk_is_late_leaves_the_connection_open() {
             &[0; 5]
         };
         let head = format!(
-            "POST /observer.Observer/{call} HTTP/1.1\r\nHost: x\r\n\
+            "POST /observer.Observer/{call} HTTP/1.1\r\nHost: localhost\r\n\
              Content-Type: application/grpc-web+proto\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n",
             prefix.len() + message.len()
         );
