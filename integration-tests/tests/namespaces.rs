@@ -217,3 +217,54 @@ fn a_path_that_is_no_namespace_stops_the_start() {
         daemon.log()
     );
 }
+
+/// Files that a process has open.
+fn descriptors(daemon: &Daemon) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
+        .unwrap()
+        .count()
+}
+
+fn limit_descriptors(daemon: &Daemon, most: usize) {
+    host(&format!("prlimit --pid {} --nofile={most}:", daemon.pid()));
+}
+
+#[test]
+fn a_namespace_is_not_gone_when_descriptors_are_short() {
+    if !root() {
+        return;
+    }
+    // Under names of their own: other tests make namespaces too.
+    let prefix = format!("short-{}-", std::process::id());
+    let named = |last: &str| {
+        let name = format!("{prefix}{last}");
+        host(&format!(
+            "ip netns add {name} && ip -n {name} link set lo up"
+        ));
+        Netns { name }
+    };
+    let first = named("a");
+    let (own, daemon) = watching(&[format!("/run/netns/{prefix}*")]);
+    let name = format!("{}/lo", first.name);
+    let attached = |name: &str| {
+        let attachments = daemon.own_status()?.attachments;
+        attachments.into_iter().find(|one| one.interface == name)
+    };
+    let before = eventually("the first namespace", || attached(&name));
+    limit_descriptors(&daemon, descriptors(&daemon));
+    // A new one is in the folder, so that all are looked at again.
+    let second = named("b");
+    eventually("what is short is told", || {
+        daemon.log().contains("LimitNOFILE").then_some(())
+    });
+    limit_descriptors(&daemon, 1024);
+    eventually("the second namespace", || {
+        attached(&format!("{}/lo", second.name))
+    });
+    let after = attached(&name).unwrap();
+    assert_eq!(after.since, before.since, "it was let go: {}", daemon.log());
+    eventually("all is well again", || {
+        daemon.own_status()?.unobserved.is_empty().then_some(())
+    });
+    drop(own);
+}

@@ -123,7 +123,8 @@ impl Sweeper {
     fn look(&mut self, is_due: bool) -> bool {
         let began = monotonic_ns();
         let mut is_high = false;
-        for (table, tally) in TABLES.into_iter().enumerate() {
+        // That of drops is the smallest, so the first to fill up.
+        for (table, tally) in TABLES.into_iter().enumerate().rev() {
             let created = self.counters.tally(tally).packets;
             let fill = self.fills[table];
             let keep = fill.keep(created);
