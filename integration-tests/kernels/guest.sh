@@ -6,6 +6,8 @@
 # The kernel's command line may have try.cases=NAME,NAME... and try.patience=N,
 # how many seconds a start may take.
 
+# As a distribution has it: files that all may write are refused.
+umask 022
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp /out /etc /var/lib
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LD_LIBRARY_PATH=/lib HOME=/tmp NO_COLOR=1

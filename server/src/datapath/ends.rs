@@ -1,6 +1,6 @@
 //! Ends of flows on their way from the sweeper to the reader.
 //!
-//! The sweeper must never wait, or the tables fill up. Bound: `MOST` ends, 12
+//! The sweeper must never wait, or the tables fill up. Bound: `MOST` ends, 3
 //! MiB; those that find no room are counted and left out, and their packets are
 //! in the ledger all the same.
 
@@ -14,7 +14,7 @@ use sextant_ebpf_common::Event;
 use super::{DatapathError, eventfd::EventFd};
 
 /// Ends that may wait.
-const MOST: usize = 65_536;
+const MOST: usize = 16_384;
 /// Room that is kept when none wait.
 const KEPT: usize = 4096;
 
