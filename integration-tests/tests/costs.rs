@@ -1,0 +1,173 @@
+//! The dearest requests that are known: others are answered meanwhile, the memory
+//! of it is bounded, and nothing goes on for a client that left.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+use std::time::{Duration, Instant};
+
+use sextant_integration_tests::{Daemon, Netns, daemon::connect_for_ever, eventually, root};
+use sextant_proto::{
+    flow::{FlowFilter, flow_filter::Experimental},
+    observer::{GetFlowsRequest, ServerStatusRequest, observer_client::ObserverClient},
+};
+use tonic::{Code, Status};
+
+const FLOWS: usize = 5000;
+
+fn line(n: usize) -> String {
+    let nanos = n % 1000;
+    format!(
+        "{{\"flow\":{{\"uuid\":\"{n}\",\"verdict\":\"FORWARDED\",\"time\":\"2026-01-02T03:04:05.{nanos:03}Z\",\
+         \"l7\":{{\"type\":\"REQUEST\",\"http\":{{\"url\":\"http://shop/api/v1/users/{n}\"}}}}}}}}\n"
+    )
+}
+
+fn of(whitelist: Vec<FlowFilter>) -> GetFlowsRequest {
+    GetFlowsRequest {
+        number: 1,
+        whitelist,
+        ..GetFlowsRequest::default()
+    }
+}
+
+fn cel(expression: String) -> GetFlowsRequest {
+    of(vec![FlowFilter {
+        experimental: Some(Experimental {
+            cel_expression: vec![expression],
+        }),
+        ..FlowFilter::default()
+    }])
+}
+
+/// A loop over fifty in each of so many loops around it.
+fn nested(loops: usize, innermost: &str) -> String {
+    let list: Vec<String> = (0..50).map(|n| n.to_string()).collect();
+    let list = list.join(", ");
+    (0..loops).fold(innermost.into(), |inner, at| {
+        format!("[{list}].all(v{at}, {inner})")
+    })
+}
+
+/// Requests with the code and the beginning of what they are answered.
+fn refused() -> Vec<(GetFlowsRequest, Code, &'static str)> {
+    let urls = FlowFilter {
+        http_url: (0..3000).map(|n| format!("\\pL{{60}}{n}")).collect(),
+        ..FlowFilter::default()
+    };
+    let cel_field = "whitelist[0].experimental.cel_expression[0]: ";
+    vec![
+        (
+            of(vec![FlowFilter::default(); 200_000]),
+            Code::InvalidArgument,
+            "whitelist[1024]: ",
+        ),
+        (
+            of(vec![urls]),
+            Code::InvalidArgument,
+            "whitelist[0].http_url[0]: ",
+        ),
+        (cel(nested(6, "true")), Code::ResourceExhausted, cel_field),
+        (
+            cel(format!(
+                "['aaaaaaaa']{}.size() > 0",
+                ".map(s, s + s)".repeat(30)
+            )),
+            Code::ResourceExhausted,
+            cel_field,
+        ),
+        (cel(nested(33, "true")), Code::InvalidArgument, cel_field),
+    ]
+}
+
+/// What the request is answered; how long it took.
+async fn ask(server: &str, request: GetFlowsRequest) -> Result<usize, Status> {
+    let mut client = ObserverClient::new(connect_for_ever(server).await.unwrap());
+    let mut flows = client.get_flows(request).await?.into_inner();
+    let mut count = 0;
+    while flows.message().await?.is_some() {
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The slowest ServerStatus of another client while `work` goes on.
+async fn slowest(server: &str, work: impl Future<Output = ()>) -> Duration {
+    let mut client = ObserverClient::new(connect_for_ever(server).await.unwrap());
+    let mut slowest = Duration::ZERO;
+    let mut work = std::pin::pin!(work);
+    loop {
+        let begin = Instant::now();
+        client.server_status(ServerStatusRequest {}).await.unwrap();
+        slowest = slowest.max(begin.elapsed());
+        if tokio::time::timeout(Duration::from_millis(20), &mut work)
+            .await
+            .is_ok()
+        {
+            return slowest;
+        }
+    }
+}
+
+/// KiB that the process has in memory.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS"));
+    let kib = line.unwrap().split_whitespace().nth(1);
+    kib.unwrap().parse().unwrap()
+}
+
+/// Hundredths of a second of CPU that the process took.
+fn ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flows.jsonl");
+    std::fs::write(&file, (0..FLOWS).map(line).collect::<String>()).unwrap();
+    let namespace = Netns::new();
+    let replay = file.to_str().unwrap();
+    let daemon = Daemon::start(&namespace, "", &["--no-datapath", "--replay", replay]);
+    eventually("all flows are there", || {
+        (daemon.status()?.num_flows as usize == FLOWS).then_some(())
+    });
+    let (server, before) = (daemon.server(), resident(daemon.pid()));
+    for (request, code, text) in refused() {
+        let mut answer = Ok(0);
+        let waited = daemon.block_on(slowest(&server, async {
+            answer = ask(&server, request).await;
+        }));
+        let status = answer.expect_err(text);
+        assert_eq!(status.code(), code, "{status}");
+        assert!(status.message().starts_with(text), "{status}");
+        assert!(waited <= Duration::from_secs(1), "{text}: {waited:?}");
+        let grown = resident(daemon.pid()).saturating_sub(before);
+        assert!(grown < 100 << 10, "{text}: grew by {grown} KiB");
+    }
+    // Some thousand turns of loops for each flow, and no flow passes.
+    let slow = cel(format!("{} && _flow.verdict == 2", nested(2, "v0 == v0")));
+    let waited = daemon.block_on(slowest(&server, async {
+        let all = (0..8).map(|_| ask(&server, slow.clone()));
+        let left = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(all));
+        assert!(left.await.is_err(), "they take longer than that");
+    }));
+    assert!(waited <= Duration::from_secs(1), "{waited:?}");
+    eventually("the scans have ended with their clients", || {
+        let begin = ticks(daemon.pid());
+        std::thread::sleep(Duration::from_millis(500));
+        (ticks(daemon.pid()) - begin < 10).then_some(())
+    });
+    let grown = resident(daemon.pid()).saturating_sub(before);
+    assert!(grown < 100 << 10, "grew by {grown} KiB");
+    println!("slowest beside eight slow scans {waited:?}, grown by {grown} KiB");
+}
