@@ -244,6 +244,12 @@ impl App {
         self.serving.addresses()
     }
 
+    /// Listeners that others than this host reach, in plaintext.
+    #[must_use]
+    pub fn open_addresses(&self) -> Vec<String> {
+        self.config.server.open_listeners()
+    }
+
     /// Where the metrics are, if they are on.
     #[must_use]
     pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
@@ -270,6 +276,7 @@ impl App {
     pub fn reload(&mut self, config: Config) {
         self.inventory.replace(config.identity.endpoints.clone());
         self.identities.refresh();
+        self.serving.reload();
         self.config.identity.endpoints = config.identity.endpoints.clone();
         tracing::info!(
             endpoints = self.config.identity.endpoints.len(),
@@ -351,7 +358,8 @@ fn about(config: &Config) -> About {
     }
 }
 
-/// This node at its first address, unless a peer of its name says otherwise.
+/// This node at its first address, one with TLS before others, unless a peer of
+/// its name says otherwise.
 fn node_directory(config: &Config, bound: &[Bound]) -> NodeDirectory {
     let name = config.full_node_name();
     let peers = config.peers.iter().map(|peer| PeerNode {
@@ -360,11 +368,14 @@ fn node_directory(config: &Config, bound: &[Bound]) -> NodeDirectory {
         tls_server_name: peer.tls_server_name.clone(),
     });
     let (own, peers): (Vec<_>, Vec<_>) = peers.partition(|peer| peer.name.to_lowercase() == name);
-    let address = bound.first().map(Bound::to_string);
+    let listeners = config.server.all_listeners();
+    let mut open = bound.iter().zip(&listeners);
+    let secure = open.find(|(_, listener)| listener.tls.is_some());
+    let address = secure.map(|(bound, _)| bound).or(bound.first());
     let own = own.into_iter().next().unwrap_or(PeerNode {
         name,
-        address: address.unwrap_or_default(),
-        tls_server_name: None,
+        address: address.map(Bound::to_string).unwrap_or_default(),
+        tls_server_name: secure.map(|_| config.tls_server_name()),
     });
     NodeDirectory::new(own, peers)
 }

@@ -12,9 +12,11 @@ mod given;
 mod inventory;
 mod item;
 mod limits;
+mod listeners;
 mod load;
 mod names;
 mod report;
+mod role;
 mod section;
 mod socket;
 mod values;
@@ -30,6 +32,7 @@ pub use error::{ConfigError, Mistake};
 pub use example::example;
 pub use flags::{Command, Flags};
 pub use load::{check, load, parse};
+pub use role::{Role, Roles};
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_FILE: &str = "/etc/sextant/sextant.toml";
@@ -51,6 +54,8 @@ pub struct Config {
     pub audit: Audit,
     /// Prometheus endpoint; `None` is off.
     pub metrics_listen: Option<String>,
+    /// Its TLS; `None` is plaintext.
+    pub metrics_tls: Option<Tls>,
     /// Flows kept in memory.
     pub flow_capacity: u64,
     /// Bytes that they take at most; by `flow_capacity` when it is not given.
@@ -70,8 +75,12 @@ pub struct Config {
 /// gRPC.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
-    /// Where to listen.
+    /// Where to listen, without more to say of it.
     pub listen: Vec<Listen>,
+    /// Where to listen, each with what is its own.
+    pub listeners: Vec<Listener>,
+    /// Plaintext on `listen` is meant, also beyond this host.
+    pub plaintext: bool,
     /// Group, by name or number, whose members may write beside root.
     pub write_group: Option<String>,
     /// Streams that may be open at one time, over all connections.
@@ -131,6 +140,43 @@ pub enum AuditTo {
     Journal,
     /// A file; without a folder it is in the state folder.
     File(PathBuf),
+}
+
+/// A listener with what is its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub address: Listen,
+    /// TLS; `None` is plaintext.
+    pub tls: Option<Tls>,
+    /// The most that anybody may do there; `None` is what the transport allows.
+    pub roles: Option<Roles>,
+    /// Plaintext is meant, also beyond this host.
+    pub plaintext: bool,
+}
+
+/// TLS of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Authorities that issue certificates of clients, PEM.
+    pub client_ca: Vec<PathBuf>,
+    /// Whether clients must show one.
+    pub client: ClientCertificate,
+}
+
+/// Whether clients must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificate {
+    /// Without one there is no connection.
+    Required,
+    /// One that is shown must be right.
+    Optional,
+    /// None is asked for.
+    None,
 }
 
 /// The eBPF side.
@@ -221,6 +267,7 @@ impl Default for Config {
             server: Server::default(),
             audit: Audit::default(),
             metrics_listen: Some("127.0.0.1:9965".into()),
+            metrics_tls: None,
             flow_capacity: 131_071,
             flow_bytes: None,
             replay: Vec::new(),
@@ -239,6 +286,8 @@ impl Default for Server {
                 Listen::Tcp("127.0.0.1:4245".into()),
                 Listen::Unix("/run/sextant/sextant.sock".into()),
             ],
+            listeners: Vec::new(),
+            plaintext: false,
             write_group: None,
             max_streams: 1024,
             max_calls: 1024,
@@ -296,12 +345,46 @@ const BYTES_OF_A_FLOW: u64 = 1024;
 /// Even a small store has room for some flows of the largest size.
 const LEAST_FLOW_BYTES: u64 = 16 << 20;
 
+impl Server {
+    /// All listeners, in the order of the configuration.
+    #[must_use]
+    pub fn all_listeners(&self) -> Vec<Listener> {
+        let plain = self.listen.iter().map(|address| Listener {
+            address: address.clone(),
+            tls: None,
+            roles: None,
+            plaintext: self.plaintext,
+        });
+        plain.chain(self.listeners.iter().cloned()).collect()
+    }
+
+    /// Addresses that others than this host reach, in plaintext.
+    #[must_use]
+    pub fn open_listeners(&self) -> Vec<String> {
+        let listeners = self.all_listeners().into_iter();
+        let open = listeners.filter(listeners::is_open);
+        open.map(|listener| listener.address.to_string()).collect()
+    }
+}
+
 impl Config {
     /// Bytes that flows in memory take at most.
     #[must_use]
     pub fn flow_bytes(&self) -> u64 {
         let usual = self.flow_capacity.saturating_mul(BYTES_OF_A_FLOW);
         self.flow_bytes.unwrap_or(usual.max(LEAST_FLOW_BYTES))
+    }
+
+    /// The name that relays look for in this node's certificate (Cilium's
+    /// `TLSServerName`).
+    #[must_use]
+    pub fn tls_server_name(&self) -> String {
+        let cluster = match &*self.cluster_name {
+            "" => "default",
+            cluster => cluster,
+        };
+        let node = self.node_name.replace('.', "-");
+        format!("{node}.{cluster}.hubble-grpc.cilium.io").to_lowercase()
     }
 
     /// Names of the settings, or sections of them, in which the other differs.
@@ -314,7 +397,11 @@ impl Config {
             ("state_dir", self.state_dir == other.state_dir),
             ("server", self.server == other.server),
             ("audit", self.audit == other.audit),
-            ("metrics", self.metrics_listen == other.metrics_listen),
+            (
+                "metrics.listen",
+                self.metrics_listen == other.metrics_listen,
+            ),
+            ("metrics", self.metrics_tls == other.metrics_tls),
             ("flow_capacity", self.flow_capacity == other.flow_capacity),
             ("flow_bytes", self.flow_bytes == other.flow_bytes),
             ("replay", self.replay == other.replay),

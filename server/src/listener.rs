@@ -6,38 +6,53 @@ mod accept;
 mod authority;
 mod browser;
 mod caller;
+mod certificate;
 mod connection;
 mod http;
 mod huffman;
 mod places;
 mod socket;
+mod tls;
 mod unix;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
 use futures::{Stream, StreamExt as _};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::config::Listen;
+use crate::config::{Listen, Listener, Role, Roles};
 
 use accept::{Accept, Socket, is_exhausted};
 pub use browser::Hosts;
-pub use caller::{Caller, Origin, Process, Share};
+pub use caller::{Caller, Origin, Process, Security, Share};
+pub use certificate::Certificate;
 pub use connection::Connection;
 pub use http::serve_http;
 pub use places::Places;
 pub use socket::SocketFile;
+pub use tls::{Tls, TlsError};
 
-/// The address cannot be used.
+/// A listener cannot be.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; {remedy}")]
-pub struct ListenError {
-    /// As configured.
-    address: String,
-    /// Why.
-    source: io::Error,
-    /// What to do.
-    remedy: &'static str,
+pub enum ListenError {
+    /// The address cannot be used.
+    #[error("cannot listen on {address}: {source}; {remedy}")]
+    Address {
+        /// As configured.
+        address: String,
+        /// Why.
+        source: io::Error,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// Its TLS cannot be.
+    #[error("cannot listen on {address}: {source}")]
+    Tls {
+        /// As configured.
+        address: String,
+        /// Why.
+        source: TlsError,
+    },
 }
 
 /// An address that is listened on.
@@ -61,59 +76,104 @@ impl fmt::Display for Bound {
 
 /// Bound sockets, not yet served.
 #[derive(Debug, Default)]
-pub struct Listeners(Vec<(Bound, Socket)>);
+pub struct Listeners(Vec<Open>);
+
+#[derive(Debug)]
+struct Open {
+    bound: Bound,
+    socket: Socket,
+    tls: Option<Tls>,
+    most: Roles,
+}
 
 impl Listeners {
     /// Binds all addresses, or none. Sockets' files are given to the group `gid`.
     ///
     /// # Errors
     ///
-    /// The first address that cannot be used.
-    pub async fn bind(addresses: &[Listen], gid: Option<u32>) -> Result<Self, ListenError> {
-        let mut listeners = Self::default();
-        for address in addresses {
-            let bound = match address {
+    /// The first address that cannot be used, the first wrong file of TLS.
+    pub async fn bind(listeners: &[Listener], gid: Option<u32>) -> Result<Self, ListenError> {
+        let mut open = Vec::new();
+        for listener in listeners {
+            let address = listener.address.to_string();
+            let tls = listener.tls.as_ref().map(Tls::load).transpose();
+            let tls = tls.map_err(|source| ListenError::Tls {
+                address: address.clone(),
+                source,
+            })?;
+            let bound = match &listener.address {
                 Listen::Tcp(address) => bind_tcp(address).await,
                 Listen::Unix(path) => socket::bind(path, gid).await.map(|(listener, file)| {
                     let bound = Bound::Unix(path.clone());
                     (bound, Socket::Unix { file, listener })
                 }),
             };
-            listeners
-                .0
-                .push(bound.map_err(|source| refused(address.to_string(), source))?);
+            let (bound, socket) = bound.map_err(|source| refused(address, source))?;
+            open.push(Open {
+                bound,
+                socket,
+                most: most(listener),
+                tls,
+            });
         }
-        Ok(listeners)
+        Ok(Self(open))
     }
 
     /// The addresses, with the ports that the system chose.
     #[must_use]
     pub fn addresses(&self) -> Vec<Bound> {
-        self.0.iter().map(|(bound, _)| bound.clone()).collect()
+        self.0.iter().map(|open| open.bound.clone()).collect()
     }
 
     /// The files of unix sockets: each goes as soon as one holder lets it go.
     #[must_use]
     pub fn files(&self) -> Vec<SocketFile> {
-        let files = self.0.iter().map(|(_, socket)| match socket {
+        let files = self.0.iter().map(|open| match &open.socket {
             Socket::Tcp(_) => None,
             Socket::Unix { file, .. } => Some(file.clone()),
         });
         files.flatten().collect()
     }
 
-    /// All connections of all listeners, without an end.
+    /// What reads certificates again; clones are the same.
+    #[must_use]
+    pub fn tls(&self) -> Vec<Tls> {
+        self.0.iter().filter_map(|open| open.tls.clone()).collect()
+    }
+
+    /// All connections of all listeners, without an end. Certificates are read
+    /// again meanwhile.
     pub fn connections(
         self,
         places: &Places,
     ) -> impl Stream<Item = io::Result<Connection>> + Send + use<> {
-        let each = self.0.into_iter().map(|(bound, socket)| {
-            Accept::new(bound.to_string(), socket, places.clone())
+        let mut watched = JoinSet::new();
+        let each = self.0.into_iter().map(|open| {
+            if let Some(tls) = &open.tls {
+                watched.spawn(tls.clone().watch());
+            }
+            let name = open.bound.to_string();
+            Accept::new(name, open.socket, open.tls, open.most, places.clone())
                 .connections()
                 .boxed()
         });
-        futures::stream::select_all(each)
+        let all = futures::stream::select_all(each);
+        all.map(move |connection| {
+            let _ends_with_this = &watched;
+            connection
+        })
     }
+}
+
+/// Plaintext over a network may read, and no more.
+fn most(listener: &Listener) -> Roles {
+    let transport = match (&listener.address, &listener.tls) {
+        (Listen::Tcp(_), None) => Roles::from_iter([Role::Viewer]),
+        _ => Roles::ALL,
+    };
+    listener
+        .roles
+        .map_or(transport, |roles| roles.within(transport))
 }
 
 async fn bind_tcp(address: &str) -> io::Result<(Bound, Socket)> {
@@ -130,7 +190,7 @@ fn refused(address: String, source: io::Error) -> ListenError {
         io::ErrorKind::PermissionDenied => "run as root or choose another address by --listen",
         _ => "choose another address by --listen",
     };
-    ListenError {
+    ListenError::Address {
         address,
         source,
         remedy,

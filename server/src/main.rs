@@ -88,6 +88,12 @@ async fn serve(
     for address in app.addresses() {
         tracing::info!(server = %address, "serving");
     }
+    for address in app.open_addresses() {
+        tracing::warn!(
+            server = address,
+            "plaintext beyond this host: whoever reaches it may read all flows; a certificate in [[listener]] keeps them"
+        );
+    }
     if let Some(address) = app.metrics_address() {
         tracing::info!("metrics at http://{address}/metrics");
     }

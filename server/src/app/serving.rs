@@ -13,8 +13,8 @@ use tokio::{
 use tonic::transport;
 
 use crate::{
-    config::{self, Config, Listen},
-    listener::{Bound, Hosts, Listeners, Places, SocketFile, serve_http},
+    config::{self, Config, Listen, Listener},
+    listener::{Bound, Hosts, Listeners, Places, SocketFile, Tls, serve_http},
 };
 
 /// Connections of the metrics' port: some scrapers and a look by hand.
@@ -38,6 +38,7 @@ pub(super) struct Serving {
     metrics_address: Option<SocketAddr>,
     /// They go with this, also where the servers end with the process.
     _files: Vec<SocketFile>,
+    tls: Vec<Tls>,
 }
 
 impl Sockets {
@@ -45,14 +46,19 @@ impl Sockets {
     pub(super) async fn bind(config: &Config, gid: Option<u32>) -> anyhow::Result<Self> {
         let metrics = match &config.metrics_listen {
             Some(address) => {
-                let listen = [Listen::Tcp(address.clone())];
-                let bound = Listeners::bind(&listen, None).await;
+                let listener = Listener {
+                    address: Listen::Tcp(address.clone()),
+                    tls: config.metrics_tls.clone(),
+                    roles: None,
+                    plaintext: true,
+                };
+                let bound = Listeners::bind(&[listener], None).await;
                 Some(bound.context("metrics (another address by --metrics-listen, or `off`)")?)
             }
             None => None,
         };
         Ok(Self {
-            grpc: Listeners::bind(&config.server.listen, gid).await?,
+            grpc: Listeners::bind(&config.server.all_listeners(), gid).await?,
             metrics,
         })
     }
@@ -71,6 +77,8 @@ impl Sockets {
         draining: &watch::Sender<bool>,
     ) -> Serving {
         let (addresses, files) = (self.addresses(), self.grpc.files());
+        let listeners = self.metrics.iter().chain([&self.grpc]);
+        let tls = listeners.flat_map(Listeners::tls).collect();
         let metrics_listeners = self.metrics;
         let metrics_address = metrics_listeners.as_ref().and_then(|metrics| {
             metrics
@@ -100,6 +108,7 @@ impl Sockets {
             addresses,
             metrics_address,
             _files: files,
+            tls,
         }
     }
 }
@@ -111,6 +120,17 @@ impl Serving {
 
     pub(super) fn metrics_address(&self) -> Option<SocketAddr> {
         self.metrics_address
+    }
+
+    /// Reads certificates again, if their files have changed.
+    pub(super) fn reload(&self) {
+        for tls in &self.tls {
+            match tls.reload() {
+                Ok(true) => tracing::info!("certificates read again"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "certificates not read again, as before"),
+            }
+        }
     }
 
     /// Waits until a server ends, which it does not unless it is told to.

@@ -19,7 +19,7 @@ use tonic::Code;
 use super::record::Record;
 use crate::{
     flow::Time,
-    listener::{Caller, Origin, Share},
+    listener::{Origin, Share},
 };
 
 /// Calls that went well, of one kind, that are let through in a window.
@@ -217,7 +217,7 @@ fn host(record: &Record) -> String {
         ip.map(|ip| SocketAddr::new(ip, 0))
     });
     match address {
-        Ok(address) => match Caller::new(Origin::Tcp(address)).share() {
+        Ok(address) => match Origin::Tcp(address).share() {
             share @ Share::Address(_) => share.to_string(),
             _ => record.from.clone(),
         },

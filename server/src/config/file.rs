@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::{
     Audit, AuditTo, Config, Datapath, Mistake, Server,
     draft::{Draft, set},
-    inventory, limits, names,
+    inventory, limits, listeners, names,
     report::{Once, Report},
     section::Section,
     socket, values,
@@ -53,6 +53,7 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
     if let Some(mut metrics) = top.section("metrics") {
         let listen = metrics.item("listen").text(socket::metrics_listen);
         set(&mut draft.config.metrics_listen, listen);
+        draft.config.metrics_tls = listeners::tls(&mut metrics);
         metrics.finish();
     }
     if let Some(mut section) = top.section("datapath") {
@@ -69,6 +70,7 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.identity.world_by_family, world);
         identity.finish();
     }
+    draft.config.server.listeners = listeners::listeners(&mut top);
     draft.config.identity.endpoints = inventory::endpoints(&mut top);
     draft.config.peers = inventory::peers(&mut top);
     top.finish();
@@ -102,6 +104,7 @@ fn server(mut section: Section<'_>, server: &mut Server) {
         section.wrong("has no listener; name one in `listen`, or leave it out".into());
     }
     set(&mut server.listen, listen.texts(socket::listen));
+    set(&mut server.plaintext, section.item("plaintext").switch());
     let group = section.item("write_group").text(names::system_group);
     set(&mut server.write_group, group);
     let streams = section.item("max_streams").number(limits::MAX_STREAMS);

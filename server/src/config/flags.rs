@@ -44,6 +44,11 @@ pub struct Flags {
         "No eBPF: serve replayed and recorded flows only, which needs no root"))]
     pub no_datapath: bool,
 
+    /// Plaintext to the network.
+    #[arg(long, global = true, help = help("plaintext",
+        "Plaintext is meant, where --listen names an address that is not of this host alone"))]
+    pub plaintext: bool,
+
     /// Files to load before serving.
     #[arg(long, global = true, value_name = "FILE", value_parser = path(), help = help("replay",
         "Load Hubble's JSON (lines, lists, logs) or a capture (pcap, pcapng) before serving, also gzipped; may be repeated"))]
@@ -106,6 +111,7 @@ fn default_of(flag: &str) -> String {
         }
         "interface" => "every interface that is up".into(),
         "no-datapath" => config.datapath.is_none().to_string(),
+        "plaintext" => config.server.plaintext.to_string(),
         "flow-capacity" => config.flow_capacity.to_string(),
         "metrics-listen" => config.metrics_listen.unwrap_or_else(|| "off".into()),
         "state-dir" => config.state_dir.display().to_string(),

@@ -40,6 +40,7 @@ pub(super) struct Given {
     listen: Vec<String>,
     interface: Vec<String>,
     no_datapath: Option<String>,
+    plaintext: Option<String>,
     replay: Vec<PathBuf>,
     flow_capacity: Option<String>,
     metrics_listen: Option<String>,
@@ -55,6 +56,7 @@ impl From<&Flags> for Given {
             listen: flags.listen,
             interface: flags.interface,
             no_datapath: flags.no_datapath.then(|| "true".to_owned()),
+            plaintext: flags.plaintext.then(|| "true".to_owned()),
             replay: flags.replay,
             flow_capacity: flags.flow_capacity,
             metrics_listen: flags.metrics_listen,
@@ -74,6 +76,7 @@ impl Given {
             listen: list("listen"),
             interface: list("interface"),
             no_datapath: word("no-datapath"),
+            plaintext: word("plaintext"),
             replay: list("replay").into_iter().map(PathBuf::from).collect(),
             flow_capacity: word("flow-capacity"),
             metrics_listen: word("metrics-listen"),
@@ -99,6 +102,8 @@ impl Given {
             values::switch(word)
         });
         set(&mut draft.enabled, off.map(|off| !off));
+        let plaintext = read.one("plaintext", &self.plaintext, |word| values::switch(word));
+        set(&mut config.server.plaintext, plaintext);
         let replay = read.list("replay", &self.replay, values::path);
         set(&mut config.replay, replay);
         let flows = read.one("flow-capacity", &self.flow_capacity, |word| {

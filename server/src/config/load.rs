@@ -14,6 +14,7 @@ use super::{
     draft::Draft,
     file,
     given::{Given, Source, word},
+    listeners,
 };
 
 /// Largest file; 20,000 endpoints take two.
@@ -63,6 +64,9 @@ pub(super) fn load_with(
     };
     mistakes.extend(Given::from_environment(env).apply(Source::Environment, &mut draft));
     mistakes.extend(Given::from(flags).apply(Source::Flags, &mut draft));
+    if mistakes.is_empty() {
+        mistakes = listeners::plaintext(&draft.config.server);
+    }
     if mistakes.is_empty() {
         Ok((draft.finish(), found.then_some(file.path)))
     } else {

@@ -2,6 +2,7 @@
 
 mod example;
 mod file;
+mod listeners;
 mod names;
 mod odd;
 mod sources;

@@ -8,17 +8,19 @@ use std::{io, time::Duration};
 use futures::Stream;
 use nix::errno::Errno;
 use tokio::{
-    net::{TcpListener, UnixListener},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    task::JoinSet,
     time::Instant,
 };
 
 use super::{
-    Caller,
-    connection::{Connection, Stream as Io},
-    places::Places,
+    Caller, Certificate, Origin, Security, Tls,
+    connection::{Connection, OPENING, Stream as Io},
+    places::{Place, Places},
     socket::SocketFile,
     unix::UnixConnection,
 };
+use crate::config::Roles;
 
 /// Rest after the system had nothing left.
 const REST: Duration = Duration::from_millis(200);
@@ -44,16 +46,30 @@ pub(super) struct Accept {
     /// For people.
     name: String,
     socket: Socket,
+    tls: Option<Tls>,
+    /// The most that anybody may do there.
+    most: Roles,
     places: Places,
+    /// As many as there are places for silent connections.
+    handshakes: JoinSet<Option<Connection>>,
     warned: Option<Instant>,
 }
 
 impl Accept {
-    pub(super) fn new(name: String, socket: Socket, places: Places) -> Self {
+    pub(super) fn new(
+        name: String,
+        socket: Socket,
+        tls: Option<Tls>,
+        most: Roles,
+        places: Places,
+    ) -> Self {
         Self {
             name,
             socket,
+            tls,
+            most,
             places,
+            handshakes: JoinSet::new(),
             warned: None,
         }
     }
@@ -68,14 +84,34 @@ impl Accept {
 
     async fn next(&mut self) -> Connection {
         loop {
-            match self.accept().await {
-                Ok((stream, caller)) => match self.places.take(&caller) {
-                    Some(place) => return Connection::new(stream, caller, place),
-                    None => self.warn(format_args!(
-                        "no place for a connection of {}; raise server.max_connections or server.max_connections_per_peer",
-                        caller.share()
-                    )),
+            let accepted = tokio::select! {
+                accepted = accept(&self.socket) => accepted,
+                Some(shaken) = self.handshakes.join_next() => match shaken {
+                    Ok(Some(connection)) => return connection,
+                    _ => continue,
                 },
+            };
+            let taken = accepted.map(|(io, origin)| (self.places.take(&origin), io, origin));
+            match taken {
+                Ok((Some(place), Accepted::Tcp(stream), origin)) => match &self.tls {
+                    None => {
+                        let caller = Caller::new(origin, Security::Plaintext, self.most);
+                        return Connection::new(Io::Tcp(stream), caller, place);
+                    }
+                    Some(tls) => {
+                        let handshake = handshake(tls.clone(), stream, origin, self.most, place);
+                        self.handshakes.spawn(handshake);
+                    }
+                },
+                Ok((Some(place), Accepted::Unix(stream), origin)) => {
+                    let caller = Caller::new(origin, Security::Plaintext, self.most);
+                    let io = Io::Unix(UnixConnection::new(stream));
+                    return Connection::new(io, caller, place);
+                }
+                Ok((None, _, origin)) => self.warn(format_args!(
+                    "no place for a connection of {}; raise server.max_connections or server.max_connections_per_peer",
+                    origin.share()
+                )),
                 Err(error) if is_exhausted(&error) => {
                     self.warn(format_args!(
                         "no connection can be accepted: {error}; raise the limit of open files (LimitNOFILE)"
@@ -88,33 +124,60 @@ impl Accept {
         }
     }
 
-    async fn accept(&self) -> io::Result<(Io, Caller)> {
-        match &self.socket {
-            Socket::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                // An answer is several small writes: none may wait for the client's
-                // acknowledgement of the one before.
-                stream.set_nodelay(true)?;
-                // Clients of HTTP/1 answer no pings.
-                let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-                socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
-                let caller = Caller::tcp(&stream);
-                Ok((Io::Tcp(stream), caller))
-            }
-            Socket::Unix { listener, .. } => {
-                let (stream, _) = listener.accept().await?;
-                let caller = Caller::unix(&stream);
-                Ok((Io::Unix(UnixConnection::new(stream)), caller))
-            }
-        }
-    }
-
     fn warn(&mut self, text: std::fmt::Arguments<'_>) {
         if self.warned.is_none_or(|warned| warned.elapsed() >= WARNING) {
             self.warned = Some(Instant::now());
             tracing::warn!(listener = self.name, "{text}");
         }
     }
+}
+
+enum Accepted {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+async fn accept(socket: &Socket) -> io::Result<(Accepted, Origin)> {
+    match socket {
+        Socket::Tcp(listener) => {
+            let (stream, address) = listener.accept().await?;
+            // An answer is several small writes: none may wait for the client's
+            // acknowledgement of the one before.
+            stream.set_nodelay(true)?;
+            // Clients of HTTP/1 answer no pings.
+            let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
+            socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+            Ok((Accepted::Tcp(stream), Origin::Tcp(address)))
+        }
+        Socket::Unix { listener, .. } => {
+            let (stream, _) = listener.accept().await?;
+            let origin = Origin::of_unix(&stream);
+            Ok((Accepted::Unix(stream), origin))
+        }
+    }
+}
+
+/// Within the time of a silent connection, and while its place is not needed.
+async fn handshake(
+    tls: Tls,
+    stream: TcpStream,
+    origin: Origin,
+    most: Roles,
+    place: Place,
+) -> Option<Connection> {
+    let gone = place.gone();
+    let shaken = tokio::select! {
+        shaken = tls.acceptor().accept(stream) => shaken,
+        () = gone.notified() => return None,
+        () = tokio::time::sleep(OPENING) => return None,
+    };
+    let stream = shaken
+        .inspect_err(|error| tracing::debug!(peer = %origin.share(), %error, "no TLS handshake"))
+        .ok()?;
+    let shown = stream.get_ref().1.peer_certificates();
+    let certificate = shown.and_then(<[_]>::first).map(Certificate::read);
+    let caller = Caller::new(origin, Security::Tls(certificate), most);
+    Some(Connection::new(Io::Tls(Box::new(stream)), caller, place))
 }
 
 pub(super) fn is_exhausted(error: &io::Error) -> bool {

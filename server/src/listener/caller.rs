@@ -10,7 +10,10 @@ use std::{
     sync::Arc,
 };
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
+
+use super::Certificate;
+use crate::config::Roles;
 
 /// Who a connection is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,40 +48,36 @@ pub enum Share {
     Unknown,
 }
 
-/// The other end of a connection.
+/// How a connection is kept from others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Caller(Arc<Origin>);
+pub enum Security {
+    /// Not at all; a unix socket needs nothing.
+    Plaintext,
+    /// TLS; with the certificate of the client, if it showed one that is right.
+    Tls(Option<Certificate>),
+}
+
+/// The other end of a connection; clones are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller(Arc<Inner>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Inner {
+    origin: Origin,
+    security: Security,
+    /// The most that anybody may do on this listener.
+    most: Roles,
+}
 
 impl Caller {
-    /// Who is at the other end of a TCP connection.
+    /// Somebody.
     #[must_use]
-    pub fn tcp(stream: &TcpStream) -> Self {
-        let origin = stream.peer_addr().map_or(Origin::Unknown, Origin::Tcp);
-        Self(Arc::new(origin))
-    }
-
-    /// Who is at the other end of a unix socket.
-    #[must_use]
-    pub fn unix(stream: &UnixStream) -> Self {
-        let origin = match stream.peer_cred() {
-            Err(_) => Origin::Unknown,
-            Ok(cred) => {
-                let mut groups = vec![cred.gid()];
-                groups.extend(groups_of(cred.pid(), cred.uid()));
-                Origin::Unix(Process {
-                    uid: cred.uid(),
-                    groups,
-                    pid: cred.pid(),
-                })
-            }
-        };
-        Self(Arc::new(origin))
-    }
-
-    /// Somebody, for tests and for what has no connection.
-    #[must_use]
-    pub fn new(origin: Origin) -> Self {
-        Self(Arc::new(origin))
+    pub fn new(origin: Origin, security: Security, most: Roles) -> Self {
+        Self(Arc::new(Inner {
+            origin,
+            security,
+            most,
+        }))
     }
 
     /// Who sent a request; one without a connection is from nobody known.
@@ -87,36 +86,79 @@ impl Caller {
         extensions
             .get::<Self>()
             .cloned()
-            .unwrap_or_else(|| Self::new(Origin::Unknown))
+            .unwrap_or_else(|| Self::new(Origin::Unknown, Security::Plaintext, Roles::default()))
     }
 
     /// Where it is from.
     #[must_use]
     pub fn origin(&self) -> &Origin {
-        &self.0
+        &self.0.origin
+    }
+
+    /// How it is kept from others.
+    #[must_use]
+    pub fn security(&self) -> &Security {
+        &self.0.security
+    }
+
+    /// The most that anybody may do where it came in.
+    #[must_use]
+    pub fn most(&self) -> Roles {
+        self.0.most
     }
 
     /// Whether root is at the other end, by a unix socket.
     #[must_use]
     pub fn is_root(&self) -> bool {
-        matches!(&*self.0, Origin::Unix(Process { uid: 0, .. }))
+        self.0.origin.is_root()
     }
 
     /// Whom this counts for where something is shared out.
     #[must_use]
     pub fn share(&self) -> Share {
-        match &*self.0 {
-            Origin::Tcp(address) => Share::Address(network(address.ip())),
-            Origin::Unix(process) => Share::User(process.uid),
-            Origin::Unknown => Share::Unknown,
+        self.0.origin.share()
+    }
+}
+
+impl Origin {
+    /// The process at the other end of a unix socket, with its groups.
+    pub(super) fn of_unix(stream: &UnixStream) -> Self {
+        let Ok(cred) = stream.peer_cred() else {
+            return Self::Unknown;
+        };
+        let mut groups = vec![cred.gid()];
+        groups.extend(groups_of(cred.pid(), cred.uid()));
+        Self::Unix(Process {
+            uid: cred.uid(),
+            groups,
+            pid: cred.pid(),
+        })
+    }
+
+    /// Whom this counts for where something is shared out.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        match self {
+            Self::Tcp(address) => Share::Address(network(address.ip())),
+            Self::Unix(process) => Share::User(process.uid),
+            Self::Unknown => Share::Unknown,
         }
+    }
+
+    /// Whether it is root, by a unix socket.
+    #[must_use]
+    pub fn is_root(&self) -> bool {
+        matches!(self, Self::Unix(Process { uid: 0, .. }))
     }
 }
 
 /// For logs and refusals.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
+        if let Security::Tls(Some(certificate)) = &self.0.security {
+            return f.write_str(&certificate.name());
+        }
+        match &self.0.origin {
             Origin::Tcp(address) => write!(f, "{address}"),
             Origin::Unix(process) => write!(f, "uid:{}", process.uid),
             Origin::Unknown => f.write_str("unknown"),
@@ -128,8 +170,10 @@ impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(uid) => write!(f, "user {uid}"),
-            Self::Address(IpAddr::V6(address)) => write!(f, "{address}/64"),
-            Self::Address(IpAddr::V4(address)) => write!(f, "{address}"),
+            Self::Address(IpAddr::V6(address)) if !address.is_loopback() => {
+                write!(f, "{address}/64")
+            }
+            Self::Address(address) => write!(f, "{address}"),
             Self::Unknown => f.write_str("an unknown peer"),
         }
     }
@@ -185,15 +229,11 @@ mod tests {
 
     #[test]
     fn one_host_is_one_share() {
-        let share = |text: &str| {
-            Caller::new(Origin::Tcp(text.parse().unwrap()))
-                .share()
-                .to_string()
-        };
+        let share = |text: &str| Origin::Tcp(text.parse().unwrap()).share().to_string();
         assert_eq!(share("10.0.0.1:1"), "10.0.0.1");
         assert_eq!(share("[::ffff:10.0.0.1]:9"), "10.0.0.1");
         assert_eq!(share("[2001:db8:1:2:3:4:5:6]:9"), "2001:db8:1:2::/64");
         assert_eq!(share("[2001:db8:1:2::1]:8"), "2001:db8:1:2::/64");
-        assert_eq!(share("[::1]:8"), "::1/64");
+        assert_eq!(share("[::1]:8"), "::1");
     }
 }

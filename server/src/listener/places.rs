@@ -18,7 +18,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Caller, Share};
+use super::{Origin, Share};
 
 /// Kept free for root's unix socket.
 const FOR_ROOT: usize = 16;
@@ -83,11 +83,11 @@ impl Places {
         (count(&self.0.refused), count(&self.0.evicted))
     }
 
-    /// A place for a connection of this caller, if there is one or room is made.
-    pub(super) fn take(&self, caller: &Caller) -> Option<Place> {
-        let share = caller.share();
+    /// A place for a connection of this origin, if there is one or room is made.
+    pub(super) fn take(&self, origin: &Origin) -> Option<Place> {
+        let share = origin.share();
         let mut taken = self.taken();
-        let most = match caller.is_root() {
+        let most = match origin.is_root() {
             true => self.0.most,
             false => self.0.most.saturating_sub(FOR_ROOT).max(1),
         };
@@ -176,18 +176,18 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::{Origin, Process};
+    use crate::listener::Process;
 
-    fn tcp(last: u8) -> Caller {
-        Caller::new(Origin::Tcp(([10, 0, 0, last], 1).into()))
+    fn tcp(last: u8) -> Origin {
+        Origin::Tcp(([10, 0, 0, last], 1).into())
     }
 
-    fn user(uid: u32) -> Caller {
-        Caller::new(Origin::Unix(Process {
+    fn user(uid: u32) -> Origin {
+        Origin::Unix(Process {
             uid,
             groups: Vec::new(),
             pid: None,
-        }))
+        })
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 use toml::Value;
 
 use super::{mistakes, read};
-use crate::config::{Config, Datapath, Endpoint, Identity, Peer, example, example::settings};
+use crate::config::{
+    ClientCertificate, Config, Datapath, Endpoint, Identity, Listen, Listener, Peer, Roles, Server,
+    Tls, example, example::settings,
+};
 
 /// A key that no section has, nor one like it.
 const STRANGER: &str = "qqqqqqqq";
@@ -43,6 +46,20 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
                 interfaces: vec!["veth-web-1".into()],
             }],
             ..Identity::default()
+        },
+        server: Server {
+            listeners: vec![Listener {
+                address: Listen::Tcp("0.0.0.0:4244".into()),
+                tls: Some(Tls {
+                    certificate: "/etc/sextant/tls/server.crt".into(),
+                    key: "/etc/sextant/tls/server.key".into(),
+                    client_ca: vec!["/etc/sextant/tls/clients-ca.crt".into()],
+                    client: ClientCertificate::Required,
+                }),
+                roles: Some(Roles::ALL),
+                plaintext: false,
+            }],
+            ..Server::default()
         },
         peers: vec![Peer {
             name: "dagobah".into(),

@@ -34,7 +34,7 @@ fn every_plain_setting_arrives() {
     let is = right(
         "node_name = 'n'\ncluster_name = 'c'\nnode_labels = ['b=2', 'a=1']\nstate_dir = '/s'\n\
          flow_capacity = 0x10\nflow_bytes = 0x10_0000\nreplay = ['r.json']\n\
-         [server]\nlisten = ['tcp://a:1']\nwrite_group = 'g'\nmax_streams = 1\nmax_streams_per_connection = 2\n\
+         [server]\nlisten = ['tcp://a:1']\nplaintext = true\nwrite_group = 'g'\nmax_streams = 1\nmax_streams_per_connection = 2\n\
          max_connections = 3\nmax_connections_per_peer = 4\n\
          max_calls = 3\npeer_share = 50\nmax_pending_bytes = 0x20_0000\nmessage_timeout = '3s'\n\
          max_request_bytes = 4_096\nlost_event_interval = '2s'\ndrain_timeout = '0s'\n\

@@ -55,7 +55,7 @@ fn every_flag_has_its_variable() {
         "",
         &[],
         &[
-            "--listen=tcp://[::]:1",
+            "--listen=tcp://[::1]:1",
             "--listen=unix:///x",
             "--interface={a,b}*",
             "--interface=c",
@@ -71,7 +71,7 @@ fn every_flag_has_its_variable() {
     let env = right(
         "",
         &[
-            ("SEXTANT_LISTEN", "tcp://[::]:1,unix:///x"),
+            ("SEXTANT_LISTEN", "tcp://[::1]:1,unix:///x"),
             ("SEXTANT_INTERFACE", "{a,b}*, c,"),
             ("SEXTANT_REPLAY", "a.json,b.pcap"),
             ("SEXTANT_FLOW_CAPACITY", "7"),
@@ -83,7 +83,7 @@ fn every_flag_has_its_variable() {
         &[],
     );
     assert_eq!(flags, env);
-    let listen = [Listen::Tcp("[::]:1".into()), Listen::Unix("/x".into())];
+    let listen = [Listen::Tcp("[::1]:1".into()), Listen::Unix("/x".into())];
     assert_eq!(flags.server.listen, listen);
     assert_eq!(flags.datapath.expect("on").interfaces, ["{a,b}*", "c"]);
     assert_eq!(flags.replay, [Path::new("a.json"), Path::new("b.pcap")]);

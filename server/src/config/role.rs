@@ -1,0 +1,68 @@
+//! What somebody may do, by name.
+
+/// A role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reads flows, events, status.
+    Viewer,
+    /// Hands in flows.
+    Recorder,
+    /// Changes policies.
+    PolicyAdmin,
+    /// Reads the audit log, and whatever else runs the daemon.
+    Operator,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::Viewer,
+        Self::Recorder,
+        Self::PolicyAdmin,
+        Self::Operator,
+    ];
+
+    /// As the configuration has it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Recorder => "recorder",
+            Self::PolicyAdmin => "policy-admin",
+            Self::Operator => "operator",
+        }
+    }
+}
+
+/// A set of roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// All of them.
+    pub const ALL: Self = Self(0b1111);
+
+    /// Whether the role is one of them.
+    #[must_use]
+    pub fn has(self, role: Role) -> bool {
+        self.0 & 1 << role as u8 != 0
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are in either.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl FromIterator<Role> for Roles {
+    fn from_iter<I: IntoIterator<Item = Role>>(roles: I) -> Self {
+        Self(roles.into_iter().fold(0, |set, role| set | 1 << role as u8))
+    }
+}
