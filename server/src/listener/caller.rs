@@ -152,6 +152,13 @@ impl Origin {
     }
 }
 
+/// Somebody on a plaintext listener that allows everything.
+impl From<Origin> for Caller {
+    fn from(origin: Origin) -> Self {
+        Self::new(origin, Security::Plaintext, Roles::ALL)
+    }
+}
+
 /// For logs and refusals.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

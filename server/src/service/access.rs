@@ -167,11 +167,7 @@ mod tests {
 
     fn tcp() -> Request<()> {
         let mut request = Request::new(());
-        let caller = Caller::new(
-            Origin::Tcp(([127, 0, 0, 1], 9).into()),
-            crate::listener::Security::Plaintext,
-            crate::config::Roles::ALL,
-        );
+        let caller = Caller::from(Origin::Tcp(([127, 0, 0, 1], 9).into()));
         request.extensions_mut().insert(caller);
         request
     }

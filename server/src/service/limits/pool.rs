@@ -148,11 +148,11 @@ mod tests {
     use crate::listener::{Origin, Process};
 
     fn tcp(address: &str) -> Caller {
-        Caller::new(Origin::Tcp(address.parse().unwrap()))
+        Caller::from(Origin::Tcp(address.parse().unwrap()))
     }
 
     fn user(uid: u32) -> Caller {
-        Caller::new(Origin::Unix(Process {
+        Caller::from(Origin::Unix(Process {
             uid,
             groups: Vec::new(),
             pid: None,

@@ -72,7 +72,7 @@ impl Server {
     async fn call(&self, peer: u8, path: &str, body: Body) -> Response<tonic::body::Body> {
         let mut request = Request::new(body);
         *request.uri_mut() = path.parse().unwrap();
-        let caller = Caller::new(Origin::Tcp(([192, 0, 2, peer], 1).into()));
+        let caller = Caller::from(Origin::Tcp(([192, 0, 2, peer], 1).into()));
         request.extensions_mut().insert(caller);
         self.routes.clone().oneshot(request).await.unwrap()
     }
@@ -167,7 +167,7 @@ async fn a_client_that_streams_may_rest_between_messages_but_not_within_one() {
     };
     assert_eq!(methods::Methods::new().of(path), method);
     let (mut sender, body) = open_body();
-    let caller = Caller::new(Origin::Unknown);
+    let caller = Caller::from(Origin::Unknown);
     let mut body = request::Request::new(body, server.limits.clone(), caller, method);
     let send = async {
         sender.send(message(10)).await.unwrap();

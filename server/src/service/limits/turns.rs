@@ -95,7 +95,7 @@ mod tests {
     use crate::listener::Origin;
 
     fn peer(last: u8) -> Caller {
-        Caller::new(Origin::Tcp(([192, 0, 2, last], 1).into()))
+        Caller::from(Origin::Tcp(([192, 0, 2, last], 1).into()))
     }
 
     #[test]
