@@ -83,12 +83,12 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let (routes, metrics, overhead) = core.services(
         Routes::new(health_service),
         &sockets.addresses(),
-        write_group,
         datapath.as_ref(),
     )?;
+    let access = Access::new(&config.access, write_group, &sockets.addresses())?;
     let hosts = hosts(config);
     let routers = [
-        router(routes, hosts.clone()),
+        router(routes, access, hosts.clone()),
         metrics::router(metrics, hosts),
     ];
     let serving = sockets.serve(&config.server, serving, routers, &core.draining);
@@ -185,7 +185,6 @@ impl Core {
         &self,
         routes: Routes,
         bound: &[Bound],
-        write_group: Option<WriteGroup>,
         datapath: Option<&RunningDatapath>,
     ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
@@ -202,7 +201,6 @@ impl Core {
             Arc::clone(&self.pipeline),
             self.ring.clone(),
             Arc::new(RecordCounts::default()),
-            Access::new(write_group, bound),
             limits.clone(),
             lookback(config),
         );

@@ -9,6 +9,7 @@ mod example;
 mod file;
 mod flags;
 mod given;
+mod grants;
 mod inventory;
 mod item;
 mod limits;
@@ -50,6 +51,8 @@ pub struct Config {
     pub state_dir: PathBuf,
     /// gRPC listeners and their limits.
     pub server: Server,
+    /// Who may do what.
+    pub access: Access,
     /// Who called what writes, or was refused.
     pub audit: Audit,
     /// Prometheus endpoint; `None` is off.
@@ -140,6 +143,56 @@ pub enum AuditTo {
     Journal,
     /// A file; without a folder it is in the state folder.
     File(PathBuf),
+}
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Roles that are granted.
+    pub grants: Vec<Grant>,
+    /// Names for bearer tokens.
+    pub tokens: Vec<Token>,
+}
+
+/// A role, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which; there always is one once the configuration is right.
+    pub role: Option<Role>,
+    /// To whom.
+    pub to: Vec<Who>,
+}
+
+/// Somebody; patterns are globs, in which `*` is also for `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A user of the unix socket.
+    User(u32),
+    /// Members of a group, by name or number, by the unix socket.
+    Group(String),
+    /// A client certificate's common name.
+    CommonName(String),
+    /// One of its DNS names.
+    DnsName(String),
+    /// One of its URIs, such as a SPIFFE id.
+    Uri(String),
+    /// Its whole subject.
+    Subject(String),
+    /// Who shows this token.
+    Token(String),
+    /// TCP from this host.
+    Loopback,
+    /// Whoever is connected.
+    Anyone,
+}
+
+/// A bearer token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What it is called in grants and in the audit log.
+    pub name: String,
+    /// The file that it is in.
+    pub file: PathBuf,
 }
 
 /// A listener with what is its own.
@@ -265,6 +318,7 @@ impl Default for Config {
             node_labels: Vec::new(),
             state_dir: "/var/lib/sextant".into(),
             server: Server::default(),
+            access: Access::default(),
             audit: Audit::default(),
             metrics_listen: Some("127.0.0.1:9965".into()),
             metrics_tls: None,
@@ -396,6 +450,7 @@ impl Config {
             ("node_labels", self.node_labels == other.node_labels),
             ("state_dir", self.state_dir == other.state_dir),
             ("server", self.server == other.server),
+            ("grant and token", self.access == other.access),
             ("audit", self.audit == other.audit),
             (
                 "metrics.listen",

@@ -12,11 +12,12 @@ mod limits;
 pub mod mask;
 mod observer;
 mod peer;
+mod roles;
 mod server;
 mod status;
 mod stream;
 
-pub use access::{Access, GroupError, WriteGroup};
+pub use access::{Access, AccessError, GroupError, TokenError, WriteGroup};
 pub use flow::{FlowsService, Sides};
 pub use limits::{Limits, limited};
 pub use observer::{About, ObserverRoutes, ObserverService, put_flow};

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::{
     Audit, AuditTo, Config, Datapath, Mistake, Server,
     draft::{Draft, set},
-    inventory, limits, listeners, names,
+    grants, inventory, limits, listeners, names,
     report::{Once, Report},
     section::Section,
     socket, values,
@@ -70,6 +70,8 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.identity.world_by_family, world);
         identity.finish();
     }
+    draft.config.access.tokens = grants::tokens(&mut top);
+    draft.config.access.grants = grants::grants(&mut top, &draft.config.access.tokens);
     draft.config.server.listeners = listeners::listeners(&mut top);
     draft.config.identity.endpoints = inventory::endpoints(&mut top);
     draft.config.peers = inventory::peers(&mut top);

@@ -19,7 +19,6 @@ use tokio::time::MissedTickBehavior;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
-    Access,
     generated::flow_service_server::{FlowService, FlowServiceServer},
     limits::{Limits, shutting_down},
 };
@@ -36,7 +35,6 @@ pub struct FlowsService {
     pipeline: Arc<Mutex<Pipeline>>,
     ring: Ring,
     counts: Arc<RecordCounts>,
-    access: Access,
     limits: Limits,
     started: Time,
     noted: Duration,
@@ -51,7 +49,6 @@ impl FlowsService {
         pipeline: Arc<Mutex<Pipeline>>,
         ring: Ring,
         counts: Arc<RecordCounts>,
-        access: Access,
         limits: Limits,
         noted: Duration,
     ) -> Self {
@@ -59,7 +56,6 @@ impl FlowsService {
             pipeline,
             ring,
             counts,
-            access,
             limits,
             started: Time::now(),
             noted,
@@ -82,7 +78,6 @@ impl FlowService for FlowsService {
         &self,
         request: Request<Streaming<Bytes>>,
     ) -> Result<Response<api::RecordFlowsResponse>, Status> {
-        self.access.may_write(&request)?;
         let recording = Recording::new(Arc::clone(&self.pipeline), Arc::clone(&self.counts));
         let answer = recording.run(request.into_inner(), self.limits.clone());
         Ok(Response::new(answer.await?))

@@ -1,5 +1,7 @@
 //! What the gRPC server answers with: the services and the layers before them.
 
+use std::sync::Arc;
+
 use axum::{
     extract::Request,
     middleware::{Next, from_fn, from_fn_with_state},
@@ -8,6 +10,7 @@ use axum::{
 use http::{StatusCode, header};
 use tonic::service::Routes;
 
+use super::access::{Access, guard};
 use crate::listener::Hosts;
 
 /// Descriptors for reflection do not fit together.
@@ -18,10 +21,11 @@ pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 /// All that the port answers. What is no gRPC, in whatever form, is not found,
 /// so that something else may be served there some day; gRPC of an unknown
 /// service or method gets status 12.
-pub fn router(routes: Routes, hosts: Hosts) -> axum::Router {
+pub fn router(routes: Routes, access: Access, hosts: Hosts) -> axum::Router {
     routes
         .prepare()
         .into_axum_router()
+        .layer(from_fn_with_state(Arc::new(access), guard))
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(from_fn(grpc_alone))
         .layer(from_fn_with_state(hosts, Hosts::check))
@@ -40,6 +44,15 @@ async fn grpc_alone(request: Request, next: Next) -> Response {
         .into_response()
 }
 
+/// All services. Each version of reflection has both, since clients ask for each
+/// service that is listed.
+pub(super) const DESCRIPTORS: [&[u8]; 4] = [
+    sextant_proto::DESCRIPTORS,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
+
 /// The services with reflection in both versions.
 ///
 /// # Errors
@@ -47,16 +60,14 @@ async fn grpc_alone(request: Request, next: Next) -> Response {
 /// When the descriptors do not fit together.
 pub fn with_reflection(routes: Routes) -> Result<Routes, ReflectionError> {
     let builder = || {
-        // All of them in both, since clients ask for each service that is listed.
-        tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(sextant_proto::DESCRIPTORS)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        DESCRIPTORS
+            .into_iter()
+            .fold(
+                tonic_reflection::server::Builder::configure(),
+                tonic_reflection::server::Builder::register_encoded_file_descriptor_set,
+            )
             // Details of errors, which no service names.
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(
-                tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-            )
     };
     Ok(routes
         .add_service(builder().build_v1()?)

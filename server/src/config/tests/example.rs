@@ -7,8 +7,8 @@ use toml::Value;
 
 use super::{mistakes, read};
 use crate::config::{
-    ClientCertificate, Config, Datapath, Endpoint, Identity, Listen, Listener, Peer, Roles, Server,
-    Tls, example, example::settings,
+    Access, ClientCertificate, Config, Datapath, Endpoint, Grant, Identity, Listen, Listener, Peer,
+    Role, Roles, Server, Tls, Token, Who, example, example::settings,
 };
 
 /// A key that no section has, nor one like it.
@@ -47,6 +47,19 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
             }],
             ..Identity::default()
         },
+        access: Access {
+            grants: vec![Grant {
+                role: Some(Role::Recorder),
+                to: vec![
+                    Who::Uri("spiffe://example.org/sensor/*".into()),
+                    Who::Token("sensor".into()),
+                ],
+            }],
+            tokens: vec![Token {
+                name: "sensor".into(),
+                file: "/etc/sextant/sensor.token".into(),
+            }],
+        },
         server: Server {
             listeners: vec![Listener {
                 address: Listen::Tcp("0.0.0.0:4244".into()),
@@ -83,7 +96,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 13, "one stranger in each section");
+    assert_eq!(mistakes.len(), 15, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

@@ -1,0 +1,96 @@
+//! Which role each RPC needs: the one table. A test holds it against what
+//! reflection lists, so that no RPC is without a line.
+
+use crate::config::Role;
+
+/// What it takes to call an RPC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Whoever is connected; it tells nothing of flows.
+    Nothing,
+    /// A role.
+    Role(Role),
+}
+
+const VIEWER: Need = Need::Role(Role::Viewer);
+
+const NEEDS: &[(&str, Need)] = &[
+    ("grpc.health.v1.Health/Check", Need::Nothing),
+    ("grpc.health.v1.Health/List", Need::Nothing),
+    ("grpc.health.v1.Health/Watch", Need::Nothing),
+    (
+        "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        VIEWER,
+    ),
+    (
+        "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        VIEWER,
+    ),
+    ("observer.Observer/GetAgentEvents", VIEWER),
+    ("observer.Observer/GetDebugEvents", VIEWER),
+    ("observer.Observer/GetFlows", VIEWER),
+    ("observer.Observer/GetNamespaces", VIEWER),
+    ("observer.Observer/GetNodes", VIEWER),
+    ("observer.Observer/ServerStatus", VIEWER),
+    ("peer.Peer/Notify", VIEWER),
+    (
+        "sextant.audit.v1.AuditService/ListAudit",
+        Need::Role(Role::Operator),
+    ),
+    ("sextant.flow.v1.FlowService/ListFilterHints", VIEWER),
+    (
+        "sextant.flow.v1.FlowService/RecordFlows",
+        Need::Role(Role::Recorder),
+    ),
+    ("sextant.flow.v1.FlowService/SummarizeFlows", VIEWER),
+    ("sextant.flow.v1.FlowService/WatchFlowSummary", VIEWER),
+    ("sextant.status.v1.StatusService/GetStatus", VIEWER),
+];
+
+/// What a path needs; none where there is no such RPC.
+pub(super) fn need(path: &str) -> Option<Need> {
+    let name = path.strip_prefix('/')?;
+    let index = NEEDS.binary_search_by_key(&name, |(name, _)| name).ok()?;
+    Some(NEEDS[index].1)
+}
+
+/// All paths.
+#[cfg(test)]
+pub(super) fn all() -> impl Iterator<Item = (String, Need)> {
+    NEEDS.iter().map(|(name, need)| (format!("/{name}"), *need))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rpc_that_reflection_lists_has_its_line_and_no_other() {
+        let mut names = Vec::new();
+        for bytes in crate::service::server::DESCRIPTORS {
+            for file in FileDescriptorSet::decode(bytes).unwrap().file {
+                for service in &file.service {
+                    for method in &service.method {
+                        names.push(format!(
+                            "{}.{}/{}",
+                            file.package(),
+                            service.name(),
+                            method.name()
+                        ));
+                    }
+                }
+            }
+        }
+        names.sort_unstable();
+        let lines: Vec<_> = NEEDS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(lines, names);
+        assert_eq!(
+            need("/sextant.flow.v1.FlowService/RecordFlows"),
+            Some(Need::Role(Role::Recorder))
+        );
+        assert_eq!(need("/observer.Observer/Nope"), None);
+    }
+}
