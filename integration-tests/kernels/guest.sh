@@ -6,8 +6,6 @@
 # The kernel's command line may have try.cases=NAME,NAME... and try.patience=N,
 # how many seconds a start may take.
 
-# As a distribution has it: files that all may write are refused.
-umask 022
 /bin/busybox mkdir -p /proc /sys /dev /run /tmp /out /etc /var/lib
 /bin/busybox --install -s /bin
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin LD_LIBRARY_PATH=/lib HOME=/tmp NO_COLOR=1
@@ -139,8 +137,10 @@ verified() {
 
 # Starts sextantd with the configuration on stdin; waits until it serves.
 start() {
-    mkdir -p "/out/$name" "/tmp/state-$name"
-    chmod 777 "/tmp/state-$name"
+    mkdir -p "/out/$name"
+    # Of the user that it runs as, and of nobody else.
+    # shellcheck disable=SC2086
+    ${as:-} mkdir -m 700 "/tmp/state-$name"
     cat >"/out/$name/config"
     say "case $name"
     began=$(now)
