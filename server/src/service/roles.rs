@@ -16,7 +16,6 @@ const VIEWER: Need = Need::Role(Role::Viewer);
 
 const NEEDS: &[(&str, Need)] = &[
     ("grpc.health.v1.Health/Check", Need::Nothing),
-    ("grpc.health.v1.Health/List", Need::Nothing),
     ("grpc.health.v1.Health/Watch", Need::Nothing),
     (
         "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
@@ -45,6 +44,7 @@ const NEEDS: &[(&str, Need)] = &[
     ("sextant.flow.v1.FlowService/SummarizeFlows", VIEWER),
     ("sextant.flow.v1.FlowService/WatchFlowSummary", VIEWER),
     ("sextant.status.v1.StatusService/GetStatus", VIEWER),
+    ("sextant.status.v1.StatusService/WatchStatus", VIEWER),
 ];
 
 /// What a path needs; none where there is no such RPC.

@@ -166,7 +166,7 @@ fn a_token_is_right_or_the_call_is_refused() {
     ] {
         assert_eq!(call(wrong), Err(tonic::Code::Unauthenticated), "{wrong}");
     }
-    for short in ["", "short", "has two words in it", "0123456789abcdef\u{e9}"] {
+    for short in ["", "tiny", "has two words in it", "0123456789abcdef\u{e9}"] {
         std::fs::write(&file, short).unwrap();
         let error = Access::new(&config, None, &[]).unwrap_err().to_string();
         assert!(
