@@ -34,6 +34,13 @@ pub mod relay {
 
 /// Sextant's own API.
 pub mod sextant {
+    /// The audit log (package `sextant.audit.v1`).
+    pub mod audit {
+        /// Version 1.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/sextant.audit.v1.rs"));
+        }
+    }
     /// Recording, summaries and filter hints (package `sextant.flow.v1`).
     pub mod flow {
         /// Version 1.

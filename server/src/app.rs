@@ -21,6 +21,7 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use crate::{
+    audit::Log,
     config::Config,
     datapath::{LinkWatch, Links, NamespaceChoice},
     flow::{Origin, Time},
@@ -32,8 +33,9 @@ use crate::{
     pipeline::{Namespaces, Pipeline},
     record::RecordCounts,
     service::{
-        About, Access, DaemonStatusService, FlowsService, Limits, NodeDirectory, ObserverService,
-        PeerNode, PeerService, ReflectionError, WriteGroup, limited, router, with_reflection,
+        About, Access, AuditLogService, DaemonStatusService, FlowsService, Limits, NodeDirectory,
+        ObserverService, PeerNode, PeerService, ReflectionError, WriteGroup, limited, router,
+        with_reflection,
     },
     store::{Ring, Room},
 };
@@ -54,6 +56,7 @@ pub struct App {
     datapath: Option<RunningDatapath>,
     serving: Serving,
     overhead: Overhead,
+    audit: Log,
     inventory: Arc<Inventory>,
     /// Keeps the store's writer, and so the streams, alive.
     _pipeline: Arc<Mutex<Pipeline>>,
@@ -88,7 +91,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let access = Access::new(&config.access, write_group, &sockets.addresses())?;
     let hosts = hosts(config);
     let routers = [
-        router(routes, access, hosts.clone()),
+        router(routes, access, hosts.clone(), core.audit.clone()),
         metrics::router(metrics, hosts),
     ];
     let serving = sockets.serve(&config.server, serving, routers, &core.draining);
@@ -103,6 +106,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         datapath,
         serving,
         overhead,
+        audit: core.audit,
         inventory: core.inventory,
         draining: core.draining,
         _pipeline: core.pipeline,
@@ -113,6 +117,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
 /// What all parts are made from.
 struct Core {
     config: Config,
+    audit: Log,
     draining: watch::Sender<bool>,
     ring: Ring,
     namespaces: Namespaces,
@@ -150,8 +155,10 @@ impl Core {
             Arc::clone(&known_links),
             namespaces.clone(),
         );
+        let audit = Log::open(&config.audit, &config.state_dir)?;
         let core = Self {
             config,
+            audit,
             draining: watch::Sender::new(false),
             ring,
             namespaces,
@@ -227,9 +234,11 @@ impl Core {
             .add_service(observer.into_server(config.server.max_request_bytes))
             .add_service(flows.into_server(config.server.max_request_bytes))
             .add_service(PeerService::new(nodes, limits.clone()).into_server())
-            .add_service(status.into_server());
+            .add_service(status.into_server())
+            .add_service(AuditLogService::new(self.audit.clone()).into_server());
         let identities = self.identities.counts();
-        let metrics = Metrics::new(sources, overhead.clone(), identities, limits.clone());
+        let audit = self.audit.clone();
+        let metrics = Metrics::new(sources, overhead.clone(), identities, limits.clone(), audit);
         let routes = limited(with_reflection(routes)?, limits);
         Ok((routes, metrics, overhead))
     }
@@ -307,7 +316,13 @@ impl App {
             }
         }
         self.draining.send_replace(true);
-        self.serving.drained(deadline).await
+        let drained = self.serving.drained(deadline).await;
+        let audit = self.audit;
+        let closed = tokio::task::spawn_blocking(move || audit.close());
+        if closed.await.is_err() {
+            tracing::warn!("the audit log could not be closed");
+        }
+        drained
     }
 }
 

@@ -15,6 +15,7 @@ use prometheus_client::{
 use sextant_flows::printable::printable;
 
 use crate::{
+    audit::Log,
     datapath::{Counters, InterfaceCount},
     identity::NumberCounts,
     ledger::{Events, Ledger, Sources},
@@ -30,19 +31,22 @@ pub struct Metrics {
     overhead: Overhead,
     identities: NumberCounts,
     limits: Limits,
+    audit: Log,
 }
 
 impl Metrics {
-    /// Metrics of the ledger, of its sources, of the daemon's own cost, of identities
-    /// and of what calls take.
+    /// Metrics of the ledger, of its sources, of the daemon's own cost, of identities,
+    /// of what calls take and of the audit log.
     #[must_use]
     pub fn new(
         sources: Sources,
         overhead: Overhead,
         identities: NumberCounts,
         limits: Limits,
+        audit: Log,
     ) -> Self {
         Self {
+            audit,
             sources,
             overhead,
             identities,
@@ -91,6 +95,7 @@ impl Collector for Metrics {
         page.cost(&self.overhead)?;
         page.identities(&self.identities)?;
         page.calls(&self.limits)?;
+        page.audit(&self.audit)?;
         let Some((counters, volumes)) = &self.sources.datapath else {
             return Ok(());
         };
@@ -256,6 +261,31 @@ impl Page<'_> {
             "identities_lost",
             "Label sets whose identity was given up for others, or that got none, for want of room",
             fates.map(|(fate, count)| ([("fate", fate)], count)),
+        )
+    }
+
+    fn audit(&mut self, log: &Log) -> fmt::Result {
+        let counts = log.counts();
+        let outcomes = [("ok", counts.calls()), ("refused", counts.refusals())];
+        self.counters(
+            "audit_records",
+            "Calls that write or were refused, by outcome",
+            outcomes.map(|(outcome, count)| ([("outcome", outcome)], count)),
+        )?;
+        self.counter(
+            "audit_folded_records",
+            "Of these, calls that are counted in the entry of another",
+            counts.folded(),
+        )?;
+        self.counter(
+            "audit_lost_entries",
+            "Entries of the audit log that were not written",
+            counts.lost(),
+        )?;
+        self.count(
+            "audit_waiting_entries",
+            "Entries of the audit log that wait to be written",
+            log.waiting(),
         )
     }
 

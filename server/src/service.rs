@@ -5,6 +5,7 @@
 //! `error` is the one place that turns errors into gRPC codes.
 
 mod access;
+mod audit;
 pub mod bounded;
 mod error;
 mod flow;
@@ -18,6 +19,7 @@ mod status;
 mod stream;
 
 pub use access::{Access, AccessError, GroupError, TokenError, WriteGroup};
+pub use audit::AuditLogService;
 pub use flow::{FlowsService, Sides};
 pub use limits::{Limits, limited};
 pub use observer::{About, ObserverRoutes, ObserverService, put_flow};

@@ -10,7 +10,8 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use crate::{
-    connection::Connection, list, observe, record, stats, status, text::harmless_lines, top, watch,
+    audit, connection::Connection, list, observe, record, stats, status, text::harmless_lines, top,
+    watch,
 };
 
 /// Shows the network flows of a host, and the state of the server that sees them.
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Hints(Box<stats::HintsArgs>),
     /// Hand the flows of a file to the server.
     Record(record::RecordArgs),
+    /// Show who called what writes, or was refused.
+    Audit(audit::AuditArgs),
     /// Print the completion script for a shell.
     Completion {
         /// The shell.

@@ -7,6 +7,7 @@
 
 mod again;
 mod args;
+mod audit;
 mod call;
 mod candidates;
 mod color;
@@ -73,6 +74,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Hints(args) => stats::hints(connection, &args).await,
         Command::Top(args) => top::run(connection, &args).await,
         Command::Record(args) => record::run(connection, &args).await,
+        Command::Audit(args) => audit::run(connection, &args).await,
         Command::Completion { shell } => complete::script(shell),
         Command::Man { dir } => manual::write(&dir),
     }

@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    audit::What,
     generated::flow_service_server::{FlowService, FlowServiceServer},
     limits::{Limits, shutting_down},
 };
@@ -80,7 +81,11 @@ impl FlowService for FlowsService {
     ) -> Result<Response<api::RecordFlowsResponse>, Status> {
         let recording = Recording::new(Arc::clone(&self.pipeline), Arc::clone(&self.counts));
         let answer = recording.run(request.into_inner(), self.limits.clone());
-        Ok(Response::new(answer.await?))
+        let answer = answer.await?;
+        let what = format!("{} recorded, {} refused", answer.recorded, answer.refused);
+        let mut response = Response::new(answer);
+        response.extensions_mut().insert(What(what));
+        Ok(response)
     }
 
     async fn summarize_flows(

@@ -10,8 +10,11 @@ use axum::{
 use http::{StatusCode, header};
 use tonic::service::Routes;
 
-use super::access::{Access, guard};
-use crate::listener::Hosts;
+use super::{
+    access::{Access, guard},
+    audit::watch,
+};
+use crate::{audit::Log, listener::Hosts};
 
 /// Descriptors for reflection do not fit together.
 #[derive(Debug, thiserror::Error)]
@@ -20,12 +23,14 @@ pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 
 /// All that the port answers. What is no gRPC, in whatever form, is not found,
 /// so that something else may be served there some day; gRPC of an unknown
-/// service or method gets status 12.
-pub fn router(routes: Routes, access: Access, hosts: Hosts) -> axum::Router {
+/// service or method gets status 12. Calls that write and those that are refused
+/// are in the log.
+pub fn router(routes: Routes, access: Access, hosts: Hosts, log: Log) -> axum::Router {
     routes
         .prepare()
         .into_axum_router()
         .layer(from_fn_with_state(Arc::new(access), guard))
+        .layer(from_fn_with_state(log, watch))
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(from_fn(grpc_alone))
         .layer(from_fn_with_state(hosts, Hosts::check))

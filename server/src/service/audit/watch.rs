@@ -1,0 +1,172 @@
+//! The layer that sees how calls end, and records those that write and those
+//! that are refused.
+//!
+//! Inside the layer for gRPC-web, so that the status is where gRPC has it: in
+//! the headers, or after the body. A call that its client gave up counts as
+//! cancelled. Reading calls that go well cost a look at their method.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tonic::{Code, Status};
+
+use crate::{
+    audit::{Log, Record},
+    flow::Time,
+    listener::{Caller, Origin, Security},
+};
+
+/// Methods that change something.
+const WRITING: [&str; 1] = ["/sextant.flow.v1.FlowService/RecordFlows"];
+
+/// What a call did, in few words: put into the extensions of its response.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct What(pub(in crate::service) String);
+
+/// Passes a request on and records how it ended, where that is of interest.
+pub(in crate::service) async fn watch(
+    State(log): State<Log>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut call = Call::of(&request, log);
+    let response = next.run(request).await;
+    if let Some(What(what)) = response.extensions().get() {
+        call.what.clone_from(what);
+    }
+    if let Some(status) = Status::from_header_map(response.headers()) {
+        call.ended(status.code(), status.message());
+        return response;
+    }
+    if !call.writes {
+        // Refusals come before there is a body.
+        call.is_over = true;
+        return response;
+    }
+    response.map(|inner| Body::new(Watched { inner, call }))
+}
+
+/// A call under way.
+struct Call {
+    log: Log,
+    caller: Caller,
+    method: String,
+    what: String,
+    writes: bool,
+    is_over: bool,
+}
+
+impl Call {
+    fn of(request: &Request, log: Log) -> Self {
+        let path = request.uri().path();
+        Self {
+            log,
+            caller: Caller::of(request.extensions()),
+            method: path.trim_start_matches('/').to_owned(),
+            what: String::new(),
+            writes: WRITING.contains(&path),
+            is_over: false,
+        }
+    }
+
+    fn ended(&mut self, code: Code, message: &str) {
+        if std::mem::replace(&mut self.is_over, true) {
+            return;
+        }
+        let is_refused = matches!(code, Code::PermissionDenied | Code::Unauthenticated);
+        if !self.writes && !is_refused {
+            return;
+        }
+        self.log.record(Record {
+            time: Time::now(),
+            who: who(&self.caller),
+            from: from(&self.caller),
+            method: std::mem::take(&mut self.method),
+            what: std::mem::take(&mut self.what),
+            code,
+            message: message.to_owned(),
+        });
+    }
+
+    fn trailers(&mut self, trailers: &HeaderMap) {
+        match Status::from_header_map(trailers) {
+            Some(status) => self.ended(status.code(), status.message()),
+            None => self.ended(Code::Unknown, "the answer has no status"),
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.ended(Code::Cancelled, "the client went before the end");
+    }
+}
+
+fn who(caller: &Caller) -> String {
+    match (caller.security(), caller.origin()) {
+        (Security::Tls(Some(certificate)), _) => certificate.name(),
+        (_, Origin::Unix(process)) => format!("uid:{}", process.uid),
+        _ => "anonymous".into(),
+    }
+}
+
+fn from(caller: &Caller) -> String {
+    match caller.origin() {
+        Origin::Unix(process) => match process.pid {
+            Some(pid) => format!("unix, pid {pid}"),
+            None => "unix".into(),
+        },
+        Origin::Tcp(address) => address.to_string(),
+        Origin::Unknown => "unknown".into(),
+    }
+}
+
+/// A body whose end is recorded.
+struct Watched {
+    inner: Body,
+    call: Call,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(context);
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.call.trailers(trailers);
+                }
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let message = error.to_string();
+                self.call.ended(Code::Unknown, &message);
+            }
+            Poll::Ready(None) => self.call.ended(Code::Unknown, "the answer has no status"),
+            Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
