@@ -135,7 +135,7 @@ differential:
 
 # In network namespaces, with real programs and real traffic.
 integration: hubble
-	cargo build --package sextantd
+	cargo build --package sextantd --package sextant
 	cargo build --release --package sextantd --example instructions
 	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/debug/sextantd \
 		cargo test --package sextant-integration-tests

@@ -1,0 +1,214 @@
+//! TLS of the daemon, with the real `hubble` and `sextant`: who gets in, who may do what,
+//! and certificates that are renewed meanwhile.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+use std::{
+    fs,
+    process::{Command, Output, Stdio},
+};
+
+use sextant_integration_tests::{
+    Certificates, Process, Subject, daemon::binary, eventually, hubble::tool,
+};
+
+const FLOW: &str = r#"{"flow":{"verdict":"FORWARDED","source":{"labels":["k8s:app=web"]}}}"#;
+const NAME: &str = "n1.default.hubble-grpc.cilium.io";
+
+/// A daemon with one listener of TLS, for clients of its CA, in which ada may record.
+struct Secure {
+    files: Certificates,
+    server: String,
+    _process: Process,
+}
+
+impl Secure {
+    fn start() -> Self {
+        let files = Certificates::new();
+        files.issue(
+            "server",
+            &Subject::server(&[NAME, "localhost", "127.0.0.1"]),
+        );
+        files.issue(
+            "ada",
+            &Subject::client("ada", &["spiffe://example.org/ada"]),
+        );
+        files.issue(
+            "bob",
+            &Subject::client("bob", &["spiffe://example.org/bob"]),
+        );
+        files.issue(
+            "old",
+            &Subject::client("ada", &["spiffe://example.org/ada"]).expired(),
+        );
+        let stranger = Subject::client("ada", &["spiffe://example.org/ada"]).by_stranger();
+        files.issue("stranger", &stranger);
+        files.write("flows.jsonl", &format!("{FLOW}\n"));
+        let config = "[[listener]]\naddress = 'tcp://127.0.0.1:0'\ncertificate = 'server.pem'\n\
+                      key = 'server-key.pem'\nclient_ca = ['ca.pem']\n\
+                      [[grant]]\nrole = 'recorder'\nto = ['uri:spiffe://example.org/ada']\n";
+        files.write("sextant.toml", config);
+        let folder = files.path("");
+        let child = Command::new(binary())
+            .args([
+                "--no-datapath",
+                "--metrics-listen",
+                "off",
+                "--node-name",
+                "n1",
+            ])
+            .args(["--config", "sextant.toml", "--replay", "flows.jsonl"])
+            .args(["--state-dir", "state", "--listen"])
+            .arg(format!("unix://{}", files.path("socket").display()))
+            .env("NO_COLOR", "1")
+            .current_dir(&folder)
+            .stderr(fs::File::create(files.path("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let process = Process(child);
+        let server = eventually("the daemon listens", || {
+            let log = fs::read_to_string(files.path("log")).unwrap();
+            let mut words = log.split_whitespace();
+            words
+                .find_map(|word| word.strip_prefix("server=127.0.0.1:"))
+                .map(|port| format!("tls://127.0.0.1:{port}"))
+        });
+        Self {
+            files,
+            server,
+            _process: process,
+        }
+    }
+
+    fn call(
+        &self,
+        program: std::path::PathBuf,
+        client: Option<&str>,
+        arguments: &[&str],
+    ) -> Output {
+        let mut command = Command::new(program);
+        command.args(arguments).args(["--server", &self.server]);
+        command.args(["--tls-ca-cert-files", "ca.pem"]);
+        if let Some(client) = client {
+            command
+                .arg("--tls-client-cert-file")
+                .arg(format!("{client}.pem"));
+            command
+                .arg("--tls-client-key-file")
+                .arg(format!("{client}-key.pem"));
+        }
+        let command = command.current_dir(self.files.path("")).env_clear();
+        command
+            .env("HOME", "/nonexistent")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    fn sextant(&self, client: Option<&str>, arguments: &[&str]) -> Output {
+        self.call(binary().with_file_name("sextant"), client, arguments)
+    }
+
+    fn is_refused(&self, client: Option<&str>, arguments: &[&str], text: &str) {
+        let output = self.sextant(client, arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{client:?} {arguments:?}");
+        assert!(error.contains(text), "{client:?}: {error}");
+    }
+}
+
+#[test]
+fn who_has_a_certificate_reads_and_who_has_the_role_writes() {
+    let daemon = Secure::start();
+    for client in ["ada", "bob"] {
+        for program in [tool("hubble"), binary().with_file_name("sextant")] {
+            let output = daemon.call(program, Some(client), &["observe", "--last", "1"]);
+            assert!(output.status.success(), "{output:?}");
+            assert!(
+                String::from_utf8_lossy(&output.stdout).contains("FORWARDED"),
+                "{output:?}"
+            );
+        }
+    }
+    let record = ["record", "--file", "flows.jsonl"];
+    let output = daemon.sextant(Some("ada"), &record);
+    assert!(output.status.success(), "{output:?}");
+    daemon.is_refused(Some("bob"), &record, "RecordFlows needs the role recorder");
+    daemon.is_refused(Some("ada"), &["audit"], "ListAudit needs the role operator");
+}
+
+#[test]
+fn without_a_right_certificate_nobody_gets_in() {
+    let daemon = Secure::start();
+    let read = ["observe", "--last", "1"];
+    daemon.is_refused(None, &read, "certificate");
+    daemon.is_refused(Some("old"), &read, "certificate");
+    daemon.is_refused(Some("stranger"), &read, "certificate");
+    let named = [
+        "observe",
+        "--last",
+        "1",
+        "--tls-server-name",
+        "other.example",
+    ];
+    daemon.is_refused(Some("ada"), &named, "other.example");
+    let address = daemon.server.trim_start_matches("tls://");
+    let old = Command::new("openssl")
+        .args(["s_client", "-tls1_2", "-connect", address])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&old.stderr);
+    assert!(text.contains("alert protocol version"), "{text}");
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_and_open_streams_go_on() {
+    let daemon = Secure::start();
+    let out = fs::File::create(daemon.files.path("followed")).unwrap();
+    let follower = Command::new(tool("hubble"))
+        .args([
+            "observe",
+            "--follow",
+            "--last",
+            "1",
+            "-o",
+            "json",
+            "--server",
+            &daemon.server,
+        ])
+        .args([
+            "--tls-ca-cert-files",
+            "ca.pem",
+            "--tls-client-cert-file",
+            "bob.pem",
+        ])
+        .args(["--tls-client-key-file", "bob-key.pem"])
+        .current_dir(daemon.files.path(""))
+        .stdout(out)
+        .spawn()
+        .unwrap();
+    let mut follower = Process(follower);
+    let lines = || {
+        fs::read_to_string(daemon.files.path("followed"))
+            .unwrap()
+            .lines()
+            .count()
+    };
+    eventually("the follower follows", || (lines() == 1).then_some(()));
+    // A name that the old one has not.
+    daemon
+        .files
+        .issue("server", &Subject::server(&["new.example", "127.0.0.1"]));
+    let named = ["observe", "--last", "1", "--tls-server-name", "new.example"];
+    eventually("new connections have the new certificate", || {
+        daemon
+            .sextant(Some("ada"), &named)
+            .status
+            .success()
+            .then_some(())
+    });
+    let output = daemon.sextant(Some("ada"), &["record", "--file", "flows.jsonl"]);
+    assert!(output.status.success(), "{output:?}");
+    eventually("the follower goes on", || (lines() == 2).then_some(()));
+    assert!(follower.0.try_wait().unwrap().is_none());
+}
