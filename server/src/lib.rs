@@ -36,6 +36,7 @@ pub mod overhead;
 pub mod pipeline;
 pub mod record;
 pub mod service;
+pub mod small_file;
 pub mod state;
 pub mod store;
 

@@ -1,13 +1,9 @@
 //! Puts the sources together: defaults < file < environment < flags.
 
 use std::{
-    fs::OpenOptions,
-    io::{self, ErrorKind, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
+    io::ErrorKind,
     path::{Path, PathBuf},
 };
-
-use nix::fcntl::OFlag;
 
 use super::{
     Config, ConfigError, DEFAULT_FILE, Flags, Mistake,
@@ -16,6 +12,7 @@ use super::{
     given::{Given, Source, word},
     listeners,
 };
+use crate::small_file;
 
 /// Largest file; 20,000 endpoints take two.
 const MAX_BYTES: u64 = 16 << 20;
@@ -88,27 +85,6 @@ pub fn parse(text: &str) -> Result<Config, ConfigError> {
     }
 }
 
-/// A file of at most `MAX_BYTES`. What is no file, and might never end or wait for
-/// somebody who writes, is refused.
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut open = OpenOptions::new();
-    open.read(true).custom_flags(OFlag::O_NONBLOCK.bits());
-    let file = open.open(path)?;
-    let kind = file.metadata()?.file_type();
-    if kind.is_dir() {
-        return Err(ErrorKind::IsADirectory.into());
-    }
-    if !kind.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MAX_BYTES {
-        true => Err(io::Error::other("it is larger than 16 MiB")),
-        false => Ok(bytes),
-    }
-}
-
 /// The file to read.
 struct Chosen {
     path: PathBuf,
@@ -138,7 +114,7 @@ impl Chosen {
             Some(source) => source.place("config"),
             None => path.to_string(),
         };
-        let bytes = match read_file(&self.path) {
+        let bytes = match small_file::read(&self.path, MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(error) if self.source.is_none() && error.kind() == ErrorKind::NotFound => {
                 return Ok(None);

@@ -6,8 +6,7 @@
 //! may do what. Bound: files of `MAX_BYTES`, looked at each `INTERVAL`.
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -22,7 +21,10 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{self, ClientCertificate};
+use crate::{
+    config::{self, ClientCertificate},
+    small_file,
+};
 
 /// Between two looks at the files.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -159,21 +161,10 @@ fn read(files: &config::Tls) -> Result<Contents, TlsError> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
-    let failed = |source| TlsError::Read {
+    small_file::read(path, MAX_BYTES).map_err(|source| TlsError::Read {
         path: path.into(),
         source,
-    };
-    let file = File::open(path).map_err(failed)?;
-    let metadata = file.metadata().map_err(failed)?;
-    if !metadata.is_file() || metadata.len() > MAX_BYTES {
-        let text = "it is no regular file, or larger than 1 MiB";
-        return Err(failed(io::Error::other(text)));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(bytes)
+    })
 }
 
 fn server_config(files: &config::Tls, contents: &Contents) -> Result<ServerConfig, TlsError> {

@@ -1,20 +1,15 @@
 //! Bearer tokens: names for secrets that are in files.
 //!
 //! Compared in a time that does not tell how much of a token is right. Read at
-//! the start and at a reload. Bound: files of `MAX_BYTES`.
+//! the start. Bound: files of `MAX_BYTES`.
 
-use std::{
-    fmt,
-    fs::File,
-    io::{self, Read as _},
-    path::PathBuf,
-};
+use std::{fmt, path::PathBuf};
 
 use http::{HeaderMap, header};
 use subtle::ConstantTimeEq as _;
 use tonic::Status;
 
-use crate::config;
+use crate::{config, small_file};
 
 const MAX_BYTES: u64 = 4096;
 /// A shorter one could be guessed.
@@ -82,7 +77,8 @@ fn read(token: &config::Token) -> Result<(String, Vec<u8>), TokenError> {
         path: token.file.clone(),
         cause,
     };
-    let content = content(&token.file).map_err(|error| wrong(error.to_string()))?;
+    let content =
+        small_file::read(&token.file, MAX_BYTES).map_err(|error| wrong(error.to_string()))?;
     let secret = content.trim_ascii();
     if secret.len() < MIN_LENGTH {
         return Err(wrong("it is too short".into()));
@@ -93,17 +89,4 @@ fn read(token: &config::Token) -> Result<(String, Vec<u8>), TokenError> {
         ));
     }
     Ok((token.name.clone(), secret.to_vec()))
-}
-
-fn content(path: &PathBuf) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > MAX_BYTES {
-        true => Err(io::Error::other("it is too long")),
-        false => Ok(bytes),
-    }
 }
