@@ -54,6 +54,14 @@ pub(super) fn need(path: &str) -> Option<Need> {
     Some(NEEDS[index].1)
 }
 
+/// Whether the RPC at a path changes something.
+pub(super) fn writes(path: &str) -> bool {
+    matches!(
+        need(path),
+        Some(Need::Role(Role::Recorder | Role::PolicyAdmin))
+    )
+}
+
 /// All paths.
 #[cfg(test)]
 pub(super) fn all() -> impl Iterator<Item = (String, Need)> {
@@ -92,5 +100,9 @@ mod tests {
             Some(Need::Role(Role::Recorder))
         );
         assert_eq!(need("/observer.Observer/Nope"), None);
+        let writing: Vec<_> = all().filter(|(path, _)| writes(path)).collect();
+        let recorder = Need::Role(Role::Recorder);
+        let path = "/sextant.flow.v1.FlowService/RecordFlows".to_owned();
+        assert_eq!(writing, [(path, recorder)]);
     }
 }

@@ -24,10 +24,8 @@ use crate::{
     audit::{Log, Record},
     flow::Time,
     listener::{Caller, Origin, Security},
+    service::roles,
 };
-
-/// Methods that change something.
-const WRITING: [&str; 1] = ["/sextant.flow.v1.FlowService/RecordFlows"];
 
 /// What a call did, in few words: put into the extensions of its response.
 #[derive(Clone, Debug)]
@@ -74,7 +72,7 @@ impl Call {
             caller: Caller::of(request.extensions()),
             method: path.trim_start_matches('/').to_owned(),
             what: String::new(),
-            writes: WRITING.contains(&path),
+            writes: roles::writes(path),
             is_over: false,
         }
     }
