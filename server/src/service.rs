@@ -17,6 +17,7 @@ mod roles;
 mod server;
 mod status;
 mod stream;
+mod token;
 
 pub use access::{Access, AccessError, GroupError, TokenError, WriteGroup};
 pub use audit::AuditLogService;

@@ -1,18 +1,17 @@
 //! What a request for entries asks for: checked, then matched. Pure.
 
-use std::{
-    hash::{DefaultHasher, Hasher as _},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use prost::Message as _;
 use sextant_proto::sextant::audit::v1::{AuditOrder, ListAuditRequest};
 use tonic::{Code, Status};
 
 use crate::{
     audit::Entry,
     flow::Time,
-    service::error::{check_time, invalid},
+    service::{
+        error::{check_time, invalid},
+        token,
+    },
 };
 
 const DEFAULT_LIMIT: usize = 100;
@@ -56,11 +55,10 @@ impl Query {
         let fingerprint = fingerprint(request);
         let after = match request.page_token.as_str() {
             "" => None,
-            token => Some(page(token, fingerprint).ok_or_else(|| {
-                let text =
-                    "is not of this request; begin with none, and change nothing but the limit";
-                invalid("page_token", text)
-            })?),
+            given => {
+                let page = page(given, fingerprint);
+                Some(page.ok_or_else(|| invalid("page_token", token::NOT_OF_THIS))?)
+            }
         };
         Ok(Self {
             since: request.since.map(Time::from),
@@ -137,16 +135,13 @@ fn page(token: &str, request: u64) -> Option<u64> {
     (number(of)? == request).then(|| number(last))?
 }
 
-/// Tells requests apart: all of one but its limit and its page.
+/// Of all of a request but its limit and its page.
 fn fingerprint(request: &ListAuditRequest) -> u64 {
-    let whole = ListAuditRequest {
+    token::fingerprint(&ListAuditRequest {
         limit: 0,
         page_token: String::new(),
         ..request.clone()
-    };
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&whole.encode_to_vec());
-    hasher.finish()
+    })
 }
 
 #[cfg(test)]

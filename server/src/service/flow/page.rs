@@ -4,13 +4,13 @@
 //! Nothing is kept for a client. A token holds for one request, whatever its
 //! limit; events that were overwritten since then are missing in later pages.
 
-use std::hash::{DefaultHasher, Hasher as _};
-
-use prost::Message as _;
 use sextant_proto::sextant::flow::v1::SummarizeFlowsRequest;
 use tonic::Status;
 
-use crate::{flow::Time, service::error::invalid};
+use crate::{
+    flow::Time,
+    service::{error::invalid, token},
+};
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,10 +32,8 @@ impl Page {
             return Ok(None);
         }
         let page = Self::read(&request.page_token, fingerprint(request));
-        page.map(Some).ok_or_else(|| {
-            let text = "is not of this request; begin with none, and change nothing but the limit";
-            invalid(&format!("{path}page_token"), text)
-        })
+        page.map(Some)
+            .ok_or_else(|| invalid(&format!("{path}page_token"), token::NOT_OF_THIS))
     }
 
     fn read(token: &str, request: u64) -> Option<Self> {
@@ -62,16 +60,13 @@ impl Page {
     }
 }
 
-/// Tells requests apart: all of one but its limit and its page.
+/// Of all of a request but its limit and its page.
 pub(super) fn fingerprint(request: &SummarizeFlowsRequest) -> u64 {
-    let whole = SummarizeFlowsRequest {
+    token::fingerprint(&SummarizeFlowsRequest {
         limit: 0,
         page_token: String::new(),
         ..request.clone()
-    };
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&whole.encode_to_vec());
-    hasher.finish()
+    })
 }
 
 #[cfg(test)]
