@@ -79,6 +79,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let write_group = write_group.map(WriteGroup::find).transpose()?;
     let gid = write_group.as_ref().map(|group| group.gid);
     let sockets = Sockets::bind(config, gid).await?;
+    let access = Access::new(&config.access, write_group, &sockets.addresses())?;
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
     // Connections wait meanwhile: what is told of the datapath is then complete.
@@ -88,7 +89,6 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         &sockets.addresses(),
         datapath.as_ref(),
     )?;
-    let access = Access::new(&config.access, write_group, &sockets.addresses())?;
     let hosts = hosts(config);
     let routers = [
         router(routes, access, hosts.clone(), core.audit.clone()),
