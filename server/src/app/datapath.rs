@@ -7,12 +7,12 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use tokio::{
-    sync::watch,
-    task::{JoinError, JoinHandle},
-};
+use tokio::{sync::watch, task::JoinHandle};
 
-use super::{lock, worker::Worker};
+use super::{
+    lock,
+    worker::{Worker, unexpected},
+};
 use crate::{
     config,
     datapath::{
@@ -156,14 +156,6 @@ impl RunningDatapath {
         self.sweeper.join().await;
         reader.stop();
         self.reader.join().await;
-    }
-}
-
-/// A task that ended; with the error if it panicked.
-fn unexpected(part: &str, panic: Option<JoinError>) -> anyhow::Error {
-    match panic {
-        Some(panic) => anyhow::anyhow!("{part} failed: {panic}"),
-        None => anyhow::anyhow!("{part} ended"),
     }
 }
 

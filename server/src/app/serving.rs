@@ -12,6 +12,7 @@ use tokio::{
 };
 use tonic::transport;
 
+use super::worker::unexpected;
 use crate::{
     config::{self, Config, Listen, Listener},
     listener::{Bound, Hosts, Listeners, Places, SocketFile, Tls, serve_http},
@@ -137,10 +138,10 @@ impl Serving {
     pub(super) async fn failed(&mut self) -> anyhow::Error {
         match &mut self.metrics {
             Some(metrics) => tokio::select! {
-                ended = &mut self.grpc => unexpected("the gRPC server", ended),
-                ended = metrics => unexpected("the server of metrics", ended),
+                ended = &mut self.grpc => failure("the gRPC server", ended),
+                ended = metrics => failure("the server of metrics", ended),
             },
-            None => unexpected("the gRPC server", (&mut self.grpc).await),
+            None => failure("the gRPC server", (&mut self.grpc).await),
         }
     }
 
@@ -165,11 +166,10 @@ impl Serving {
     }
 }
 
-fn unexpected(part: &str, ended: Result<Result<(), transport::Error>, JoinError>) -> anyhow::Error {
+fn failure(part: &str, ended: Result<Result<(), transport::Error>, JoinError>) -> anyhow::Error {
     match ended {
-        Ok(Ok(())) => anyhow::anyhow!("{part} ended"),
         Ok(Err(error)) => anyhow::Error::new(error).context(format!("{part} failed")),
-        Err(panic) => anyhow::anyhow!("{part} failed: {panic}"),
+        ended => unexpected(part, ended.err()),
     }
 }
 

@@ -1,8 +1,9 @@
-//! A thread whose end can be waited for, so that one that ends too soon is told.
+//! A thread whose end can be waited for, so that one that ends too soon is told; and
+//! what is told of a task that does.
 
 use std::{any::Any, io, thread};
 
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, task::JoinError};
 
 /// A thread of the daemon.
 pub(super) struct Worker {
@@ -49,6 +50,14 @@ impl Worker {
         if let Err(panic) = thread.join() {
             tracing::error!(part = self.name, "panicked: {}", text(&*panic));
         }
+    }
+}
+
+/// A task that ended; with the error if it panicked.
+pub(super) fn unexpected(part: &str, panic: Option<JoinError>) -> anyhow::Error {
+    match panic {
+        Some(panic) => anyhow::anyhow!("{part} failed: {panic}"),
+        None => anyhow::anyhow!("{part} ended"),
     }
 }
 

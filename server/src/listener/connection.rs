@@ -20,12 +20,10 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::{Caller, places::Place, unix::UnixConnection};
+use super::{Caller, authority::PREFACE, places::Place, unix::UnixConnection};
 
 /// How long a connection may take to say what it speaks.
 pub(super) const OPENING: Duration = Duration::from_secs(10);
-
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What carries the bytes.
 #[derive(Debug)]
