@@ -3,6 +3,7 @@
 //! `Config` is plain data, valid once `load` returned it. All mistakes of all
 //! sources are reported together, each with its place and what to do.
 
+mod access;
 mod draft;
 mod error;
 mod example;
@@ -17,7 +18,6 @@ mod listeners;
 mod load;
 mod names;
 mod report;
-mod role;
 mod section;
 mod socket;
 mod values;
@@ -29,11 +29,11 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
+pub use access::{Access, Grant, Role, Roles, Token, Who};
 pub use error::{ConfigError, Mistake};
 pub use example::example;
 pub use flags::{Command, Flags};
 pub use load::{check, load, parse};
-pub use role::{Role, Roles};
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_FILE: &str = "/etc/sextant/sextant.toml";
@@ -143,56 +143,6 @@ pub enum AuditTo {
     Journal,
     /// A file; without a folder it is in the state folder.
     File(PathBuf),
-}
-
-/// Who may do what.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Access {
-    /// Roles that are granted.
-    pub grants: Vec<Grant>,
-    /// Names for bearer tokens.
-    pub tokens: Vec<Token>,
-}
-
-/// A role, and to whom.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    /// Which; there always is one once the configuration is right.
-    pub role: Option<Role>,
-    /// To whom.
-    pub to: Vec<Who>,
-}
-
-/// Somebody; patterns are globs, in which `*` is also for `/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// A user of the unix socket.
-    User(u32),
-    /// Members of a group, by name or number, by the unix socket.
-    Group(String),
-    /// A client certificate's common name.
-    CommonName(String),
-    /// One of its DNS names.
-    DnsName(String),
-    /// One of its URIs, such as a SPIFFE id.
-    Uri(String),
-    /// Its whole subject.
-    Subject(String),
-    /// Who shows this token.
-    Token(String),
-    /// TCP from this host.
-    Loopback,
-    /// Whoever is connected.
-    Anyone,
-}
-
-/// A bearer token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Token {
-    /// What it is called in grants and in the audit log.
-    pub name: String,
-    /// The file that it is in.
-    pub file: PathBuf,
 }
 
 /// A listener with what is its own.

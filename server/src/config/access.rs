@@ -1,4 +1,56 @@
-//! What somebody may do, by name.
+//! Who may do what: roles by name, grants of them, tokens. Plain data.
+
+use std::path::PathBuf;
+
+/// Who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Roles that are granted.
+    pub grants: Vec<Grant>,
+    /// Names for bearer tokens.
+    pub tokens: Vec<Token>,
+}
+
+/// A role, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// Which; there always is one once the configuration is right.
+    pub role: Option<Role>,
+    /// To whom.
+    pub to: Vec<Who>,
+}
+
+/// Somebody; patterns are globs, in which `*` is also for `/`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// A user of the unix socket.
+    User(u32),
+    /// Members of a group, by name or number, by the unix socket.
+    Group(String),
+    /// A client certificate's common name.
+    CommonName(String),
+    /// One of its DNS names.
+    DnsName(String),
+    /// One of its URIs, such as a SPIFFE id.
+    Uri(String),
+    /// Its whole subject.
+    Subject(String),
+    /// Who shows this token.
+    Token(String),
+    /// TCP from this host.
+    Loopback,
+    /// Whoever is connected.
+    Anyone,
+}
+
+/// A bearer token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// What it is called in grants and in the audit log.
+    pub name: String,
+    /// The file that it is in.
+    pub file: PathBuf,
+}
 
 /// A role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
