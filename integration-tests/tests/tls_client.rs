@@ -69,6 +69,13 @@ fn free_port() -> u16 {
     }
 }
 
+/// Waits for a server that was started.
+fn listens(port: u16) {
+    eventually("it listens", || {
+        TcpStream::connect(("127.0.0.1", port)).ok()
+    });
+}
+
 /// Relay without peers, whose certificate is `server.pem`; `arguments` are further ones.
 struct Relay {
     port: u16,
@@ -91,9 +98,7 @@ impl Relay {
             .spawn()
             .unwrap();
         let process = Process(child);
-        eventually("relay listens", || {
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
+        listens(port);
         Self {
             port,
             _process: process,
@@ -366,9 +371,7 @@ fn older_tls_is_told() {
         .spawn()
         .unwrap();
     let _process = Process(child);
-    eventually("openssl listens", || {
-        TcpStream::connect(("127.0.0.1", port)).ok()
-    });
+    listens(port);
     let server = format!("tls://127.0.0.1:{port}");
     fails(
         &server,

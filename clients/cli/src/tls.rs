@@ -4,11 +4,10 @@
 //! TLS 1.2 and 1.3, as `hubble`; HTTP/2 is agreed upon by ALPN. Files are read once for
 //! each connection that is made anew, so that replaced ones count.
 
-mod any;
 mod connector;
 mod fault;
 mod files;
-mod pinned;
+mod verifier;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,7 +23,7 @@ pub(crate) use connector::connector;
 use fault::Fault;
 pub(crate) use fault::Trouble;
 pub(crate) use files::{FileError, token};
-use pinned::Pinned;
+use verifier::{Trusted, Verifier};
 
 /// TLS, ready to connect; shared by the connection and those who ask why it broke.
 #[derive(Debug)]
@@ -71,16 +70,17 @@ fn config(settings: &Settings) -> Result<ClientConfig, FileError> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(rustls::ALL_VERSIONS)
         .map_err(FileError::Versions)?;
+    let by = |trusted| Arc::new(Verifier::new(&provider, trusted));
     let builder = match settings.tls_allow_insecure {
         Some(true) => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(any::AnyCertificate::new(&provider))),
+            .with_custom_certificate_verifier(by(None)),
         _ if settings.tls_ca_cert_files.is_empty() => {
             builder.with_root_certificates(system_roots()?)
         }
         _ => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(pinned(settings, &provider)?)),
+            .with_custom_certificate_verifier(by(Some(trusted(settings, &provider)?))),
     };
     let mut config = match files::client_pair(settings)? {
         None => builder.with_no_client_auth(),
@@ -106,7 +106,7 @@ fn system_roots() -> Result<RootCertStore, FileError> {
 }
 
 /// Trusts the named files.
-fn pinned(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Pinned, FileError> {
+fn trusted(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Trusted, FileError> {
     let mut roots = RootCertStore::empty();
     let mut named = Vec::new();
     for path in &settings.tls_ca_cert_files {
@@ -123,5 +123,5 @@ fn pinned(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Pinned,
     let builder =
         WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
     let webpki = builder.build().map_err(FileError::Verifier)?;
-    Ok(Pinned { webpki, named })
+    Ok(Trusted { webpki, named })
 }

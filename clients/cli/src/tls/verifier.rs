@@ -1,4 +1,6 @@
-//! The check of a server's certificate: of a known CA, or one of the named ones itself.
+//! The check of a server's certificate: of a known CA, or one of the named ones itself;
+//! or none, by `--tls-allow-insecure`. That the server has the certificate's key is checked
+//! in any case.
 //!
 //! `openssl req -x509` makes certificates that are authorities and servers at once. Go's
 //! clients take such a one if it is named as CA; webpki, which does all else here, never.
@@ -12,6 +14,9 @@ use rustls::{
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
+    crypto::{
+        CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+    },
     pki_types::{CertificateDer, ServerName, UnixTime},
     server::ParsedCertificate,
 };
@@ -19,12 +24,29 @@ use rustls::{
 use super::fault::is_authority;
 
 #[derive(Debug)]
-pub(super) struct Pinned {
+pub(super) struct Verifier {
+    algorithms: WebPkiSupportedAlgorithms,
+    trusted: Option<Trusted>,
+}
+
+/// Whose certificates are right.
+#[derive(Debug)]
+pub(super) struct Trusted {
     pub(super) webpki: Arc<WebPkiServerVerifier>,
     pub(super) named: Vec<CertificateDer<'static>>,
 }
 
-impl ServerCertVerifier for Pinned {
+impl Verifier {
+    /// Takes certificates that are trusted; any without a word of whom to trust.
+    pub(super) fn new(provider: &CryptoProvider, trusted: Option<Trusted>) -> Self {
+        Self {
+            algorithms: provider.signature_verification_algorithms,
+            trusted,
+        }
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -33,7 +55,10 @@ impl ServerCertVerifier for Pinned {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verified = self.webpki.verify_server_cert(
+        let Some(trusted) = &self.trusted else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verified = trusted.webpki.verify_server_cert(
             end_entity,
             intermediates,
             server_name,
@@ -43,7 +68,7 @@ impl ServerCertVerifier for Pinned {
         match verified {
             // Its times were checked before, its name was not yet.
             Err(Error::InvalidCertificate(bad))
-                if is_authority(&bad) && self.named.contains(end_entity) =>
+                if is_authority(&bad) && trusted.named.contains(end_entity) =>
             {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -58,8 +83,7 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki
-            .verify_tls12_signature(message, certificate, signature)
+        verify_tls12_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -68,11 +92,10 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.webpki
-            .verify_tls13_signature(message, certificate, signature)
+        verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.webpki.supported_verify_schemes()
+        self.algorithms.supported_schemes()
     }
 }
