@@ -64,7 +64,9 @@ pub(super) fn node_names(mut chunk: &[u8]) -> Vec<String> {
 struct Follower {
     stream: FlowStream,
     next: u64,
-    lost: u64,
+    /// Flows that are missing, less those that were told as lost. A loss may be told
+    /// at the end of a chunk, with the flow behind it in the next one.
+    lost: i64,
 }
 
 impl Follower {
@@ -95,10 +97,10 @@ impl Follower {
         let mut lost = 0;
         for number in read(&chunk, &mut lost) {
             prop_assert!(number >= self.next, "{number} came after {}", self.next);
-            self.lost += number - self.next;
+            self.lost += (number - self.next) as i64;
             self.next = number + 1;
         }
-        self.lost = self.lost.saturating_sub(lost);
+        self.lost -= lost as i64;
         Ok(true)
     }
 }
