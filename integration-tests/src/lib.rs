@@ -18,7 +18,11 @@ pub mod rootless;
 pub mod there;
 pub mod totals;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::TcpListener,
+    sync::atomic::{AtomicU16, Ordering},
+    time::{Duration, Instant},
+};
 
 pub use certificates::{Certificates, Subject};
 pub use daemon::Daemon;
@@ -52,4 +56,19 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// A port of this process' own share, below those that the kernel gives out: tests run
+/// beside each other, and one that takes another's port would speak to its server.
+///
+/// # Panics
+///
+/// When all of them are taken.
+#[must_use]
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let share = u16::try_from(std::process::id() % 500).unwrap() * 40;
+    let mut ports = (0..40).map(|_| 10_000 + share + NEXT.fetch_add(1, Ordering::Relaxed) % 40);
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("a free port")
 }

@@ -4,16 +4,10 @@
 use std::process::{Command, Stdio};
 
 use sextant_integration_tests::{
-    Daemon, Netns, Process, eventually,
+    Daemon, Netns, Process, eventually, free_port,
     hubble::{hubble, run, tool},
     root, veth,
 };
-
-/// A port of loopback that nobody has at the moment.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
 
 /// Relay over a server that names the other one.
 fn relay(server: &str) -> (Process, String) {

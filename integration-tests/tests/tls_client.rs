@@ -3,13 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use std::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Command, Output, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::Arc,
 };
 
 use rustls::{
@@ -19,7 +16,7 @@ use rustls::{
 use sextant_integration_tests::{
     Certificates, Process, Subject,
     certificates::HERE,
-    eventually,
+    eventually, free_port,
     hubble::{run, tool},
 };
 
@@ -53,19 +50,6 @@ fn fails(server: &str, arguments: &[&str], parts: &[&str]) {
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
     for part in parts {
         assert!(error.contains(part), "{arguments:?}: `{part}` in {error}");
-    }
-}
-
-/// A port of this process' own share, below those that the kernel gives out: tests run
-/// beside each other, and one that takes another's port would speak to its server.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let share = u16::try_from(std::process::id() % 500).unwrap() * 40;
-    loop {
-        let port = 10_000 + share + NEXT.fetch_add(1, Ordering::Relaxed) % 40;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! each step within the time budget of the configuration.
 
 mod datapath;
+mod peers;
 mod replay;
 mod serving;
 mod worker;
@@ -33,14 +34,14 @@ use crate::{
     pipeline::{Namespaces, Pipeline},
     record::RecordCounts,
     service::{
-        About, Access, AuditLogService, DaemonStatusService, FlowsService, Limits, NodeDirectory,
-        ObserverService, PeerNode, PeerService, ReflectionError, WriteGroup, limited, router,
-        with_reflection,
+        About, Access, AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService,
+        PeerService, ReflectionError, WriteGroup, limited, router, with_reflection,
     },
     store::{Ring, Room},
 };
 
 use datapath::RunningDatapath;
+use peers::Peers;
 use serving::{Serving, Sockets, hosts};
 
 /// Name of the program in `Flow.emitter`.
@@ -58,6 +59,7 @@ pub struct App {
     overhead: Overhead,
     audit: Log,
     inventory: Arc<Inventory>,
+    peers: Peers,
     /// Keeps the store's writer, and so the streams, alive.
     _pipeline: Arc<Mutex<Pipeline>>,
     /// Keeps the lock of the state folder too.
@@ -108,6 +110,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         overhead,
         audit: core.audit,
         inventory: core.inventory,
+        peers: core.peers,
         draining: core.draining,
         _pipeline: core.pipeline,
         identities: core.identities,
@@ -125,10 +128,12 @@ struct Core {
     identities: Arc<Identities>,
     inventory: Arc<Inventory>,
     known_links: Arc<ArcSwap<Links>>,
+    peers: Peers,
 }
 
 impl Core {
     async fn new(config: Config) -> anyhow::Result<(Self, Option<LinkWatch>)> {
+        let peers = Peers::load(&config.peers)?;
         let links = match &config.datapath {
             Some(datapath) => {
                 let namespaces = NamespaceChoice::new(&datapath.namespaces)?;
@@ -166,6 +171,7 @@ impl Core {
             identities,
             inventory,
             known_links,
+            peers,
         };
         Ok((core, links))
     }
@@ -196,7 +202,7 @@ impl Core {
     ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
         let limits = Limits::new(&config.server, self.draining.subscribe());
-        let nodes = node_directory(config, bound);
+        let nodes = self.peers.directory(config, bound);
         let observer = ObserverService::new(
             about(config),
             self.ring.clone(),
@@ -284,6 +290,7 @@ impl App {
         self.inventory.replace(config.identity.endpoints.clone());
         self.identities.refresh();
         self.serving.reload();
+        self.peers.reload();
         self.config.identity.endpoints = config.identity.endpoints.clone();
         tracing::info!(
             endpoints = self.config.identity.endpoints.len(),
@@ -369,28 +376,6 @@ fn about(config: &Config) -> About {
         started: Instant::now(),
         lost_event_interval: config.server.lost_event_interval,
     }
-}
-
-/// This node at its first address, one with TLS before others, unless a peer of
-/// its name says otherwise.
-fn node_directory(config: &Config, bound: &[Bound]) -> NodeDirectory {
-    let name = config.full_node_name();
-    let peers = config.peers.iter().map(|peer| PeerNode {
-        name: peer.name.clone(),
-        address: peer.address.clone(),
-        tls_server_name: peer.tls_server_name.clone(),
-    });
-    let (own, peers): (Vec<_>, Vec<_>) = peers.partition(|peer| peer.name.to_lowercase() == name);
-    let listeners = config.server.all_listeners();
-    let mut open = bound.iter().zip(&listeners);
-    let secure = open.find(|(_, listener)| listener.tls.is_some());
-    let address = secure.map(|(bound, _)| bound).or(bound.first());
-    let own = own.into_iter().next().unwrap_or(PeerNode {
-        name,
-        address: address.map(Bound::to_string).unwrap_or_default(),
-        tls_server_name: secure.map(|_| config.tls_server_name()),
-    });
-    NodeDirectory::new(own, peers)
 }
 
 async fn set_serving(health: &HealthReporter, serving: bool) {

@@ -17,6 +17,7 @@ mod limits;
 mod listeners;
 mod load;
 mod names;
+mod outgoing;
 mod report;
 mod section;
 mod socket;
@@ -258,6 +259,19 @@ pub struct Peer {
     pub address: String,
     /// Name to verify its certificate against; `None` is plaintext.
     pub tls_server_name: Option<String>,
+    /// Whom to trust there, and what to show.
+    pub outgoing: Outgoing,
+}
+
+/// Connections to other servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Outgoing {
+    /// Authorities that issue certificates of servers, PEM; none are the system's.
+    pub ca: Vec<PathBuf>,
+    /// This server's certificate chain and its key, for servers that ask, PEM.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    /// File of the bearer token that is shown.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -383,12 +397,7 @@ impl Config {
     /// `TLSServerName`).
     #[must_use]
     pub fn tls_server_name(&self) -> String {
-        let cluster = match &*self.cluster_name {
-            "" => "default",
-            cluster => cluster,
-        };
-        let node = self.node_name.replace('.', "-");
-        format!("{node}.{cluster}.hubble-grpc.cilium.io").to_lowercase()
+        server_name(&self.cluster_name, &self.node_name)
     }
 
     /// Names of the settings, or sections of them, in which the other differs.
@@ -434,6 +443,16 @@ impl Config {
         };
         name.to_lowercase()
     }
+}
+
+/// The name of a node in its certificate; without a cluster it is the default one.
+fn server_name(cluster: &str, node: &str) -> String {
+    let cluster = match cluster {
+        "" => "default",
+        cluster => cluster,
+    };
+    let node = node.replace('.', "-");
+    format!("{node}.{cluster}.hubble-grpc.cilium.io").to_lowercase()
 }
 
 impl fmt::Display for Listen {

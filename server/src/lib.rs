@@ -35,9 +35,11 @@ pub mod metrics;
 pub mod overhead;
 pub mod pipeline;
 pub mod record;
+pub mod reloaded;
 pub mod service;
 pub mod small_file;
 pub mod state;
 pub mod store;
+pub mod tls;
 
 pub use sextant_flows::{decode, field, filter, flow, replay, summary};

@@ -12,7 +12,6 @@ mod http;
 mod huffman;
 mod places;
 mod socket;
-mod tls;
 mod unix;
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
@@ -20,7 +19,10 @@ use std::{fmt, io, net::SocketAddr, path::PathBuf};
 use futures::{Stream, StreamExt as _};
 use tokio::{net::TcpListener, task::JoinSet};
 
-use crate::config::{Listen, Listener, Role, Roles};
+use crate::{
+    config::{Listen, Listener, Role, Roles},
+    tls::{Tls, TlsError},
+};
 
 use accept::{Accept, Socket, is_exhausted};
 pub use browser::Hosts;
@@ -30,7 +32,6 @@ pub use connection::Connection;
 pub use http::serve_http;
 pub use places::Places;
 pub use socket::SocketFile;
-pub use tls::{Tls, TlsError};
 
 /// A listener cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +97,7 @@ impl Listeners {
         let mut open = Vec::new();
         for listener in listeners {
             let address = listener.address.to_string();
-            let tls = listener.tls.as_ref().map(Tls::load).transpose();
+            let tls = listener.tls.as_ref().map(Tls::of).transpose();
             let tls = tls.map_err(|source| ListenError::Tls {
                 address: address.clone(),
                 source,

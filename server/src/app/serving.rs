@@ -15,7 +15,8 @@ use tonic::transport;
 use super::worker::unexpected;
 use crate::{
     config::{self, Config, Listen, Listener},
-    listener::{Bound, Hosts, Listeners, Places, SocketFile, Tls, serve_http},
+    listener::{Bound, Hosts, Listeners, Places, SocketFile, serve_http},
+    tls::Tls,
 };
 
 /// Connections of the metrics' port: some scrapers and a look by hand.
@@ -126,11 +127,7 @@ impl Serving {
     /// Reads certificates again, if their files have changed.
     pub(super) fn reload(&self) {
         for tls in &self.tls {
-            match tls.reload() {
-                Ok(true) => tracing::info!("certificates read again"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "certificates not read again, as before"),
-            }
+            tls.reload_and_tell();
         }
     }
 

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::{
     Audit, AuditTo, Config, Datapath, Mistake, Server,
     draft::{Draft, set},
-    grants, inventory, limits, listeners, names,
+    grants, inventory, limits, listeners, names, outgoing,
     report::{Once, Report},
     section::Section,
     socket, values,
@@ -74,7 +74,8 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
     draft.config.access.grants = grants::grants(&mut top, &draft.config.access.tokens);
     draft.config.server.listeners = listeners::listeners(&mut top);
     draft.config.identity.endpoints = inventory::endpoints(&mut top);
-    draft.config.peers = inventory::peers(&mut top);
+    let outgoing = outgoing::outgoing(&mut top);
+    draft.config.peers = outgoing::peers(&mut top, &outgoing);
     top.finish();
 }
 

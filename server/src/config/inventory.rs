@@ -1,10 +1,9 @@
-//! Endpoints and peers of the file.
+//! Endpoints of the file.
 
 use super::{
-    Endpoint, Peer, names,
+    Endpoint, names,
     report::Once,
     section::Section,
-    socket,
     values::{self, Parsed},
 };
 
@@ -14,15 +13,6 @@ pub(super) fn endpoints(top: &mut Section<'_>) -> Vec<Endpoint> {
     top.sections("endpoint")
         .into_iter()
         .map(|section| endpoint(section, &mut once))
-        .collect()
-}
-
-/// All `[[peer]]`; each name once, since it is relay's key.
-pub(super) fn peers(top: &mut Section<'_>) -> Vec<Peer> {
-    let mut once = Once::new(top.report());
-    top.sections("peer")
-        .into_iter()
-        .map(|section| peer(section, &mut once))
         .collect()
 }
 
@@ -79,21 +69,4 @@ fn claimed<T: std::fmt::Display>(
         values.push(value);
     }
     values
-}
-
-fn peer(mut section: Section<'_>, once: &mut Once<'_>) -> Peer {
-    let name = section.required("name").text(names::peer);
-    if let Some(name) = &name {
-        once.see(format!("peer `{name}`"), section.offset());
-    }
-    let peer = Peer {
-        name: name.unwrap_or_default(),
-        address: section
-            .required("address")
-            .text(socket::peer_address)
-            .unwrap_or_default(),
-        tls_server_name: section.item("tls_server_name").text(names::host),
-    };
-    section.finish();
-    peer
 }

@@ -97,7 +97,7 @@ pub(super) fn tls(section: &mut Section<'_>) -> Option<Tls> {
 }
 
 /// Empty for none.
-fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
+pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
     Ok((!text.is_empty()).then(|| text.into()))
 }
 

@@ -3,6 +3,8 @@
 //! Pure, like `values`. The rules are Kubernetes' where Hubble's filters and
 //! clients rely on them, and no more than that elsewhere.
 
+use rustls::pki_types::ServerName;
+
 use super::values::Parsed;
 
 /// Longest name of a node, host or endpoint.
@@ -20,6 +22,16 @@ pub(super) fn node(text: &str) -> Parsed<String> {
 /// The name of a host.
 pub(super) fn host(text: &str) -> Parsed<String> {
     identifier(text, MAX_NAME)
+}
+
+/// The name that a server's certificate has: of DNS, or an IP address.
+pub(super) fn server(text: &str) -> Parsed<String> {
+    match ServerName::try_from(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!(
+            "`{text}` is not a name of a server; write a DNS name or an IP address, without a port"
+        )),
+    }
 }
 
 /// The name of a cluster or namespace.

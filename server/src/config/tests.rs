@@ -5,6 +5,7 @@ mod file;
 mod listeners;
 mod names;
 mod odd;
+mod outgoing;
 mod sources;
 mod values;
 

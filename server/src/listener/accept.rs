@@ -14,13 +14,13 @@ use tokio::{
 };
 
 use super::{
-    Caller, Certificate, Origin, Security, Tls,
+    Caller, Certificate, Origin, Security,
     connection::{Connection, OPENING, Stream as Io},
     places::{Place, Places},
     socket::SocketFile,
     unix::UnixConnection,
 };
-use crate::config::Roles;
+use crate::{config::Roles, tls::Tls};
 
 /// Rest after the system had nothing left.
 const REST: Duration = Duration::from_millis(200);

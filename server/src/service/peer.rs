@@ -1,5 +1,6 @@
 //! `peer.Peer`: announces this node and its peers to relays, and stays open.
 
+mod dial;
 mod nodes;
 
 use std::pin::Pin;

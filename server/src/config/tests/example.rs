@@ -7,8 +7,8 @@ use toml::Value;
 
 use super::{mistakes, read};
 use crate::config::{
-    Access, ClientCertificate, Config, Datapath, Endpoint, Grant, Identity, Listen, Listener, Peer,
-    Role, Roles, Server, Tls, Token, Who, example, example::settings,
+    Access, ClientCertificate, Config, Datapath, Endpoint, Grant, Identity, Listen, Listener,
+    Outgoing, Peer, Role, Roles, Server, Tls, Token, Who, example, example::settings,
 };
 
 /// A key that no section has, nor one like it.
@@ -78,6 +78,14 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
             name: "dagobah".into(),
             address: "10.0.0.2:4244".into(),
             tls_server_name: Some("dagobah.default.hubble-grpc.cilium.io".into()),
+            outgoing: Outgoing {
+                ca: vec!["/etc/sextant/tls/ca.crt".into()],
+                pair: Some((
+                    "/etc/sextant/tls/client.crt".into(),
+                    "/etc/sextant/tls/client.key".into(),
+                )),
+                token_file: Some("/etc/sextant/dagobah.token".into()),
+            },
         }],
         ..Config::default()
     };
@@ -96,7 +104,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 15, "one stranger in each section");
+    assert_eq!(mistakes.len(), 16, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

@@ -414,7 +414,10 @@ fn a_peer_has_a_name_of_its_own_and_an_address() {
         "[[peer]]\nname = 'a'\naddress = 'b'\ntls_server_name = '*'\n[[peer]]\nname = 'a'\naddress = 'b:1'",
         &[
             ("file:3: peer.address: `b`", "has no port"),
-            ("file:4: peer.tls_server_name: `*`", "is not a name"),
+            (
+                "file:4: peer.tls_server_name: `*`",
+                "is not a name of a server",
+            ),
             ("file:5: peer `a` is in line 1 already", "keep one"),
         ],
     );

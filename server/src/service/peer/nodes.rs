@@ -3,7 +3,8 @@
 //!
 //! All callers share one question, and its answer for `FRESH`. Bound: `AT_ONCE`
 //! connections, `ASK_ALL` in time; peers whose turn does not come by then count
-//! as unavailable.
+//! as unavailable. Why a peer has no state is logged when it is another reason
+//! than before.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -20,7 +21,9 @@ use sextant_proto::{
     relay::NodeState,
 };
 use tokio::time::Instant;
-use tonic::transport::{Channel, Endpoint};
+
+use super::dial::dial;
+use crate::tls::{Outgoing, cause};
 
 /// How long a peer may take to answer.
 const ASK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -42,11 +45,20 @@ pub struct PeerNode {
     pub tls_server_name: Option<String>,
 }
 
+/// Another node, and the way there.
+#[derive(Debug)]
+struct Peer {
+    node: PeerNode,
+    way: Outgoing,
+    /// Why it had no state when it was asked last.
+    trouble: Mutex<Option<String>>,
+}
+
 /// This node and its peers. Clones share what the peers said.
 #[derive(Clone, Debug)]
 pub struct NodeDirectory {
     own: PeerNode,
-    peers: Arc<[PeerNode]>,
+    peers: Arc<[Peer]>,
     asked: Arc<Mutex<Option<Question>>>,
 }
 
@@ -60,17 +72,23 @@ struct Question {
 impl NodeDirectory {
     /// This node and the others.
     #[must_use]
-    pub fn new(own: PeerNode, peers: impl IntoIterator<Item = PeerNode>) -> Self {
+    pub fn new(own: PeerNode, peers: impl IntoIterator<Item = (PeerNode, Outgoing)>) -> Self {
+        let peers = peers.into_iter().map(|(node, way)| Peer {
+            node,
+            way,
+            trouble: Mutex::default(),
+        });
         Self {
             own,
-            peers: peers.into_iter().collect(),
+            peers: peers.collect(),
             asked: Arc::default(),
         }
     }
 
     /// This node first, then the others.
     pub fn all(&self) -> impl Iterator<Item = &PeerNode> {
-        std::iter::once(&self.own).chain(&*self.peers)
+        let peers = self.peers.iter().map(|peer| &peer.node);
+        std::iter::once(&self.own).chain(peers)
     }
 
     /// Every node with its state; `own` is this server's status.
@@ -98,43 +116,67 @@ impl NodeDirectory {
     }
 }
 
-async fn ask_all(peers: Arc<[PeerNode]>) -> Arc<[api::Node]> {
+async fn ask_all(peers: Arc<[Peer]>) -> Arc<[api::Node]> {
     let end = Instant::now() + ASK_ALL;
-    let asked =
-        stream::iter(peers.iter().cloned()).map(|peer| async move { ask(&peer, end).await });
+    let asked = stream::iter(0..peers.len()).map(|index| {
+        let peers = Arc::clone(&peers);
+        async move { peers[index].ask(end).await }
+    });
     asked.buffered(AT_ONCE).collect::<Vec<_>>().await.into()
 }
 
-/// Connects to a peer and asks for its status, until `end` at most.
-async fn ask(peer: &PeerNode, end: Instant) -> api::Node {
-    let end = end.min(Instant::now() + ASK_TIMEOUT);
-    let asked = tokio::time::timeout_at(end, async {
-        let channel = connect(peer).await.map_err(|error| {
-            tracing::debug!(peer = %peer.name, %error, "peer not reached");
-            NodeState::NodeUnavailable
-        })?;
-        ObserverClient::new(channel)
-            .server_status(api::ServerStatusRequest {})
-            .await
-            .map_err(|error| {
-                tracing::debug!(peer = %peer.name, %error, "peer gave no status");
-                NodeState::NodeError
-            })
-    });
-    match asked.await {
-        Ok(Ok(status)) => node(peer, NodeState::NodeConnected, Some(status.get_ref())),
-        Ok(Err(state)) => node(peer, state, None),
-        Err(_timeout) => node(peer, NodeState::NodeUnavailable, None),
+impl Peer {
+    /// Connects to it and asks for its status, until `end` at most.
+    async fn ask(&self, end: Instant) -> api::Node {
+        let end = end.min(Instant::now() + ASK_TIMEOUT);
+        let asked = tokio::time::timeout_at(end, self.status()).await;
+        let late = || {
+            let seconds = ASK_TIMEOUT.as_secs();
+            Err((
+                NodeState::NodeUnavailable,
+                format!("no answer within {seconds} s"),
+            ))
+        };
+        match asked.unwrap_or_else(|_timeout| late()) {
+            Ok(status) => {
+                self.tell(None);
+                node(&self.node, NodeState::NodeConnected, Some(&status))
+            }
+            Err((state, cause)) => {
+                self.tell(Some(cause));
+                node(&self.node, state, None)
+            }
+        }
     }
-}
 
-async fn connect(peer: &PeerNode) -> Result<Channel, tonic::transport::Error> {
-    let uri = if peer.address.starts_with("unix:") {
-        peer.address.clone()
-    } else {
-        format!("http://{}", peer.address)
-    };
-    Endpoint::from_shared(uri)?.connect().await
+    async fn status(&self) -> Result<api::ServerStatusResponse, (NodeState, String)> {
+        let channel = dial(&self.node, &self.way.current()).await;
+        let channel = channel.map_err(|error| (NodeState::NodeUnavailable, cause(&error)))?;
+        let status = ObserverClient::new(channel)
+            .server_status(api::ServerStatusRequest {})
+            .await;
+        let refused = |status: tonic::Status| match std::error::Error::source(&status) {
+            Some(error) => cause(error),
+            None => format!("{:?}: {}", status.code(), status.message()),
+        };
+        status
+            .map(tonic::Response::into_inner)
+            .map_err(|status| (NodeState::NodeError, refused(status)))
+    }
+
+    /// Logs what is new.
+    fn tell(&self, trouble: Option<String>) {
+        let mut last = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if *last == trouble {
+            return;
+        }
+        let (peer, address) = (&self.node.name, &self.node.address);
+        match &trouble {
+            Some(cause) => tracing::warn!(%peer, %address, "peer gives no status: {cause}"),
+            None => tracing::info!(%peer, %address, "peer gives its status again"),
+        }
+        *last = trouble;
+    }
 }
 
 fn node(
@@ -165,20 +207,33 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::config;
 
-    fn peer(address: String) -> PeerNode {
+    fn own() -> PeerNode {
         PeerNode {
+            name: "own".into(),
+            address: "own".into(),
+            tls_server_name: None,
+        }
+    }
+
+    fn peer(address: String) -> (PeerNode, Outgoing) {
+        let node = PeerNode {
             name: address.clone(),
             address,
             tls_server_name: None,
-        }
+        };
+        (
+            node,
+            Outgoing::of(&config::Outgoing::default(), false).unwrap(),
+        )
     }
 
     #[tokio::test]
     async fn many_callers_are_one_connection_to_a_peer() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let nodes = NodeDirectory::new(peer("own".into()), [peer(address)]);
+        let nodes = NodeDirectory::new(own(), [peer(address)]);
         let accepting = tokio::spawn(async move {
             let mut connections = Vec::new();
             loop {
