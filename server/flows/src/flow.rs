@@ -12,6 +12,7 @@ pub mod heap;
 mod intern;
 pub mod ip_protocol;
 pub mod proto;
+pub mod redaction;
 pub mod sketch;
 mod summary;
 mod transport;

@@ -1,5 +1,5 @@
 //! Flows without a daemon: the flow type with its protobuf form and its bytes on
-//! the wire, filters, summaries, and the reading of files (JSON lines, captures).
+//! the wire, filters, who may see what of them, summaries, and the reading of files (JSON lines, captures).
 //!
 //! ```text
 //! files ─► replay (decode) ─► event (flow) ─► filter ─► summary, wire
@@ -16,4 +16,5 @@ pub mod filter;
 pub mod flow;
 pub mod printable;
 pub mod replay;
+pub mod selection;
 pub mod summary;
