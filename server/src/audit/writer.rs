@@ -75,6 +75,8 @@ pub(super) fn run(queue: &Queue, mut sink: Sink) {
             }
         }
     }
+    // Whoever waits for the end may open the file again, which is locked.
+    drop(sink);
     let left = queue.end();
     if left > 0 {
         tracing::warn!(entries = left, "the end of the audit log is lost");
