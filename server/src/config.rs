@@ -30,7 +30,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-pub use access::{Access, Grant, Role, Roles, Token, Who};
+pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};
 pub use error::{ConfigError, Mistake};
 pub use example::example;
 pub use flags::{Command, Flags};

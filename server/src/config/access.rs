@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::flow::redaction::Sensitive;
+
 /// Who may do what.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
@@ -18,6 +20,20 @@ pub struct Grant {
     pub role: Option<Role>,
     /// To whom.
     pub to: Vec<Who>,
+    /// Of a viewer.
+    pub sees: Sees,
+}
+
+/// What a viewer sees; everything unless something is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sees {
+    /// Flows from or to an endpoint in one of these.
+    pub namespaces: Vec<String>,
+    /// Flows from or to an endpoint with labels that one of these selects; both
+    /// lists are about the same endpoint.
+    pub labels: Vec<String>,
+    /// What is hidden.
+    pub redact: Vec<Sensitive>,
 }
 
 /// Somebody; patterns are globs, in which `*` is also for `/`.

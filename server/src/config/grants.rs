@@ -1,15 +1,18 @@
 //! `[[grant]]` and `[[token]]`: who may do what.
 
 use globset::GlobBuilder;
+use sextant_proto::flow::FlowFilter;
 
 use super::{
-    Grant, Token, Who,
+    Grant, Role, Sees, Token, Who,
+    item::Item,
     listeners::role,
     names,
     report::Once,
     section::Section,
     values::{self, Parsed},
 };
+use crate::{filter::Filters, flow::redaction::Sensitive};
 
 /// All `[[grant]]`.
 pub(super) fn grants(top: &mut Section<'_>, tokens: &[Token]) -> Vec<Grant> {
@@ -51,11 +54,59 @@ fn grant(mut section: Section<'_>, tokens: &[Token]) -> Grant {
             ));
         }
     }
+    let sees = sees(&mut section);
+    if sees != Sees::default() && role.is_some_and(|role| role != Role::Viewer) {
+        section.wrong("limits what is seen, which is for the role `viewer`; leave out `namespaces`, `labels` and `redact`".into());
+    }
     section.finish();
     Grant {
         role,
         to: to.unwrap_or_default(),
+        sees,
     }
+}
+
+fn sees(section: &mut Section<'_>) -> Sees {
+    let some = |item: Item<'_>, parse: fn(&str) -> Parsed<String>| {
+        let texts = item.texts(parse);
+        (
+            texts.as_ref().is_some_and(Vec::is_empty),
+            texts.unwrap_or_default(),
+        )
+    };
+    let (no_namespace, namespaces) = some(section.item("namespaces"), names::group);
+    let (no_label, labels) = some(section.item("labels"), selector);
+    if no_namespace || no_label {
+        // A list that is empty by mistake must not show everything.
+        section.wrong("has an empty list, of which nothing could be seen; leave out `namespaces` and `labels` to show all flows".into());
+    }
+    let redact = section.item("redact").texts(sensitive);
+    Sees {
+        namespaces,
+        labels,
+        redact: redact.unwrap_or_default(),
+    }
+}
+
+/// A label selector as filters take it.
+fn selector(text: &str) -> Parsed<String> {
+    let filter = FlowFilter {
+        source_label: vec![text.to_owned()],
+        ..FlowFilter::default()
+    };
+    match Filters::compile(&[filter], &[]) {
+        Ok(_) if !text.trim().is_empty() => Ok(text.to_owned()),
+        Ok(_) => Err("an empty selector selects everything; write `key=value`".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn sensitive(text: &str) -> Parsed<Sensitive> {
+    let mut all = Sensitive::ALL.into_iter();
+    all.find(|one| one.name() == text).ok_or_else(|| {
+        let names = Sensitive::ALL.map(Sensitive::name).join("`, `");
+        format!("`{text}` cannot be hidden; what can is `{names}`")
+    })
 }
 
 /// `KIND:PATTERN`, or `loopback`, or `anyone`.

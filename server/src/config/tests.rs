@@ -2,6 +2,7 @@
 
 mod example;
 mod file;
+mod grants;
 mod listeners;
 mod names;
 mod odd;

@@ -10,25 +10,28 @@ mod gate;
 mod grants;
 mod group;
 mod token;
+mod view;
 
 #[cfg(test)]
 mod tests;
 
+use crate::selection::View;
 use http::HeaderMap;
 use nix::unistd::geteuid;
 use tonic::Status;
 
-use super::roles::{Need, need};
+use super::roles::{Need, Scope, need};
 use crate::{
-    config::{self, Role, Roles},
+    config::{self, Role},
     listener::{Bound, Caller, Origin, Process, Security},
 };
 
 pub(super) use gate::guard;
-use grants::Grants;
+use grants::{Granted, Grants};
 pub use group::{GroupError, WriteGroup};
 pub use token::TokenError;
 use token::Tokens;
+pub(super) use view::view_of;
 
 /// Who may do what is not as it is configured.
 #[derive(Debug, thiserror::Error)]
@@ -74,23 +77,32 @@ impl Access {
         })
     }
 
-    /// Whether this caller may call the RPC at this path. One that does not exist
-    /// is for the router to refuse.
+    /// What this caller sees by the RPC at this path, if they may call it. One that
+    /// does not exist is for the router to refuse.
     ///
     /// # Errors
     ///
     /// `UNAUTHENTICATED` for a token that is none, `PERMISSION_DENIED` with what
     /// to do instead.
-    fn check(&self, path: &str, caller: &Caller, headers: &HeaderMap) -> Result<(), Status> {
+    fn check(&self, path: &str, caller: &Caller, headers: &HeaderMap) -> Result<View, Status> {
         // A wrong token is never as good as none.
         let token = self.tokens.shown(headers)?;
-        let Some(Need::Role(role)) = need(path) else {
-            return Ok(());
+        let Some(Need::Role(role, scope)) = need(path) else {
+            return Ok(View::of(Vec::new()));
         };
-        if self.roles(caller, token).has(role) {
-            return Ok(());
-        }
+        let granted = self.granted(caller, token);
         let method = path.rsplit('/').next().unwrap_or_default();
+        if granted.roles.has(role) {
+            return match scope {
+                Scope::Everything if !granted.view.is_whole() => {
+                    Err(Status::permission_denied(format!(
+                        "{method} shows what concerns everybody, and the [[grant]] of this caller is limited to \
+                         some flows; call GetFlows, or have a [[grant]] without limits"
+                    )))
+                }
+                Scope::Everything | Scope::View | Scope::NoFlows => Ok(granted.view),
+            };
+        }
         Err(Status::permission_denied(format!(
             "{method} needs the role {}: {}; {}",
             role.name(),
@@ -99,14 +111,17 @@ impl Access {
         )))
     }
 
-    /// All that a caller may do.
-    fn roles(&self, caller: &Caller, token: Option<&str>) -> Roles {
+    /// All that a caller may do and see.
+    fn granted(&self, caller: &Caller, token: Option<&str>) -> Granted {
         let owns = matches!(caller.origin(), Origin::Unix(process) if self.owns(process));
-        let roles = match owns {
-            true => Roles::ALL,
-            false => self.grants.roles(caller, token),
+        let granted = match owns {
+            true => Granted::ALL,
+            false => self.grants.of(caller, token),
         };
-        roles.within(caller.most())
+        Granted {
+            roles: granted.roles.within(caller.most()),
+            ..granted
+        }
     }
 
     /// Whose the server is.

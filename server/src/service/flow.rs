@@ -19,6 +19,7 @@ use tokio::time::MissedTickBehavior;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    access::view_of,
     audit::What,
     generated::flow_service_server::{FlowService, FlowServiceServer},
     limits::{Limits, shutting_down},
@@ -92,7 +93,12 @@ impl FlowService for FlowsService {
         &self,
         request: Request<api::SummarizeFlowsRequest>,
     ) -> Result<Response<api::SummarizeFlowsResponse>, Status> {
-        let mut query = SummaryQuery::compile(request.get_ref(), self.noted, "")?;
+        let mut query = SummaryQuery::compile(
+            request.get_ref(),
+            self.noted,
+            "",
+            &view_of(request.extensions()),
+        )?;
         let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
         let summary = query.run(&self.ring, self.started).await?;
         Ok(Response::new(api::SummarizeFlowsResponse {
@@ -105,9 +111,10 @@ impl FlowService for FlowsService {
         request: Request<api::WatchFlowSummaryRequest>,
     ) -> Result<Response<Self::WatchFlowSummaryStream>, Status> {
         let caller = Caller::of(request.extensions());
+        let view = view_of(request.extensions());
         let request = request.into_inner();
         let asked = request.summary.unwrap_or_default();
-        let query = SummaryQuery::compile_repeated(&asked, self.noted, "summary.")?;
+        let query = SummaryQuery::compile_repeated(&asked, self.noted, "summary.", &view)?;
         let interval = summarize::interval(request.interval.as_ref())?;
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,7 +146,8 @@ impl FlowService for FlowsService {
         request: Request<api::ListFilterHintsRequest>,
     ) -> Result<Response<api::ListFilterHintsResponse>, Status> {
         let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
-        let answer = summarize::hints(request.into_inner(), &self.ring).await?;
+        let view = view_of(request.extensions());
+        let answer = summarize::hints(request.into_inner(), &self.ring, &view).await?;
         Ok(Response::new(answer))
     }
 }

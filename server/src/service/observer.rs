@@ -10,6 +10,7 @@ mod wire;
 mod tests;
 
 use std::{
+    collections::HashSet,
     pin::Pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -20,10 +21,18 @@ use sextant_proto::observer as api;
 use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
-    generated::observer_server::Observer, limits::Limits, peer::NodeDirectory, stream::runs::Runs,
+    access::view_of,
+    error::RequestError,
+    generated::observer_server::Observer,
+    limits::Limits,
+    peer::NodeDirectory,
+    stream::{runs::Runs, scan::scan},
 };
 use crate::{
+    filter::Filters,
+    listener::Caller,
     pipeline::Namespaces,
+    selection::{Selection, View},
     store::{Deliveries, Ring},
 };
 
@@ -100,7 +109,11 @@ impl ObserverService {
     }
 
     /// Begins a stream of GetFlows.
-    async fn flows(&self, request: api::GetFlowsRequest) -> Result<FlowStream, Status> {
+    async fn flows(
+        &self,
+        request: api::GetFlowsRequest,
+        view: &View,
+    ) -> Result<FlowStream, Status> {
         let common = Common {
             limits: self.limits.clone(),
             lost_interval: self.about.lost_event_interval,
@@ -108,7 +121,7 @@ impl ObserverService {
             deliveries: self.deliveries.clone(),
             runs: self.runs.clone(),
         };
-        let query = Query::compile(request)?;
+        let query = Query::compile(request, view)?;
         FlowStream::start(query, &self.ring, common).await
     }
 
@@ -168,6 +181,21 @@ impl ObserverService {
     }
 }
 
+/// The namespaces of the stored flows that are in view.
+async fn namespaces_in_view(view: &View, ring: &Ring) -> Result<HashSet<String>, RequestError> {
+    let mut selection = Selection::new(view, Filters::default())?;
+    let mut names = HashSet::new();
+    scan(ring, &mut selection, |flow| {
+        for side in flow.source.iter().chain(&flow.destination) {
+            if !names.contains(&side.namespace) {
+                names.insert(side.namespace.clone());
+            }
+        }
+    })
+    .await?;
+    Ok(names)
+}
+
 #[tonic::async_trait]
 impl Observer for ObserverService {
     type GetAgentEventsStream = Responses<api::GetAgentEventsResponse>;
@@ -218,11 +246,16 @@ impl Observer for ObserverService {
 
     async fn get_namespaces(
         &self,
-        _request: Request<api::GetNamespacesRequest>,
+        request: Request<api::GetNamespacesRequest>,
     ) -> Result<Response<api::GetNamespacesResponse>, Status> {
-        let namespaces = self
-            .namespaces
-            .list()
+        let view = view_of(request.extensions());
+        let mut namespaces = self.namespaces.list();
+        if !view.is_whole() {
+            let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+            let in_view = namespaces_in_view(&view, &self.ring).await?;
+            namespaces.retain(|(_, namespace)| in_view.contains(namespace));
+        }
+        let namespaces = namespaces
             .into_iter()
             .map(|(cluster, namespace)| api::Namespace { cluster, namespace })
             .collect();

@@ -8,11 +8,24 @@ use crate::config::Role;
 pub(super) enum Need {
     /// Whoever is connected; it tells nothing of flows.
     Nothing,
-    /// A role.
-    Role(Role),
+    /// A role, and how much of what a viewer may see it shows.
+    Role(Role, Scope),
 }
 
-const VIEWER: Need = Need::Role(Role::Viewer);
+/// What an RPC has to do with what its caller sees of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// It tells nothing of flows.
+    NoFlows,
+    /// It shows what is in view.
+    View,
+    /// It cannot be limited: for those who see everything.
+    Everything,
+}
+
+const VIEWER: Need = Need::Role(Role::Viewer, Scope::NoFlows);
+const IN_VIEW: Need = Need::Role(Role::Viewer, Scope::View);
+const EVERYTHING: Need = Need::Role(Role::Viewer, Scope::Everything);
 
 const NEEDS: &[(&str, Need)] = &[
     ("grpc.health.v1.Health/Check", Need::Nothing),
@@ -25,24 +38,24 @@ const NEEDS: &[(&str, Need)] = &[
         "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
         VIEWER,
     ),
-    ("observer.Observer/GetAgentEvents", VIEWER),
-    ("observer.Observer/GetDebugEvents", VIEWER),
-    ("observer.Observer/GetFlows", VIEWER),
-    ("observer.Observer/GetNamespaces", VIEWER),
+    ("observer.Observer/GetAgentEvents", EVERYTHING),
+    ("observer.Observer/GetDebugEvents", EVERYTHING),
+    ("observer.Observer/GetFlows", IN_VIEW),
+    ("observer.Observer/GetNamespaces", IN_VIEW),
     ("observer.Observer/GetNodes", VIEWER),
     ("observer.Observer/ServerStatus", VIEWER),
     ("peer.Peer/Notify", VIEWER),
     (
         "sextant.audit.v1.AuditService/ListAudit",
-        Need::Role(Role::Operator),
+        Need::Role(Role::Operator, Scope::NoFlows),
     ),
-    ("sextant.flow.v1.FlowService/ListFilterHints", VIEWER),
+    ("sextant.flow.v1.FlowService/ListFilterHints", IN_VIEW),
     (
         "sextant.flow.v1.FlowService/RecordFlows",
-        Need::Role(Role::Recorder),
+        Need::Role(Role::Recorder, Scope::NoFlows),
     ),
-    ("sextant.flow.v1.FlowService/SummarizeFlows", VIEWER),
-    ("sextant.flow.v1.FlowService/WatchFlowSummary", VIEWER),
+    ("sextant.flow.v1.FlowService/SummarizeFlows", IN_VIEW),
+    ("sextant.flow.v1.FlowService/WatchFlowSummary", IN_VIEW),
     ("sextant.status.v1.StatusService/GetStatus", VIEWER),
     ("sextant.status.v1.StatusService/WatchStatus", VIEWER),
 ];
@@ -58,7 +71,7 @@ pub(super) fn need(path: &str) -> Option<Need> {
 pub(super) fn writes(path: &str) -> bool {
     matches!(
         need(path),
-        Some(Need::Role(Role::Recorder | Role::PolicyAdmin))
+        Some(Need::Role(Role::Recorder | Role::PolicyAdmin, _))
     )
 }
 
@@ -97,11 +110,11 @@ mod tests {
         assert_eq!(lines, names);
         assert_eq!(
             need("/sextant.flow.v1.FlowService/RecordFlows"),
-            Some(Need::Role(Role::Recorder))
+            Some(Need::Role(Role::Recorder, Scope::NoFlows))
         );
         assert_eq!(need("/observer.Observer/Nope"), None);
         let writing: Vec<_> = all().filter(|(path, _)| writes(path)).collect();
-        let recorder = Need::Role(Role::Recorder);
+        let recorder = Need::Role(Role::Recorder, Scope::NoFlows);
         let path = "/sextant.flow.v1.FlowService/RecordFlows".to_owned();
         assert_eq!(writing, [(path, recorder)]);
     }

@@ -7,4 +7,5 @@ pub(super) mod chunks;
 pub(super) mod lapped;
 pub(super) mod position;
 pub(super) mod runs;
+pub(super) mod scan;
 pub(super) mod turn;

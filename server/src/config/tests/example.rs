@@ -8,8 +8,9 @@ use toml::Value;
 use super::{mistakes, read};
 use crate::config::{
     Access, ClientCertificate, Config, Datapath, Endpoint, Grant, Identity, Listen, Listener,
-    Outgoing, Peer, Role, Roles, Server, Tls, Token, Who, example, example::settings,
+    Outgoing, Peer, Role, Roles, Sees, Server, Tls, Token, Who, example, example::settings,
 };
+use crate::flow::redaction::Sensitive;
 
 /// A key that no section has, nor one like it.
 const STRANGER: &str = "qqqqqqqq";
@@ -48,13 +49,25 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
             ..Identity::default()
         },
         access: Access {
-            grants: vec![Grant {
-                role: Some(Role::Recorder),
-                to: vec![
-                    Who::Uri("spiffe://example.org/sensor/*".into()),
-                    Who::Token("sensor".into()),
-                ],
-            }],
+            grants: vec![
+                Grant {
+                    role: Some(Role::Viewer),
+                    to: vec![Who::Uri("spiffe://example.org/team/shop/*".into())],
+                    sees: Sees {
+                        namespaces: vec!["shop".into(), "cart".into()],
+                        labels: vec!["app=web".into()],
+                        redact: Sensitive::ALL.into(),
+                    },
+                },
+                Grant {
+                    role: Some(Role::Recorder),
+                    to: vec![
+                        Who::Uri("spiffe://example.org/sensor/*".into()),
+                        Who::Token("sensor".into()),
+                    ],
+                    sees: Sees::default(),
+                },
+            ],
             tokens: vec![Token {
                 name: "sensor".into(),
                 file: "/etc/sextant/sensor.token".into(),
@@ -104,7 +117,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 16, "one stranger in each section");
+    assert_eq!(mistakes.len(), 17, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

@@ -15,12 +15,15 @@ use crate::listener::Caller;
 /// Passes on what may be called, and answers with a status what may not.
 pub(in crate::service) async fn guard(
     State(access): State<Arc<Access>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let caller = Caller::of(request.extensions());
     match access.check(request.uri().path(), &caller, request.headers()) {
-        Ok(()) => next.run(request).await,
+        Ok(view) => {
+            request.extensions_mut().insert(view);
+            next.run(request).await
+        }
         Err(status) => status.into_http(),
     }
 }

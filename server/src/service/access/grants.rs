@@ -1,19 +1,43 @@
 //! What is granted to whom.
 
+use crate::selection::{Part, View};
 use globset::{GlobBuilder, GlobMatcher};
+use sextant_proto::flow::FlowFilter;
 
 use super::{GroupError, WriteGroup};
 use crate::{
-    config::{self, Role, Roles, Who},
+    config::{self, Role, Roles, Sees, Who},
     listener::{Caller, Origin, Security},
 };
 
 /// All grants.
 #[derive(Debug)]
 pub(super) struct Grants {
-    all: Vec<(Roles, Vec<Pattern>)>,
+    all: Vec<Grant>,
     /// What everybody is.
     anyone: Roles,
+}
+
+#[derive(Debug)]
+struct Grant {
+    roles: Roles,
+    to: Vec<Pattern>,
+    /// What it lets a viewer see.
+    part: Part,
+}
+
+/// What somebody may do, and what of flows they see.
+#[derive(Debug)]
+pub(super) struct Granted {
+    pub(super) roles: Roles,
+    pub(super) view: View,
+}
+
+impl Granted {
+    pub(super) const ALL: Self = Self {
+        roles: Roles::ALL,
+        view: View::WHOLE,
+    };
 }
 
 #[derive(Debug)]
@@ -35,8 +59,11 @@ impl Grants {
         let mut all = Vec::new();
         for grant in grants {
             let patterns = grant.to.iter().map(Pattern::new);
-            let roles = Roles::from_iter(grant.role);
-            all.push((roles, patterns.collect::<Result<_, _>>()?));
+            all.push(Grant {
+                roles: Roles::from_iter(grant.role),
+                to: patterns.collect::<Result<_, _>>()?,
+                part: part(&grant.sees),
+            });
         }
         let names_viewers = grants.iter().any(|grant| grant.role == Some(Role::Viewer));
         Ok(Self {
@@ -48,12 +75,54 @@ impl Grants {
         })
     }
 
-    pub(super) fn roles(&self, caller: &Caller, token: Option<&str>) -> Roles {
-        let granted = self.all.iter().filter(|(_, patterns)| {
-            let mut patterns = patterns.iter();
-            patterns.any(|pattern| pattern.matches(caller, token))
-        });
-        granted.fold(self.anyone, |sum, (roles, _)| sum.with(*roles))
+    /// All roles that somebody is granted, and what any of their grants shows.
+    pub(super) fn of(&self, caller: &Caller, token: Option<&str>) -> Granted {
+        let mut roles = self.anyone;
+        let mut parts = Vec::new();
+        for grant in &self.all {
+            let mut patterns = grant.to.iter();
+            if patterns.any(|pattern| pattern.matches(caller, token)) {
+                roles = roles.with(grant.roles);
+                if grant.roles.has(Role::Viewer) {
+                    parts.push(grant.part.clone());
+                }
+            }
+        }
+        let view = match self.anyone.has(Role::Viewer) {
+            true => View::WHOLE,
+            false => View::of(parts),
+        };
+        Granted { roles, view }
+    }
+}
+
+/// An endpoint in one of the namespaces and with labels of one of the selectors,
+/// on either side.
+fn part(sees: &Sees) -> Part {
+    let pods: Vec<_> = sees
+        .namespaces
+        .iter()
+        .map(|name| format!("{name}/"))
+        .collect();
+    let labels = sees.labels.clone();
+    let filters = match pods.is_empty() && labels.is_empty() {
+        true => Vec::new(),
+        false => vec![
+            FlowFilter {
+                source_pod: pods.clone(),
+                source_label: labels.clone(),
+                ..FlowFilter::default()
+            },
+            FlowFilter {
+                destination_pod: pods,
+                destination_label: labels,
+                ..FlowFilter::default()
+            },
+        ],
+    };
+    Part {
+        filters,
+        redaction: sees.redact.iter().copied().collect(),
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    config::{Grant, Token, Who},
+    config::{Grant, Role, Roles, Sees, Token, Who},
     listener::Certificate,
 };
 
@@ -12,6 +12,7 @@ fn grant(role: Role, to: &[Who]) -> Grant {
     Grant {
         role: Some(role),
         to: to.to_vec(),
+        sees: Sees::default(),
     }
 }
 
@@ -150,6 +151,7 @@ fn a_token_is_right_or_the_call_is_refused() {
         headers.insert("authorization", value.parse().unwrap());
         access
             .check(RECORD, &caller, &headers)
+            .map(drop)
             .map_err(|error| error.code())
     };
     assert_eq!(call("Bearer 0123456789abcdef0123"), Ok(()));
@@ -205,4 +207,66 @@ fn every_rpc_that_needs_a_role_is_refused_to_who_has_none() {
         let refused = nobody.check(&path, &tcp(), &HeaderMap::new());
         assert_eq!(refused.is_ok(), need == Need::Nothing, "{path}");
     }
+}
+
+/// Grants of `viewer` to users, by their limits.
+fn seeing(grants: &[(u32, Sees)]) -> Access {
+    let grant = |(uid, sees): &(u32, Sees)| Grant {
+        role: Some(Role::Viewer),
+        to: vec![Who::User(*uid)],
+        sees: sees.clone(),
+    };
+    access(grants.iter().map(grant).collect(), None)
+}
+
+fn namespace(name: &str) -> Sees {
+    Sees {
+        namespaces: vec![name.into()],
+        ..Sees::default()
+    }
+}
+
+#[test]
+fn a_viewer_sees_what_all_its_grants_show_together() {
+    let access = seeing(&[
+        (1000, namespace("a")),
+        (1000, namespace("b")),
+        (1001, namespace("a")),
+        (1001, Sees::default()),
+    ]);
+    let view = |uid| {
+        let view = access.check(READ, &user(uid, &[]), &HeaderMap::new());
+        view.map_err(|refused| refused.code())
+    };
+    let two = view(1000).unwrap();
+    assert!(!two.is_whole());
+    assert!(format!("{two:?}").contains("a/") && format!("{two:?}").contains("b/"));
+    assert!(view(1001).unwrap().is_whole());
+    assert!(view(0).unwrap().is_whole());
+    assert_eq!(view(1002), Err(tonic::Code::PermissionDenied));
+}
+
+#[test]
+fn what_cannot_be_limited_is_for_those_who_see_everything() {
+    let access = seeing(&[(1000, namespace("a")), (1001, Sees::default())]);
+    for (path, need) in crate::service::roles::all() {
+        let Need::Role(Role::Viewer, scope) = need else {
+            continue;
+        };
+        let limited = access.check(&path, &user(1000, &[]), &HeaderMap::new());
+        assert_eq!(limited.is_err(), scope == Scope::Everything, "{path}");
+        assert!(may(&access, &path, &user(1001, &[])), "{path}");
+    }
+    let refused = access.check(
+        "/observer.Observer/GetAgentEvents",
+        &user(1000, &[]),
+        &HeaderMap::new(),
+    );
+    let text = refused.unwrap_err().message().to_owned();
+    assert!(text.contains("without limits"), "{text}");
+}
+
+#[test]
+fn a_request_that_passed_no_gate_shows_nothing() {
+    assert_eq!(view_of(&http::Extensions::new()), View::of(Vec::new()));
 }

@@ -4,7 +4,7 @@
 //! The whole store is read, since recorded flows need not be in order of time;
 //! a repeated summary begins where the earlier ones found nothing before.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::time::Duration;
 
 use sextant_proto::{
     flow::FlowFilter,
@@ -15,11 +15,12 @@ use tonic::Status;
 use crate::{
     filter::{FilterError, Filters},
     flow::Time,
+    selection::{Selection, View},
     service::{
         error::{RequestError, check_time, invalid},
-        stream::turn::Turn,
+        stream::{scan::scan, turn::Turn},
     },
-    store::{Event, Read, Ring, Run},
+    store::{Event, Read, Ring},
     summary::{Hints, MAX_BUCKETS, MAX_FIELDS, Tally, Window},
 };
 
@@ -41,7 +42,7 @@ const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A summary that was asked for, checked and compiled.
 pub(super) struct SummaryQuery {
-    filters: Filters,
+    selection: Selection,
     /// Unless `since` is given.
     window: Duration,
     since: Option<Time>,
@@ -65,6 +66,7 @@ impl SummaryQuery {
         request: &api::SummarizeFlowsRequest,
         noted: Duration,
         path: &str,
+        view: &View,
     ) -> Result<Self, Status> {
         let at = |field: &str| format!("{path}{field}");
         let window = duration(request.window.as_ref(), DEFAULT_WINDOW, &at("window"))?;
@@ -86,7 +88,7 @@ impl SummaryQuery {
         if since.is_some_and(|since| since > until.unwrap_or_else(Time::now)) {
             return Err(invalid(&at("since"), "is after the end of the window"));
         }
-        let filters = filters(&request.whitelist, &request.blacklist, path)?;
+        let selection = selection(view, &request.whitelist, &request.blacklist, path)?;
         if request.group_by.len() > MAX_FIELDS {
             let text = format!("give at most {MAX_FIELDS} fields");
             return Err(invalid(&at("group_by"), &text));
@@ -105,7 +107,7 @@ impl SummaryQuery {
             invalid(&at("order"), &text)
         })?;
         let query = Self {
-            filters,
+            selection,
             window,
             since,
             until,
@@ -127,6 +129,7 @@ impl SummaryQuery {
         request: &api::SummarizeFlowsRequest,
         noted: Duration,
         path: &str,
+        view: &View,
     ) -> Result<Self, Status> {
         let given = [
             ("since", request.since.is_some()),
@@ -137,7 +140,7 @@ impl SummaryQuery {
             let text = "a repeated summary ends now and has no pages; give window";
             return Err(invalid(&format!("{path}{field}"), text));
         }
-        Self::compile(request, noted, path)
+        Self::compile(request, noted, path, view)
     }
 
     fn check_buckets(&self, path: &str) -> Result<(), Status> {
@@ -196,14 +199,14 @@ impl SummaryQuery {
         let mut turn = Turn::begin();
         while cursor.seq() < end {
             let seq = cursor.seq();
-            let filters = &mut self.filters;
+            let selection = &mut self.selection;
             let read = cursor.next(|event| {
                 let time = event.time().unwrap_or_default();
                 if time >= window.noted_from
                     && let Event::Flow(flow) = event
-                    && filters.matches(flow)?
+                    && let Some(flow) = selection.show(flow)?
                 {
-                    tally.see(flow);
+                    tally.see(&flow);
                 }
                 Ok::<_, RequestError>(time)
             });
@@ -218,7 +221,7 @@ impl SummaryQuery {
                 Read::Lost(count) => lost.pending += count,
                 Read::Empty => break,
             }
-            if self.filters.are_slow() || cursor.seq().is_multiple_of(LOOK) {
+            if self.selection.is_slow() || cursor.seq().is_multiple_of(LOOK) {
                 turn.pass_on().await;
             }
         }
@@ -316,40 +319,13 @@ pub(super) fn interval(given: Option<&prost_types::Duration>) -> Result<Duration
 pub(super) async fn hints(
     request: api::ListFilterHintsRequest,
     ring: &Ring,
+    view: &View,
 ) -> Result<api::ListFilterHintsResponse, Status> {
     let field = field(request.field, "field")?;
     let limit = limit(request.limit, DEFAULT_HINTS, MAX_HINTS, "limit")?;
-    let mut filters = filters(&request.whitelist, &request.blacklist, "")?;
-    let sieve = filters.sieve().clone();
-    let is_slow = filters.are_slow();
+    let mut selection = selection(view, &request.whitelist, &request.blacklist, "")?;
     let mut hints = Hints::new(field);
-    let mut cursor = ring.cursor_at(ring.oldest_seq());
-    let end = ring.next_seq();
-    let mut turn = Turn::begin();
-    while cursor.seq() < end {
-        let mut overrun = None;
-        let run = cursor.run(&sieve, |event| {
-            let Event::Flow(flow) = event else {
-                return ControlFlow::Continue(());
-            };
-            match filters.matches(flow) {
-                Ok(true) => hints.see(flow),
-                Ok(false) => {}
-                Err(error) => overrun = Some(error),
-            }
-            match overrun.is_some() || is_slow && turn.is_over() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
-        });
-        if let Some(overrun) = overrun {
-            return Err(RequestError::from(overrun).into());
-        }
-        if run == Run::Empty {
-            break;
-        }
-        turn.pass_on().await;
-    }
+    scan(ring, &mut selection, |flow| hints.see(flow)).await?;
     let (values, value_count) = hints.finish(&request.prefix, limit);
     Ok(api::ListFilterHintsResponse {
         hints: values
@@ -392,6 +368,17 @@ fn field(number: i32, path: &str) -> Result<FlowField, Status> {
         Ok(field) => Ok(field),
         Err(_) => Err(invalid(path, &format!("there is no field {number}"))),
     }
+}
+
+/// What the lists of a request select of what is in view.
+fn selection(
+    view: &View,
+    white: &[FlowFilter],
+    black: &[FlowFilter],
+    path: &str,
+) -> Result<Selection, Status> {
+    let filters = filters(white, black, path)?;
+    Ok(Selection::new(view, filters).map_err(RequestError::from)?)
 }
 
 /// Compiles both lists; each filter is tried alone when they do not compile,

@@ -79,13 +79,14 @@ impl FlowStream {
     ) -> Result<Self, Status> {
         // Before the position is taken, so that no wake-up is missed.
         let published = ring.subscribe();
-        let filters = &mut query.filters;
+        let selection = &mut query.selection;
         let cursor = query
             .range
-            .start(ring, &query.sieve, filters.are_slow(), |event| {
-                event
-                    .as_flow()
-                    .map_or(Ok(false), |flow| filters.matches(flow))
+            .start(ring, &query.sieve, selection.is_slow(), |event| {
+                let Some(flow) = event.as_flow() else {
+                    return Ok(false);
+                };
+                selection.show(flow).map(|shown| shown.is_some())
             })
             .await
             .map_err(RequestError::from)?;
@@ -207,12 +208,12 @@ impl FlowStream {
         }
         let Query {
             range,
-            filters,
+            selection,
             sieve,
             mask,
         } = &mut self.query;
         let limit = range.limit();
-        let is_slow = filters.are_slow();
+        let is_slow = selection.is_slow();
         let (mut is_late, mut overrun) = (false, None);
         let (chunk, scratch) = (&mut self.chunk, &mut self.scratch);
         let chunks = &self.chunks;
@@ -231,16 +232,16 @@ impl FlowStream {
                         let Event::Flow(flow) = event else {
                             return ControlFlow::Continue(());
                         };
-                        let passes = filters.matches(flow).unwrap_or_else(|error| {
+                        let shown = selection.show(flow).unwrap_or_else(|error| {
                             overrun = Some(error);
-                            false
+                            None
                         });
                         is_late = is_slow && turn.is_over();
-                        if passes {
+                        if let Some(flow) = shown {
                             if chunk.capacity() == 0 {
                                 *chunk = chunks.take();
                             }
-                            put_flow(flow, mask.as_deref(), scratch, chunk);
+                            put_flow(&flow, mask.as_deref(), scratch, chunk);
                             *sent += 1;
                             *is_over = limit.is_some_and(|limit| *sent >= limit);
                         }

@@ -22,7 +22,9 @@ use tonic::{
 use tower_service::Service;
 
 use super::{ObserverService, flow_stream::FlowStream};
-use crate::service::{bounded::BoundedCodec, generated::observer_server::ObserverServer};
+use crate::service::{
+    access::view_of, bounded::BoundedCodec, generated::observer_server::ObserverServer,
+};
 
 const GET_FLOWS: &str = "/observer.Observer/GetFlows";
 
@@ -64,6 +66,7 @@ impl ObserverRoutes {
                 "requests compressed by {encoding:?} are not read; send them as they are"
             )));
         }
+        let view = view_of(request.extensions());
         let mut messages = Streaming::new_request(
             BoundedCodec::<GetFlowsResponse, GetFlowsRequest>::default().decoder(),
             request.into_body(),
@@ -75,7 +78,7 @@ impl ObserverRoutes {
         // To its end, as all other calls do: over HTTP/1 a request of which a part
         // is not read is the end of the connection.
         messages.trailers().await?;
-        self.service.flows(request).await
+        self.service.flows(request, &view).await
     }
 }
 

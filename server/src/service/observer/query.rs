@@ -7,6 +7,7 @@ use sextant_proto::observer::GetFlowsRequest;
 use crate::{
     filter::Filters,
     flow::sketch::Sieve,
+    selection::{Selection, View},
     service::{
         error::{RequestError, check_time},
         mask::Mask,
@@ -17,21 +18,22 @@ use crate::{
 /// What is sent of which events.
 pub(super) struct Query {
     pub(super) range: Range,
-    pub(super) filters: Filters,
-    /// Of the filters; open where an event that does not match can end it all.
+    pub(super) selection: Selection,
+    /// Of the selection; open where an event that does not match can end it all.
     pub(super) sieve: Sieve,
     pub(super) mask: Option<Arc<Mask>>,
 }
 
 impl Query {
     /// Checks in Hubble's order; the first mistake is the answer.
-    pub(super) fn compile(request: GetFlowsRequest) -> Result<Self, RequestError> {
+    pub(super) fn compile(request: GetFlowsRequest, view: &View) -> Result<Self, RequestError> {
         if request.first && request.follow {
             return Err(RequestError::FirstWithFollow);
         }
         let filters = Filters::compile(&request.whitelist, &request.blacklist)?;
+        let selection = Selection::new(view, filters)?;
         let sieve = match request.until {
-            None => filters.sieve().clone(),
+            None => selection.sieve().clone(),
             Some(_) => Sieve::default(),
         };
         check_time(request.since.as_ref())?;
@@ -48,7 +50,7 @@ impl Query {
                 since: request.since.map(Into::into),
                 until: request.until.map(Into::into),
             },
-            filters,
+            selection,
             sieve,
             mask: Mask::compile(&paths)?.map(Arc::new),
         })
@@ -63,6 +65,6 @@ impl Query {
             until,
             ..
         } = self.range;
-        follow && since.is_none() && until.is_none() && self.filters.is_empty()
+        follow && since.is_none() && until.is_none() && self.selection.is_everything()
     }
 }

@@ -12,6 +12,7 @@ use tonic::{Code, Status};
 use super::{put_flow, query::Query};
 use crate::{
     flow::{Flow, Interners, Origin, Time},
+    selection::View,
     service::{error::check_time, mask::Mask},
 };
 
@@ -90,7 +91,7 @@ fn times_out_of_range_are_refused_in_the_words_of_go() {
 
 #[test]
 fn only_first_with_follow_is_an_invalid_argument() {
-    let code = |request: GetFlowsRequest| match Query::compile(request) {
+    let code = |request: GetFlowsRequest| match Query::compile(request, &View::WHOLE) {
         Ok(_) => Code::Ok,
         Err(error) => Status::from(error).code(),
     };

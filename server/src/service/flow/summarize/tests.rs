@@ -37,7 +37,7 @@ fn ask(ring: &Ring, request: &api::SummarizeFlowsRequest) -> Result<api::FlowSum
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    let mut query = SummaryQuery::compile(request, Duration::from_secs(10), "")?;
+    let mut query = SummaryQuery::compile(request, Duration::from_secs(10), "", &View::WHOLE)?;
     runtime.block_on(query.run(ring, Time::now()))
 }
 
@@ -159,7 +159,7 @@ fn a_begin_that_was_overwritten_is_told() {
 #[test]
 fn wrong_fields_are_named() {
     let check = |request: api::SummarizeFlowsRequest, begin: &str| {
-        let refused = SummaryQuery::compile(&request, Duration::ZERO, "")
+        let refused = SummaryQuery::compile(&request, Duration::ZERO, "", &View::WHOLE)
             .err()
             .unwrap();
         assert!(refused.message().starts_with(begin), "{refused}");
@@ -226,7 +226,8 @@ fn wrong_fields_are_named() {
             ..Default::default()
         },
     ] {
-        let refused = SummaryQuery::compile_repeated(&request, Duration::ZERO, "summary.");
+        let refused =
+            SummaryQuery::compile_repeated(&request, Duration::ZERO, "summary.", &View::WHOLE);
         let refused = refused.err().unwrap();
         assert!(refused.message().contains("give window"), "{refused}");
     }
@@ -258,12 +259,14 @@ fn slow_and_runaway_filters_are_told_and_give_others_a_turn() {
         until: at(1000),
         ..api::SummarizeFlowsRequest::default()
     };
-    let compile = |filter| SummaryQuery::compile(&summary_of(filter), Duration::ZERO, "").unwrap();
+    let compile = |filter| {
+        SummaryQuery::compile(&summary_of(filter), Duration::ZERO, "", &View::WHOLE).unwrap()
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     let status = runtime
-        .block_on(hints(hints_of(&runaway), &ring))
+        .block_on(hints(hints_of(&runaway), &ring, &View::WHOLE))
         .unwrap_err();
     assert!(status.message().starts_with("whitelist[0].experimental"));
     let status = runtime
@@ -276,7 +279,7 @@ fn slow_and_runaway_filters_are_told_and_give_others_a_turn() {
         let is_done = |work: &mut Work<'_>| work.as_mut().now_or_never().is_some();
         (0..).take_while(|_| !is_done(&mut work)).count()
     }
-    let hinted = async { drop(hints(hints_of(&slow), &ring).await.unwrap()) };
+    let hinted = async { drop(hints(hints_of(&slow), &ring, &View::WHOLE).await.unwrap()) };
     assert!(turns(Box::pin(hinted)) > 50);
     let mut query = compile(&slow);
     let summed = async { drop(query.run(&ring, Time::now()).await.unwrap()) };

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::{
     config::Server,
     flow::{Flow, Time},
+    selection::View,
     service::{
         Limits,
         observer::{
@@ -78,7 +79,7 @@ impl Follower {
             }),
             ..GetFlowsRequest::default()
         };
-        let query = Query::compile(request).unwrap();
+        let query = Query::compile(request, &View::WHOLE).unwrap();
         let stream = FlowStream::start(query, ring, common.clone());
         let stream = stream.now_or_never().unwrap();
         Self {
@@ -135,7 +136,7 @@ fn a_stream_that_has_all_it_asked_for_loses_nothing_any_more() {
             number: 1,
             ..GetFlowsRequest::default()
         };
-        let query = Query::compile(request).unwrap();
+        let query = Query::compile(request, &View::WHOLE).unwrap();
         let start = FlowStream::start(query, &ring, common.clone());
         runtime.block_on(start).unwrap_or_else(|e| panic!("{e}"))
     };

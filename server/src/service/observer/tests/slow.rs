@@ -11,6 +11,7 @@ use tonic::Code;
 use super::followers::common;
 use crate::{
     flow::{Flow, Time},
+    selection::View,
     service::observer::{flow_stream::FlowStream, query::Query},
     store::{Event, Ring},
 };
@@ -45,13 +46,13 @@ fn query(expression: &str, number: u64, first: bool) -> Query {
         }),
         ..FlowFilter::default()
     };
-    Query::compile(GetFlowsRequest {
+    let request = GetFlowsRequest {
         number,
         first,
         whitelist: vec![filter],
         ..GetFlowsRequest::default()
-    })
-    .unwrap()
+    };
+    Query::compile(request, &View::WHOLE).unwrap()
 }
 
 /// How often the work was interrupted until it was done. Not to be called in a

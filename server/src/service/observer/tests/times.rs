@@ -8,6 +8,7 @@ use sextant_proto::{flow as pb, observer::GetFlowsRequest};
 use super::followers::{common, node_names, read};
 use crate::{
     flow::{Flow, Time},
+    selection::View,
     service::observer::{
         flow_stream::{Common, FlowStream},
         query::Query,
@@ -41,7 +42,7 @@ async fn start(query: Query, ring: &Ring, common: Common) -> FlowStream {
 fn ask(ring: &Ring, request: GetFlowsRequest) -> Vec<i64> {
     let (common, _end) = common();
     runtime().block_on(async {
-        let query = Query::compile(request).unwrap();
+        let query = Query::compile(request, &View::WHOLE).unwrap();
         let mut stream = start(query, ring, common).await;
         let mut times = Vec::new();
         while let Some(chunk) = stream.next().await {
@@ -111,7 +112,7 @@ fn a_follower_with_an_end_ends_when_nothing_in_range_is_left() {
     };
     let (common, _end) = common();
     runtime().block_on(async {
-        let query = Query::compile(request).unwrap();
+        let query = Query::compile(request, &View::WHOLE).unwrap();
         let mut stream = start(query, &ring, common).await;
         let chunk = stream.next().await.unwrap().unwrap();
         assert_eq!(read(&chunk, &mut 0), [1, 2, 3]);
@@ -147,7 +148,7 @@ fn losses_are_told_up_to_where_rising_times_end() {
         flow(4),
         lost(),
     ]);
-    let query = Query::compile(since_until(Some(2), Some(3))).unwrap();
+    let query = Query::compile(since_until(Some(2), Some(3)), &View::WHOLE).unwrap();
     let (common, _end) = common();
     runtime().block_on(async {
         let mut stream = start(query, &ring, common).await;
@@ -172,7 +173,7 @@ fn a_loss_has_the_name_of_its_own_node() {
     writer.push([lost("there"), lost("")]);
     let (common, _end) = common();
     let names = runtime().block_on(async {
-        let query = Query::compile(GetFlowsRequest::default()).unwrap();
+        let query = Query::compile(GetFlowsRequest::default(), &View::WHOLE).unwrap();
         let mut stream = start(query, &ring, common).await;
         node_names(&stream.next().await.unwrap().unwrap())
     });
