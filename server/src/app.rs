@@ -17,7 +17,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use sextant_proto::flow as pb;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
@@ -34,8 +34,8 @@ use crate::{
     pipeline::{Namespaces, Pipeline},
     record::RecordCounts,
     service::{
-        About, Access, AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService,
-        PeerService, ReflectionError, WriteGroup, limited, router, with_reflection,
+        About, AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService,
+        PeerService, ReflectionError, Rules, WriteGroup, limited, router, with_reflection,
     },
     store::{Ring, Room},
 };
@@ -60,6 +60,9 @@ pub struct App {
     audit: Log,
     inventory: Arc<Inventory>,
     peers: Peers,
+    rules: Rules,
+    /// Looks at the files of tokens.
+    _tokens: JoinSet<()>,
     /// Keeps the store's writer, and so the streams, alive.
     _pipeline: Arc<Mutex<Pipeline>>,
     /// Keeps the lock of the state folder too.
@@ -81,7 +84,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let write_group = write_group.map(WriteGroup::find).transpose()?;
     let gid = write_group.as_ref().map(|group| group.gid);
     let sockets = Sockets::bind(config, gid).await?;
-    let access = Access::new(&config.access, write_group, &sockets.addresses())?;
+    let rules = Rules::of(&config.access, write_group, &sockets.addresses())?;
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
     // Connections wait meanwhile: what is told of the datapath is then complete.
@@ -93,7 +96,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     )?;
     let hosts = hosts(config);
     let routers = [
-        router(routes, access, hosts.clone(), core.audit.clone()),
+        router(routes, rules.clone(), hosts.clone(), core.audit.clone()),
         metrics::router(metrics, hosts),
     ];
     let serving = sockets.serve(&config.server, serving, routers, &core.draining);
@@ -111,6 +114,8 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         audit: core.audit,
         inventory: core.inventory,
         peers: core.peers,
+        _tokens: JoinSet::from_iter([rules.clone().watch()]),
+        rules,
         draining: core.draining,
         _pipeline: core.pipeline,
         identities: core.identities,
@@ -286,14 +291,22 @@ impl App {
 
     /// Takes from a new configuration what can change at work, and tells what
     /// can't.
-    pub fn reload(&mut self, config: Config) {
+    ///
+    /// # Errors
+    ///
+    /// A group or a token of the new one that is of no use; all stays as it was.
+    pub fn reload(&mut self, config: Config) -> anyhow::Result<()> {
+        self.rules.change(&config.access)?;
         self.inventory.replace(config.identity.endpoints.clone());
         self.identities.refresh();
         self.serving.reload();
         self.peers.reload();
         self.config.identity.endpoints = config.identity.endpoints.clone();
+        self.config.access = config.access.clone();
         tracing::info!(
             endpoints = self.config.identity.endpoints.len(),
+            grants = self.config.access.grants.len(),
+            tokens = self.config.access.tokens.len(),
             "configuration read again"
         );
         let others = self.config.differences(&config);
@@ -303,6 +316,7 @@ impl App {
                 "changed settings that need a restart; as before until then"
             );
         }
+        Ok(())
     }
 
     /// Stops: not ready, detached, streams ended, sockets gone.

@@ -101,11 +101,11 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
-            _ = hangup.recv() => match reload() {
-                Ok(config) => app.reload(config),
-                Err(error) => {
+            _ = hangup.recv() => {
+                let config = reload().map_err(anyhow::Error::new);
+                if let Err(error) = config.and_then(|config| app.reload(config)) {
                     tracing::error!("configuration not read again, as before:");
-                    log::tell(&error.into());
+                    log::tell(&error);
                 }
             },
             // Better no daemon, which is started anew, than one that sees nothing.

@@ -102,15 +102,17 @@ impl<S: Source> Reloaded<S> {
         }
     }
 
-    /// Takes another source.
+    /// Takes another source, which is made from this one.
     ///
     /// # Errors
     ///
     /// What is wrong with its files; all stays as it was.
-    pub fn replace(&self, source: S) -> Result<(), S::Error> {
+    pub fn replace(&self, other: impl FnOnce(&S) -> S) -> Result<(), S::Error> {
+        let mut state = self.lock();
+        let source = other(&state.0);
         let contents = source.read()?;
         let made = source.make(&contents)?;
-        *self.lock() = (source, contents);
+        *state = (source, contents);
         self.0.made.send_replace(Arc::new(made));
         Ok(())
     }
@@ -177,5 +179,56 @@ impl<S: Source> Clone for Reloaded<S> {
 impl<S: Source> fmt::Debug for Reloaded<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Reloaded").field(&self.lock().0).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A number in a file.
+    #[derive(Debug)]
+    struct Number(PathBuf);
+
+    impl Source for Number {
+        type Contents = String;
+        type Made = u32;
+        type Error = std::io::Error;
+
+        const WHAT: &'static str = "numbers";
+
+        fn read(&self) -> Result<String, Self::Error> {
+            std::fs::read_to_string(&self.0)
+        }
+
+        fn make(&self, contents: &String) -> Result<u32, Self::Error> {
+            contents.parse().map_err(Self::Error::other)
+        }
+    }
+
+    #[test]
+    fn what_is_not_good_changes_nothing_and_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("a"), "1").unwrap();
+        std::fs::write(path("b"), "2").unwrap();
+        let number = Reloaded::load(Number(path("a"))).unwrap();
+        let mut news = number.subscribe();
+        assert!(!number.reload().unwrap());
+        std::fs::write(path("a"), "x").unwrap();
+        assert!(number.reload().is_err());
+        assert!(!number.reload().unwrap());
+        std::fs::remove_file(path("a")).unwrap();
+        assert!(number.reload().is_err());
+        assert!(number.replace(|_| Number(path("none"))).is_err());
+        assert_eq!(*number.current(), 1);
+        assert!(!news.has_changed().unwrap());
+        // Also the same as before.
+        std::fs::write(path("a"), "1").unwrap();
+        assert!(number.reload().unwrap());
+        number.replace(|_| Number(path("b"))).unwrap();
+        assert_eq!(**news.borrow_and_update(), 2);
     }
 }

@@ -19,7 +19,7 @@ mod status;
 mod stream;
 mod token;
 
-pub use access::{Access, AccessError, GroupError, TokenError, WriteGroup};
+pub use access::{AccessError, GroupError, Rules, TokenError, WriteGroup};
 pub use audit::AuditLogService;
 pub use flow::{FlowsService, Sides};
 pub use limits::{Limits, limited};

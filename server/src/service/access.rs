@@ -4,11 +4,13 @@
 //! root, the server's user and the write group have all roles on the unix
 //! socket; everything else is granted. What a listener allows at most bounds it.
 //! It decides by who somebody is and which RPC they call, never by content.
-//! Bound: some patterns for a call; nothing is read from a file or asked for.
+//! Bound: some patterns for a call; files are read when the rules are made, never
+//! for a call.
 
 mod gate;
 mod grants;
 mod group;
+mod rules;
 mod token;
 mod view;
 
@@ -29,6 +31,7 @@ use crate::{
 pub(super) use gate::guard;
 use grants::{Granted, Grants};
 pub use group::{GroupError, WriteGroup};
+pub use rules::Rules;
 pub use token::TokenError;
 use token::Tokens;
 pub(super) use view::view_of;
@@ -58,12 +61,9 @@ pub struct Access {
 
 impl Access {
     /// The rules for a server at these addresses.
-    ///
-    /// # Errors
-    ///
-    /// A group that does not exist, a token that cannot be read.
-    pub fn new(
-        config: &config::Access,
+    fn new(
+        grants: &[config::Grant],
+        tokens: Tokens,
         group: Option<WriteGroup>,
         bound: &[Bound],
     ) -> Result<Self, AccessError> {
@@ -72,9 +72,14 @@ impl Access {
             group,
             own: geteuid().as_raw(),
             socket: socket.map(Bound::to_string),
-            grants: Grants::new(&config.grants)?,
-            tokens: Tokens::read(&config.tokens)?,
+            grants: Grants::new(grants)?,
+            tokens,
         })
+    }
+
+    /// The name of the token that a call shows, if it is a known one.
+    pub(super) fn token(&self, headers: &HeaderMap) -> Option<&str> {
+        self.tokens.shown(headers).ok().flatten()
     }
 
     /// What this caller sees by the RPC at this path, if they may call it. One that
@@ -100,7 +105,8 @@ impl Access {
                          some flows; call GetFlows, or have a [[grant]] without limits"
                     )))
                 }
-                Scope::Everything | Scope::View | Scope::NoFlows => Ok(granted.view),
+                Scope::Everything | Scope::View => Ok(granted.view),
+                Scope::NoFlows => Ok(View::of(Vec::new())),
             };
         }
         Err(Status::permission_denied(format!(

@@ -1,7 +1,5 @@
 //! What the gRPC server answers with: the services and the layers before them.
 
-use std::sync::Arc;
-
 use axum::{
     extract::Request,
     middleware::{Next, from_fn, from_fn_with_state},
@@ -11,7 +9,7 @@ use http::{StatusCode, header};
 use tonic::service::Routes;
 
 use super::{
-    access::{Access, guard},
+    access::{Rules, guard},
     audit::watch,
 };
 use crate::{audit::Log, listener::Hosts};
@@ -25,12 +23,12 @@ pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 /// so that something else may be served there some day; gRPC of an unknown
 /// service or method gets status 12. Calls that write and those that are refused
 /// are in the log.
-pub fn router(routes: Routes, access: Access, hosts: Hosts, log: Log) -> axum::Router {
+pub fn router(routes: Routes, rules: Rules, hosts: Hosts, log: Log) -> axum::Router {
     routes
         .prepare()
         .into_axum_router()
-        .layer(from_fn_with_state(Arc::new(access), guard))
-        .layer(from_fn_with_state(log, watch))
+        .layer(from_fn_with_state(rules.clone(), guard))
+        .layer(from_fn_with_state((log, rules), watch))
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(from_fn(grpc_alone))
         .layer(from_fn_with_state(hosts, Hosts::check))

@@ -16,6 +16,18 @@ fn grant(role: Role, to: &[Who]) -> Grant {
     }
 }
 
+impl Access {
+    fn of(
+        config: &config::Access,
+        group: Option<WriteGroup>,
+        bound: &[Bound],
+    ) -> Result<Self, AccessError> {
+        let contents = Tokens::read(&config.tokens)?;
+        let tokens = Tokens::new(&config.tokens, &contents)?;
+        Self::new(&config.grants, tokens, group, bound)
+    }
+}
+
 fn access(grants: Vec<Grant>, group: Option<u32>) -> Access {
     let config = config::Access {
         grants,
@@ -25,7 +37,7 @@ fn access(grants: Vec<Grant>, group: Option<u32>) -> Access {
         name: "sextant".into(),
         gid,
     });
-    let access = Access::new(&config, group, &[Bound::Unix("/run/s".into())]).unwrap();
+    let access = Access::of(&config, group, &[Bound::Unix("/run/s".into())]).unwrap();
     Access { own: 0, ..access }
 }
 
@@ -144,7 +156,7 @@ fn a_token_is_right_or_the_call_is_refused() {
             file: file.clone(),
         }],
     };
-    let access = Access::new(&config, None, &[]).unwrap();
+    let access = Access::of(&config, None, &[]).unwrap();
     let caller = tls(None, Roles::ALL);
     let call = |value: &'static str| {
         let mut headers = HeaderMap::new();
@@ -170,7 +182,7 @@ fn a_token_is_right_or_the_call_is_refused() {
     }
     for short in ["", "tiny", "has two words in it", "0123456789abcdef\u{e9}"] {
         std::fs::write(&file, short).unwrap();
-        let error = Access::new(&config, None, &[]).unwrap_err().to_string();
+        let error = Access::of(&config, None, &[]).unwrap_err().to_string();
         assert!(
             error.contains("`ci`") && error.contains("openssl"),
             "{error}"

@@ -1,7 +1,7 @@
 //! Bearer tokens: names for secrets that are in files.
 //!
-//! Compared in a time that does not tell how much of a token is right. Read at
-//! the start. Bound: files of `MAX_BYTES`.
+//! Compared in a time that does not tell how much of a token is right. Bound:
+//! files of `MAX_BYTES`.
 
 use std::{fmt, path::PathBuf};
 
@@ -30,8 +30,27 @@ pub struct TokenError {
 pub(super) struct Tokens(Vec<(String, Vec<u8>)>);
 
 impl Tokens {
-    pub(super) fn read(tokens: &[config::Token]) -> Result<Self, TokenError> {
-        tokens.iter().map(read).collect::<Result<_, _>>().map(Self)
+    /// The contents of the files.
+    pub(super) fn read(tokens: &[config::Token]) -> Result<Vec<Vec<u8>>, TokenError> {
+        let read = |token: &config::Token| {
+            let content = small_file::read(&token.file, MAX_BYTES);
+            content.map_err(|error| TokenError::of(token, error.to_string()))
+        };
+        tokens.iter().map(read).collect()
+    }
+
+    /// The tokens in these contents.
+    pub(super) fn new(tokens: &[config::Token], contents: &[Vec<u8>]) -> Result<Self, TokenError> {
+        let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+        for (token, content) in tokens.iter().zip(contents) {
+            let secret = secret(content).map_err(|cause| TokenError::of(token, cause.into()))?;
+            if let Some((other, _)) = all.iter().find(|(_, known)| known == secret) {
+                let cause = format!("it is the same as that of `{other}`");
+                return Err(TokenError::of(token, cause));
+            }
+            all.push((token.name.clone(), secret.to_vec()));
+        }
+        Ok(Self(all))
     }
 
     /// The name of the token that a call shows, if it shows one.
@@ -71,22 +90,24 @@ impl fmt::Debug for Tokens {
     }
 }
 
-fn read(token: &config::Token) -> Result<(String, Vec<u8>), TokenError> {
-    let wrong = |cause: String| TokenError {
-        name: token.name.clone(),
-        path: token.file.clone(),
-        cause,
-    };
-    let content =
-        small_file::read(&token.file, MAX_BYTES).map_err(|error| wrong(error.to_string()))?;
+impl TokenError {
+    fn of(token: &config::Token, cause: String) -> Self {
+        Self {
+            name: token.name.clone(),
+            path: token.file.clone(),
+            cause,
+        }
+    }
+}
+
+/// One line, without the space around it.
+fn secret(content: &[u8]) -> Result<&[u8], &'static str> {
     let secret = content.trim_ascii();
     if secret.len() < MIN_LENGTH {
-        return Err(wrong("it is too short".into()));
+        return Err("it is too short");
     }
-    if !secret.iter().all(u8::is_ascii_graphic) {
-        return Err(wrong(
-            "it has more than one word, or other characters".into(),
-        ));
+    match secret.iter().all(u8::is_ascii_graphic) {
+        true => Ok(secret),
+        false => Err("it has more than one word, or other characters"),
     }
-    Ok((token.name.clone(), secret.to_vec()))
 }

@@ -16,7 +16,7 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::HeaderMap;
+use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
 use tonic::{Code, Status};
 
@@ -24,7 +24,7 @@ use crate::{
     audit::{Log, Record},
     flow::Time,
     listener::{Caller, Origin, Security},
-    service::roles,
+    service::{access::Rules, roles},
 };
 
 /// What a call did, in few words: put into the extensions of its response.
@@ -33,11 +33,11 @@ pub(in crate::service) struct What(pub(in crate::service) String);
 
 /// Passes a request on and records how it ended, where that is of interest.
 pub(in crate::service) async fn watch(
-    State(log): State<Log>,
+    State((log, rules)): State<(Log, Rules)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let mut call = Call::of(&request, log);
+    let mut call = Call::of(&request, log, &rules);
     let response = next.run(request).await;
     if let Some(What(what)) = response.extensions().get() {
         call.what.clone_from(what);
@@ -58,6 +58,8 @@ pub(in crate::service) async fn watch(
 struct Call {
     log: Log,
     caller: Caller,
+    /// Name of the token that it shows.
+    token: Option<String>,
     method: String,
     what: String,
     writes: bool,
@@ -65,11 +67,15 @@ struct Call {
 }
 
 impl Call {
-    fn of(request: &Request, log: Log) -> Self {
-        let path = request.uri().path();
+    fn of(request: &Request, log: Log, rules: &Rules) -> Self {
+        let (path, headers) = (request.uri().path(), request.headers());
+        let shows = headers.contains_key(header::AUTHORIZATION);
+        let rules = shows.then(|| rules.current());
+        let token = rules.as_ref().and_then(|rules| rules.token(headers));
         Self {
             log,
             caller: Caller::of(request.extensions()),
+            token: token.map(str::to_owned),
             method: path.trim_start_matches('/').to_owned(),
             what: String::new(),
             writes: roles::writes(path),
@@ -87,7 +93,7 @@ impl Call {
         }
         self.log.record(Record {
             time: Time::now(),
-            who: who(&self.caller),
+            who: who(&self.caller, self.token.as_deref()),
             from: from(&self.caller),
             method: std::mem::take(&mut self.method),
             what: std::mem::take(&mut self.what),
@@ -110,10 +116,12 @@ impl Drop for Call {
     }
 }
 
-fn who(caller: &Caller) -> String {
-    match (caller.security(), caller.origin()) {
-        (Security::Tls(Some(certificate)), _) => certificate.name(),
-        (_, Origin::Unix(process)) => format!("uid:{}", process.uid),
+/// A token says more than the connection, which may be shared.
+fn who(caller: &Caller, token: Option<&str>) -> String {
+    match (token, caller.security(), caller.origin()) {
+        (Some(token), _, _) => format!("token:{token}"),
+        (None, Security::Tls(Some(certificate)), _) => certificate.name(),
+        (None, _, Origin::Unix(process)) => format!("uid:{}", process.uid),
         _ => "anonymous".into(),
     }
 }
