@@ -14,6 +14,7 @@ use sextant_proto::sextant::audit::v1::{
 use tonic::Code;
 
 const RECORD: &str = "sextant.flow.v1.FlowService/RecordFlows";
+const GET: &str = "observer.Observer/GetFlows";
 const LIST: &str = "sextant.audit.v1.AuditService/ListAudit";
 const FLOWS: &str = r#"{"flows":[{"verdict":"FORWARDED"},{"IP":{"source":"nowhere"}}]}"#;
 const OVER_TCP: [&str; 3] = ["--no-datapath", "--listen", "tcp://127.0.0.1:4245"];
@@ -208,4 +209,70 @@ fn a_disk_without_room_stops_nothing_and_is_told() {
         answer.unwrap_err().code()
     });
     assert_eq!(code, Code::InvalidArgument);
+}
+
+#[test]
+fn pages_of_others_are_in_the_log_with_what_they_said() {
+    if !root() {
+        return;
+    }
+    let namespace = Netns::new();
+    let daemon = Daemon::start(&namespace, "", &OVER_TCP);
+    let ask = |headers: &str, path: &str| {
+        let kind = "Content-Type: application/grpc-web+proto";
+        let ask = format!(
+            "curl -s -o /dev/null -w %{{http_code}} -X POST -H '{kind}' {headers} http://127.0.0.1:{path}"
+        );
+        namespace.run(&ask)
+    };
+    let web = format!("4245/{GET}");
+    assert_eq!(ask("-H 'Origin: http://evil.example'", &web), "403");
+    for _ in 0..3 {
+        assert_eq!(ask("-H 'Host: rebound.example:4245'", &web), "421");
+    }
+    assert_eq!(
+        ask("-H 'Sec-Fetch-Site: cross-site'", "9965/metrics"),
+        "403"
+    );
+    // As pages of its own, natively and by hand: nobody is refused.
+    assert_eq!(ask("-H 'Origin: http://127.0.0.1:4245'", &web), "200");
+    assert!(daemon.status().is_some());
+    let told = || {
+        let mut told: Vec<_> = audit(&daemon)
+            .into_iter()
+            .map(|record| {
+                format!(
+                    "{} {} {} {} x{}",
+                    record.method, record.code, record.message, record.what, record.count
+                )
+            })
+            .collect();
+        told.sort();
+        told
+    };
+    // What is alike waits for the end of its window.
+    let all = eventually("two are folded", || {
+        Some(told()).filter(|told| told.len() == 4)
+    });
+    let foreign = "this server is not known by that name";
+    for (told, parts) in all.iter().zip([
+        [
+            "metrics PERMISSION_DENIED HTTP 403",
+            "host 127.0.0.1:9965 x1",
+        ],
+        [
+            "GetFlows FAILED_PRECONDITION HTTP 421",
+            "host rebound.example:4245 x1",
+        ],
+        [foreign, "x2"],
+        [
+            "GetFlows PERMISSION_DENIED HTTP 403",
+            "host 127.0.0.1:4245, origin http://evil.example x1",
+        ],
+    ]) {
+        assert!(
+            parts.iter().all(|part| told.contains(part)),
+            "{parts:?}: {told}"
+        );
+    }
 }

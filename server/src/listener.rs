@@ -25,7 +25,7 @@ use crate::{
 };
 
 use accept::{Accept, Socket, is_exhausted};
-pub use browser::Hosts;
+pub use browser::{Foreign, Hosts};
 pub use caller::{Caller, Origin, Process, Security, Share};
 pub use certificate::Certificate;
 pub use connection::Connection;

@@ -21,7 +21,7 @@ use crate::{
     ledger::{Events, Ledger, Sources},
     listener::Hosts,
     overhead::Overhead,
-    service::Limits,
+    service::{Limits, pages},
 };
 
 /// What metrics are made of.
@@ -357,13 +357,15 @@ impl Page<'_> {
     }
 }
 
-/// The page at `/metrics`.
+/// The page at `/metrics`; who is refused it is in the log.
 pub fn router(metrics: Metrics, hosts: Hosts) -> axum::Router {
+    let log = metrics.audit.clone();
     let registry = Arc::new(metrics.into_registry());
     let page = axum::routing::get(move || async move { page(&registry) });
     axum::Router::new()
         .route("/metrics", page)
         .layer(from_fn_with_state(hosts, Hosts::check))
+        .layer(from_fn_with_state(log, pages))
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -13,7 +13,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, StatusCode, Uri, Version, header, uri::Authority};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header, uri::Authority};
 
 use super::{Caller, Origin};
 
@@ -34,6 +34,55 @@ enum Refused {
     Origin,
 }
 
+/// A page that was not answered: in the extensions of what it got instead.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{refused}")]
+pub struct Foreign {
+    refused: Refused,
+    host: Option<HeaderValue>,
+    origin: Option<HeaderValue>,
+}
+
+impl Foreign {
+    fn of(refused: Refused, request: &Request) -> Self {
+        let header = |name| request.headers().get(name).cloned();
+        let authority = request.uri().authority();
+        let in_uri = authority.and_then(|own| HeaderValue::from_str(own.as_str()).ok());
+        Self {
+            refused,
+            host: header(header::HOST).or(in_uri),
+            origin: header(header::ORIGIN),
+        }
+    }
+
+    /// What it said of itself.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let host = self.host.as_ref().map(text);
+        let host = host.unwrap_or_else(|| "none".into());
+        match &self.origin {
+            Some(origin) => format!("host {host}, origin {}", text(origin)),
+            None => format!("host {host}"),
+        }
+    }
+
+    /// As HTTP has it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self.refused {
+            Refused::Host => StatusCode::MISDIRECTED_REQUEST,
+            Refused::Origin => StatusCode::FORBIDDEN,
+        }
+    }
+
+    fn into_response(self) -> Response {
+        let mut response = (self.status(), format!("{self}\n")).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
 impl Hosts {
     /// These names, in any case.
     #[must_use]
@@ -50,16 +99,7 @@ impl Hosts {
         }
         match hosts.judge(request.uri(), request.headers()) {
             Ok(()) => next.run(request).await,
-            Err(refused) => {
-                let host = request.headers().get(header::HOST);
-                let origin = request.headers().get(header::ORIGIN);
-                tracing::debug!(?host, ?origin, %refused, "not answered");
-                let code = match refused {
-                    Refused::Host => StatusCode::MISDIRECTED_REQUEST,
-                    Refused::Origin => StatusCode::FORBIDDEN,
-                };
-                (code, format!("{refused}\n")).into_response()
-            }
+            Err(refused) => Foreign::of(refused, &request).into_response(),
         }
     }
 
@@ -79,7 +119,7 @@ impl Hosts {
             return Err(Refused::Origin);
         }
         // A port is no part of a site: another program's page is of the same one.
-        let site = headers.get(FETCH_SITE).map(http::HeaderValue::as_bytes);
+        let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
         match site {
             None | Some(b"same-origin" | b"none") => Ok(()),
             Some(b"same-site") if origin.is_some() => Ok(()),
@@ -100,9 +140,7 @@ impl Hosts {
 /// What only a gRPC library sends: HTTP/2, its content type, and nothing that
 /// every browser adds.
 fn is_native(version: Version, headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .map(http::HeaderValue::as_bytes);
+    let kind = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     let kind = kind.unwrap_or_default().to_ascii_lowercase();
     version == Version::HTTP_2
         && kind.starts_with(b"application/grpc")

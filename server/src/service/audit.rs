@@ -1,9 +1,10 @@
-//! `sextant.audit.v1.AuditService`, and the layer that watches calls for the
-//! audit log.
+//! `sextant.audit.v1.AuditService`, and the layers that watch calls and pages for
+//! the audit log.
 //!
 //! Thin: the entries are those that the log has in memory. A call looks at each
 //! once; nothing is kept for a client.
 
+mod pages;
 mod query;
 mod watch;
 
@@ -14,6 +15,7 @@ use crate::audit::{Entry, Log, code_name};
 
 use query::Query;
 
+pub use pages::pages;
 pub(super) use watch::{What, watch};
 
 /// Larger requests are none of its own.

@@ -10,7 +10,7 @@ use tonic::service::Routes;
 
 use super::{
     access::{Rules, guard},
-    audit::watch,
+    audit::{pages, watch},
 };
 use crate::{audit::Log, listener::Hosts};
 
@@ -28,10 +28,11 @@ pub fn router(routes: Routes, rules: Rules, hosts: Hosts, log: Log) -> axum::Rou
         .prepare()
         .into_axum_router()
         .layer(from_fn_with_state(rules.clone(), guard))
-        .layer(from_fn_with_state((log, rules), watch))
+        .layer(from_fn_with_state((log.clone(), rules), watch))
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(from_fn(grpc_alone))
         .layer(from_fn_with_state(hosts, Hosts::check))
+        .layer(from_fn_with_state(log, pages))
 }
 
 async fn grpc_alone(request: Request, next: Next) -> Response {

@@ -117,7 +117,7 @@ impl Drop for Call {
 }
 
 /// A token says more than the connection, which may be shared.
-fn who(caller: &Caller, token: Option<&str>) -> String {
+pub(super) fn who(caller: &Caller, token: Option<&str>) -> String {
     match (token, caller.security(), caller.origin()) {
         (Some(token), _, _) => format!("token:{token}"),
         (None, Security::Tls(Some(certificate)), _) => certificate.name(),
@@ -126,7 +126,7 @@ fn who(caller: &Caller, token: Option<&str>) -> String {
     }
 }
 
-fn from(caller: &Caller) -> String {
+pub(super) fn from(caller: &Caller) -> String {
     match caller.origin() {
         Origin::Unix(process) => match process.pid {
             Some(pid) => format!("unix, pid {pid}"),
