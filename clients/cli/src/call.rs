@@ -1,11 +1,15 @@
 //! What a failed call means to the user: what was wanted, of which server, why
 //! not, and what to try.
 
+mod refusal;
+
 use std::error::Error;
 
 use tonic::{Code, Status, TimeoutExpired};
 
 use crate::{connect::Server, text::harmless_lines};
+
+pub(crate) use refusal::Shown;
 
 const GONE: &str =
     "; is it a server of flows, and still running? Try again, or name another with --server";
@@ -46,7 +50,7 @@ pub(crate) fn failed(
             remedy: match trouble {
                 Some(trouble) => format!("; {}", trouble.remedy),
                 None if is_broken && server.may_want_tls() => format!("{WANTS_TLS}{GONE}"),
-                None => remedy(&status).into(),
+                None => remedy(&status, &server.shown),
             },
         }
     }
@@ -96,14 +100,13 @@ pub(crate) fn root_cause(error: &dyn Error) -> String {
     cause.to_string()
 }
 
-fn remedy(status: &Status) -> &'static str {
-    match status.code() {
+fn remedy(status: &Status, shown: &Shown) -> String {
+    let remedy = match status.code() {
         _ if is_broken(status) => GONE,
         Code::Unavailable | Code::Aborted => GONE,
         Code::Unimplemented => "; it is no sextantd, or an older one: name another with --server",
-        Code::PermissionDenied | Code::Unauthenticated => {
-            "; writing needs --server unix:///run/sextant/sextant.sock, as root or as a member of the configured group"
-        }
+        Code::PermissionDenied => return shown.denied(),
+        Code::Unauthenticated => return shown.unknown(),
         Code::ResourceExhausted => "; close other clients, or raise the server's limits",
         Code::OutOfRange => {
             "; if it is a message that is too large, raise server.max_request_bytes there"
@@ -112,7 +115,8 @@ fn remedy(status: &Status) -> &'static str {
         Code::Cancelled => "; the server ended the call: try again",
         Code::InvalidArgument | Code::Unknown => "; see --help for what it takes",
         _ => "",
-    }
+    };
+    remedy.into()
 }
 
 #[cfg(test)]
@@ -131,8 +135,14 @@ mod tests {
             (Status::cancelled("x"), "try again"),
             (Status::unknown("x"), "--help"),
             (Status::invalid_argument("x"), "--help"),
+            (
+                Status::permission_denied("x"),
+                "plaintext TCP does not tell",
+            ),
+            (Status::unauthenticated("x"), "plaintext TCP does not tell"),
         ] {
-            assert!(remedy(&status).contains(part), "{status:?}");
+            let remedy = remedy(&status, &Shown::Plaintext);
+            assert!(remedy.contains(part), "{status:?}");
         }
     }
 

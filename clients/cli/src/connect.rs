@@ -10,7 +10,7 @@ use tonic::{
 };
 
 use crate::{
-    call::root_cause,
+    call::{Shown, root_cause},
     connection::Connection,
     context::{self, ContextError},
     settings::Settings,
@@ -79,6 +79,8 @@ pub(crate) struct Server {
     pub(crate) channel: Channel,
     /// How long a single answer may take.
     pub(crate) request_timeout: Duration,
+    /// What tells the server who asks.
+    pub(crate) shown: Shown,
     tls: Option<Arc<Tls>>,
 }
 
@@ -112,6 +114,7 @@ impl Server {
         };
         let channel = connected.map_err(|error| refused(&name, tls.as_deref(), &error))?;
         Ok(Self {
+            shown: Shown::of(&settings, &name),
             name,
             channel: InterceptedService::new(channel, bearer),
             request_timeout: connection.request_timeout,
@@ -127,6 +130,7 @@ impl Server {
             name: name.into(),
             channel: InterceptedService::new(endpoint.connect_lazy(), Bearer(None)),
             request_timeout: Duration::from_secs(60),
+            shown: Shown::Plaintext,
             tls: None,
         }
     }

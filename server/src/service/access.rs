@@ -112,7 +112,7 @@ impl Access {
         Err(Status::permission_denied(format!(
             "{method} needs the role {}: {}; {}",
             role.name(),
-            self.remedy(role),
+            self.remedy(role, caller, token),
             told(caller, token)
         )))
     }
@@ -138,7 +138,8 @@ impl Access {
             || group.is_some_and(|group| process.groups.contains(&group.gid))
     }
 
-    fn remedy(&self, role: Role) -> String {
+    /// What gives the role to this caller.
+    fn remedy(&self, role: Role, caller: &Caller, token: Option<&str>) -> String {
         let socket = match &self.socket {
             Some(socket) => format!("call it by the unix socket {socket}"),
             None => "call it by a unix socket (--listen unix:///PATH)".to_owned(),
@@ -147,10 +148,28 @@ impl Access {
             Some(group) => format!("as root or as a member of the group `{}`", group.name),
             None => "as root (server.write_group lets others)".to_owned(),
         };
-        format!(
-            "{socket}, {member}, or have a [[grant]] of `{}`",
-            role.name()
-        )
+        let by_socket = format!("{socket}, {member}");
+        let grant = format!("a [[grant]] of `{}`", role.name());
+        if !caller.most().has(role) {
+            return match caller.security() {
+                Security::Tls(_) => format!(
+                    "{by_socket}, or by a listener whose `roles` have it; what is granted does not count on this one"
+                ),
+                Security::Plaintext => {
+                    format!("{by_socket}, or by TLS with a certificate or token that has {grant}")
+                }
+            };
+        }
+        match (token, caller.security(), caller.origin()) {
+            (Some(token), _, _) => format!("have {grant} to `token:{token}`, or {by_socket}"),
+            (None, Security::Tls(Some(certificate)), _) => {
+                format!("have {grant} to `{}`, or {by_socket}", certificate.name())
+            }
+            (None, Security::Plaintext, Origin::Unix(process)) => {
+                format!("{by_socket}, or have {grant} to `uid:{}`", process.uid)
+            }
+            _ => format!("show a certificate or a token that has {grant}, or {by_socket}"),
+        }
     }
 }
 

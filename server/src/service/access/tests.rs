@@ -193,16 +193,54 @@ fn a_token_is_right_or_the_call_is_refused() {
 
 #[test]
 fn who_is_refused_is_told_what_to_do() {
-    let refused = access(Vec::new(), Some(300));
-    let refused = refused
-        .check(RECORD, &tcp(), &HeaderMap::new())
-        .unwrap_err();
-    assert_eq!(refused.code(), tonic::Code::PermissionDenied);
-    assert_eq!(
-        refused.message(),
-        "RecordFlows needs the role recorder: call it by the unix socket unix:///run/s, as root or \
-         as a member of the group `sextant`, or have a [[grant]] of `recorder`; this connection is plaintext TCP"
-    );
+    let socket =
+        "call it by the unix socket unix:///run/s, as root or as a member of the group `sextant`";
+    let rules = access(Vec::new(), Some(300));
+    let bob = Certificate {
+        common_names: vec!["bob".into()],
+        ..Certificate::default()
+    };
+    let viewers = Roles::from_iter([Role::Viewer]);
+    for (caller, told) in [
+        (
+            tcp(),
+            format!(
+                "{socket}, or by TLS with a certificate or token that has a [[grant]] of `recorder`; \
+                 this connection is plaintext TCP"
+            ),
+        ),
+        (
+            tls(Some(bob.clone()), Roles::ALL),
+            format!(
+                "have a [[grant]] of `recorder` to `cn:bob`, or {socket}; this connection is from cn:bob"
+            ),
+        ),
+        (
+            tls(None, Roles::ALL),
+            format!(
+                "show a certificate or a token that has a [[grant]] of `recorder`, or {socket}; \
+                 this connection shows no certificate"
+            ),
+        ),
+        (
+            tls(Some(bob), viewers),
+            format!(
+                "{socket}, or by a listener whose `roles` have it; what is granted does not count on this one; \
+                 this connection is from cn:bob"
+            ),
+        ),
+        (
+            user(1000, &[]),
+            format!(
+                "{socket}, or have a [[grant]] of `recorder` to `uid:1000`; this connection is from user 1000"
+            ),
+        ),
+    ] {
+        let refused = rules.check(RECORD, &caller, &HeaderMap::new()).unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+        let expected = format!("RecordFlows needs the role recorder: {told}");
+        assert_eq!(refused.message(), expected);
+    }
 }
 
 #[test]
