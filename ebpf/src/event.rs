@@ -14,6 +14,7 @@ use crate::{
     clock::{coarse_now, precise_now, precise_now_compared},
     maps::{self, OBSERVED},
     packet::Packet,
+    ring,
 };
 
 /// Raises an event with the totals of the flow, unless it is sampled away.
@@ -42,7 +43,7 @@ pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, rea
     (*event).tcp_flags_seen = (*entry).tcp_flags;
     (*event).kind = Kind::Packet as u8;
     (*event).reasons = reasons;
-    record.submit(0);
+    ring::submit(&OBSERVED, record, maps::observed_level());
 }
 
 /// SYN, FIN and RST never are. Which of the others it is, is left to chance, so
@@ -93,7 +94,7 @@ pub unsafe fn raise_end(entry: *mut Entry, packet: &Packet, flags: u32) {
     (*event).packets = packets;
     (*event).bytes = bytes;
     (*event).tcp_flags_seen = flags;
-    record.submit(0);
+    ring::submit(&OBSERVED, record, maps::observed_level());
 }
 
 /// The fields of an end that no packet has, and those that the entry knows but

@@ -32,6 +32,7 @@ mod packet;
 mod parse;
 mod read;
 mod reopen;
+mod ring;
 mod table;
 
 use aya_ebpf::{

@@ -33,6 +33,10 @@ pub static OBSERVED: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
+/// Whether the daemon's reader rests until it is woken; 0 or 1.
+#[map]
+static RESTS: Array<u32> = Array::with_max_entries(1, 0);
+
 /// Totals by interface slot. The last slot takes interfaces without one.
 #[map]
 pub static TOTALS: PerCpuArray<InterfaceTotals> =
@@ -80,6 +84,12 @@ static TALLY: PerCpuArray<CauseCount> = PerCpuArray::with_max_entries(TALLIES, 0
 #[unsafe(no_mangle)]
 static SETTLED_AT_NS: u64 = 0;
 
+/// How full the rings may be before the reader is woken, in bytes.
+#[unsafe(no_mangle)]
+static OBSERVED_LEVEL: u64 = 0;
+#[unsafe(no_mangle)]
+static DENIED_LEVEL: u64 = 0;
+
 /// Whether there may be other network namespaces than the daemon's own; where
 /// there are none the kernel removes the look-up when it loads the program.
 #[unsafe(no_mangle)]
@@ -114,6 +124,38 @@ pub fn tuning() -> Tuning {
 pub fn settled_at_ns() -> u64 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const SETTLED_AT_NS) }
+}
+
+/// See `OBSERVED_LEVEL`.
+#[inline(always)]
+pub fn observed_level() -> u64 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const OBSERVED_LEVEL) }
+}
+
+/// See `DENIED_LEVEL`.
+#[inline(always)]
+pub fn denied_level() -> u64 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const DENIED_LEVEL) }
+}
+
+/// Whether the reader has to be woken.
+#[inline(always)]
+pub fn reader_rests() -> bool {
+    // SAFETY: the daemon and other CPUs write a whole word.
+    RESTS
+        .get_ptr(0)
+        .is_some_and(|rests| unsafe { rests.read_volatile() } != 0)
+}
+
+/// Others need not wake it too.
+#[inline(always)]
+pub fn reader_is_up() {
+    if let Some(rests) = RESTS.get_ptr_mut(0) {
+        // SAFETY: as above.
+        unsafe { rests.write_volatile(0) }
+    }
 }
 
 /// Counts packets by cause.

@@ -26,6 +26,7 @@ mod netlink;
 mod objects;
 mod probe;
 mod reader;
+mod rest;
 mod rights;
 mod running;
 mod sweep;

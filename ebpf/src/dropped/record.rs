@@ -12,6 +12,7 @@ use crate::{
     atomic,
     clock::precise_now,
     maps::{self, DENIED, DROPS},
+    ring,
 };
 
 const EEXIST: i32 = -17;
@@ -106,5 +107,5 @@ unsafe fn raise(it: *const Dropped, now: u64, drops: u32) {
     (*event).initiator = 0;
     (*event).l4_len = first.l4_len;
     (*event).no_mac = first.no_mac;
-    record.submit(0);
+    ring::submit(&DENIED, record, maps::denied_level());
 }

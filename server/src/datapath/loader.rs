@@ -75,6 +75,8 @@ pub struct Loaded {
     pub(super) several_namespaces: bool,
     pub(super) observed: RingBuf<MapData>,
     pub(super) denied: RingBuf<MapData>,
+    /// Whether the reader rests.
+    pub(super) rests: Array<MapData, u32>,
     pub(super) tables: Tables,
     pub(super) reasons: DropReasons,
     pub(super) objects: Objects,
@@ -111,6 +113,8 @@ impl Loaded {
             .map_max_entries("DROPS", settings.flows_dropped)
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
             .map_max_entries("DENIED", settings.denied_ring_bytes)
+            .override_global("OBSERVED_LEVEL", &level(settings.observed_ring_bytes), true)
+            .override_global("DENIED_LEVEL", &level(settings.denied_ring_bytes), true)
             .override_global("SETTLED_AT_NS", &settled_at, true)
             .override_global("JIFFY_NS", &bpf::jiffy_ns(), true)
             .override_global(
@@ -149,6 +153,7 @@ impl Loaded {
             tallies: typed(&mut ebpf, "TALLY")?,
             observed: typed(&mut ebpf, "OBSERVED")?,
             denied: typed(&mut ebpf, "DENIED")?,
+            rests: typed(&mut ebpf, "RESTS")?,
             tables: Tables {
                 flows4: hash(&mut ebpf, "FLOWS4")?,
                 flows6: hash(&mut ebpf, "FLOWS6")?,
@@ -166,6 +171,12 @@ impl Loaded {
             ebpf,
         })
     }
+}
+
+/// How full a ring may be before its reader is woken from a pause: an eighth, so
+/// that a flood does not fill the rest while the reader wakes up.
+fn level(ring_bytes: u32) -> u64 {
+    u64::from(ring_bytes / 8)
 }
 
 /// What is attached.

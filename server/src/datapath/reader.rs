@@ -9,13 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::maps::{MapData, RingBuf};
+use aya::maps::{Array, MapData, RingBuf};
 use sextant_ebpf_common::{Event, Kind, interface_parts, point_parts};
 
 use super::{
-    Counters, DatapathError, Losses, Lost, Volumes, bpf,
-    ends::Ends,
-    eventfd::{self, EventFd},
+    Counters, DatapathError, Losses, Lost, Volumes, bpf, ends::Ends, eventfd::EventFd, rest::Rest,
 };
 
 /// Events handed on at once.
@@ -43,8 +41,11 @@ pub struct Reader {
     volumes: Volumes,
     losses: Losses,
     stop: EventFd,
+    rest: Rest,
     looked: Instant,
     batch: Batch,
+    /// Events read since the last rest.
+    taken: usize,
 }
 
 /// Ends a reader or a sweeper from another thread.
@@ -59,24 +60,28 @@ impl Stopper {
 }
 
 impl Reader {
+    /// Of the denied and the observed ring, whose programs look whether it rests.
     pub(super) fn new(
-        denied: RingBuf<MapData>,
-        observed: RingBuf<MapData>,
+        (denied, observed, rests): (RingBuf<MapData>, RingBuf<MapData>, Array<MapData, u32>),
         ends: Ends,
         counters: Counters,
         volumes: Volumes,
         losses: Losses,
     ) -> Result<Self, DatapathError> {
+        let stop = EventFd::new()?;
+        let rings = [denied.as_fd(), observed.as_fd()];
         Ok(Self {
+            rest: Rest::new(rests, stop.as_fd(), ends.waiting().as_fd(), rings)?,
             denied,
             observed,
             ends,
             counters,
             volumes,
             losses,
-            stop: EventFd::new()?,
+            stop,
             looked: Instant::now(),
             batch: Batch::default(),
+            taken: 0,
         })
     }
 
@@ -147,6 +152,7 @@ impl Reader {
         };
         self.ends.waiting().clear();
         let more = self.ends.take(BATCH, until, &mut self.batch.events);
+        self.taken += taken;
         taken > 0 || more
     }
 
@@ -174,15 +180,9 @@ impl Reader {
         }
     }
 
-    /// Waits for events; true when told to stop.
-    fn wait(&self) -> bool {
-        let fds = [
-            self.stop.as_fd(),
-            self.denied.as_fd(),
-            self.observed.as_fd(),
-            self.ends.waiting().as_fd(),
-        ];
-        let timeout = LOOK.saturating_sub(self.looked.elapsed());
-        eventfd::wait(fds, timeout)[0]
+    /// Waits for the next look into the rings; true when told to stop.
+    fn wait(&mut self) -> bool {
+        let most = LOOK.saturating_sub(self.looked.elapsed());
+        self.rest.wait(std::mem::take(&mut self.taken), most)
     }
 }

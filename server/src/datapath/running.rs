@@ -81,8 +81,7 @@ impl Datapath {
         let tuner = Tuner::new(loaded.tuning);
         let (ends, losses) = (Ends::new()?, Losses::default());
         let reader = Reader::new(
-            loaded.denied,
-            loaded.observed,
+            (loaded.denied, loaded.observed, loaded.rests),
             ends.clone(),
             counters.clone(),
             volumes.clone(),

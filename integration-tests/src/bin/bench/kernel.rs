@@ -12,7 +12,7 @@ use sextant_integration_tests::{Daemon, Netns, root};
 
 use crate::{
     Bench,
-    network::{SECONDS, iperf_server, pair, traffic},
+    network::{SECONDS, Web, iperf_server, pair, traffic},
     report::{Figure, Goal, Samples},
 };
 
@@ -33,7 +33,8 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         return Ok(());
     }
     repeated(bench)?;
-    live(bench)
+    live(bench)?;
+    connections(bench)
 }
 
 /// One packet again and again.
@@ -131,6 +132,33 @@ fn live(bench: &mut Bench) -> anyhow::Result<()> {
             add_live(bench, what.clone(), whole, None);
             add_live(bench, what + ", less an empty program's", net, Some(goal));
         }
+    }
+    Ok(())
+}
+
+/// Packets of connections that last for one request: a part of them raises events.
+fn connections(bench: &mut Bench) -> anyhow::Result<()> {
+    let (a, b) = pair();
+    let _web = Web::start(&a, &b)?;
+    let _daemon = daemon(bench, &a);
+    attach_empty(&a, "va", &bench.options.empty_program);
+    let _stats = Statistics::on()?;
+    for (direction, program) in [("egress", "sextant_out"), ("ingress", "sextant_in")] {
+        let mut net = Samples::default();
+        for _ in 0..bench.runs() {
+            let before = [run_time(program)?, run_time(EMPTY)?];
+            a.run(&format!(
+                "wrk -t1 -c1 -d{SECONDS}s -H 'Connection: close' http://10.9.1.2:8080/"
+            ));
+            let after = [run_time(program)?, run_time(EMPTY)?];
+            let [ours, empty] =
+                [0, 1].map(|n| (after[n].0 - before[n].0) / (after[n].1 - before[n].1));
+            net.0.push(ours - empty);
+        }
+        let what = format!(
+            "packet of a new connection, {direction}, live by bpf_stats, less an empty program's"
+        );
+        add_live(bench, what, net, None);
     }
     Ok(())
 }

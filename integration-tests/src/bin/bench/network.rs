@@ -9,6 +9,7 @@ use serde_json::Value;
 use sextant_integration_tests::{
     Daemon, Netns, Process, eventually, netns, netns::quiet, root, veth,
 };
+use tempfile::TempDir;
 
 use crate::{
     Bench,
@@ -127,19 +128,7 @@ fn packets_with(bench: &Bench, a: &Netns, attached: Attached) -> anyhow::Result<
 /// HTTP over veth with the daemon and without, in turns.
 fn latency(bench: &mut Bench) -> anyhow::Result<()> {
     let (a, b) = pair();
-    let folder = tempfile::tempdir()?;
-    let place = folder.path().display();
-    let config = format!(
-        "daemon off; master_process off; pid {place}/pid; events {{}} http {{ access_log off; \
-         client_body_temp_path {place}; proxy_temp_path {place}; fastcgi_temp_path {place}; \
-         uwsgi_temp_path {place}; scgi_temp_path {place}; \
-         server {{ listen 8080; keepalive_requests 100000000; location / {{ return 200 ok; }} }} }}"
-    );
-    std::fs::write(folder.path().join("nginx.conf"), config)?;
-    let _server = b.spawn(&format!("nginx -e stderr -p {place} -c {place}/nginx.conf"));
-    eventually("nginx", || {
-        a.try_run("curl -sf http://10.9.1.2:8080/").0.then_some(())
-    });
+    let _web = Web::start(&a, &b)?;
     let mut added = Samples::default();
     for _ in 0..bench.runs() {
         let without = p99(&a)?;
@@ -157,6 +146,34 @@ fn latency(bench: &mut Bench) -> anyhow::Result<()> {
         goal: Some(Goal::AtMost(0.3)),
     });
     Ok(())
+}
+
+/// A web server at 10.9.1.2:8080.
+pub(crate) struct Web {
+    _server: Process,
+    _folder: TempDir,
+}
+
+impl Web {
+    pub(crate) fn start(a: &Netns, b: &Netns) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let place = folder.path().display();
+        let config = format!(
+            "daemon off; master_process off; pid {place}/pid; events {{}} http {{ access_log off; \
+         client_body_temp_path {place}; proxy_temp_path {place}; fastcgi_temp_path {place}; \
+         uwsgi_temp_path {place}; scgi_temp_path {place}; \
+         server {{ listen 8080; keepalive_requests 100000000; location / {{ return 200 ok; }} }} }}"
+        );
+        std::fs::write(folder.path().join("nginx.conf"), config)?;
+        let server = b.spawn(&format!("nginx -e stderr -p {place} -c {place}/nginx.conf"));
+        eventually("nginx", || {
+            a.try_run("curl -sf http://10.9.1.2:8080/").0.then_some(())
+        });
+        Ok(Self {
+            _server: server,
+            _folder: folder,
+        })
+    }
 }
 
 /// Milliseconds of 16 connections that ask without pause.
