@@ -35,6 +35,7 @@ pub use error::{ConfigError, Mistake};
 pub use example::example;
 pub use flags::{Command, Flags};
 pub use load::{check, load, parse};
+pub use names::fits_patterns;
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_FILE: &str = "/etc/sextant/sextant.toml";
@@ -277,7 +278,7 @@ pub struct Outgoing {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            node_name: host_name(),
+            node_name: names::node_of_host(&host_name()),
             cluster_name: "default".into(),
             node_labels: Vec::new(),
             state_dir: "/var/lib/sextant".into(),

@@ -19,6 +19,25 @@ pub(super) fn node(text: &str) -> Parsed<String> {
     identifier(text, MAX_NAME)
 }
 
+/// The node's name after that of its host, in the form that Kubernetes gives to
+/// nodes: patterns of Hubble's `--node-name` match no other.
+pub(super) fn node_of_host(host: &str) -> String {
+    let fitting = |c: char| match c.to_ascii_lowercase() {
+        c @ ('a'..='z' | '0'..='9' | '-' | '.') => c,
+        _ => '-',
+    };
+    let name: String = host.chars().map(fitting).collect();
+    match name.trim_matches(['-', '.']) {
+        "" => "localhost".into(),
+        name => name.into(),
+    }
+}
+
+/// Whether patterns of Hubble's `--node-name` can match the name.
+pub fn fits_patterns(node: &str) -> bool {
+    node_of_host(node) == node
+}
+
 /// The name of a host.
 pub(super) fn host(text: &str) -> Parsed<String> {
     identifier(text, MAX_NAME)

@@ -77,3 +77,19 @@ fn a_label_of_a_node_has_no_source() {
     check(names::node_label, "kubernetes.io/arch=amd64", Ok(()));
     check(names::node_label, "k8s:zone=a", Err("write `key=value`"));
 }
+
+#[test]
+fn a_node_has_a_name_that_filters_can_match() {
+    use crate::config::{fits_patterns, names::node_of_host};
+    for (host, node) in [
+        ("moseisley", "moseisley"),
+        ("Web_01.Example.COM", "web-01.example.com"),
+        ("_a_", "a"),
+        ("é", "localhost"),
+        ("", "localhost"),
+    ] {
+        assert_eq!(node_of_host(host), node);
+        assert!(fits_patterns(node), "{node}");
+        assert_eq!(fits_patterns(host), host == node, "{host}");
+    }
+}
