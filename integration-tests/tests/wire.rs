@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use sextant_integration_tests::{
-    Daemon, Netns, capture::Capture, daemon::QUICK, eventually, frame, netns::quiet, root, totals,
-    veth,
+    Daemon, Netns, capture::Capture, daemon::QUICK, eventually, frame, hubble::hubble,
+    netns::quiet, root, totals, veth,
 };
 
 /// Two namespaces, the daemon in the second.
@@ -199,5 +199,17 @@ fn a_flow_over_several_interfaces_is_one_flow_counted_once() {
             points.iter().any(|seen| seen == point),
             "{point} in {points:?}"
         );
+    }
+    // The same flow by either of its points, not by one where it was not.
+    for (filter, is_seen) in [
+        ("-t trace:from-endpoint", true),
+        ("-t trace:to-endpoint", true),
+        ("-t trace:to-overlay", false),
+    ] {
+        let shown = hubble(
+            &daemon.server(),
+            &format!("observe --all --protocol icmp -o json {filter}"),
+        );
+        assert_eq!(shown.contains(&last.uuid), is_seen, "{filter}: {shown}");
     }
 }

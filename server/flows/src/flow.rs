@@ -24,7 +24,7 @@ mod tests;
 use sextant_proto::flow as pb;
 
 pub use address::{Address, Ethernet, Uuid};
-pub use counters::{Counters, DirectionCounters, EndReason, Points};
+pub use counters::{Counters, DirectionCounters, EndReason, Point, Points};
 pub(crate) use intern::HeldKey;
 pub use intern::{Interned, Interner, Interners};
 pub use summary::Summary;

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use sextant_ebpf_common::{self as common, Kind, initiator, point_parts, reason};
 use sextant_proto::flow as pb;
 
-use super::places::Places;
+use super::places::{Places, observation_point, trace_sub_type};
 use crate::{
     datapath::{DropReasons, Role},
     flow::{
@@ -63,11 +63,7 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
         is_reply: Some(is_reply),
         event_type: Some(EventType {
             kind: TRACE,
-            sub_type: match observed {
-                // The one number that differs from the enum's.
-                pb::TraceObservationPoint::ToEndpoint => 0,
-                other => other.into(),
-            },
+            sub_type: trace_sub_type(observed),
         }),
         ethernet: ethernet(event),
         ip: Some(Ip {
@@ -109,22 +105,6 @@ fn addresses(event: &common::Event) -> (IpAddr, IpAddr) {
         IpAddr::from(bytes)
     };
     (of(event.source), of(event.destination))
-}
-
-fn observation_point(role: Role, egress: bool) -> pb::TraceObservationPoint {
-    use pb::TraceObservationPoint as Point;
-    match (role, egress) {
-        (Role::Loopback, true) => Point::FromHost,
-        (Role::Loopback, false) => Point::ToHost,
-        (Role::Endpoint, true) => Point::ToEndpoint,
-        (Role::Endpoint, false) => Point::FromEndpoint,
-        (Role::Bridge, true) => Point::FromStack,
-        (Role::Bridge, false) => Point::ToStack,
-        (Role::Overlay, true) => Point::ToOverlay,
-        (Role::Overlay, false) => Point::FromOverlay,
-        (Role::Network, true) => Point::ToNetwork,
-        (Role::Network, false) => Point::FromNetwork,
-    }
 }
 
 fn trace_reason(event: &common::Event, is_reply: bool) -> pb::TraceReason {

@@ -8,11 +8,38 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use sextant_ebpf_common::{Event, POINTS, interface_parts, point_parts};
+use sextant_proto::flow as pb;
 
 use crate::{
     datapath::{Links, Role},
-    flow::{Interface, Interned, Interners, Points},
+    flow::{Interface, Interned, Interners, Point, Points},
 };
+
+/// Where in Hubble's terms a packet is that is seen at an interface.
+pub(super) fn observation_point(role: Role, egress: bool) -> pb::TraceObservationPoint {
+    use pb::TraceObservationPoint as Point;
+    match (role, egress) {
+        (Role::Loopback, true) => Point::FromHost,
+        (Role::Loopback, false) => Point::ToHost,
+        (Role::Endpoint, true) => Point::ToEndpoint,
+        (Role::Endpoint, false) => Point::FromEndpoint,
+        (Role::Bridge, true) => Point::FromStack,
+        (Role::Bridge, false) => Point::ToStack,
+        (Role::Overlay, true) => Point::ToOverlay,
+        (Role::Overlay, false) => Point::FromOverlay,
+        (Role::Network, true) => Point::ToNetwork,
+        (Role::Network, false) => Point::FromNetwork,
+    }
+}
+
+/// The sub-type of the trace event of a point.
+pub(super) fn trace_sub_type(point: pb::TraceObservationPoint) -> i32 {
+    match point {
+        // The one number that differs from the enum's.
+        pb::TraceObservationPoint::ToEndpoint => 0,
+        other => other.into(),
+    }
+}
 
 /// Sets of points that are remembered at most.
 const CAPACITY: usize = 65_536;
@@ -85,9 +112,14 @@ impl Places {
         let mut points = Vec::new();
         for point in numbers.into_iter().filter(|point| *point != 0) {
             let (number, egress) = point_parts(point);
-            let place = (self.interface(number, interners).0, egress);
-            if !points.contains(&place) {
-                points.push(place);
+            let (interface, role) = self.interface(number, interners);
+            let point = Point {
+                interface,
+                egress,
+                sub_type: trace_sub_type(observation_point(role, egress)),
+            };
+            if !points.contains(&point) {
+                points.push(point);
             }
         }
         let points = (!points.is_empty()).then(|| interners.points.intern(Points(points)));

@@ -14,7 +14,12 @@ pub(super) fn compile_uuid(filter: &pb::FlowFilter, checks: &mut Checks) {
     }
 }
 
-/// Compiles `event_type`; a flow without event type matches nothing.
+/// Monitor event type of trace events.
+const TRACE: i32 = 4;
+
+/// Compiles `event_type`; a flow without event type matches nothing. A flow that
+/// was seen at several points, which Hubble has an event of each for, is of the
+/// sub-type of each.
 pub(super) fn compile_type(filter: &pb::FlowFilter, checks: &mut Checks) {
     if !filter.event_type.is_empty() {
         let wanted = filter.event_type.clone();
@@ -22,11 +27,19 @@ pub(super) fn compile_type(filter: &pb::FlowFilter, checks: &mut Checks) {
             flow.event_type.is_some_and(|event| {
                 wanted.iter().any(|wanted| {
                     (wanted.r#type == 0 || wanted.r#type == event.kind)
-                        && (!wanted.match_sub_type || wanted.sub_type == event.sub_type)
+                        && (!wanted.match_sub_type
+                            || wanted.sub_type == event.sub_type
+                            || event.kind == TRACE && was_seen_at(flow, wanted.sub_type))
                 })
             })
         });
     }
+}
+
+fn was_seen_at(flow: &Flow, sub_type: i32) -> bool {
+    let counters = flow.counters.as_deref();
+    let points = counters.and_then(|counters| counters.observation_points.as_ref());
+    points.is_some_and(|points| points.0.iter().any(|point| point.sub_type == sub_type))
 }
 
 /// Compiles `source_identity` and `destination_identity`.

@@ -83,16 +83,28 @@ impl Counters {
     }
 }
 
-/// Observation points: the interface and whether it was on egress.
+/// Where packets of a flow were seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Point {
+    /// The interface.
+    pub interface: Interned<Interface>,
+    /// On their way out.
+    pub egress: bool,
+    /// The sub-type that a trace event of there has (`EventType`).
+    pub sub_type: i32,
+}
+
+/// Observation points of a flow.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Points(pub Vec<(Interned<Interface>, bool)>);
+pub struct Points(pub Vec<Point>);
 
 impl Points {
     /// Each as `interface:direction`, in another network namespace than the
     /// daemon's own as `namespace/interface:direction`.
     pub fn texts(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(interface, egress)| {
-            let direction = if *egress { "egress" } else { "ingress" };
+        self.0.iter().map(|point| {
+            let direction = if point.egress { "egress" } else { "ingress" };
+            let interface = &point.interface;
             match interface.namespace.as_str() {
                 "" => format!("{}:{direction}", interface.name),
                 namespace => format!("{namespace}/{}:{direction}", interface.name),

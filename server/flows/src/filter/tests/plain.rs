@@ -217,3 +217,44 @@ fn event_types_compare_the_sub_type_only_when_asked() {
     check(wanted(0, Some(3)), of(), true);
     check(wanted(0, None), pb::Flow::default(), false);
 }
+
+#[test]
+fn a_flow_is_of_the_type_of_each_point_where_it_was_seen() {
+    use crate::flow::{Counters, EventType, Flow, Interned, Point, Points};
+    let at = |sub_type| Point {
+        interface: Interned::default(),
+        egress: false,
+        sub_type,
+    };
+    let flow = |kind| Flow {
+        event_type: Some(EventType { kind, sub_type: 5 }),
+        counters: Some(Box::new(Counters {
+            observation_points: Some(Points(vec![at(5), at(0)]).into()),
+            ..Counters::default()
+        })),
+        ..Flow::default()
+    };
+    for (r#type, sub_type, kind, matches) in [
+        (4, 5, 4, true),
+        (4, 0, 4, true),
+        (0, 0, 4, true),
+        (4, 3, 4, false),
+        // A drop is where it is.
+        (1, 0, 1, false),
+        (1, 5, 1, true),
+        (1, 0, 4, false),
+    ] {
+        let wanted = pb::EventTypeFilter {
+            r#type,
+            match_sub_type: true,
+            sub_type,
+        };
+        let filter = pb::FlowFilter {
+            event_type: vec![wanted],
+            ..Default::default()
+        };
+        let mut filters = crate::filter::Filters::compile(&[filter], &[]).unwrap();
+        let is = filters.matches(&flow(kind)).unwrap();
+        assert_eq!(is, matches, "{type}:{sub_type} of {kind}");
+    }
+}

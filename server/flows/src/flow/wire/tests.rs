@@ -7,8 +7,8 @@ use sextant_proto::flow as pb;
 
 use super::encode;
 use crate::flow::{
-    Counters, DirectionCounters, EndReason, Flow, Interface, Interned, Interners, L4, Points,
-    Summary,
+    Counters, DirectionCounters, EndReason, Flow, Interface, Interned, Interners, L4, Point,
+    Points, Summary,
     proto::{from_proto, to_proto},
 };
 
@@ -112,8 +112,16 @@ fn counters(numbers: &[u64]) -> Counters {
         })
     };
     let points = Points(vec![
-        (interface(3, ""), true),
-        (interface(2, "blue"), false),
+        Point {
+            interface: interface(3, ""),
+            egress: true,
+            sub_type: 3,
+        },
+        Point {
+            interface: interface(2, "blue"),
+            egress: false,
+            sub_type: 5,
+        },
     ]);
     let ends = [
         None,
