@@ -45,7 +45,7 @@ impl Secure {
         files.write("flows.jsonl", &format!("{FLOW}\n"));
         let config = "[[listener]]\naddress = 'tcp://127.0.0.1:0'\ncertificate = 'server.pem'\n\
                       key = 'server-key.pem'\nclient_ca = ['ca.pem']\n\
-                      [[grant]]\nrole = 'recorder'\nto = ['uri:spiffe://example.org/ada']\n";
+                      [[grant]]\nrole = 'recorder'\nto = ['uri:spiffe://example.org/ada', 'subject:CN=carl, O=x']\n";
         files.write("sextant.toml", config);
         let folder = files.path("");
         let child = Command::new(binary())
@@ -211,4 +211,64 @@ fn a_renewed_certificate_is_taken_and_open_streams_go_on() {
     assert!(output.status.success(), "{output:?}");
     eventually("the follower goes on", || (lines() == 2).then_some(()));
     assert!(follower.0.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn a_name_with_commas_is_not_taken_for_several() {
+    let daemon = Secure::start();
+    daemon
+        .files
+        .issue("carl", &Subject::client("carl, O=x", &[]));
+    let record = ["record", "--file", "flows.jsonl"];
+    daemon.is_refused(Some("carl"), &record, "needs the role recorder");
+}
+
+#[test]
+fn a_certificate_for_servers_is_none_for_clients() {
+    let daemon = Secure::start();
+    daemon.files.issue("host", &Subject::server(&["localhost"]));
+    daemon.is_refused(Some("host"), &["observe", "--last", "1"], "certificate");
+}
+
+/// A session that goes on is not asked for its certificate, which may have expired since.
+#[test]
+fn each_connection_shows_its_certificate() {
+    let daemon = Secure::start();
+    let address = daemon.server.trim_start_matches("tls://");
+    let connect = |arguments: &[&str]| {
+        let mut client = Command::new("openssl")
+            .args([
+                "s_client", "-connect", address, "-CAfile", "ca.pem", "-alpn", "h2",
+            ])
+            .args(arguments)
+            .current_dir(daemon.files.path(""))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // What the server says after the handshake is read until it hangs up.
+        let input = client.stdin.take();
+        let output = client.wait_with_output().unwrap();
+        drop(input);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let shown = [
+        "-cert",
+        "ada.pem",
+        "-key",
+        "ada-key.pem",
+        "-sess_out",
+        "session",
+    ];
+    let text = connect(&shown);
+    assert!(text.contains("New, TLSv1.3"), "{text}");
+    assert!(
+        !text.contains("Post-Handshake New Session Ticket"),
+        "{text}"
+    );
+    if daemon.files.path("session").exists() {
+        let text = connect(&["-sess_in", "session"]);
+        assert!(!text.contains("Reused"), "{text}");
+    }
 }

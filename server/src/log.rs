@@ -37,10 +37,22 @@ pub fn start() {
 /// Tells why the daemon ends; several mistakes stand on a line each.
 pub fn tell(error: &anyhow::Error) {
     let mut stderr = io::stderr().lock();
-    for line in printable_lines(&format!("{error:#}")).lines() {
+    for line in printable_lines(&with_causes(error)).lines() {
         // Where nobody can be told, nobody is.
         let _ = writeln!(stderr, "sextantd: {line}");
     }
+}
+
+/// Causes behind the text, but for those that it has in it already.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Prints a help, or what is wrong with the arguments: what these have in them may
@@ -160,5 +172,17 @@ mod tests {
         assert!(!has_colors(None, Some("xterm"), false));
         assert!(!has_colors(Some("1"), Some("xterm"), true));
         assert!(!has_colors(None, Some("dumb"), true));
+    }
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = io::Error::other("no room");
+        let error = anyhow::Error::new(cause);
+        assert_eq!(with_causes(&error), "no room");
+        let error = error.context("cannot write");
+        assert_eq!(with_causes(&error), "cannot write: no room");
+        let error = error.context("not started: no room; make some");
+        let told = "not started: no room; make some: cannot write";
+        assert_eq!(with_causes(&error), told);
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     fs::OpenOptions,
     io::{self, ErrorKind, Read as _},
-    os::unix::fs::OpenOptionsExt as _,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -37,6 +37,17 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
             size(most)
         ))),
         false => Ok(bytes),
+    }
+}
+
+/// Warns of a secret that every user may read.
+pub fn warn_if_open(what: &str, path: &Path) {
+    let mode = std::fs::metadata(path).map(|file| file.permissions().mode());
+    if mode.is_ok_and(|mode| mode & 0o004 != 0) {
+        tracing::warn!(
+            ?path,
+            "{what} can be read by every user of this host; `chmod o-rwx` it"
+        );
     }
 }
 

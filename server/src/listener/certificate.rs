@@ -1,12 +1,18 @@
 //! The names in a client's certificate, which the handshake has verified.
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::{extensions::GeneralName, parse_x509_certificate};
+use x509_parser::{
+    extensions::GeneralName,
+    objects::{oid_registry, oid2abbrev},
+    parse_x509_certificate,
+    x509::{AttributeTypeAndValue, X509Name},
+};
 
 /// Names of a client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Certificate {
-    /// Subject as RFC 4514 writes it, nearly: `CN=relay, O=x`.
+    /// Subject with RFC 4514's escapes, in the order of the certificate:
+    /// `CN=relay, O=x`.
     pub subject: String,
     /// Common names in the subject.
     pub common_names: Vec<String>,
@@ -22,12 +28,13 @@ impl Certificate {
         let Ok((_, certificate)) = parse_x509_certificate(certificate) else {
             return Self::default();
         };
-        let subject = certificate.subject();
-        let common = subject.iter_common_name();
+        let common = certificate.subject().iter_common_name();
+        let common = common.filter_map(|name| name.as_str().ok());
         let mut names = Self {
-            subject: subject.to_string(),
+            subject: subject(certificate.subject()),
             common_names: common
-                .filter_map(|name| name.as_str().ok().map(str::to_owned))
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
                 .collect(),
             ..Self::default()
         };
@@ -55,5 +62,69 @@ impl Certificate {
             .or_else(|| self.common_names.first().map(|name| named("cn", name)))
             .or_else(|| self.dns_names.first().map(|name| named("dns", name)))
             .unwrap_or_else(|| format!("subject:{}", self.subject))
+    }
+}
+
+/// A comma in a value must not look like one between two: somebody could name
+/// themselves `relay, O=x`.
+fn subject(name: &X509Name<'_>) -> String {
+    let relative = name.iter_rdn().map(|relative| {
+        let attributes: Vec<_> = relative.iter().map(attribute).collect();
+        attributes.join(" + ")
+    });
+    relative.collect::<Vec<_>>().join(", ")
+}
+
+fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
+    let kind = attribute.attr_type();
+    let kind = match oid2abbrev(kind, oid_registry()) {
+        Ok(name) => name.to_owned(),
+        Err(_) => kind.to_id_string(),
+    };
+    let value = match attribute.as_str() {
+        Ok(text) => escaped(text),
+        // Text of an old kind, or none.
+        Err(_) => attribute
+            .as_slice()
+            .iter()
+            .fold("#".to_owned(), |text, byte| format!("{text}{byte:02x}")),
+    };
+    format!("{kind}={value}")
+}
+
+/// A value as RFC 4514, section 2.4, has it.
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    let last = value.chars().count().saturating_sub(1);
+    for (place, c) in value.chars().enumerate() {
+        let is_edge = (c == ' ' && (place == 0 || place == last)) || (c == '#' && place == 0);
+        match c {
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', c]),
+            _ if is_edge => text.extend(['\\', c]),
+            '\0' => text.push_str("\\00"),
+            _ => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_a_value_does_not_look_like_another_one() {
+        for (value, expected) in [
+            ("relay", "relay"),
+            ("relay, O=x", "relay\\, O=x"),
+            ("a + O=x", "a \\+ O=x"),
+            (" #a ", "\\ #a\\ "),
+            ("#a", "\\#a"),
+            ("a\\, b", "a\\\\\\, b"),
+            ("\u{e4}\0", "\u{e4}\\00"),
+            ("", ""),
+        ] {
+            assert_eq!(escaped(value), expected);
+        }
     }
 }

@@ -15,6 +15,7 @@ use rustls::{
     },
     sign::CertifiedKey,
 };
+use x509_parser::{parse_x509_certificate, time::ASN1Time};
 
 use crate::small_file;
 
@@ -48,9 +49,7 @@ pub enum TlsError {
         cause: String,
     },
     /// Certificate and key are of two pairs, or of no use.
-    #[error(
-        "certificate, key: {certificate} and {key} do not make an identity: {cause}; name the key that the certificate was made for"
-    )]
+    #[error("certificate, key: {certificate} and {key} do not make an identity: {cause}")]
     Pair {
         /// The chain.
         certificate: PathBuf,
@@ -181,6 +180,8 @@ impl Pair {
     ) -> Result<Arc<CertifiedKey>, TlsError> {
         let chain = self.certificate.certificates()?;
         let key = self.key.private_key()?;
+        small_file::warn_if_open("the private key", &self.key.path);
+        warn_of_time(&self.certificate.path, &chain);
         let wrong = |cause: String| TlsError::Pair {
             certificate: self.certificate.path.clone(),
             key: self.key.path.clone(),
@@ -193,8 +194,13 @@ impl Pair {
                 Ok(Arc::new(pair))
             }
             Err(rustls::Error::InconsistentKeys(_)) => {
-                Err(wrong("the key is of another certificate".into()))
+                Err(wrong(
+                    "the key is of another certificate; name the one that this was made for".into(),
+                ))
             }
+            Err(error) if error.to_string().contains("UnsupportedCertVersion") => Err(wrong(
+                "the certificate is X.509 version 1, which has no names: make it with subjectAltName (with openssl: -extfile)".into(),
+            )),
             Err(error) => Err(wrong(error.to_string())),
         }
     }
@@ -217,6 +223,36 @@ pub(super) fn authorities(
         }
     }
     Ok(roots)
+}
+
+/// A certificate of a wrong time is no reason not to start: it may be renewed, or
+/// the clock set, meanwhile.
+fn warn_of_time(path: &Path, chain: &[CertificateDer<'_>]) {
+    let first = chain.first().map(|first| parse_x509_certificate(first));
+    let Some(Ok((_, certificate))) = first else {
+        return;
+    };
+    let validity = certificate.validity();
+    let (from, until) = (validity.not_before, validity.not_after);
+    // Those of hours are renewed each hour.
+    let soon = (until - from).map(|life| life / 10);
+    match validity.time_to_expiration() {
+        left @ Some(_) if left < soon => {
+            tracing::warn!(
+                ?path,
+                "the certificate expires at {until}; put a new one there"
+            );
+        }
+        Some(_) => {}
+        None if from > ASN1Time::now() => tracing::warn!(
+            ?path,
+            "the certificate is not valid before {from}: is this host's clock right?"
+        ),
+        None => tracing::warn!(
+            ?path,
+            "the certificate expired at {until}, and others refuse it; put a new one there"
+        ),
+    }
 }
 
 fn damaged(error: &pem::Error) -> String {

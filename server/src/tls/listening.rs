@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rustls::{
     ServerConfig,
-    server::{VerifierBuilderError, WebPkiClientVerifier},
+    server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier},
     sign::SingleCertAndKey,
     version::TLS13,
 };
@@ -90,6 +90,10 @@ impl Source for Listening {
         };
         let shown = Arc::new(SingleCertAndKey::from(pair));
         let mut config = builder.with_cert_resolver(shown);
+        // A session that goes on would not be asked for its certificate again, also
+        // after that has expired.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).into();
         Ok(config)
     }

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     config,
     reloaded::{Reloaded, Source},
+    small_file,
 };
 
 /// The way to other servers, with the files' latest good content.
@@ -161,6 +162,7 @@ fn bearer(token: &Content) -> Result<MetadataValue<Ascii>, TlsError> {
     if !text.iter().all(u8::is_ascii_graphic) {
         return Err(wrong("it has more than one word, or other characters"));
     }
+    small_file::warn_if_open("the token", token.path());
     let value = format!("Bearer {}", String::from_utf8_lossy(text));
     let mut value =
         MetadataValue::try_from(value).map_err(|_| wrong("it cannot be sent in a header"))?;

@@ -48,6 +48,7 @@ impl Tokens {
                 let cause = format!("it is the same as that of `{other}`");
                 return Err(TokenError::of(token, cause));
             }
+            small_file::warn_if_open("the token", &token.file);
             all.push((token.name.clone(), secret.to_vec()));
         }
         Ok(Self(all))
