@@ -5,11 +5,10 @@ use std::{ops::ControlFlow, path::Path, time::Duration};
 
 use sextant_flows::{
     flow::{Flow, Time},
-    summary::{Counts, Hints, MAX_FIELDS, Summary, Tally, Window},
+    summary::{Hints, MAX_FIELDS, Span, Tally, Window, answer},
 };
 use sextant_proto::sextant::flow::v1::{
-    FilterHint, FlowField, FlowSummary, ListFilterHintsResponse, SummaryGroup, SummaryOrder,
-    Traffic,
+    FilterHint, FlowField, FlowSummary, ListFilterHintsResponse, SummaryOrder,
 };
 
 use crate::{filter::Filters, input, input::Wanted};
@@ -69,7 +68,13 @@ pub(crate) fn summary(question: &Question<'_>) -> anyhow::Result<FlowSummary> {
         (from, until) = (first, last);
     }
     let limit = limit(question.limit, DEFAULT_GROUPS);
-    Ok(message(tally.finish(limit, question.order), from, until))
+    let span = Span {
+        since: from,
+        known_from: from,
+        until,
+        bucket: 0,
+    };
+    Ok(answer(tally.finish(limit, question.order), span, 0))
 }
 
 /// The values of a field in a file.
@@ -124,37 +129,4 @@ fn flows(question: &Question<'_>, mut see: impl FnMut(&Flow)) -> anyhow::Result<
         Ok(ControlFlow::Continue(()))
     })?;
     Ok(span.unwrap_or_default())
-}
-
-fn message(summary: Summary, since: Time, until: Time) -> FlowSummary {
-    let seconds = ((until.as_nanos() - since.as_nanos()) as f64 / 1e9).max(1e-3);
-    let traffic = |counts: Counts| Traffic {
-        flows: counts.flows,
-        packets: counts.packets,
-        bytes: counts.bytes,
-        drops: counts.drops,
-        flows_per_second: counts.flows as f64 / seconds,
-        packets_per_second: counts.packets as f64 / seconds,
-        bytes_per_second: counts.bytes as f64 / seconds,
-        drops_per_second: counts.drops as f64 / seconds,
-    };
-    let groups = summary.groups.into_iter().map(|group| SummaryGroup {
-        values: group.values,
-        traffic: Some(traffic(group.counts)),
-        first_seen: Some(group.first.into()),
-        last_seen: Some(group.last.into()),
-        buckets: Vec::new(),
-    });
-    FlowSummary {
-        since: Some(since.into()),
-        until: Some(until.into()),
-        total: Some(traffic(summary.total)),
-        groups: groups.collect(),
-        group_count: summary.group_count,
-        others: Some(traffic(summary.others)),
-        lost: 0,
-        truncated: summary.truncated,
-        buckets: Vec::new(),
-        next_page_token: String::new(),
-    }
 }

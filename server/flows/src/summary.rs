@@ -6,6 +6,7 @@
 //! text before the end. Bound: 100,000 groups or values, 262,144 flows whose
 //! totals are followed, 1,024 groups that one flow event counts in.
 
+mod answer;
 mod delta;
 mod field;
 mod group;
@@ -24,6 +25,7 @@ use sextant_proto::{
 
 use crate::flow::{Flow, Time};
 
+pub use answer::{Span, answer};
 use delta::Deltas;
 pub use group::Group;
 use group::Groups;

@@ -1,6 +1,5 @@
 //! `sextant.flow.v1.FlowService`: recording, summaries, hints.
 
-mod answer;
 mod page;
 pub(super) mod record;
 mod sides;

@@ -5,7 +5,8 @@ use sextant_proto::flow as pb;
 
 use super::{Checks, FilterError, PortError, Side, set::OneOf, text};
 use crate::flow::{
-    Flow, L4, TcpFlags,
+    Flow, L4,
+    proto::flags_from,
     sketch::{Application, Forbidden, Transport},
 };
 
@@ -166,7 +167,11 @@ fn parse_port(text: &str) -> Result<u16, PortError> {
 /// Compiles `tcp_flags`: an entry matches when all its flags are set.
 pub(super) fn compile_tcp_flags(filter: &pb::FlowFilter, checks: &mut Checks) {
     if !filter.tcp_flags.is_empty() {
-        let masks: Vec<u16> = filter.tcp_flags.iter().map(mask).collect();
+        let masks: Vec<u16> = filter
+            .tcp_flags
+            .iter()
+            .map(|all| flags_from(all).0)
+            .collect();
         checks.plain(move |flow| match &flow.l4 {
             Some(L4::Tcp {
                 flags: Some(flags), ..
@@ -174,21 +179,4 @@ pub(super) fn compile_tcp_flags(filter: &pb::FlowFilter, checks: &mut Checks) {
             _ => false,
         });
     }
-}
-
-fn mask(flags: &pb::TcpFlags) -> u16 {
-    let bits = [
-        (flags.fin, TcpFlags::FIN),
-        (flags.syn, TcpFlags::SYN),
-        (flags.rst, TcpFlags::RST),
-        (flags.psh, TcpFlags::PSH),
-        (flags.ack, TcpFlags::ACK),
-        (flags.urg, TcpFlags::URG),
-        (flags.ece, TcpFlags::ECE),
-        (flags.cwr, TcpFlags::CWR),
-        (flags.ns, TcpFlags::NS),
-    ];
-    bits.iter()
-        .filter(|(set, _)| *set)
-        .fold(0, |all, (_, bit)| all | bit)
 }

@@ -268,7 +268,7 @@ fn l4_from(l4: pb::Layer4) -> L4 {
         Some(Protocol::Tcp(tcp)) => L4::Tcp {
             source_port: tcp.source_port,
             destination_port: tcp.destination_port,
-            flags: tcp.flags.map(flags_from),
+            flags: tcp.flags.as_ref().map(flags_from),
         },
         Some(Protocol::Udp(udp)) => L4::Udp {
             source_port: udp.source_port,
@@ -351,7 +351,8 @@ pub fn l4_to(l4: &L4) -> pb::Layer4 {
     pb::Layer4 { protocol }
 }
 
-fn flags_from(flags: pb::TcpFlags) -> TcpFlags {
+/// The control bits of a message.
+pub(crate) fn flags_from(flags: &pb::TcpFlags) -> TcpFlags {
     let bits = [
         (flags.fin, TcpFlags::FIN),
         (flags.syn, TcpFlags::SYN),

@@ -21,13 +21,10 @@ use crate::{
         stream::{scan::scan, turn::Turn},
     },
     store::{Event, Read, Ring},
-    summary::{Hints, MAX_BUCKETS, MAX_FIELDS, Tally, Window},
+    summary::{Hints, MAX_BUCKETS, MAX_FIELDS, Span, Tally, Window, answer},
 };
 
-use super::{
-    answer::{Span, answer},
-    page::{Page, fingerprint},
-};
+use super::page::{Page, fingerprint};
 
 /// Events between two looks at the clock.
 const LOOK: u64 = 256;

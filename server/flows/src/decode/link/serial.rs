@@ -64,10 +64,7 @@ pub(super) fn directed(frame: &[u8], parse: fn(&[u8]) -> Parsed<'_>) -> Parsed<'
         .strip_prefix(&[UNNUMBERED, 0])
         .map_or(rest, |_| &rest[1..]);
     let (header, rest) = parse(rest)?;
-    let direction = Some(match first[0] {
-        0 => Direction::Incoming,
-        _ => Direction::Outgoing,
-    });
+    let direction = Some(direction(first[0]));
     Ok((
         Header {
             direction,
@@ -117,6 +114,14 @@ fn nlpid(rest: &[u8]) -> Parsed<'_> {
     }
 }
 
+/// 0 is what came.
+fn direction(sent: u8) -> Direction {
+    match sent {
+        0 => Direction::Incoming,
+        _ => Direction::Outgoing,
+    }
+}
+
 /// SLIP behind a pseudo-header whose first byte is 1 if the packet was sent.
 pub(super) fn slip(frame: &[u8], length: usize) -> Parsed<'_> {
     let rest = skip(frame, length)?;
@@ -148,10 +153,7 @@ pub(super) fn atm_sun(frame: &[u8]) -> Parsed<'_> {
         2 => atm(rest)?,
         _ => return Err(Malformed::NotIp),
     };
-    let direction = Some(match head[0] & 0x80 {
-        0 => Direction::Incoming,
-        _ => Direction::Outgoing,
-    });
+    let direction = Some(direction(head[0] & 0x80));
     Ok((
         Header {
             direction,

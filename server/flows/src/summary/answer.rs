@@ -3,22 +3,20 @@
 
 use sextant_proto::sextant::flow::v1 as api;
 
-use crate::{
-    flow::Time,
-    summary::{Counts, Group, Summary},
-};
+use super::{Counts, Group, Summary};
+use crate::flow::Time;
 
 /// What a summary is of.
-#[derive(Clone, Copy)]
-pub(super) struct Span {
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
     /// Begin of the window.
-    pub(super) since: Time,
+    pub since: Time,
     /// What the store knows of the window begins here.
-    pub(super) known_from: Time,
+    pub known_from: Time,
     /// End of the window.
-    pub(super) until: Time,
+    pub until: Time,
     /// Length of its parts in nanoseconds; 0 for none.
-    pub(super) bucket: i64,
+    pub bucket: i64,
 }
 
 impl Span {
@@ -37,7 +35,9 @@ impl Span {
     }
 }
 
-pub(super) fn answer(summary: Summary, span: Span, lost: u64) -> api::FlowSummary {
+/// The message of a summary, of which so many events were lost; without a token.
+#[must_use]
+pub fn answer(summary: Summary, span: Span, lost: u64) -> api::FlowSummary {
     let whole = |counts| traffic(counts, span.known_from, span.until);
     let count = summary.buckets.len();
     api::FlowSummary {
