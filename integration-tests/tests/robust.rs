@@ -208,6 +208,40 @@ fn streams_end_with_unavailable_at_shutdown_and_nothing_is_left() {
 }
 
 #[test]
+fn a_start_that_never_ends_is_ended_by_a_signal() {
+    for signal in ["TERM", "INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let made = Command::new("mkfifo").arg(path("flows.jsonl")).status();
+        assert!(made.unwrap().success());
+        let log = std::fs::File::create(path("log")).unwrap();
+        let child = Command::new(binary())
+            .args(["--no-datapath", "--metrics-listen", "off"])
+            .args(["--listen", &format!("unix://{}", path("socket"))])
+            .args(["--state-dir", &path("state")])
+            // Nobody writes to it.
+            .args(["--replay", &path("flows.jsonl")])
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut starting = Process(child);
+        let pid = starting.0.id();
+        eventually("it waits for signals", || {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = u64::from_str_radix(caught?.trim(), 16).unwrap();
+            // SIGHUP is the last.
+            (caught & 0x4003 == 0x4003).then_some(())
+        });
+        sextant_integration_tests::netns::host(&format!("kill -{signal} {pid}"));
+        let end = eventually("it ends", || starting.0.try_wait().unwrap());
+        let log = std::fs::read_to_string(path("log")).unwrap();
+        assert!(end.success(), "{signal}: {end}: {log}");
+        assert!(log.contains("stopped before it was ready"), "{log}");
+    }
+}
+
+#[test]
 fn after_a_crash_and_a_restart_nothing_stale_is_left() {
     if !root() {
         return;

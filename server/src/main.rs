@@ -84,7 +84,17 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::debug!(?config, "effective configuration");
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut app = app::build(config, serving).await?;
+    let started = tokio::select! {
+        app = app::build(config, serving) => Some(app?),
+        // A file that takes long to load is not waited for.
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+    };
+    let Some(mut app) = started else {
+        // What is attached goes with what was dropped.
+        tracing::info!("stopped before it was ready");
+        return Ok(());
+    };
     for address in app.addresses() {
         tracing::info!(server = %address, "serving");
     }
