@@ -22,7 +22,8 @@ pub struct Subject {
     common_name: String,
     names: Vec<String>,
     usage: ExtendedKeyUsagePurpose,
-    is_expired: bool,
+    /// Years in which it is good, the last one not.
+    years: (i32, i32),
     is_strange: bool,
     is_authority: bool,
 }
@@ -45,7 +46,7 @@ impl Subject {
             common_name: common_name.into(),
             names: names.iter().copied().map(Into::into).collect(),
             usage,
-            is_expired: false,
+            years: (2020, 2200),
             is_strange: false,
             is_authority: false,
         }
@@ -54,7 +55,14 @@ impl Subject {
     /// Was good in the year 2020.
     #[must_use]
     pub fn expired(mut self) -> Self {
-        self.is_expired = true;
+        self.years = (2020, 2021);
+        self
+    }
+
+    /// Will be good from the year 2190 on.
+    #[must_use]
+    pub fn early(mut self) -> Self {
+        self.years = (2190, 2200);
         self
     }
 
@@ -81,8 +89,8 @@ impl Subject {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         }
         params.use_authority_key_identifier_extension = true;
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(if self.is_expired { 2021 } else { 2200 }, 1, 1);
+        params.not_before = date_time_ymd(self.years.0, 1, 1);
+        params.not_after = date_time_ymd(self.years.1, 1, 1);
         params
     }
 }

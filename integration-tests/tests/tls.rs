@@ -5,6 +5,8 @@
 use std::{
     fs,
     process::{Command, Output, Stdio},
+    sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    thread,
 };
 
 use sextant_integration_tests::{
@@ -18,7 +20,7 @@ const NAME: &str = "n1.default.hubble-grpc.cilium.io";
 struct Secure {
     files: Certificates,
     server: String,
-    _process: Process,
+    process: Process,
 }
 
 impl Secure {
@@ -39,6 +41,10 @@ impl Secure {
         files.issue(
             "old",
             &Subject::client("ada", &["spiffe://example.org/ada"]).expired(),
+        );
+        files.issue(
+            "early",
+            &Subject::client("ada", &["spiffe://example.org/ada"]).early(),
         );
         let stranger = Subject::client("ada", &["spiffe://example.org/ada"]).by_stranger();
         files.issue("stranger", &stranger);
@@ -75,8 +81,15 @@ impl Secure {
         Self {
             files,
             server,
-            _process: process,
+            process,
         }
+    }
+
+    /// Has it read its certificates again.
+    fn reload(&self) {
+        let pid = self.process.0.id().to_string();
+        let sent = Command::new("kill").args(["-HUP", &pid]).status().unwrap();
+        assert!(sent.success());
     }
 
     fn call(
@@ -106,6 +119,24 @@ impl Secure {
 
     fn sextant(&self, client: Option<&str>, arguments: &[&str]) -> Output {
         self.call(binary().with_file_name("sextant"), client, arguments)
+    }
+
+    /// The real `hubble` that follows as bob, and writes to this file.
+    fn follow(&self, file: &str) -> Process {
+        let child = Command::new(tool("hubble"))
+            .args(["observe", "--follow", "--last", "1", "-o", "json"])
+            .args(["--server", &self.server, "--tls-ca-cert-files", "ca.pem"])
+            .args(["--tls-client-cert-file", "bob.pem"])
+            .args(["--tls-client-key-file", "bob-key.pem"])
+            .current_dir(self.files.path(""))
+            .stdout(fs::File::create(self.files.path(file)).unwrap())
+            .spawn();
+        Process(child.unwrap())
+    }
+
+    fn lines(&self, file: &str) -> usize {
+        let text = fs::read_to_string(self.files.path(file)).unwrap();
+        text.lines().count()
     }
 
     fn is_refused(&self, client: Option<&str>, arguments: &[&str], text: &str) {
@@ -142,6 +173,7 @@ fn without_a_right_certificate_nobody_gets_in() {
     let read = ["observe", "--last", "1"];
     daemon.is_refused(None, &read, "certificate");
     daemon.is_refused(Some("old"), &read, "certificate");
+    daemon.is_refused(Some("early"), &read, "certificate");
     daemon.is_refused(Some("stranger"), &read, "certificate");
     let named = [
         "observe",
@@ -164,36 +196,8 @@ fn without_a_right_certificate_nobody_gets_in() {
 #[test]
 fn a_renewed_certificate_is_taken_and_open_streams_go_on() {
     let daemon = Secure::start();
-    let out = fs::File::create(daemon.files.path("followed")).unwrap();
-    let follower = Command::new(tool("hubble"))
-        .args([
-            "observe",
-            "--follow",
-            "--last",
-            "1",
-            "-o",
-            "json",
-            "--server",
-            &daemon.server,
-        ])
-        .args([
-            "--tls-ca-cert-files",
-            "ca.pem",
-            "--tls-client-cert-file",
-            "bob.pem",
-        ])
-        .args(["--tls-client-key-file", "bob-key.pem"])
-        .current_dir(daemon.files.path(""))
-        .stdout(out)
-        .spawn()
-        .unwrap();
-    let mut follower = Process(follower);
-    let lines = || {
-        fs::read_to_string(daemon.files.path("followed"))
-            .unwrap()
-            .lines()
-            .count()
-    };
+    let mut follower = daemon.follow("followed");
+    let lines = || daemon.lines("followed");
     eventually("the follower follows", || (lines() == 1).then_some(()));
     // A name that the old one has not.
     daemon
@@ -270,5 +274,58 @@ fn each_connection_shows_its_certificate() {
     if daemon.files.path("session").exists() {
         let text = connect(&["-sess_in", "session"]);
         assert!(!text.contains("Reused"), "{text}");
+    }
+}
+
+#[test]
+fn certificates_change_under_load_and_no_call_and_no_stream_fails() {
+    const ROUNDS: u32 = 10;
+    let daemon = Secure::start();
+    let files = ["one", "two", "three"];
+    let mut followers = files.map(|file| daemon.follow(file));
+    for file in files {
+        eventually("the follower follows", || {
+            (daemon.lines(file) == 1).then_some(())
+        });
+    }
+    let (is_over, served) = (AtomicBool::new(false), AtomicU32::new(0));
+    thread::scope(|scope| {
+        for client in ["ada", "bob"] {
+            scope.spawn(|| {
+                while !is_over.load(Relaxed) {
+                    let output = daemon.sextant(Some(client), &["observe", "--last", "1"]);
+                    assert!(output.status.success(), "{output:?}");
+                    served.fetch_add(1, Relaxed);
+                }
+            });
+        }
+        for round in 0..ROUNDS {
+            if round % 2 == 1 {
+                // A renewal that is half done, or goes wrong, changes nothing.
+                daemon.files.write("server-key.pem", "torn");
+                daemon.reload();
+            }
+            // In the last round with a name that all before have not.
+            let last = (round + 1 == ROUNDS).then_some("new.example");
+            let names: Vec<_> = ["localhost", "127.0.0.1"].into_iter().chain(last).collect();
+            daemon.files.issue("server", &Subject::server(&names));
+            daemon.reload();
+            let before = served.load(Relaxed);
+            eventually("calls go on", || {
+                (served.load(Relaxed) >= before + 4).then_some(())
+            });
+        }
+        is_over.store(true, Relaxed);
+    });
+    let named = ["observe", "--last", "1", "--tls-server-name", "new.example"];
+    let output = daemon.sextant(Some("bob"), &named);
+    assert!(output.status.success(), "{output:?}");
+    let output = daemon.sextant(Some("ada"), &["record", "--file", "flows.jsonl"]);
+    assert!(output.status.success(), "{output:?}");
+    for (file, follower) in files.iter().zip(&mut followers) {
+        eventually("the follower goes on", || {
+            (daemon.lines(file) == 2).then_some(())
+        });
+        assert!(follower.0.try_wait().unwrap().is_none());
     }
 }

@@ -173,8 +173,13 @@ fn a_bad_certificate_of_the_server_is_told_with_cause_and_remedy() {
     certificates.issue("other", &Subject::server(&["other.test", "10.9.9.9"]));
     certificates.issue("nameless", &Subject::server(&[]));
     certificates.issue("user", &Subject::client("user", &HERE));
-    let cases: [(&str, &[&str]); 5] = [
+    certificates.issue("early", &Subject::server(&HERE).early());
+    let cases: [(&str, &[&str]); 6] = [
         ("expired", &["expired at 2021-01-01T00:00:00Z", "new one"]),
+        (
+            "early",
+            &["valid from 2190-01-01T00:00:00Z on, not yet", "clock"],
+        ),
         ("strange", &["unknown CA", &ca, "--tls-ca-cert-files"]),
         (
             "other",
@@ -208,6 +213,7 @@ fn a_client_certificate_that_is_missing_or_bad_is_told_with_cause_and_remedy() {
     );
     certificates.issue("strange", &Subject::client("x", &[]).by_stranger());
     certificates.issue("expired", &Subject::client("x", &[]).expired());
+    certificates.issue("early", &Subject::client("x", &[]).early());
     let server = relay.at("127.0.0.1");
     let with = |certificate: &str, key: &str| {
         let certificate = certificates.text(certificate);
@@ -232,7 +238,7 @@ fn a_client_certificate_that_is_missing_or_bad_is_told_with_cause_and_remedy() {
     for _ in 0..10 {
         fails(&server, &["--tls-ca-cert-files", &ca], &missing);
     }
-    for name in ["strange", "expired"] {
+    for name in ["strange", "expired", "early"] {
         let (file, key) = (format!("{name}.pem"), format!("{name}-key.pem"));
         try_with(&file, &key, Some(&[&file, "a client CA of the server"]));
     }
