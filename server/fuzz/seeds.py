@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Writes the seed corpora beside it: frames, captures, encoded messages, texts."""
 import pathlib
+import re
 import struct
 
 SEEDS = pathlib.Path(__file__).parent / "seeds"
+PROTO = pathlib.Path(__file__).parents[2] / "proto"
 
 FLOWS = r"""
 {"flow":{"time":"2024-01-02T03:04:05.678901234Z","uuid":"4a2c9f00-0000-4000-8000-00000000000a","verdict":"DROPPED","drop_reason":133,"ethernet":{"source":"02:00:00:00:00:01","destination":"02:00:00:00:00:02"},"IP":{"source":"10.0.0.1","destination":"10.0.0.2","ipVersion":"IPv4"},"l4":{"TCP":{"source_port":1,"destination_port":443,"flags":{"SYN":true}}},"source":{"ID":7,"identity":300,"cluster_name":"default","namespace":"shop","labels":["k8s:app=x","k8s:io.kubernetes.pod.namespace=shop"],"pod_name":"web-1","workloads":[{"name":"web","kind":"Deployment"}]},"destination":{"identity":2,"labels":["reserved:world"]},"Type":"L3_L4","node_name":"c/n1","node_labels":["os=linux"],"destination_names":["cilium.io"],"event_type":{"type":1,"sub_type":133},"traffic_direction":"EGRESS","is_reply":false,"drop_reason_desc":"POLICY_DENIED","interface":{"index":3,"name":"eth0"},"Summary":"TCP Flags: SYN","extensions":{"@type":"type.googleapis.com/google.protobuf.Struct","value":{"packets":3,"flags":["SYN",null,true]}}},"node_name":"c/n1","time":"2024-01-02T03:04:05.678901234Z"}
@@ -261,6 +263,102 @@ def flows():
     }
 
 
+SELECTORS = ["app in (x, y), tier notin (z), !w, q=r", "k8s:app=x", "reserved:world", "any:a.b/c", "x!=y,z==w",
+             "k8s.io.kubernetes.pod.namespace", "a in (" + ", ".join("abcdefgh") + ")", "!a,!b,!c", "a=,b", "fqdn:*.x.y"]
+
+# Loops in loops, texts and lists that grow.
+DEAR = [
+    "[1,2,3,4,5].all(a, [1,2,3,4,5].all(b, [1,2,3,4,5].exists(c, a + b == c || a > c)))",
+    "['a'].map(s, s + s).map(s, s + s).map(s, s + s).map(s, s + s).all(s, s.size() > 3)",
+    "'aaaaaaaaaaaaaaaaaaaaaaaa'.matches('(a|a)*' + string(7) + 'b{50}')",
+    "_flow.source.labels.all(a, _flow.destination.labels.all(b, a == b || a.matches('^' + b + '$')))",
+    "[[1]].map(x, [x, x]).map(x, [x, x]).map(x, [x, x]).all(x, x == x)",
+    "Endpoint{labels: ['a', 'b']} == _flow.source || _flow == _flow",
+    "_flow.time.getHours('Europe/Nowhere') == 1 || 1 / 0 == 1 || has(_flow.extensions)",
+]
+
+
+def paths():
+    """All RPCs, sorted, as the target has them."""
+    found = ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"]
+    found += [f"/grpc.reflection.{v}.ServerReflection/ServerReflectionInfo" for v in ("v1", "v1alpha")]
+    for file in PROTO.rglob("*.proto"):
+        text = file.read_text()
+        package = re.search(r"^package (.*);", text, re.M).group(1)
+        for service, body in re.findall(r"^service (\w+) {(.*?)^}", text, re.M | re.S):
+            found += [f"/{package}.{service}/{name}" for name in re.findall(r"^  rpc (\w+)", body, re.M)]
+    return sorted(found)
+
+
+def requests():
+    out = {}
+    for n, path in enumerate(paths()):
+        which, name = bytes([n]), path.rpartition("/")[2]
+        out[f"{n:02}_empty"] = which
+        if name == "GetFlows":
+            out |= {f"{n:02}_{kind}": which + request for kind, request in filters().items()}
+            out[f"{n:02}_follow"] = which + message((3, 1), (9, 1))
+        elif name == "SummarizeFlows":
+            for kind, request in filters().items():
+                # Filters are field 6 there, 2 here.
+                lists = request[request.index(b"\x32"):] if b"\x32" in request else b""
+                out[f"{n:02}_{kind}"] = which + lists.replace(b"\x32", b"\x12", 1) + message((4, 1), (4, 3), (5, 20))
+        elif name == "ListFilterHints":
+            out[f"{n:02}_field"] = which + message((1, 2), (2, "k8s:"), (3, 1000))
+        elif name == "RecordFlows":
+            out |= {f"{n:02}_{kind}": which + message((1, flow)) for kind, flow in flows().items()}
+        elif name == "ServerReflectionInfo":
+            out[f"{n:02}_services"] = which + message((7, "*"))
+            out[f"{n:02}_symbol"] = which + message((4, "observer.Observer"))
+    return out
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+def frame(kind, flags, stream, payload=b""):
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def header(name, value):
+    """Literal, without an index."""
+    return b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+
+
+def call(stream, path, body, flags=4):
+    head = b"\x83\x86" + header(":path", path) + header(":authority", "localhost") + \
+        header("content-type", "application/grpc") + header("te", "trailers")
+    sent = b"\0" + struct.pack(">I", len(body)) + body
+    return frame(1, flags, stream, head) + frame(0, 1, stream, sent)
+
+
+def connections():
+    settings, flows_path = frame(4, 0, 0), "/observer.Observer/GetFlows"
+    window = frame(8, 0, 0, struct.pack(">I", 1 << 20))
+    start = PREFACE + settings + window
+    head = b"\x83\x86" + header(":path", flows_path)
+    return {
+        "flows": start + call(1, flows_path, message((1, 20))),
+        "many": start + b"".join(call(2 * n + 1, "/observer.Observer/ServerStatus", b"") for n in range(20)),
+        "reset": start + b"".join(call(2 * n + 1, flows_path, message((3, 1))) + frame(3, 0, 2 * n + 1, b"\0\0\0\x08") for n in range(10)),
+        "continued": start + frame(1, 0, 1, head) + frame(9, 0, 1, header("x", "y" * 100)) * 5 + frame(9, 4, 1),
+        "unended": start + frame(1, 0, 1, head) + frame(9, 0, 1, header("x", "y" * 100)) * 20,
+        "settings": PREFACE + frame(4, 0, 0, struct.pack(">HIHIHI", 1, 0, 4, 0x7FFFFFFF, 5, 16384)) * 3 + frame(4, 1, 0),
+        "pings": start + frame(6, 0, 0, b"12345678") * 30 + frame(7, 0, 0, b"\0" * 8 + b"bye"),
+        "windows": start + frame(8, 0, 0, b"\x7f\xff\xff\xff") * 2 + frame(8, 0, 1, b"\0\0\0\0"),
+        "pushed": start + frame(5, 4, 1, b"\0\0\0\2" + head) + frame(2, 0, 1, b"\0\0\0\3\x10"),
+        "padded": start + frame(1, 0x2C, 1, b"\4\0\0\0\0\x10" + head + b"\0" * 4) + frame(0, 9, 1, b"\2\0\0\0\0\0\0\0"),
+        "table": start + frame(1, 5, 1, b"\x3f\xe1\x1f\x83\x86" + b"\x40\1a" + b"\x7f" + b"b" * 127 + b"\xbe" * 200),
+        "huge": start + b"\xff\xff\xff\0\0\0\0\0\1" + b"x" * 100,
+        "web": b"POST /observer.Observer/GetFlows HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web+proto\r\n"
+               b"Content-Length: 7\r\n\r\n\0\0\0\0\2\x08\x05",
+        "chunks": b"POST /observer.Observer/GetFlows HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/grpc-web-text\r\n"
+                  b"Transfer-Encoding: chunked\r\n\r\n8\r\nAAAAAAA=\r\n0\r\n\r\n",
+        "tls": b"\x16\3\1\0\x05\1\0\0\1\3",
+        "preface": PREFACE[:20],
+    }
+
+
 def main():
     capture = list(frames().values())[:12]
     ip = [frames()["ip"], frames()["tcp"][14:]]
@@ -279,6 +377,10 @@ def main():
         },
         "filter": filters(),
         "filter_text": texts(),
+        "cel": {f"{n:02}": text.encode() for n, text in enumerate(CEL + DEAR)},
+        "selector": {f"{n:02}": text.encode() for n, text in enumerate(SELECTORS)},
+        "request": requests(),
+        "http2": connections(),
         "flow_proto": flows(),
         "config": {"whole": CONFIG, "mistakes": b"node_name = 5\n[server]\nlisten = 1\nunknwon = [{a = {b = 1}}]\n"},
         "identities": {

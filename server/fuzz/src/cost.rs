@@ -1,27 +1,116 @@
-//! What an input may cost: an input that takes long is a finding, as a crash is.
+//! What an input may cost: one that takes long, or much memory, is a finding, as a
+//! crash is.
+//!
+//! Time is that of this process on a processor, so that neighbours on a busy
+//! machine are none of it; memory is what was allocated at one time, beside what
+//! was there before.
 
-use std::time::{Duration, Instant};
+use std::{fmt, time::Duration};
 
-/// What an input of 4 KiB may take in a release build.
-const TIME: Duration = Duration::from_millis(10);
-/// How much slower a build with sanitizer and coverage is.
+use nix::time::{ClockId, clock_gettime};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static ALLOCATED: PeakAlloc = PeakAlloc;
+
+/// What an input may take.
+const MOST: Cost = Cost {
+    time: Duration::from_millis(10),
+    bytes: 10 << 20,
+};
+/// A build to fuzz is slower than a release build: the sanitizer alone by two, by
+/// its own documentation, coverage and assertions beside; and caches of the
+/// processor may be a neighbour's.
 const SLOWER: u32 = 5;
-/// Another process may have had the core: the fastest of so many counts.
+/// What is made once, and a neighbour's use of the memory bus, is no cost of an
+/// input: the least of so many counts.
 const TRIES: usize = 4;
 
-/// Runs what handles an input.
-///
-/// # Panics
-/// When it takes too long each time.
-pub fn bounded(mut run: impl FnMut()) {
-    let mut least = Duration::MAX;
-    for _ in 0..TRIES {
-        let begin = Instant::now();
-        run();
-        least = least.min(begin.elapsed());
-        if least <= TIME * SLOWER {
-            return;
+/// What something took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    time: Duration,
+    bytes: usize,
+}
+
+impl Cost {
+    /// Does something.
+    pub fn of<T>(run: impl FnOnce() -> T) -> (T, Self) {
+        let (before, begin) = (ALLOCATED.current_usage(), processor_time());
+        ALLOCATED.reset_peak_usage();
+        let result = run();
+        let cost = Self {
+            time: processor_time().saturating_sub(begin),
+            bytes: ALLOCATED.peak_usage().saturating_sub(before),
+        };
+        (result, cost)
+    }
+
+    /// The larger of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            time: self.time.max(other.time),
+            bytes: self.bytes.max(other.bytes),
         }
     }
-    panic!("takes {least:?}");
+
+    fn min(self, other: Self) -> Self {
+        Self {
+            time: self.time.min(other.time),
+            bytes: self.bytes.min(other.bytes),
+        }
+    }
+
+    fn is_too_much(self) -> bool {
+        self.time > MOST.time * SLOWER || self.bytes > MOST.bytes
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} and {} bytes", self.time, self.bytes)
+    }
+}
+
+/// Runs what handles an input, and is done with it anew each time.
+///
+/// # Panics
+/// When it takes too much each time.
+pub fn bounded<T>(what: &str, mut run: impl FnMut() -> T) -> T {
+    let (mut result, mut least) = Cost::of(&mut run);
+    for _ in 1..TRIES {
+        if !least.is_too_much() {
+            break;
+        }
+        let cost;
+        (result, cost) = Cost::of(&mut run);
+        least = least.min(cost);
+    }
+    check(what, least);
+    result
+}
+
+/// As `bounded`, where the dearest part is told by what is run.
+///
+/// # Panics
+/// When it takes too much each time.
+pub fn bounded_parts(what: &str, mut run: impl FnMut() -> Cost) {
+    let mut least = run();
+    for _ in 1..TRIES {
+        if !least.is_too_much() {
+            break;
+        }
+        least = least.min(run());
+    }
+    check(what, least);
+}
+
+fn check(what: &str, least: Cost) {
+    assert!(!least.is_too_much(), "{what} takes {least}");
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
+    time.map(Duration::from).unwrap_or_default()
 }

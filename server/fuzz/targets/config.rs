@@ -6,7 +6,7 @@ use sextant_fuzz::bounded;
 use sextantd::config::parse;
 
 fuzz_target!(|text: &str| {
-    bounded(|| {
+    bounded("reading", || {
         if let Err(error) = parse(text) {
             assert!(!error.mistakes.is_empty());
             let lines = text.matches('\n').count() + 1;

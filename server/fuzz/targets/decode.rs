@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sextant_fuzz::bounded;
 use sextantd::decode::{Link, decode};
 
 /// Numbers of link types end here.
@@ -9,7 +10,7 @@ const LINKS: u16 = 300;
 
 fuzz_target!(|frame: &[u8]| {
     for link in (0..LINKS).filter_map(Link::from_number) {
-        match decode(link, frame) {
+        match bounded("decoding", || decode(link, frame)) {
             Ok(packet) => {
                 let fragment = packet.ip.fragment.map_or(0, |fragment| fragment.offset);
                 assert!(fragment % 8 == 0, "{packet:?}");

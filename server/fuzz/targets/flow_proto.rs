@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
+use sextant_fuzz::bounded;
 use sextant_proto::flow as pb;
 use sextantd::{
     flow::{
@@ -24,7 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(message) = pb::Flow::decode(bytes) else {
         return;
     };
-    let flow = from_proto(message.clone(), &mut Interners::default());
+    let flow = bounded("converting", || {
+        from_proto(message.clone(), &mut Interners::default())
+    });
     assert_eq!(to_proto(&flow), message);
     let mut encoded = Vec::new();
     wire::encode(&flow, &mut encoded);
@@ -36,8 +39,8 @@ fuzz_target!(|bytes: &[u8]| {
         };
         // From what the encoder writes, and from whatever there is.
         let mut masked = Vec::new();
-        mask.apply(&encoded, &mut masked);
+        bounded("masking", || mask.apply(&encoded, &mut masked));
         assert!(pb::Flow::decode(masked.as_slice()).is_ok());
-        mask.apply(bytes, &mut masked);
+        bounded("masking", || mask.apply(bytes, &mut masked));
     }
 });

@@ -6,7 +6,7 @@ use sextant_fuzz::bounded;
 use sextantd::identity::Numbers;
 
 fuzz_target!(|bytes: &[u8]| {
-    bounded(|| {
+    bounded("reading", || {
         if let Ok(numbers) = Numbers::parse(bytes) {
             let written = numbers.to_bytes();
             let again = Numbers::parse(&written).expect("what was written can be read");

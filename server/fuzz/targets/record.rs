@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use prost::Message as _;
-use sextant_fuzz::check_events;
+use sextant_fuzz::{bounded, check_events};
 use sextantd::{
     flow::{Interners, proto::from_proto},
     service::Sides,
@@ -17,14 +17,11 @@ struct Request {
     flows: Vec<Vec<u8>>,
 }
 
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(request) = Request::decode(bytes) else {
-        return;
-    };
+fn record(flows: &[Vec<u8>]) -> Vec<Event> {
     let (mut sides, mut interners) = (Sides::default(), Interners::default());
     let mut kept = Vec::new();
-    for flow in request.flows {
-        match sides.decode(&flow) {
+    for flow in flows {
+        match sides.decode(flow) {
             Ok(valid) => {
                 let recorded = sides.share(valid, &mut interners);
                 let mut flow = from_proto(recorded.flow, &mut interners);
@@ -34,5 +31,12 @@ fuzz_target!(|bytes: &[u8]| {
             Err(invalid) => assert!(!invalid.description.is_empty()),
         }
     }
-    check_events(kept);
+    kept
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(request) = Request::decode(bytes) else {
+        return;
+    };
+    check_events(bounded("recording", || record(&request.flows)));
 });

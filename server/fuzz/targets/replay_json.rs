@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sextant_fuzz::{check_events, replay};
+use sextant_fuzz::{bounded, check_events, replay};
 use sextantd::replay::Format;
 
 fuzz_target!(|input: &[u8]| {
-    let (report, events) = replay(Format::JsonLines, input);
+    let (report, events) = bounded("reading", || replay(Format::JsonLines, input));
     if let Some(report) = report {
         assert_eq!(report.loaded, events.len() as u64);
         let by_cause: u64 = report.causes.values().sum();
