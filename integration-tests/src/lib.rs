@@ -9,6 +9,7 @@ pub mod capture;
 pub mod certificates;
 pub mod compare;
 pub mod daemon;
+pub mod dear;
 pub mod foreign;
 pub mod frame;
 pub mod hubble;

@@ -4,10 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use sextant_integration_tests::{Daemon, Netns, daemon::connect_for_ever, eventually, root};
-use sextant_proto::{
-    flow::{FlowFilter, flow_filter::Experimental},
-    observer::{GetFlowsRequest, ServerStatusRequest, observer_client::ObserverClient},
+use sextant_integration_tests::{Daemon, Netns, daemon::connect_for_ever, dear, eventually, root};
+use sextant_proto::observer::{
+    GetFlowsRequest, ServerStatusRequest, observer_client::ObserverClient,
 };
 use tonic::{Code, Status};
 
@@ -21,60 +20,25 @@ fn line(n: usize) -> String {
     )
 }
 
-fn of(whitelist: Vec<FlowFilter>) -> GetFlowsRequest {
-    GetFlowsRequest {
-        number: 1,
-        whitelist,
-        ..GetFlowsRequest::default()
-    }
-}
-
-fn cel(expression: String) -> GetFlowsRequest {
-    of(vec![FlowFilter {
-        experimental: Some(Experimental {
-            cel_expression: vec![expression],
-        }),
-        ..FlowFilter::default()
-    }])
-}
-
-/// A loop over fifty in each of so many loops around it.
-fn nested(loops: usize, innermost: &str) -> String {
-    let list: Vec<String> = (0..50).map(|n| n.to_string()).collect();
-    let list = list.join(", ");
-    (0..loops).fold(innermost.into(), |inner, at| {
-        format!("[{list}].all(v{at}, {inner})")
-    })
-}
-
 /// Requests with the code and the beginning of what they are answered.
 fn refused() -> Vec<(GetFlowsRequest, Code, &'static str)> {
-    let urls = FlowFilter {
-        http_url: (0..3000).map(|n| format!("\\pL{{60}}{n}")).collect(),
-        ..FlowFilter::default()
-    };
+    use Code::{InvalidArgument, ResourceExhausted};
     let cel_field = "whitelist[0].experimental.cel_expression[0]: ";
+    let patterns = "whitelist[0].http_url[0]: ";
     vec![
         (
-            of(vec![FlowFilter::default(); 200_000]),
-            Code::InvalidArgument,
+            dear::empty_filters(200_000),
+            InvalidArgument,
             "whitelist[1024]: ",
         ),
+        (dear::patterns(), InvalidArgument, patterns),
+        (dear::loops(), ResourceExhausted, cel_field),
+        (dear::doubled(), ResourceExhausted, cel_field),
         (
-            of(vec![urls]),
-            Code::InvalidArgument,
-            "whitelist[0].http_url[0]: ",
-        ),
-        (cel(nested(6, "true")), Code::ResourceExhausted, cel_field),
-        (
-            cel(format!(
-                "['aaaaaaaa']{}.size() > 0",
-                ".map(s, s + s)".repeat(30)
-            )),
-            Code::ResourceExhausted,
+            dear::cel(dear::nested(33, "true")),
+            InvalidArgument,
             cel_field,
         ),
-        (cel(nested(33, "true")), Code::InvalidArgument, cel_field),
     ]
 }
 
@@ -155,7 +119,7 @@ fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
         assert!(grown < 100 << 10, "{text}: grew by {grown} KiB");
     }
     // Some thousand turns of loops for each flow, and no flow passes.
-    let slow = cel(format!("{} && _flow.verdict == 2", nested(2, "v0 == v0")));
+    let slow = dear::slow_scan();
     let waited = daemon.block_on(slowest(&server, async {
         let all = (0..8).map(|_| ask(&server, slow.clone()));
         let left = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(all));

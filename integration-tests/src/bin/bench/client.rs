@@ -2,14 +2,20 @@
 //! decodes nothing, so that it is not what limits the server. The same for
 //! both servers.
 
+use std::{io, sync::Arc};
+
 use anyhow::Context as _;
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
+use hyper_util::rt::TokioIo;
 use prost::{
     Message as _,
     encoding::{WireType, decode_key, decode_varint},
 };
+use rustls::{ClientConfig, pki_types::ServerName};
 use sextant_proto::observer::{GetFlowsRequest, ServerStatusRequest};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_stream::Stream;
 use tonic::{
     Request, Status, Streaming,
@@ -46,6 +52,26 @@ impl Client {
             .connect()
             .await
             .with_context(|| format!("connecting to {address}"))?;
+        Ok(Self(channel))
+    }
+
+    /// Connects to a port of the loopback by TLS, under the name `localhost`.
+    pub(crate) async fn connect_tls(port: u16, tls: Arc<ClientConfig>) -> anyhow::Result<Self> {
+        let connector = tower::service_fn(move |_: http::Uri| {
+            let tls = TlsConnector::from(Arc::clone(&tls));
+            async move {
+                let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+                stream.set_nodelay(true)?;
+                let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+                Ok::<_, io::Error>(TokioIo::new(tls.connect(name, stream).await?))
+            }
+        });
+        let channel = Endpoint::from_static("http://localhost")
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .connect_with_connector(connector)
+            .await
+            .context("connecting by TLS")?;
         Ok(Self(channel))
     }
 

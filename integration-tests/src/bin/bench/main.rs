@@ -12,6 +12,7 @@ mod feed;
 mod filters;
 mod follow;
 mod growth;
+mod hostile;
 mod idle;
 mod interfaces;
 mod kernel;
@@ -22,6 +23,7 @@ mod report;
 mod server;
 mod status;
 mod tables;
+mod tls;
 
 use std::{
     path::{Path, PathBuf},
@@ -66,8 +68,9 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 12] = [
+const SCENARIOS: [&str; 14] = [
     "drain",
+    "tls",
     "answer",
     "filters",
     "follow",
@@ -75,6 +78,7 @@ const SCENARIOS: [&str; 12] = [
     "memory",
     "growth",
     "idle",
+    "hostile",
     "interfaces",
     "kernel",
     "network",
@@ -112,6 +116,7 @@ fn main() -> anyhow::Result<()> {
         println!("\n== {name}");
         match name.as_str() {
             "drain" => runtime.block_on(drain::run(&mut bench)),
+            "tls" => runtime.block_on(tls::run(&mut bench)),
             "answer" => runtime.block_on(answer::run(&mut bench)),
             "filters" => runtime.block_on(filters::run(&mut bench)),
             "follow" => runtime.block_on(follow::run(&mut bench)),
@@ -119,6 +124,7 @@ fn main() -> anyhow::Result<()> {
             "memory" => runtime.block_on(memory::run(&mut bench)),
             "growth" => runtime.block_on(growth::run(&mut bench)),
             "idle" => runtime.block_on(idle::run(&mut bench)),
+            "hostile" => runtime.block_on(hostile::run(&mut bench)),
             // The guard of the daemon has a runtime of its own.
             "interfaces" => interfaces::run(&mut bench),
             "kernel" => kernel::run(&mut bench),

@@ -60,10 +60,7 @@ impl Transport {
     fn address(self, folder: &TempDir) -> anyhow::Result<String> {
         Ok(match self {
             Self::Unix => format!("unix://{}", folder.path().join("socket").display()),
-            Self::Tcp => {
-                let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-                format!("http://{port}")
-            }
+            Self::Tcp => format!("http://127.0.0.1:{}", free_port()?),
         })
     }
 }
@@ -71,6 +68,15 @@ impl Transport {
 impl Server {
     /// `sextantd` without a datapath.
     pub(crate) async fn sextant(binary: &Path, load: &Load) -> anyhow::Result<Self> {
+        Self::sextant_with(binary, load, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub(crate) async fn sextant_with(
+        binary: &Path,
+        load: &Load,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = load.transport.address(&folder)?;
         let mut command = Command::new(binary);
@@ -82,6 +88,7 @@ impl Server {
             .arg(address.replace("http:", "tcp:"))
             .arg("--state-dir")
             .arg(folder.path().join("state"))
+            .args(more)
             .env("SEXTANT_LOG", "warn");
         for _ in 0..load.times {
             command.arg("--replay").arg(&load.corpus);
@@ -198,6 +205,12 @@ impl Drop for Server {
     }
 }
 
+/// A port of the loopback that nobody uses.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(listener.local_addr()?.port())
+}
+
 /// CPU time of a process so far, user and system, in steps of 10 ms.
 pub(crate) fn cpu(pid: u32) -> anyhow::Result<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
@@ -226,11 +239,19 @@ pub(crate) fn cpu_of_threads(pid: u32) -> anyhow::Result<Duration> {
 
 /// Resident memory of a process in bytes.
 pub(crate) fn rss(pid: u32) -> anyhow::Result<u64> {
+    memory(pid, "VmRSS:")
+}
+
+/// The most that was resident, in bytes.
+pub(crate) fn most_rss(pid: u32) -> anyhow::Result<u64> {
+    memory(pid, "VmHWM:")
+}
+
+fn memory(pid: u32, field: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix(field));
+    let line = line.with_context(|| format!("no {field}"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib << 10)
 }

@@ -14,11 +14,10 @@ use bytes::Bytes;
 use futures::future::join_all;
 use prost::Message as _;
 use sextant_integration_tests::{
-    Netns, Process,
+    Netns, Process, dear,
     raw::{Call, Raw, message, message_of},
 };
 use sextant_proto::{
-    flow::{FlowFilter, flow_filter::Experimental},
     observer::GetFlowsRequest,
     sextant::flow::v1::{FlowField, SummarizeFlowsRequest},
 };
@@ -63,8 +62,15 @@ pub(crate) fn run(server: &str) {
             for_ever(|| calls(server, 2, 200, FLOWS, Bytes::new(), false)),
             for_ever(|| calls(server, 3, 32, FLOWS, half(), false)),
             for_ever(|| calls(server, 4, 300, FLOWS, follower(), true)),
-            for_ever(|| calls(server, 5, 4, FLOWS, nested_cel(), true)),
-            for_ever(|| calls(server, 6, 4, FLOWS, many_filters(), true)),
+            for_ever(|| calls(server, 5, 4, FLOWS, encoded(&dear::loops()), true)),
+            for_ever(|| calls(
+                server,
+                6,
+                4,
+                FLOWS,
+                encoded(&dear::empty_filters(1_000_000)),
+                true
+            )),
             for_ever(|| calls(server, 7, 200, SUMMARY, summary(), true)),
             for_ever(|| calls(
                 server,
@@ -133,41 +139,14 @@ fn half() -> Bytes {
 }
 
 fn follower() -> Bytes {
-    let request = GetFlowsRequest {
+    encoded(&GetFlowsRequest {
         number: 10_000,
         follow: true,
         ..GetFlowsRequest::default()
-    };
-    message(&request.encode_to_vec())
+    })
 }
 
-fn nested_cel() -> Bytes {
-    let list: Vec<String> = (1..=50).map(|n| n.to_string()).collect();
-    let list = format!("[{}]", list.join(","));
-    let expression = ["a", "b", "c", "d", "e", "f"]
-        .iter()
-        .fold("true".to_owned(), |inner, name| {
-            format!("{list}.all({name}, {inner})")
-        });
-    let filter = FlowFilter {
-        experimental: Some(Experimental {
-            cel_expression: vec![expression],
-        }),
-        ..FlowFilter::default()
-    };
-    request(vec![filter])
-}
-
-fn many_filters() -> Bytes {
-    request(vec![FlowFilter::default(); 1_000_000])
-}
-
-fn request(whitelist: Vec<FlowFilter>) -> Bytes {
-    let request = GetFlowsRequest {
-        number: 1,
-        whitelist,
-        ..GetFlowsRequest::default()
-    };
+fn encoded(request: &GetFlowsRequest) -> Bytes {
     message(&request.encode_to_vec())
 }
 
