@@ -2,16 +2,18 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use std::{
-    net::{IpAddr, Ipv4Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use futures::future::join_all;
+use nix::unistd::{Uid, setfsuid};
 use prost::Message as _;
 use sextant_integration_tests::{
     daemon::connect,
     raw::{Call, Raw, message, message_of},
+    root,
     rootless::Rootless,
 };
 use sextant_proto::{
@@ -24,10 +26,16 @@ const STATUS: &str = "/observer.Observer/ServerStatus";
 const SUMMARY: &str = "/sextant.flow.v1.FlowService/SummarizeFlows";
 /// The client that takes what it can; others are at 127.0.0.1.
 const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+/// Users that nothing else is of here.
+const GREEDY: u32 = 54_321;
+const MODEST: u32 = 54_322;
 /// `grpc-status`.
 const DEADLINE: u16 = 4;
 const EXHAUSTED: u16 = 8;
 const UNIMPLEMENTED: u16 = 12;
+
+/// A call that goes on, and the beginning of its answer.
+type Held = (Call, http::Response<h2::RecvStream>);
 
 fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -36,6 +44,11 @@ fn run(test: impl Future<Output = ()>) {
         .build()
         .unwrap();
     runtime.block_on(test);
+}
+
+/// Whether each address here is another client: root alone has more than one.
+fn has_peers() -> bool {
+    root()
 }
 
 /// Nobody else waits, whatever one client does. The time is what a busy machine
@@ -83,6 +96,9 @@ fn follow() -> Bytes {
 
 #[test]
 fn one_client_gets_its_share_of_streams_and_others_theirs() {
+    if !has_peers() {
+        return;
+    }
     let daemon = Rootless::start(2_000, "[server]\nmax_streams = 128\n");
     run(async {
         let (mut followers, mut connections, mut refusals) = (Vec::new(), Vec::new(), Vec::new());
@@ -118,6 +134,60 @@ fn one_client_gets_its_share_of_streams_and_others_theirs() {
         while streams(&daemon).await.open > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    });
+}
+
+/// Followers that it gets of `calls` over a connection of `user` from `source`, and
+/// the text of the first refusal.
+async fn followers_of(
+    user: u32,
+    daemon: &Rootless,
+    source: IpAddr,
+    calls: usize,
+) -> (Vec<(Raw, Vec<Held>)>, Option<String>) {
+    // Of this thread alone: what sockets that it makes are owned by.
+    setfsuid(Uid::from_raw(user));
+    let server = &daemon.servers[usize::from(source.is_ipv6())];
+    let mut raw = Raw::connect(server, source).await.unwrap();
+    let (mut held, mut refusal) = (Vec::new(), None);
+    for _ in 0..calls {
+        let mut call = raw.call(FLOWS, &[], follow(), true).await.unwrap();
+        let response = call.begin().await.unwrap();
+        match response.headers().get("grpc-message") {
+            None => held.push((call, response)),
+            Some(text) => refusal = Some(text.to_str().unwrap().to_owned()),
+        }
+    }
+    (vec![(raw, held)], refusal)
+}
+
+#[test]
+fn a_user_of_this_host_is_one_peer_from_whatever_address() {
+    if !root() {
+        return;
+    }
+    let daemon = Rootless::start(2_000, "[server]\nmax_streams = 128\n");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let v6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
+        let v4 = (1..=15).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+        let (mut connections, mut refusals) = (Vec::new(), Vec::new());
+        for source in [v6].into_iter().chain(v4) {
+            let (held, refusal) = followers_of(GREEDY, &daemon, source, 8).await;
+            connections.extend(held);
+            refusals.extend(refusal);
+        }
+        let held: usize = connections.iter().map(|(_, held)| held.len()).sum();
+        assert_eq!(held, 32);
+        let text = refusals.first().unwrap();
+        assert!(text.contains(&format!("user%20{GREEDY}")), "{text}");
+        // From an address that the greedy one has used.
+        let (held, refusal) = followers_of(MODEST, &daemon, ONE, 8).await;
+        assert_eq!((held[0].1.len(), refusal), (8, None));
+        others_are_served(&daemon).await;
     });
 }
 
@@ -159,6 +229,9 @@ fn a_request_that_does_not_come_is_ended_and_others_are_served_meanwhile() {
 
 #[test]
 fn half_messages_hold_no_more_than_a_share_and_it_comes_back() {
+    if !has_peers() {
+        return;
+    }
     let config = "[server]\nmax_pending_bytes = 33554432\nmessage_timeout = \"20s\"\n";
     let daemon = Rootless::start(10, config);
     run(async {

@@ -37,7 +37,7 @@ use queue::Queue;
 use writer::Sink;
 
 pub use code::code_name;
-pub use record::{Entry, Record};
+pub use record::{Entry, OF_USER, Record};
 
 /// Most entries in memory.
 pub const KEPT: usize = 4096;

@@ -10,6 +10,7 @@ mod certificate;
 mod connection;
 mod http;
 mod huffman;
+mod local_users;
 mod places;
 mod socket;
 mod unix;

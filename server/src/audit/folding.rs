@@ -16,11 +16,8 @@ use std::{
 
 use tonic::Code;
 
-use super::record::Record;
-use crate::{
-    flow::Time,
-    listener::{Origin, Share},
-};
+use super::record::{OF_USER, Record};
+use crate::{flow::Time, listener::Origin};
 
 /// Calls that went well, of one kind, that are let through in a window.
 const CALLS: u32 = 256;
@@ -209,18 +206,19 @@ impl Kind {
 }
 
 /// Where a record is from, without what one host can choose anew each time: a
-/// port, an address of its network, a process.
+/// port, an address of its network, or of the loopback, a process.
 fn host(record: &Record) -> String {
-    let address = record.from.parse::<SocketAddr>();
-    let address = address.or_else(|_| {
-        let ip = record.from.parse::<IpAddr>();
+    let (address, user) = match record.from.split_once(OF_USER) {
+        Some((address, user)) => (address, user.parse().ok()),
+        None => (record.from.as_str(), None),
+    };
+    let with_port = address.parse::<SocketAddr>();
+    let address = with_port.or_else(|_| {
+        let ip = address.parse::<IpAddr>();
         ip.map(|ip| SocketAddr::new(ip, 0))
     });
     match address {
-        Ok(address) => match Origin::Tcp(address).share() {
-            share @ Share::Address(_) => share.to_string(),
-            _ => record.from.clone(),
-        },
+        Ok(address) => Origin::Tcp(address).share(user).to_string(),
         // A unix socket: who calls is a user.
         Err(_) => record.who.clone(),
     }

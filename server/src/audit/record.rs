@@ -5,6 +5,10 @@ use tonic::Code;
 use super::MAX_TEXT;
 use crate::flow::Time;
 
+/// Behind an address of this host in `Record::from`: whose socket it is. It proves
+/// nothing, so that user is not `who`.
+pub const OF_USER: &str = " of uid:";
+
 /// One call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -12,7 +16,8 @@ pub struct Record {
     pub time: Time,
     /// Who called: `uid:0`, `spiffe://domain/path`, `cn:relay`, `token:ci`, `anonymous`.
     pub who: String,
-    /// From where: an address with its port, or `unix, pid 12`.
+    /// From where: an address with its port, `127.0.0.1:40312 of uid:1000`, or
+    /// `unix, pid 12`.
     pub from: String,
     /// Full name of the method, `package.Service/Method`.
     pub method: String,

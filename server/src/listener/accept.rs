@@ -14,8 +14,9 @@ use tokio::{
 };
 
 use super::{
-    Caller, Certificate, Origin, Security,
+    Caller, Certificate, Origin, Security, Share,
     connection::{Connection, OPENING, Stream as Io},
+    local_users::LocalUsers,
     places::{Place, Places},
     socket::SocketFile,
     unix::UnixConnection,
@@ -50,6 +51,8 @@ pub(super) struct Accept {
     /// The most that anybody may do there.
     most: Roles,
     places: Places,
+    /// None where the kernel does not tell.
+    users: Option<LocalUsers>,
     /// As many as there are places for silent connections.
     handshakes: JoinSet<Option<Connection>>,
     warned: Option<Instant>,
@@ -63,8 +66,13 @@ impl Accept {
         most: Roles,
         places: Places,
     ) -> Self {
+        let address = match &socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix { .. } => None,
+        };
         Self {
             name,
+            users: address.and_then(LocalUsers::of),
             socket,
             tls,
             most,
@@ -91,27 +99,12 @@ impl Accept {
                     _ => continue,
                 },
             };
-            let taken = accepted.map(|(io, origin)| (self.places.take(&origin), io, origin));
-            match taken {
-                Ok((Some(place), Accepted::Tcp(stream), origin)) => match &self.tls {
-                    None => {
-                        let caller = Caller::new(origin, Security::Plaintext, self.most);
-                        return Connection::new(Io::Tcp(stream), caller, place);
+            match accepted {
+                Ok((io, origin)) => {
+                    if let Some(connection) = self.begin(io, origin) {
+                        return connection;
                     }
-                    Some(tls) => {
-                        let handshake = handshake(tls.clone(), stream, origin, self.most, place);
-                        self.handshakes.spawn(handshake);
-                    }
-                },
-                Ok((Some(place), Accepted::Unix(stream), origin)) => {
-                    let caller = Caller::new(origin, Security::Plaintext, self.most);
-                    let io = Io::Unix(UnixConnection::new(stream));
-                    return Connection::new(io, caller, place);
                 }
-                Ok((None, _, origin)) => self.warn(format_args!(
-                    "no place for a connection of {}; raise server.max_connections or server.max_connections_per_peer",
-                    origin.share()
-                )),
                 Err(error) if is_exhausted(&error) => {
                     self.warn(format_args!(
                         "no connection can be accepted: {error}; raise the limit of open files (LimitNOFILE)"
@@ -121,6 +114,40 @@ impl Accept {
                 // The connection was over before it was taken.
                 Err(error) => tracing::debug!(listener = self.name, %error, "not accepted"),
             }
+        }
+    }
+
+    /// A connection that can be read at once; nothing where there is no place for
+    /// it, or its handshake is to come.
+    fn begin(&mut self, io: Accepted, origin: Origin) -> Option<Connection> {
+        let local_user = self.local_user(&io, &origin);
+        let share = origin.share(local_user);
+        let Some(place) = self.places.take(share, origin.is_root()) else {
+            self.warn(format_args!(
+                "no place for a connection of {share}; raise server.max_connections or server.max_connections_per_peer",
+            ));
+            return None;
+        };
+        let most = self.most;
+        let caller = move |security| Caller::from_local(origin, local_user, security, most);
+        let io = match (io, &self.tls) {
+            (Accepted::Tcp(stream), Some(tls)) => {
+                let handshake = handshake(tls.clone(), stream, share, caller, place);
+                self.handshakes.spawn(handshake);
+                return None;
+            }
+            (Accepted::Tcp(stream), None) => Io::Tcp(stream),
+            (Accepted::Unix(stream), _) => Io::Unix(UnixConnection::new(stream)),
+        };
+        Some(Connection::new(io, caller(Security::Plaintext), place))
+    }
+
+    fn local_user(&mut self, io: &Accepted, origin: &Origin) -> Option<u32> {
+        match (io, origin) {
+            (Accepted::Tcp(stream), Origin::Tcp(peer)) => {
+                self.users.as_mut()?.user(*peer, stream.local_addr().ok()?)
+            }
+            _ => None,
         }
     }
 
@@ -161,8 +188,8 @@ async fn accept(socket: &Socket) -> io::Result<(Accepted, Origin)> {
 async fn handshake(
     tls: Tls,
     stream: TcpStream,
-    origin: Origin,
-    most: Roles,
+    share: Share,
+    caller: impl FnOnce(Security) -> Caller,
     place: Place,
 ) -> Option<Connection> {
     let gone = place.gone();
@@ -172,11 +199,11 @@ async fn handshake(
         () = tokio::time::sleep(OPENING) => return None,
     };
     let stream = shaken
-        .inspect_err(|error| tracing::debug!(peer = %origin.share(), %error, "no TLS handshake"))
+        .inspect_err(|error| tracing::debug!(peer = %share, %error, "no TLS handshake"))
         .ok()?;
     let shown = stream.get_ref().1.peer_certificates();
     let certificate = shown.and_then(<[_]>::first).map(Certificate::read);
-    let caller = Caller::new(origin, Security::Tls(certificate), most);
+    let caller = caller(Security::Tls(certificate));
     Some(Connection::new(Io::Tls(Box::new(stream)), caller, place))
 }
 

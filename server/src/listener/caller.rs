@@ -2,7 +2,8 @@
 //!
 //! Made once for a connection and found in the extensions of each of its
 //! requests. It says who somebody is, never what they may do. Bound: one small
-//! file of `/proc` is read for a connection of a unix socket.
+//! file of `/proc` is read for a connection of a unix socket, one request made of
+//! the kernel for one of TCP.
 
 use std::{
     fmt, fs,
@@ -40,10 +41,12 @@ pub struct Process {
 /// Whom a limit is shared out to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Share {
-    /// A local user, by the unix socket.
+    /// A local user, by the unix socket or by TCP from whatever address.
     User(u32),
     /// An address; of IPv6 the network of 64 bits, which one host has alone.
     Address(IpAddr),
+    /// All of the loopback whose users the kernel does not tell.
+    Loopback,
     /// All that the kernel tells nothing of.
     Unknown,
 }
@@ -64,6 +67,9 @@ pub struct Caller(Arc<Inner>);
 #[derive(Debug, PartialEq, Eq)]
 struct Inner {
     origin: Origin,
+    /// Of a connection by TCP from this host. It proves nothing: a socket can be
+    /// handed on.
+    local_user: Option<u32>,
     security: Security,
     /// The most that anybody may do on this listener.
     most: Roles,
@@ -73,8 +79,20 @@ impl Caller {
     /// Somebody.
     #[must_use]
     pub fn new(origin: Origin, security: Security, most: Roles) -> Self {
+        Self::from_local(origin, None, security, most)
+    }
+
+    /// Somebody whose socket is said to be a user's of this host.
+    #[must_use]
+    pub fn from_local(
+        origin: Origin,
+        local_user: Option<u32>,
+        security: Security,
+        most: Roles,
+    ) -> Self {
         Self(Arc::new(Inner {
             origin,
+            local_user,
             security,
             most,
         }))
@@ -93,6 +111,12 @@ impl Caller {
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.0.origin
+    }
+
+    /// Whose socket it is by TCP from this host: for shares and logs, no proof.
+    #[must_use]
+    pub fn local_user(&self) -> Option<u32> {
+        self.0.local_user
     }
 
     /// How it is kept from others.
@@ -116,7 +140,7 @@ impl Caller {
     /// Whom this counts for where something is shared out.
     #[must_use]
     pub fn share(&self) -> Share {
-        self.0.origin.share()
+        self.0.origin.share(self.0.local_user)
     }
 }
 
@@ -135,11 +159,17 @@ impl Origin {
         })
     }
 
-    /// Whom this counts for where something is shared out.
+    /// Whom this counts for where something is shared out. Root has a share for
+    /// each address: many services are root's, and who is root needs none.
     #[must_use]
-    pub fn share(&self) -> Share {
+    pub fn share(&self, local_user: Option<u32>) -> Share {
         match self {
-            Self::Tcp(address) => Share::Address(network(address.ip())),
+            Self::Tcp(address) => match local_user {
+                Some(0) => Share::Address(network(address.ip())),
+                Some(uid) => Share::User(uid),
+                None if address.ip().to_canonical().is_loopback() => Share::Loopback,
+                None => Share::Address(network(address.ip())),
+            },
             Self::Unix(process) => Share::User(process.uid),
             Self::Unknown => Share::Unknown,
         }
@@ -181,6 +211,7 @@ impl fmt::Display for Share {
                 write!(f, "{address}/64")
             }
             Self::Address(address) => write!(f, "{address}"),
+            Self::Loopback => f.write_str("the loopback"),
             Self::Unknown => f.write_str("an unknown peer"),
         }
     }
@@ -236,11 +267,30 @@ mod tests {
 
     #[test]
     fn one_host_is_one_share() {
-        let share = |text: &str| Origin::Tcp(text.parse().unwrap()).share().to_string();
+        let share = |text: &str| Origin::Tcp(text.parse().unwrap()).share(None).to_string();
         assert_eq!(share("10.0.0.1:1"), "10.0.0.1");
         assert_eq!(share("[::ffff:10.0.0.1]:9"), "10.0.0.1");
         assert_eq!(share("[2001:db8:1:2:3:4:5:6]:9"), "2001:db8:1:2::/64");
         assert_eq!(share("[2001:db8:1:2::1]:8"), "2001:db8:1:2::/64");
-        assert_eq!(share("[::1]:8"), "::1");
+        for address in [
+            "[::1]:8",
+            "127.0.0.1:9",
+            "127.8.7.6:9",
+            "[::ffff:127.0.0.9]:9",
+        ] {
+            assert_eq!(share(address), "the loopback");
+        }
+    }
+
+    #[test]
+    fn a_local_user_is_one_share_from_whatever_address_and_root_one_for_each() {
+        let share = |uid, text: &str| Origin::Tcp(text.parse().unwrap()).share(Some(uid));
+        let addresses = ["[::1]:8", "127.0.0.1:9", "127.8.7.6:9", "10.0.0.1:9"];
+        for address in addresses {
+            assert_eq!(share(1000, address), Share::User(1000));
+        }
+        let of_root: std::collections::HashSet<_> =
+            addresses.iter().map(|address| share(0, address)).collect();
+        assert_eq!(of_root.len(), addresses.len());
     }
 }

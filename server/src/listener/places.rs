@@ -18,7 +18,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Origin, Share};
+use super::Share;
 
 /// Kept free for root's unix socket.
 const FOR_ROOT: usize = 16;
@@ -83,11 +83,10 @@ impl Places {
         (count(&self.0.refused), count(&self.0.evicted))
     }
 
-    /// A place for a connection of this origin, if there is one or room is made.
-    pub(super) fn take(&self, origin: &Origin) -> Option<Place> {
-        let share = origin.share();
+    /// A place for a connection, if there is one or room is made.
+    pub(super) fn take(&self, share: Share, is_root: bool) -> Option<Place> {
         let mut taken = self.taken();
-        let most = match origin.is_root() {
+        let most = match is_root {
             true => self.0.most,
             false => self.0.most.saturating_sub(FOR_ROOT).max(1),
         };
@@ -176,42 +175,33 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::Process;
 
-    fn tcp(last: u8) -> Origin {
-        Origin::Tcp(([10, 0, 0, last], 1).into())
-    }
-
-    fn user(uid: u32) -> Origin {
-        Origin::Unix(Process {
-            uid,
-            groups: Vec::new(),
-            pid: None,
-        })
+    fn tcp(last: u8) -> Share {
+        Share::Address([10, 0, 0, last].into())
     }
 
     #[test]
     fn a_silent_connection_goes_for_a_new_one_of_the_same_peer() {
         let places = Places::new(100, 2);
-        let _first = places.take(&tcp(1)).unwrap();
-        let mut second = places.take(&tcp(1)).unwrap();
+        let _first = places.take(tcp(1), false).unwrap();
+        let mut second = places.take(tcp(1), false).unwrap();
         assert!(second.speak());
-        let mut third = places.take(&tcp(1)).unwrap();
+        let mut third = places.take(tcp(1), false).unwrap();
         assert_eq!(places.refused(), (0, 1));
         assert!(third.speak());
         // Both that are left speak.
-        assert!(places.take(&tcp(1)).is_none());
-        assert!(places.take(&tcp(2)).is_some());
+        assert!(places.take(tcp(1), false).is_none());
+        assert!(places.take(tcp(2), false).is_some());
         assert_eq!(places.refused(), (1, 1));
         drop(third);
-        assert!(places.take(&tcp(1)).is_some());
+        assert!(places.take(tcp(1), false).is_some());
     }
 
     #[test]
     fn what_was_given_away_is_not_counted_twice() {
         let places = Places::new(100, 1);
-        let mut first = places.take(&tcp(1)).unwrap();
-        let second = places.take(&tcp(1)).unwrap();
+        let mut first = places.take(tcp(1), false).unwrap();
+        let second = places.take(tcp(1), false).unwrap();
         assert!(!first.speak());
         drop(first);
         assert_eq!(places.open().0, 1);
@@ -223,16 +213,16 @@ mod tests {
     fn many_peers_leave_places_for_root_and_for_those_who_speak() {
         let places = Places::new(FOR_ROOT + 4, 3);
         let mut speaking: Vec<_> = (0..4)
-            .map(|peer| places.take(&tcp(peer)).unwrap())
+            .map(|peer| places.take(tcp(peer), false).unwrap())
             .collect();
         for place in &mut speaking[..3] {
             assert!(place.speak());
         }
         // The fourth is silent: it goes.
-        let mut fifth = places.take(&tcp(9)).unwrap();
+        let mut fifth = places.take(tcp(9), false).unwrap();
         assert!(fifth.speak());
-        assert!(places.take(&user(1000)).is_none());
-        assert!(places.take(&user(0)).is_some());
+        assert!(places.take(Share::User(1000), false).is_none());
+        assert!(places.take(Share::User(0), true).is_some());
         assert!(!speaking[3].speak());
     }
 }

@@ -78,6 +78,20 @@ fn a_flood_that_goes_on_is_told_ever_more_rarely_and_all_of_it_is_counted() {
 }
 
 #[test]
+fn a_user_of_this_host_is_one_from_whatever_address_and_others_are_told() {
+    let now = Instant::now();
+    let mut folding = Folding::new(now);
+    let from = |uid, last| format!("127.0.0.{last}:9 of uid:{uid}");
+    let flood = (1..250).map(|last| refusal(&from(1000, last), METHOD));
+    assert_eq!(admitted(&mut folding, now, flood), 1);
+    let others = [from(1001, 2), "127.0.0.2:9".into(), "10.0.0.2:9".into()];
+    let others = others.iter().map(|from| refusal(from, METHOD));
+    assert_eq!(admitted(&mut folding, now, others), 3);
+    let untold = (1..250).map(|last| refusal(&format!("127.0.0.{last}:9"), METHOD));
+    assert_eq!(admitted(&mut folding, now, untold), 0);
+}
+
+#[test]
 fn callers_methods_and_outcomes_are_told_apart() {
     let now = Instant::now();
     let mut folding = Folding::new(now);

@@ -21,7 +21,7 @@ use http_body::{Frame, SizeHint};
 use tonic::{Code, Status};
 
 use crate::{
-    audit::{Log, Record},
+    audit::{Log, OF_USER, Record},
     flow::Time,
     listener::{Caller, Origin, Security},
     service::{access::Rules, roles},
@@ -132,7 +132,10 @@ pub(super) fn from(caller: &Caller) -> String {
             Some(pid) => format!("unix, pid {pid}"),
             None => "unix".into(),
         },
-        Origin::Tcp(address) => address.to_string(),
+        Origin::Tcp(address) => match caller.local_user() {
+            Some(uid) => format!("{address}{OF_USER}{uid}"),
+            None => address.to_string(),
+        },
         Origin::Unknown => "unknown".into(),
     }
 }
