@@ -12,7 +12,7 @@ use sextant_integration_tests::{
     root, totals, veth,
 };
 use sextant_proto::{
-    flow::{Flow, FlowFilter, LostEventSource},
+    flow::{Flow, FlowFilter, LostEventSource, Verdict},
     observer::{GetFlowsRequest, GetFlowsResponse, get_flows_response::ResponseTypes},
     sextant::status::v1::{PacketBalance, ProblemKind, State},
 };
@@ -102,16 +102,7 @@ impl Flooded {
 
     /// What followers were told to be lost in the kernel.
     fn told_lost(&self) -> u64 {
-        let responses = self.daemon.responses(GetFlowsRequest::default());
-        let lost = |response: GetFlowsResponse| match response.response_types {
-            Some(ResponseTypes::LostEvents(lost))
-                if lost.source() == LostEventSource::PerfEventRingBuffer =>
-            {
-                Some(lost.num_events_lost)
-            }
-            _ => None,
-        };
-        responses.into_iter().filter_map(lost).sum()
+        told_lost(&self.daemon)
     }
 
     fn observed(&self) -> u64 {
@@ -194,6 +185,19 @@ fn events_that_find_the_ring_full_are_counted_and_told() {
         (flooded.told_lost() == full).then_some(())
     });
     flooded.balances();
+}
+
+fn told_lost(daemon: &Daemon) -> u64 {
+    let responses = daemon.responses(GetFlowsRequest::default());
+    let lost = |response: GetFlowsResponse| match response.response_types {
+        Some(ResponseTypes::LostEvents(lost))
+            if lost.source() == LostEventSource::PerfEventRingBuffer =>
+        {
+            Some(lost.num_events_lost)
+        }
+        _ => None,
+    };
+    responses.into_iter().filter_map(lost).sum()
 }
 
 /// Two namespaces; whatever source comes, its answer goes back. The daemon is in
@@ -356,4 +360,73 @@ fn a_flood_ends_no_established_connection_and_its_own_flows_end_with_their_total
     });
     println!("{in_flows} in flows, {full} found the table full");
     drop((client, server));
+}
+
+/// Whether a drop of a datagram to this port was told.
+fn is_drop_seen(daemon: &Daemon, port: u16) -> bool {
+    let to_it = FlowFilter {
+        destination_port: vec![port.to_string()],
+        verdict: vec![Verdict::Dropped.into()],
+        ..FlowFilter::default()
+    };
+    let request = GetFlowsRequest {
+        number: 1,
+        whitelist: vec![to_it],
+        ..GetFlowsRequest::default()
+    };
+    let responses = daemon.responses(request);
+    let mut responses = responses.iter();
+    responses.any(|response| matches!(response.response_types, Some(ResponseTypes::Flow(_))))
+}
+
+#[test]
+fn dropped_flows_that_find_their_table_full_are_told_and_a_new_drop_is_seen() {
+    if !root() {
+        return;
+    }
+    let (a, b, daemon, before) = attacked("flows_dropped = 256\n");
+    b.run(
+        "nft add table ip t; nft add chain ip t i '{ type filter hook input priority 0; }'; \
+         nft add rule ip t i ip protocol udp drop",
+    );
+    let full = "sextant_unaccounted_packets_total{cause=\"drop_table_full\"}";
+    // Ever new dropped flows, faster than any sweep makes room in so small a table.
+    a.run(&format!("{FLOOD} udp 10.9.1.2 20000 --rate 1000000"));
+    let flooded = Instant::now();
+    let mut port = 3000;
+    let seen = eventually("a new drop is seen", || {
+        port += 1;
+        a.run(&format!("echo > /dev/udp/10.9.1.2/{port}"));
+        let tried = Instant::now();
+        while tried.elapsed() < Duration::from_millis(500) {
+            if is_drop_seen(&daemon, port) {
+                return Some(flooded.elapsed());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
+    });
+    assert!(seen < SEEN_AGAIN, "{seen:?}");
+    let lost = daemon.metric(&b, full);
+    assert!(lost > 1000, "{lost} found the table of drops full");
+    eventually("the state tells it", || {
+        let status = daemon.own_status()?;
+        let mut problems = status.problems.iter();
+        let is_told = problems.any(|problem| {
+            problem.kind() == ProblemKind::Loss && problem.text.contains("raise flows_dropped")
+        });
+        (is_told && status.state() == State::Degraded).then_some(())
+    });
+    eventually("followers are told of each", || {
+        (told_lost(&daemon) >= lost).then_some(())
+    });
+    let log = daemon.log();
+    let warnings = log.matches("the table of dropped flows was full").count();
+    assert!((1..20).contains(&warnings), "{log}");
+    // Packets themselves are counted as ever: a drop is no packet less.
+    let balance = balanced(&b, &daemon, before);
+    println!(
+        "{lost} drops found no room, seen after {seen:.1?}, table of flows full for {}",
+        without_flow(&balance, "ipv4_table_full")
+    );
 }
