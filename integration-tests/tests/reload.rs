@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     process::{Command, Output, Stdio},
 };
 
@@ -200,6 +201,40 @@ fn a_right_that_is_taken_ends_the_stream_of_its_caller_alone() {
     });
     daemon.may("ci.token", &RECORD);
     ada.goes_on();
+}
+
+#[test]
+fn who_may_no_longer_record_is_cut_off_on_the_way() {
+    let rights = "[[grant]]\nrole = 'recorder'\nto = ['cn:ada']\n";
+    let daemon = Guarded::start(rights);
+    let mut command = daemon.command("ada", &["record", "--file", "-"]);
+    let out = fs::File::create(daemon.files.path("recorder.out")).unwrap();
+    let child = command.stdin(Stdio::piped()).stderr(out).spawn().unwrap();
+    let mut recorder = Process(child);
+    let mut input = recorder.0.stdin.take().unwrap();
+    // As many as one message takes, and the first of the next.
+    for _ in 0..300 {
+        writeln!(input, "{FLOW}").unwrap();
+    }
+    eventually("flows are recorded", || {
+        let flows = daemon.run("root", &["observe", "--all", "-o", "json"]);
+        let flows = String::from_utf8(flows.stdout).unwrap();
+        (flows.lines().count() > 1).then_some(())
+    });
+    daemon.reload("");
+    let end = eventually("the call ends", || recorder.0.try_wait().unwrap());
+    let told = fs::read_to_string(daemon.files.path("recorder.out")).unwrap();
+    assert!(
+        !end.success() && told.contains("needs the role recorder"),
+        "{told}"
+    );
+    drop(input);
+    let entries = daemon.run("root", &["audit", "-o", "json"]);
+    let entries = String::from_utf8(entries.stdout).unwrap();
+    assert!(
+        entries.contains("cn:ada") && entries.contains("PERMISSION_DENIED"),
+        "{entries}"
+    );
 }
 
 #[test]

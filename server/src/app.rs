@@ -277,8 +277,13 @@ impl App {
 
     /// Where the metrics are, if they are on.
     #[must_use]
-    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
-        self.serving.metrics_address()
+    pub fn metrics_url(&self) -> Option<String> {
+        let address = self.serving.metrics_address()?;
+        let scheme = match self.config.metrics_tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        Some(format!("{scheme}://{address}/metrics"))
     }
 
     /// Waits until a part ends that should go on, and tells which.

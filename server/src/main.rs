@@ -104,8 +104,8 @@ async fn serve(
             "plaintext beyond this host: whoever reaches it may read all flows; a certificate in [[listener]] keeps them"
         );
     }
-    if let Some(address) = app.metrics_address() {
-        tracing::info!("metrics at http://{address}/metrics");
+    if let Some(url) = app.metrics_url() {
+        tracing::info!("metrics at {url}");
     }
     let failure = loop {
         tokio::select! {
