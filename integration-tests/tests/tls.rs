@@ -175,6 +175,20 @@ fn without_a_right_certificate_nobody_gets_in() {
     daemon.is_refused(Some("old"), &read, "certificate");
     daemon.is_refused(Some("early"), &read, "certificate");
     daemon.is_refused(Some("stranger"), &read, "certificate");
+    let server = format!("unix://{}", daemon.files.text("socket"));
+    let listed = eventually("all of them are in the audit log", || {
+        let output = Command::new(binary().with_file_name("sextant"))
+            .args(["audit", "-o", "json", "--server", &server])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let count = text.matches("UNAUTHENTICATED").count();
+        (count >= 2).then_some(text)
+    });
+    // The first at once; those that are alike are counted.
+    for part in ["no certificate", "\"TLS\"", "UnknownIssuer", "127.0.0.1:"] {
+        assert!(listed.contains(part), "{part}: {listed}");
+    }
     let named = [
         "observe",
         "--last",

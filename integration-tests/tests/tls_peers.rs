@@ -320,6 +320,11 @@ fn relay_reads_two_nodes_with_certificates_on_both_sides() {
     let output = through(&address, &["observe", "--all", "-o", "jsonpb"]);
     assert!(output.stdout.is_empty(), "{output:?}");
     drop(refused);
+    let refusal = "the client's certificate is refused: invalid peer certificate: UnknownIssuer";
+    eventually("the node tells the refusal", || {
+        let log = fs::read_to_string(files.path("n1.state/audit.jsonl")).unwrap_or_default();
+        log.contains(refusal).then_some(())
+    });
     // and reads from none where it learns of them by the unix socket.
     let socket = format!("unix://{}", files.text("n1.socket"));
     let (_refused, address) = relay(&files, &socket, "wrong-client");

@@ -35,7 +35,8 @@ use crate::{
     record::RecordCounts,
     service::{
         About, AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService,
-        PeerService, ReflectionError, Rules, WriteGroup, limited, router, with_reflection,
+        PeerService, ReflectionError, Rules, WriteGroup, handshakes, limited, router,
+        with_reflection,
     },
     store::{Ring, Room},
 };
@@ -99,7 +100,8 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         router(routes, rules.clone(), hosts.clone(), core.audit.clone()),
         metrics::router(metrics, hosts),
     ];
-    let serving = sockets.serve(&config.server, serving, routers, &core.draining);
+    let refusals = handshakes(core.audit.clone());
+    let serving = sockets.serve(&config.server, serving, routers, &refusals, &core.draining);
     if datapath.is_some() {
         // Without it nothing is observed: the store holds what was replayed.
         lock(&core.pipeline).tell(agent_started());

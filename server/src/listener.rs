@@ -8,6 +8,7 @@ mod browser;
 mod caller;
 mod certificate;
 mod connection;
+mod handshake;
 mod http;
 mod huffman;
 mod local_users;
@@ -30,6 +31,7 @@ pub use browser::{Foreign, Hosts};
 pub use caller::{Caller, Origin, Process, Security, Share};
 pub use certificate::Certificate;
 pub use connection::Connection;
+pub use handshake::Refusals;
 pub use http::serve_http;
 pub use places::Places;
 pub use socket::SocketFile;
@@ -144,10 +146,11 @@ impl Listeners {
     }
 
     /// All connections of all listeners, without an end. Certificates are read
-    /// again meanwhile.
+    /// again meanwhile, and clients that are refused told.
     pub fn connections(
         self,
         places: &Places,
+        refusals: &Refusals,
     ) -> impl Stream<Item = io::Result<Connection>> + Send + use<> {
         let mut watched = JoinSet::new();
         let each = self.0.into_iter().map(|open| {
@@ -155,7 +158,8 @@ impl Listeners {
                 watched.spawn(tls.clone().watch());
             }
             let name = open.bound.to_string();
-            Accept::new(name, open.socket, open.tls, open.most, places.clone())
+            let tls = open.tls.map(|tls| (tls, Refusals::clone(refusals)));
+            Accept::new(name, open.socket, tls, open.most, places.clone())
                 .connections()
                 .boxed()
         });

@@ -20,7 +20,7 @@ mod stream;
 mod token;
 
 pub use access::{AccessError, GroupError, Rules, TokenError, WriteGroup};
-pub use audit::{AuditLogService, pages};
+pub use audit::{AuditLogService, handshakes, pages};
 pub use flow::{FlowsService, Sides};
 pub use limits::{Limits, limited};
 pub use observer::{About, ObserverRoutes, ObserverService, put_flow};

@@ -15,7 +15,7 @@ use tonic::transport;
 use super::worker::unexpected;
 use crate::{
     config::{self, Config, Listen, Listener},
-    listener::{Bound, Hosts, Listeners, Places, SocketFile, serve_http},
+    listener::{Bound, Hosts, Listeners, Places, Refusals, SocketFile, serve_http},
     tls::Tls,
 };
 
@@ -76,6 +76,7 @@ impl Sockets {
         server: &config::Server,
         runtime: &Handle,
         [grpc, metrics]: [axum::Router; 2],
+        refusals: &Refusals,
         draining: &watch::Sender<bool>,
     ) -> Serving {
         let (addresses, files) = (self.addresses(), self.grpc.files());
@@ -93,14 +94,14 @@ impl Sockets {
         });
         let places = places(server);
         let served = serve_http(
-            self.grpc.connections(&places),
+            self.grpc.connections(&places, refusals),
             grpc,
             server.max_streams_per_connection,
             draining.subscribe(),
         );
         let metrics = metrics_listeners.map(|listeners| {
             let places = Places::new(METRICS_PLACES, METRICS_PLACES / 2);
-            let connections = listeners.connections(&places);
+            let connections = listeners.connections(&places, refusals);
             let draining = draining.subscribe();
             tokio::spawn(serve_http(connections, metrics, METRICS_STREAMS, draining))
         });

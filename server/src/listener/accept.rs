@@ -14,10 +14,11 @@ use tokio::{
 };
 
 use super::{
-    Caller, Certificate, Origin, Security, Share,
-    connection::{Connection, OPENING, Stream as Io},
+    Caller, Origin, Refusals, Security,
+    connection::{Connection, Stream as Io},
+    handshake::handshake,
     local_users::LocalUsers,
-    places::{Place, Places},
+    places::Places,
     socket::SocketFile,
     unix::UnixConnection,
 };
@@ -47,7 +48,7 @@ pub(super) struct Accept {
     /// For people.
     name: String,
     socket: Socket,
-    tls: Option<Tls>,
+    tls: Option<(Tls, Refusals)>,
     /// The most that anybody may do there.
     most: Roles,
     places: Places,
@@ -62,7 +63,7 @@ impl Accept {
     pub(super) fn new(
         name: String,
         socket: Socket,
-        tls: Option<Tls>,
+        tls: Option<(Tls, Refusals)>,
         most: Roles,
         places: Places,
     ) -> Self {
@@ -131,8 +132,9 @@ impl Accept {
         let most = self.most;
         let caller = move |security| Caller::from_local(origin, local_user, security, most);
         let io = match (io, &self.tls) {
-            (Accepted::Tcp(stream), Some(tls)) => {
-                let handshake = handshake(tls.clone(), stream, share, caller, place);
+            (Accepted::Tcp(stream), Some((tls, refusals))) => {
+                let (tls, refusals) = (tls.clone(), Refusals::clone(refusals));
+                let handshake = handshake(tls, stream, share, caller, place, refusals);
                 self.handshakes.spawn(handshake);
                 return None;
             }
@@ -182,29 +184,6 @@ async fn accept(socket: &Socket) -> io::Result<(Accepted, Origin)> {
             Ok((Accepted::Unix(stream), origin))
         }
     }
-}
-
-/// Within the time of a silent connection, and while its place is not needed.
-async fn handshake(
-    tls: Tls,
-    stream: TcpStream,
-    share: Share,
-    caller: impl FnOnce(Security) -> Caller,
-    place: Place,
-) -> Option<Connection> {
-    let gone = place.gone();
-    let shaken = tokio::select! {
-        shaken = tls.acceptor().accept(stream) => shaken,
-        () = gone.notified() => return None,
-        () = tokio::time::sleep(OPENING) => return None,
-    };
-    let stream = shaken
-        .inspect_err(|error| tracing::debug!(peer = %share, %error, "no TLS handshake"))
-        .ok()?;
-    let shown = stream.get_ref().1.peer_certificates();
-    let certificate = shown.and_then(<[_]>::first).map(Certificate::read);
-    let caller = caller(Security::Tls(certificate));
-    Some(Connection::new(Io::Tls(Box::new(stream)), caller, place))
 }
 
 pub(super) fn is_exhausted(error: &io::Error) -> bool {

@@ -1,9 +1,10 @@
-//! `sextant.audit.v1.AuditService`, and the layers that watch calls and pages for
+//! `sextant.audit.v1.AuditService`, and what watches calls, pages and handshakes for
 //! the audit log.
 //!
 //! Thin: the entries are those that the log has in memory. A call looks at each
 //! once; nothing is kept for a client.
 
+mod handshakes;
 mod pages;
 mod query;
 mod watch;
@@ -15,6 +16,7 @@ use crate::audit::{Entry, Log, code_name};
 
 use query::Query;
 
+pub use handshakes::handshakes;
 pub use pages::pages;
 pub(super) use watch::{What, watch};
 

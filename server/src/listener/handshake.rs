@@ -1,0 +1,61 @@
+//! The handshake of TLS on a new connection, and who is at its other end then.
+//!
+//! A client whose certificate is refused has no connection, and so no call: it is
+//! told to whoever wants to know of refusals. Bound: the time of a silent
+//! connection.
+
+use std::{io, sync::Arc};
+
+use tokio::net::TcpStream;
+
+use super::{
+    Caller, Certificate, Security, Share,
+    connection::{Connection, OPENING, Stream as Io},
+    places::Place,
+};
+use crate::tls::Tls;
+
+/// Is told of clients that are refused, and why.
+pub type Refusals = Arc<dyn Fn(&Caller, &rustls::Error) + Send + Sync>;
+
+/// Within the time of a silent connection, and while its place is not needed.
+pub(super) async fn handshake(
+    tls: Tls,
+    stream: TcpStream,
+    share: Share,
+    caller: impl FnOnce(Security) -> Caller,
+    place: Place,
+    refusals: Refusals,
+) -> Option<Connection> {
+    let gone = place.gone();
+    let shaken = tokio::select! {
+        shaken = tls.acceptor().accept(stream) => shaken,
+        () = gone.notified() => return None,
+        () = tokio::time::sleep(OPENING) => return None,
+    };
+    let stream = match shaken {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(peer = %share, %error, "no TLS handshake");
+            if let Some(refused) = refused(&error) {
+                refusals(&caller(Security::Tls(None)), refused);
+            }
+            return None;
+        }
+    };
+    let shown = stream.get_ref().1.peer_certificates();
+    let certificate = shown.and_then(<[_]>::first).map(Certificate::read);
+    let caller = caller(Security::Tls(certificate));
+    Some(Connection::new(Io::Tls(Box::new(stream)), caller, place))
+}
+
+/// What is wrong with the client's certificate. What else breaks a handshake says
+/// nothing of who it was: port scans and plaintext.
+fn refused(error: &io::Error) -> Option<&rustls::Error> {
+    let error: &rustls::Error = error.get_ref()?.downcast_ref()?;
+    let is_refusal = matches!(
+        error,
+        rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+    );
+    is_refusal.then_some(error)
+}
