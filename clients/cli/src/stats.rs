@@ -159,10 +159,36 @@ pub(crate) async fn run(connection: &Connection, args: &StatsArgs) -> anyhow::Re
     let failed = call::failed(ACTION, &server);
     let mut client = client!(FlowServiceClient<Channel>, server);
     if !args.follow {
-        let answer = client.summarize_flows(server.unary(request)).await;
-        return print(answer.map_err(failed)?.into_inner().summary, args);
+        let mut request = request;
+        let mut whole: Option<FlowSummary> = None;
+        loop {
+            let answer = client.summarize_flows(server.unary(request.clone())).await;
+            let page = answer.map_err(&failed)?.into_inner().summary;
+            let is_more = add_page(&mut whole, page);
+            let shown = whole.as_ref().map_or(0, |whole| whole.groups.len());
+            if !is_more || shown >= args.limit as usize {
+                return print(whole, args);
+            }
+            // Where all groups would be more than a message takes.
+            let token = whole.as_ref().map(|whole| whole.next_page_token.clone());
+            request.page_token = token.unwrap_or_default();
+            request.limit = args.limit - shown as u32;
+        }
     }
     follow(connection, server, request, args).await
+}
+
+/// Puts the groups of a page behind those before; whether there is another page.
+fn add_page(whole: &mut Option<FlowSummary>, page: Option<FlowSummary>) -> bool {
+    let Some(mut page) = page else { return false };
+    let is_more = !page.next_page_token.is_empty() && !page.groups.is_empty();
+    if let Some(before) = whole.take() {
+        let groups = std::mem::take(&mut page.groups);
+        page.groups = before.groups;
+        page.groups.extend(groups);
+    }
+    *whole = Some(page);
+    is_more
 }
 
 /// Prints summaries until interrupted.

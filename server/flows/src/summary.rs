@@ -35,7 +35,9 @@ use totals::Measure;
 /// Most parts of a window.
 pub const MAX_BUCKETS: usize = 1000;
 /// Most parts of all groups together.
-const MAX_GROUP_BUCKETS: usize = 1_000_000;
+const MAX_GROUP_BUCKETS: usize = 262_144;
+/// Most bytes of the groups of a page.
+const PAGE_BYTES: usize = 3 << 20;
 /// Most groups, and most values of a field.
 const MAX_GROUPS: usize = 100_000;
 /// Most fields to group by.
@@ -211,14 +213,25 @@ impl Tally {
     /// The summary with at most `limit` groups.
     #[must_use]
     pub fn finish(self, limit: usize, order: SummaryOrder) -> Summary {
-        self.finish_page(0, limit, order)
+        self.finish_within(0, limit, usize::MAX, order)
     }
 
-    /// The summary with at most `limit` groups after the first `skip`.
+    /// The summary with at most `limit` groups after the first `skip`, fewer where
+    /// its message would be more than clients take by default, 4 MiB.
     #[must_use]
     pub fn finish_page(self, skip: usize, limit: usize, order: SummaryOrder) -> Summary {
+        self.finish_within(skip, limit, PAGE_BYTES, order)
+    }
+
+    fn finish_within(
+        self,
+        skip: usize,
+        limit: usize,
+        bytes: usize,
+        order: SummaryOrder,
+    ) -> Summary {
         let truncated = self.groups.is_truncated() || self.deltas.is_full();
-        let (groups, group_count, others) = self.groups.finish(skip, limit, order);
+        let (groups, group_count, others) = self.groups.finish(skip, limit, bytes, order);
         Summary {
             total: self.total,
             groups,

@@ -1,8 +1,8 @@
 //! Values of a field, as keys that are cheap to compare, and their texts.
 //!
 //! What an interned value gives (labels, names, endpoints) is worked out once
-//! for each value. Bound: 65,536 remembered values, then they are forgotten;
-//! the texts are no more than the flows that were seen have.
+//! for each value. Bound: 65,536 remembered values, then they are forgotten; 16 MiB
+//! of texts, then other values have no place.
 
 use std::{
     collections::HashMap,
@@ -14,6 +14,9 @@ use sextant_proto::{flow as pb, sextant::flow::v1::FlowField};
 use crate::flow::{Address, Endpoint, Flow, Interface, Interned, L4, Names, Origin, ip_protocol};
 
 const MAX_REMEMBERED: usize = 65_536;
+/// Most bytes of texts, with what each takes beside itself.
+const MAX_TEXT_BYTES: usize = 16 << 20;
+const TEXT: usize = 64;
 
 /// A value of a field.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +30,8 @@ pub(super) enum Key {
     Number(i64),
     /// Place in `Texts`.
     Text(u32),
+    /// A text that found no place.
+    Unplaced,
 }
 
 /// Texts, each once.
@@ -34,6 +39,7 @@ pub(super) enum Key {
 pub(super) struct Texts {
     texts: Vec<Box<str>>,
     places: HashMap<Box<str>, u32>,
+    bytes: usize,
 }
 
 impl Texts {
@@ -44,6 +50,12 @@ impl Texts {
         if let Some(place) = self.places.get(text) {
             return Key::Text(*place);
         }
+        // It is held twice.
+        let bytes = self.bytes + TEXT + 2 * text.len();
+        if bytes > MAX_TEXT_BYTES {
+            return Key::Unplaced;
+        }
+        self.bytes = bytes;
         let place = self.texts.len() as u32;
         self.texts.push(text.into());
         self.places.insert(text.into(), place);
@@ -167,7 +179,7 @@ impl Field {
     /// The text of a value; empty for none.
     pub(super) fn text(&self, key: Key, texts: &Texts) -> String {
         match key {
-            Key::None => String::new(),
+            Key::None | Key::Unplaced => String::new(),
             Key::V4(octets) => Ipv4Addr::from(octets).to_string(),
             Key::V6(octets) => Ipv6Addr::from(octets).to_string(),
             Key::Text(place) => texts.get(place).to_owned(),

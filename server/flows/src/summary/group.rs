@@ -112,7 +112,7 @@ impl Groups {
         }
         self.combine(flow);
         for keys in self.combined.drain(..) {
-            let is_room = self.seen.len() < MAX_GROUPS;
+            let is_room = self.seen.len() < MAX_GROUPS && !keys.contains(&Key::Unplaced);
             let group = match self.seen.entry(keys) {
                 Entry::Occupied(group) => group.into_mut(),
                 Entry::Vacant(group) if is_room => group.insert(Seen {
@@ -171,12 +171,14 @@ impl Groups {
         }
     }
 
-    /// The largest groups after the first `skip`, how many there are in all, and
-    /// those after them. Of equal ones those with more of anything else come first.
+    /// The largest groups after the first `skip`, at most `limit` and, but for the
+    /// first, no more than `bytes` of them; how many there are in all, and those
+    /// after them. Of equal ones those with more of anything else come first.
     pub(super) fn finish(
         self,
         skip: usize,
         limit: usize,
+        bytes: usize,
         order: SummaryOrder,
     ) -> (Vec<Group>, u64, Counts) {
         let mut others = self.others;
@@ -188,26 +190,37 @@ impl Groups {
             let rest = (bytes, packets, counts.drops, counts.flows);
             (Reverse((counts.by(order), rest)), *keys)
         });
-        for (_, seen) in all.iter().skip(skip.saturating_add(limit)) {
-            others.add(&seen.counts);
-        }
         let (fields, texts) = (self.fields, self.texts);
-        let groups = all
-            .into_iter()
-            .skip(skip)
-            .take(limit)
-            .map(|(keys, seen)| Group {
-                values: fields
-                    .iter()
-                    .zip(keys)
-                    .map(|(field, key)| field.text(key, &texts))
-                    .collect(),
+        let (mut groups, mut taken) = (Vec::new(), 0_usize);
+        let mut all = all.into_iter().skip(skip).peekable();
+        while groups.len() < limit
+            && let Some((keys, seen)) = all.peek()
+        {
+            let values = fields.iter().zip(keys);
+            let values: Vec<_> = values
+                .map(|(field, key)| field.text(*key, &texts))
+                .collect();
+            taken += message_bytes(&values, seen.buckets.len());
+            if taken > bytes && !groups.is_empty() {
+                break;
+            }
+            groups.extend(all.next().map(|(_, seen)| Group {
+                values,
                 counts: seen.counts,
                 first: seen.first,
                 last: seen.last,
                 buckets: seen.buckets,
-            })
-            .collect();
+            }));
+        }
+        all.for_each(|(_, seen)| others.add(&seen.counts));
         (groups, group_count, others)
     }
+}
+
+/// Most bytes of a `SummaryGroup` with such values and so many parts: each count
+/// of a `Traffic` has nine or ten.
+fn message_bytes(values: &[String], parts: usize) -> usize {
+    const TRAFFIC: usize = 84;
+    let values: usize = values.iter().map(|value| value.len() + 6).sum();
+    values + (parts + 1) * TRAFFIC + 48
 }

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::HashMap};
 use sextant_proto::sextant::flow::v1::FlowField;
 
 use super::{
-    MAX_GROUPS,
+    MAX_GROUPS, PAGE_BYTES,
     field::{Field, Key, Texts},
 };
 use crate::flow::Flow;
@@ -39,14 +39,14 @@ impl Hints {
         for key in &self.values {
             if let Some(count) = self.counts.get_mut(key) {
                 *count += 1;
-            } else if *key != Key::None && self.counts.len() < MAX_GROUPS {
+            } else if !matches!(key, Key::None | Key::Unplaced) && self.counts.len() < MAX_GROUPS {
                 self.counts.insert(*key, 1);
             }
         }
     }
 
     /// The most frequent values that begin with `prefix`, equally frequent ones
-    /// by their texts; and how many such values there are.
+    /// by their texts, no more than a message takes; and how many such values there are.
     #[must_use]
     pub fn finish(self, prefix: &str, limit: usize) -> (Vec<(String, u64)>, u64) {
         let (field, texts) = (self.field, self.texts);
@@ -57,7 +57,13 @@ impl Hints {
             .collect();
         let count = values.len() as u64;
         values.sort_unstable_by(|a, b| (Reverse(a.1), &a.0).cmp(&(Reverse(b.1), &b.0)));
-        values.truncate(limit);
+        let mut bytes = 0_usize;
+        let fits = |(value, _): &&(String, u64)| {
+            bytes += value.len() + 16;
+            bytes <= PAGE_BYTES
+        };
+        let fitting = values.iter().take(limit).take_while(fits).count();
+        values.truncate(fitting);
         (values, count)
     }
 }
