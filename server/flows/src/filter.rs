@@ -167,7 +167,7 @@ impl Filters {
 impl fmt::Debug for Filters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let checks = |filters: &[Filter]| -> Vec<usize> {
-            filters.iter().map(|filter| filter.checks.len()).collect()
+            filters.iter().map(|filter| 1 + filter.rest.len()).collect()
         };
         f.debug_struct("Filters")
             .field("whitelist_checks", &checks(&self.whitelist))
@@ -178,7 +178,9 @@ impl fmt::Debug for Filters {
 
 /// One compiled filter: all checks must agree.
 struct Filter {
-    checks: Vec<Check>,
+    /// The cheapest, which says no to most flows.
+    first: Check,
+    rest: Vec<Check>,
     forbidden: Forbidden,
     is_costly: bool,
 }
@@ -213,14 +215,18 @@ impl Filter {
         cel::compile(filter, &mut checks)?;
         event::compile_interface(filter, &mut checks);
         event::compile_ip_trace_id(filter, &mut checks);
+        let (forbidden, is_costly) = (checks.forbidden, checks.are_costly());
+        let mut checks = checks.finish().into_iter();
         Ok(Self {
-            forbidden: checks.forbidden,
-            is_costly: checks.are_costly(),
-            checks: checks.finish(),
+            forbidden,
+            is_costly,
+            first: checks.next().unwrap_or_else(|| Box::new(|_, _| true)),
+            rest: checks.collect(),
         })
     }
 
+    #[inline]
     fn matches(&mut self, flow: &Flow, meter: &Meter) -> bool {
-        self.checks.iter_mut().all(|check| check(flow, meter))
+        (self.first)(flow, meter) && self.rest.iter_mut().all(|check| check(flow, meter))
     }
 }

@@ -19,6 +19,8 @@ struct Addresses {
     v4: OneOf<[u8; 4]>,
     v6: OneOf<[u8; 16]>,
     texts: Vec<Box<str>>,
+    /// Of IPv4: its bits, and which of them count.
+    v4_networks: Vec<(u32, u32)>,
     networks: Vec<Prefix>,
 }
 
@@ -46,7 +48,12 @@ impl Addresses {
                 Address::None => {}
             }
         }
+        let v4_networks = networks.iter().filter_map(|net| match *net {
+            Prefix::V4(bits, mask) => Some((bits, mask)),
+            Prefix::V6(..) => None,
+        });
         Ok(Self {
+            v4_networks: v4_networks.collect(),
             v4: v4.into_iter().collect(),
             v6: v6.into_iter().collect(),
             texts,
@@ -72,8 +79,9 @@ impl Addresses {
         match address {
             Address::None => false,
             Address::V4(octets) => {
-                self.v4.contains(*octets)
-                    || self.in_network(|| Some(Addr::V4(u32::from_be_bytes(*octets))))
+                let bits = u32::from_be_bytes(*octets);
+                let mut networks = self.v4_networks.iter();
+                networks.any(|(network, mask)| bits & mask == *network) || self.v4.contains(*octets)
             }
             Address::V6(octets) => {
                 let bits = u128::from_be_bytes(*octets);

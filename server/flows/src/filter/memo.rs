@@ -18,6 +18,8 @@ pub(super) const TOTAL: usize = 2 * MOST;
 /// Those of one table.
 const MOST: usize = 65_536;
 const LEAST: usize = 64;
+/// 2^64 by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Of them, those that are found without a search, in a table with room; a power
 /// of two.
 const RECENT: usize = 256;
@@ -27,8 +29,10 @@ const FEW_RECENT: usize = 16;
 /// Remembered verdicts.
 pub(super) struct Memo<T> {
     verdicts: HashMap<usize, (HeldKey<T>, bool), BuildHasherDefault<KeyHasher>>,
-    /// Keys and verdicts by the key's low bits once spread; 0 is no key.
+    /// Keys and verdicts by the key's high bits once spread; 0 is no key.
     recent: Box<[(usize, bool)]>,
+    /// Bits of a spread key that are not of its place.
+    shift: u32,
     capacity: usize,
 }
 
@@ -44,18 +48,30 @@ impl<T> Memo<T> {
         Self {
             verdicts: HashMap::default(),
             recent: vec![(0, false); recent].into(),
+            shift: u64::BITS - recent.ilog2(),
             capacity,
         }
     }
 
     /// The remembered verdict on `value`, or that of `judge`.
+    #[inline]
     pub(super) fn verdict(&mut self, value: &Interned<T>, judge: impl FnOnce(&T) -> bool) -> bool {
         let key = value.key();
-        let place = spread(key as u64) as usize & (self.recent.len() - 1);
-        let (recent, verdict) = self.recent[place];
-        if recent == key {
-            return verdict;
+        match self.recent.get(self.place(key)) {
+            Some((recent, verdict)) if *recent == key => *verdict,
+            _ => self.search(value, judge),
         }
+    }
+
+    #[inline]
+    fn place(&self, key: usize) -> usize {
+        (key as u64).wrapping_mul(GOLDEN).wrapping_shr(self.shift) as usize
+    }
+
+    /// Apart, so that the usual way saves no registers.
+    #[inline(never)]
+    fn search(&mut self, value: &Interned<T>, judge: impl FnOnce(&T) -> bool) -> bool {
+        let key = value.key();
         let verdict = match self.verdicts.get(&key) {
             Some((_, verdict)) => *verdict,
             None => {
@@ -69,6 +85,7 @@ impl<T> Memo<T> {
                 verdict
             }
         };
+        let place = self.place(key);
         self.recent[place] = (key, verdict);
         verdict
     }
@@ -76,7 +93,7 @@ impl<T> Memo<T> {
 
 /// Multiplies by the golden ratio and folds the high bits in.
 fn spread(key: u64) -> u64 {
-    let spread = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let spread = key.wrapping_mul(GOLDEN);
     spread ^ (spread >> 32)
 }
 
