@@ -190,6 +190,20 @@ fn a_right_that_is_taken_ends_the_stream_of_its_caller_alone() {
     daemon.reload("[[grant]]\nrole = 'viewer'\nto = ['cn:ada']\n");
     bob.ends("GetFlows needs the role viewer");
     token.ends("not known here");
+    let entries = daemon.run("root", &["audit", "-o", "json"]);
+    let entries = String::from_utf8(entries.stdout).unwrap();
+    for (who, code) in [
+        ("cn:bob", "PERMISSION_DENIED"),
+        ("token:ci", "UNAUTHENTICATED"),
+    ] {
+        let mut lines = entries.lines();
+        let told = lines.any(|line| {
+            [who, code, "GetFlows", "cut off"]
+                .iter()
+                .all(|part| line.contains(part))
+        });
+        assert!(told, "{who}: {entries}");
+    }
     daemon.may_not("bob", &READ, "needs the role viewer");
     daemon.may("root", &RECORD);
     eventually("ada's goes on", || (ada.flows() == 2).then_some(()));
@@ -319,7 +333,8 @@ fn a_token_changes_with_its_file_and_ends_streams_of_the_old_one() {
     let entries = daemon.run("root", &["audit", "-o", "json"]);
     let entries = String::from_utf8(entries.stdout).unwrap();
     let of = |who: &str| entries.lines().filter(|line| line.contains(who)).count();
-    assert_eq!(of("\"token:ci\""), 1, "{entries}");
+    // The stream that was cut off, and what was recorded.
+    assert_eq!(of("\"token:ci\""), 2, "{entries}");
     assert!(entries.contains("is not known here"), "{entries}");
     for secret in [SECRET, OTHER] {
         let kept = fs::read_to_string(daemon.files.path("state/audit.jsonl")).unwrap();

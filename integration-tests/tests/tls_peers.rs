@@ -154,6 +154,25 @@ fn a_peer_is_asked_over_tls_and_shown_this_servers_certificate() {
 }
 
 #[test]
+fn a_peer_is_shown_a_token_and_the_new_one_once_its_file_changes() {
+    let files = certificates();
+    let (first, second) = (free_port(), free_port());
+    let (good, bad) = ("0123456789abcdef01", "0123456789abcdef02");
+    files.write("n2.token", &format!("{good}\n"));
+    files.write("n1.token", &format!("{bad}\r\n"));
+    let wants = "client = 'optional'\n[[token]]\nname = 'n1'\nfile = 'n2.token'\n\
+                 [[grant]]\nrole = 'viewer'\nto = ['token:n1']\n";
+    let _other = Node::start(&files, "n2", second, wants);
+    let keys = "ca = ['ca.pem']\ntoken_file = 'n1.token'\n";
+    let node = Node::start(&files, "n1", first, &peer(second, keys));
+    node.sees("n2", &["Error"]);
+    node.tells("not known here");
+    files.write("n1.token", &format!("{good}\r\n"));
+    node.sees("n2", &["Connected"]);
+    assert!(![good, bad].iter().any(|token| node.log().contains(token)));
+}
+
+#[test]
 fn what_is_wrong_with_a_peers_tls_is_told_with_its_setting() {
     let files = certificates();
     let (first, second) = (free_port(), free_port());

@@ -27,7 +27,7 @@ pub fn router(routes: Routes, rules: Rules, hosts: Hosts, log: Log) -> axum::Rou
     routes
         .prepare()
         .into_axum_router()
-        .layer(from_fn_with_state(rules.clone(), guard))
+        .layer(from_fn_with_state((rules.clone(), log.clone()), guard))
         .layer(from_fn_with_state((log.clone(), rules), watch))
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(from_fn(grpc_alone))

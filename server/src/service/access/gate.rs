@@ -2,7 +2,7 @@
 //! read, and again when the rules change.
 //!
 //! Whoever may no longer do what they are doing is cut off then: the call ends
-//! with the status of the refusal. Who may see other flows than before has to call
+//! with the status of the refusal, which is in the audit log. Who may see other flows than before has to call
 //! again.
 
 use std::{
@@ -24,18 +24,18 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::{Access, Rules};
-use crate::{listener::Caller, selection::View};
+use crate::{audit::Log, listener::Caller, selection::View, service::audit::cut_off};
 
 /// Clients that follow connect again.
 const CHANGED: &str = "what this caller may see has changed: call again";
 
 /// Passes on what may be called, and answers with a status what may not.
 pub(in crate::service) async fn guard(
-    State(rules): State<Rules>,
+    State((rules, log)): State<(Rules, Log)>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let mut right = Right::of(&request, &rules);
+    let mut right = Right::of(&request, &rules, log);
     let view = match right.check() {
         Ok(view) => view,
         Err(status) => return status.into_http(),
@@ -62,13 +62,23 @@ struct Right {
     caller: Caller,
     /// Of its headers, what tells who calls.
     headers: HeaderMap,
+    /// Name of the token in them, as it was when the call began.
+    token: Option<String>,
+    log: Log,
 }
 
 impl Right {
-    fn of(request: &Request, rules: &Rules) -> Self {
+    fn of(request: &Request, rules: &Rules, log: Log) -> Self {
         let shown = request.headers().get(header::AUTHORIZATION);
+        let rules = rules.subscribe();
+        let token = shown.and_then(|_| {
+            let rules = rules.borrow();
+            rules.token(request.headers()).map(str::to_owned)
+        });
         Self {
-            rules: rules.subscribe(),
+            rules,
+            token,
+            log,
             path: request.uri().path().to_owned(),
             caller: Caller::of(request.extensions()),
             headers: shown
@@ -94,7 +104,16 @@ impl Right {
             match self.check() {
                 Ok(now) if now == view => {}
                 Ok(_) => return Status::unavailable(CHANGED),
-                Err(status) => return status,
+                Err(status) => {
+                    cut_off(
+                        &self.log,
+                        &self.caller,
+                        self.token.as_deref(),
+                        &self.path,
+                        &status,
+                    );
+                    return status;
+                }
             }
         }
     }

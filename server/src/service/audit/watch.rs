@@ -54,6 +54,29 @@ pub(in crate::service) async fn watch(
     response.map(|inner| Body::new(Watched { inner, call }))
 }
 
+/// Records that a call was refused while it was answered. One that writes is
+/// watched to its end anyway.
+pub(in crate::service) fn cut_off(
+    log: &Log,
+    caller: &Caller,
+    token: Option<&str>,
+    path: &str,
+    status: &Status,
+) {
+    if roles::writes(path) {
+        return;
+    }
+    log.record(Record {
+        time: Time::now(),
+        who: who(caller, token),
+        from: from(caller),
+        method: path.trim_start_matches('/').to_owned(),
+        what: "cut off".into(),
+        code: status.code(),
+        message: status.message().to_owned(),
+    });
+}
+
 /// A call under way.
 struct Call {
     log: Log,
