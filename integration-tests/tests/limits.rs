@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use std::{
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::{Duration, Instant},
 };
@@ -20,6 +21,7 @@ use sextant_proto::{
     observer::{GetFlowsRequest, ServerStatusRequest, observer_client::ObserverClient},
     sextant::status::v1::{GetStatusRequest, Streams, status_service_client::StatusServiceClient},
 };
+use tokio::net::TcpSocket;
 
 const FLOWS: &str = "/observer.Observer/GetFlows";
 const STATUS: &str = "/observer.Observer/ServerStatus";
@@ -324,5 +326,38 @@ fn calls_that_are_reset_at_once_cost_little_and_others_are_served() {
         while streams(&daemon).await.open > 0 {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    });
+}
+
+#[test]
+fn silent_connections_go_for_new_ones_and_others_are_served() {
+    const SILENT: usize = 200;
+    const PLACES: usize = 64;
+    let config = format!("[server]\nmax_connections = {PLACES}\nmax_connections_per_peer = 32\n");
+    let daemon = Rootless::start(10, &config);
+    run(async {
+        let server = daemon.servers[0].parse().unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..SILENT {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.bind((ONE, 0).into()).unwrap();
+            silent.push(socket.connect(server).await.unwrap());
+            if silent.len().is_multiple_of(50) {
+                others_are_served(&daemon).await;
+            }
+        }
+        // One that has to go is closed, or reset.
+        let mut closed = 0;
+        while closed < SILENT - PLACES {
+            closed = 0;
+            for connection in &silent {
+                let mut byte = [0];
+                let read = connection.try_read(&mut byte);
+                let waits = matches!(&read, Err(error) if error.kind() == ErrorKind::WouldBlock);
+                closed += usize::from(!waits);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        others_are_served(&daemon).await;
     });
 }
