@@ -4,6 +4,7 @@
 use std::{
     net::Ipv4Addr,
     process::Command,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,7 +20,7 @@ use crate::{
     Bench, RING,
     client::Client,
     report::{Figure, Goal, Samples},
-    server::{Load, Server, Transport, cpu_of_threads, most_rss, rss},
+    server::{Load, Server, Transport, most_rss, rss},
 };
 
 const MIB: f64 = 1_048_576.0;
@@ -103,13 +104,13 @@ async fn dear_requests(server: &Server) -> anyhow::Result<Cost> {
     let at_rest = rss(server.pid())?;
     let mut slowest = Duration::ZERO;
     for request in [
-        dear::empty_filters(1_000_000),
+        dear::empty_filters(200_000),
         dear::patterns(),
         dear::loops(),
         dear::doubled(),
         dear::slow_scan(),
     ] {
-        let worst = slowest_beside(server, ask(server, &request)).await?;
+        let worst = slowest_beside(server, ask(server, Arc::new(request))).await?;
         slowest = slowest.max(worst);
     }
     let most = most_rss(server.pid())?;
@@ -123,10 +124,10 @@ async fn dear_requests(server: &Server) -> anyhow::Result<Cost> {
 }
 
 /// Asks several times at once, until all are answered or long enough.
-async fn ask(server: &Server, request: &GetFlowsRequest) -> anyhow::Result<()> {
+async fn ask(server: &Server, request: Arc<GetFlowsRequest>) -> anyhow::Result<()> {
     let mut calls = JoinSet::new();
     for _ in 0..SCANS {
-        let (client, request) = (server.client().await?, request.clone());
+        let (client, request) = (server.client().await?, Arc::clone(&request));
         // That it is refused is as good as that it is answered.
         calls.spawn(async move { drop(client.drain(&request).await) });
     }
@@ -167,7 +168,7 @@ async fn silent_connections(bench: &mut Bench, load: &Load) -> anyhow::Result<()
     let (mut slowest, mut cpu) = (Samples::default(), Samples::default());
     for _ in 0..bench.runs() {
         let server = Server::sextant(&bench.options.sextantd, load).await?;
-        let (before, begin) = (cpu_of_threads(server.pid())?, Instant::now());
+        let (before, begin) = (server.cpu()?, Instant::now());
         let mut held = Vec::new();
         let hold = async {
             held = connections(&server.address).await?;
@@ -176,7 +177,7 @@ async fn silent_connections(bench: &mut Bench, load: &Load) -> anyhow::Result<()
         };
         // Each question by a connection of its own too: places are what is scarce.
         let worst = slowest_beside_new(&server, hold).await?;
-        let used = cpu_of_threads(server.pid())?.saturating_sub(before);
+        let used = server.cpu()?.saturating_sub(before);
         slowest.0.push(worst.as_secs_f64() * 1000.0);
         cpu.0
             .push(used.as_secs_f64() / begin.elapsed().as_secs_f64() * 100.0);
