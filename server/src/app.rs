@@ -79,7 +79,7 @@ pub struct App {
 pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let (core, links) = Core::new(config).await?;
     let config = &core.config;
-    replay::load(&config.replay, config.flow_capacity, &core.pipeline).await?;
+    replay::load(&config.replay, core.ring.room(), &core.pipeline).await?;
     core.ring.mark_loaded();
     let write_group = config.server.write_group.as_deref();
     let write_group = write_group.map(WriteGroup::find).transpose()?;

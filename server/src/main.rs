@@ -16,6 +16,11 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
+/// Gives back what a peak took, also when nothing is asked any more; set up in
+/// `.cargo/config.toml`.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Interfaces, signals and metrics are little work.
 const OBSERVING_THREADS: usize = 2;
 

@@ -248,6 +248,12 @@ impl Ring {
         (ring, writer)
     }
 
+    /// What it holds at most.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        self.0.room
+    }
+
     /// How many events are readable at most.
     #[must_use]
     pub fn capacity(&self) -> u64 {
