@@ -18,13 +18,13 @@ pub(super) const TOTAL: usize = 2 * MOST;
 /// Those of one table.
 const MOST: usize = 65_536;
 const LEAST: usize = 64;
-/// 2^64 by the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Of them, those that are found without a search, in a table with room; a power
 /// of two.
 const RECENT: usize = 256;
 /// In one with little.
 const FEW_RECENT: usize = 16;
+/// 2^64 by the golden ratio.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Remembered verdicts.
 pub(super) struct Memo<T> {
