@@ -22,9 +22,15 @@ impl Rootless {
     /// Starts it and waits until it serves.
     #[must_use]
     pub fn start(flows: usize, config: &str) -> Self {
+        Self::replaying(&format!("{FLOW}\n").repeat(flows), config)
+    }
+
+    /// As `start`, with these lines instead.
+    #[must_use]
+    pub fn replaying(lines: &str, config: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        fs::write(path("flows.jsonl"), format!("{FLOW}\n").repeat(flows)).unwrap();
+        fs::write(path("flows.jsonl"), lines).unwrap();
         fs::write(path("sextant.toml"), config).unwrap();
         let child = Command::new(binary())
             .args(["--no-datapath", "--metrics-listen", "off"])
@@ -63,6 +69,12 @@ impl Rootless {
         self.folder.path().join("socket")
     }
 
+    /// A file of its process.
+    #[must_use]
+    pub fn proc_file(&self, name: &str) -> String {
+        format!("/proc/{}/{name}", self.process.0.id())
+    }
+
     /// Memory that it has resident, in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
@@ -76,7 +88,7 @@ impl Rootless {
     }
 
     fn kilobytes(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
+        let status = fs::read_to_string(self.proc_file("status")).unwrap();
         let value = status.lines().find_map(|line| line.strip_prefix(field));
         let number = value.unwrap().split_whitespace().next().unwrap();
         number.parse().unwrap()

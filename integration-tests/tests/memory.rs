@@ -8,7 +8,6 @@ use std::{
     fmt::Write as _,
     fs,
     net::{IpAddr, Ipv4Addr},
-    process::Command,
     time::{Duration, Instant},
 };
 
@@ -17,17 +16,15 @@ use futures::{future::join_all, stream};
 use h2::RecvStream;
 use prost::Message as _;
 use sextant_integration_tests::{
-    daemon::{binary, connect},
-    eventually,
-    netns::Process,
+    daemon::connect,
     raw::{Raw, message, message_of},
+    rootless::Rootless,
 };
 use sextant_proto::{
     flow::{Endpoint, Flow, FlowFilter, Verdict},
     observer::GetFlowsRequest,
     sextant::flow::v1::{RecordFlowsRequest, flow_service_client::FlowServiceClient},
 };
-use tempfile::TempDir;
 
 const FLOWS: &str = "/observer.Observer/GetFlows";
 const STATUS: &str = "/observer.Observer/ServerStatus";
@@ -64,74 +61,28 @@ impl Size {
     }
 }
 
-struct Daemon {
-    process: Process,
-    folder: TempDir,
-    server: String,
-}
+struct Daemon(Rootless);
 
 impl Daemon {
     fn start(lines: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        fs::write(path("flows.jsonl"), lines).unwrap();
         let config = "[server]\npeer_share = 100\nmessage_timeout = \"3s\"\n";
-        fs::write(path("sextant.toml"), config).unwrap();
-        let child = Command::new(binary())
-            .args(["--no-datapath", "--metrics-listen", "off"])
-            .args(["--listen", "tcp://127.0.0.1:0"])
-            .arg("--listen")
-            .arg(format!("unix://{}", path("socket").display()))
-            .arg("--config")
-            .arg(path("sextant.toml"))
-            .arg("--replay")
-            .arg(path("flows.jsonl"))
-            .arg("--state-dir")
-            .arg(path("state"))
-            .env("NO_COLOR", "1")
-            .stderr(fs::File::create(path("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let process = Process(child);
-        let server = eventually("the daemon listens", || {
-            let log = fs::read_to_string(path("log")).unwrap();
-            let mut words = log.split_whitespace();
-            let server = words.find_map(|word| word.strip_prefix("server=127"))?;
-            Some(format!("127{server}"))
-        });
-        Self {
-            process,
-            folder,
-            server,
-        }
-    }
-
-    fn file(&self, name: &str) -> String {
-        format!("/proc/{}/{name}", self.process.0.id())
-    }
-
-    /// Bytes.
-    fn status(&self, field: &str) -> u64 {
-        let status = fs::read_to_string(self.file("status")).unwrap();
-        let value = status.lines().find_map(|line| line.strip_prefix(field));
-        let number = value.unwrap().split_whitespace().next().unwrap();
-        number.parse::<u64>().unwrap() << 10
+        Self(Rootless::replaying(lines, config))
     }
 
     /// Does the work; what it took at most has to be gone soon after.
     async fn peak(&self, what: &str, work: impl Future<Output = ()>) {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let before = self.status("VmRSS:");
+        let before = self.0.resident_bytes();
         // From here on the most is that of the work.
-        fs::write(self.file("clear_refs"), "5").unwrap();
+        fs::write(self.0.proc_file("clear_refs"), "5").unwrap();
         let begin = Instant::now();
         work.await;
-        let (took, most) = (begin.elapsed(), self.status("VmHWM:"));
+        let (took, most) = (begin.elapsed(), self.0.most_resident_bytes());
         let end = Instant::now();
-        let mut after = self.status("VmRSS:");
+        let mut after = self.0.resident_bytes();
         while after >= before + STAYS && end.elapsed() < WITHIN {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            after = self.status("VmRSS:");
+            after = self.0.resident_bytes();
         }
         println!(
             "{what}: {} MiB before, {} at most, {} after {:.1} s; took {:.2} s",
@@ -167,7 +118,12 @@ fn line(text: &mut String, n: usize) {
 }
 
 async fn connections(daemon: &Daemon, count: u8) -> Vec<Raw> {
-    let one = |last| Raw::connect(&daemon.server, IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+    let one = |last| {
+        Raw::connect(
+            &daemon.0.servers[0],
+            IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)),
+        )
+    };
     let all = join_all((1..=count).map(one)).await;
     all.into_iter().map(Result::unwrap).collect()
 }
@@ -243,7 +199,7 @@ async fn compiles(daemon: &Daemon, size: Size, round: usize) {
 
 /// Each burst with names of its own, which no store keeps for long.
 async fn recordings(daemon: &Daemon, size: Size, round: usize) {
-    let socket = format!("unix://{}", daemon.folder.path().join("socket").display());
+    let socket = format!("unix://{}", daemon.0.socket().display());
     let bursts = (0..4).map(|burst| {
         let socket = socket.clone();
         async move {
@@ -280,8 +236,8 @@ fn a_peak_is_given_back() {
     println!(
         "loaded in {:.2} s: {} MiB at most, {} now",
         begin.elapsed().as_secs_f32(),
-        daemon.status("VmHWM:") / MIB,
-        daemon.status("VmRSS:") / MIB
+        daemon.0.most_resident_bytes() / MIB,
+        daemon.0.resident_bytes() / MIB
     );
     drop(lines);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -291,7 +247,7 @@ fn a_peak_is_given_back() {
         .unwrap();
     runtime.block_on(async {
         tokio::time::sleep(WITHIN).await;
-        let (most, later) = (daemon.status("VmHWM:"), daemon.status("VmRSS:"));
+        let (most, later) = (daemon.0.most_resident_bytes(), daemon.0.resident_bytes());
         println!("later: {} MiB", later / MIB);
         // Four stores full were read, and one is kept.
         assert!(most < later + 128 * MIB, "{most} at most, {later} kept");

@@ -51,22 +51,24 @@ impl View {
         self.0.is_none()
     }
 
-    fn compile(&self) -> Result<Vec<(Filters, Redaction)>, FilterError> {
-        let parts = self.0.iter().flat_map(|parts| parts.iter());
-        let compiled = parts.map(|part| {
+    fn compile(&self) -> Result<Option<Parts>, FilterError> {
+        let compile = |part: &Part| {
             let filters = Filters::compile(&part.filters, &[])?;
             Ok((filters, part.redaction))
-        });
-        compiled.collect()
+        };
+        let compiled = self.0.as_ref().map(|parts| parts.iter().map(compile));
+        compiled.map(Iterator::collect).transpose()
     }
 }
+
+/// The parts of a view, compiled.
+type Parts = Vec<(Filters, Redaction)>;
 
 /// What a request asks for of what may be seen.
 #[derive(Debug)]
 pub struct Selection {
-    /// Of the view; nothing where it is whole.
-    parts: Vec<(Filters, Redaction)>,
-    is_whole: bool,
+    /// Of the view; none where it is whole.
+    parts: Option<Parts>,
     filters: Filters,
     sieve: Sieve,
 }
@@ -99,13 +101,13 @@ impl Selection {
     pub fn new(view: &View, filters: Filters) -> Result<Self, FilterError> {
         let parts = view.compile()?;
         // A flow that is redacted may match where the stored one does not.
-        let is_redacted = parts.iter().any(|(_, redaction)| !redaction.is_empty());
+        let mut all = parts.iter().flatten();
+        let is_redacted = all.any(|(_, redaction)| !redaction.is_empty());
         Ok(Self {
             sieve: match is_redacted {
                 true => Sieve::default(),
                 false => filters.sieve().clone(),
             },
-            is_whole: view.is_whole(),
             parts,
             filters,
         })
@@ -117,28 +119,14 @@ impl Selection {
     /// Judging takes too much, and the request has to end.
     #[inline]
     pub fn show<'a>(&mut self, flow: &'a Flow) -> Result<Option<Shown<'a>>, Overrun> {
-        let shown = match self.is_whole {
-            true => Shown::Whole(flow),
-            false => match self.in_view(flow)? {
-                Some(shown) => shown,
-                None => return Ok(None),
-            },
+        let shown = match &mut self.parts {
+            None => Some(Shown::Whole(flow)),
+            Some(parts) => in_view(parts, flow)?,
+        };
+        let Some(shown) = shown else {
+            return Ok(None);
         };
         Ok(self.filters.matches(&shown)?.then_some(shown))
-    }
-
-    /// Hidden is what each part hides that the flow is in.
-    fn in_view<'a>(&mut self, flow: &'a Flow) -> Result<Option<Shown<'a>>, Overrun> {
-        let mut hidden: Option<Redaction> = None;
-        for (filters, redaction) in &mut self.parts {
-            if filters.matches(flow)? {
-                hidden = Some(hidden.map_or(*redaction, |hidden| hidden.both(*redaction)));
-            }
-        }
-        Ok(hidden.map(|hidden| match hidden.of(flow) {
-            Some(redacted) => Shown::Redacted(redacted),
-            None => Shown::Whole(flow),
-        }))
     }
 
     /// Holds back flows that are not wanted, and lets all pass that are.
@@ -150,14 +138,32 @@ impl Selection {
     /// Whether one flow may take so long that a clock is worth a look after it.
     #[must_use]
     pub fn is_slow(&self) -> bool {
-        self.filters.are_slow() || self.parts.iter().any(|(filters, _)| filters.are_slow())
+        let mut parts = self.parts.iter().flatten();
+        self.filters.are_slow() || parts.any(|(filters, _)| filters.are_slow())
     }
 
     /// Whether every flow is shown as it is.
     #[must_use]
     pub fn is_everything(&self) -> bool {
-        self.is_whole && self.filters.is_empty()
+        self.parts.is_none() && self.filters.is_empty()
     }
+}
+
+/// Hidden is what each part hides that the flow is in.
+fn in_view<'a>(
+    parts: &mut [(Filters, Redaction)],
+    flow: &'a Flow,
+) -> Result<Option<Shown<'a>>, Overrun> {
+    let mut hidden: Option<Redaction> = None;
+    for (filters, redaction) in parts {
+        if filters.matches(flow)? {
+            hidden = Some(hidden.map_or(*redaction, |hidden| hidden.both(*redaction)));
+        }
+    }
+    Ok(hidden.map(|hidden| match hidden.of(flow) {
+        Some(redacted) => Shown::Redacted(redacted),
+        None => Shown::Whole(flow),
+    }))
 }
 
 #[cfg(test)]

@@ -87,14 +87,13 @@ impl Costs {
             ("most memory beside that at rest", "MiB", self.more, 100.0),
             ("memory that is kept after 5 s", "MiB", self.kept, 20.0),
         ] {
-            bench.report.add(Figure {
-                scenario: "hostile",
-                what: format!("the dearest requests: {what}"),
+            add(
+                bench,
+                format!("the dearest requests: {what}"),
                 unit,
                 sextant,
-                hubble: None,
-                goal: Some(Goal::AtMost(goal)),
-            });
+                goal,
+            );
         }
     }
 }
@@ -197,16 +196,21 @@ async fn silent_connections(bench: &mut Bench, load: &Load) -> anyhow::Result<()
             5.0,
         ),
     ] {
-        bench.report.add(Figure {
-            scenario: "hostile",
-            what: format!("{SILENT} silent connections: {what}"),
-            unit,
-            sextant,
-            hubble: None,
-            goal: Some(Goal::AtMost(goal)),
-        });
+        let what = format!("{SILENT} silent connections: {what}");
+        add(bench, what, unit, sextant, goal);
     }
     Ok(())
+}
+
+fn add(bench: &mut Bench, what: String, unit: &'static str, sextant: Samples, most: f64) {
+    bench.report.add(Figure {
+        scenario: "hostile",
+        what,
+        unit,
+        sextant,
+        hubble: None,
+        goal: Some(Goal::AtMost(most)),
+    });
 }
 
 /// The slowest answer over a new connection, ten a second, while `work` goes on.

@@ -2,8 +2,8 @@
 //! read, and again when the rules change.
 //!
 //! Whoever may no longer do what they are doing is cut off then: the call ends
-//! with the status of the refusal, which is in the audit log. Who may see other flows than before has to call
-//! again.
+//! with the status of the refusal, which is in the audit log. Who may see other
+//! flows than before has to call again.
 
 use std::{
     pin::Pin,
