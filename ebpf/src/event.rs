@@ -46,6 +46,22 @@ pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, rea
     ring::submit(&OBSERVED, record, maps::observed_level());
 }
 
+/// All of an event for this packet, for whoever hands it on otherwise.
+#[inline(never)]
+pub unsafe fn fill_whole(
+    event: *mut Event,
+    entry: *mut Entry,
+    skb: *mut __sk_buff,
+    packet: &Packet,
+) {
+    fill(event, entry, skb, packet, precise_now_compared());
+    (*event).packets = (*entry).packets;
+    (*event).bytes = (*entry).bytes;
+    (*event).tcp_flags_seen = (*entry).tcp_flags;
+    (*event).kind = Kind::Packet as u8;
+    (*event).reasons = 0;
+}
+
 /// SYN, FIN and RST never are. Which of the others it is, is left to chance, so
 /// that no flow is always the one.
 #[inline(always)]

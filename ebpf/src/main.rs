@@ -2,7 +2,7 @@
 //!
 //! `observe` takes a packet through: `link` and `parse` read headers, `gso` tells
 //! what leaves on the wire, `table` finds or makes the entry of the flow and
-//! counts, `event` raises events, `dropped` watches the kernel drop packets.
+//! counts, `event` raises events, `payload` copies what DNS packets carry, `dropped` watches the kernel drop packets.
 //! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
 //! (ring buffer); the observers never change a packet or its fate.
 #![no_std]
@@ -30,6 +30,7 @@ mod once;
 mod opening;
 mod packet;
 mod parse;
+mod payload;
 mod read;
 mod reopen;
 mod ring;

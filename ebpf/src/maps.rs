@@ -33,6 +33,10 @@ pub static OBSERVED: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
 #[map]
 pub static DENIED: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
+/// What packets carry, of protocols that are read.
+#[map]
+pub static PAYLOAD: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
 /// Whether the daemon's reader rests until it is woken; 0 or 1.
 #[map]
 static RESTS: Array<u32> = Array::with_max_entries(1, 0);
@@ -89,6 +93,8 @@ static SETTLED_AT_NS: u64 = 0;
 static OBSERVED_LEVEL: u64 = 0;
 #[unsafe(no_mangle)]
 static DENIED_LEVEL: u64 = 0;
+#[unsafe(no_mangle)]
+static PAYLOAD_LEVEL: u64 = 0;
 
 /// Whether there may be other network namespaces than the daemon's own; where
 /// there are none the kernel removes the look-up when it loads the program.
@@ -138,6 +144,13 @@ pub fn observed_level() -> u64 {
 pub fn denied_level() -> u64 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const DENIED_LEVEL) }
+}
+
+/// See `PAYLOAD_LEVEL`.
+#[inline(always)]
+pub fn payload_level() -> u64 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const PAYLOAD_LEVEL) }
 }
 
 /// Whether the reader has to be woken.

@@ -7,7 +7,6 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     maps::{RingBuf, ring_buf::RingBufEntry},
 };
-use sextant_ebpf_common::Event;
 
 use crate::maps;
 
@@ -18,7 +17,7 @@ const BAND: u64 = 4096;
 /// A filled record goes to the reader. `level` is how full the ring may be
 /// before the reader is woken from a pause.
 #[inline(always)]
-pub fn submit(ring: &RingBuf, record: RingBufEntry<Event>, level: u64) {
+pub fn submit<T: 'static>(ring: &RingBuf, record: RingBufEntry<T>, level: u64) {
     let above = ring.query(BPF_RB_AVAIL_DATA.into()).wrapping_sub(level);
     let flags = if above < BAND {
         BPF_RB_FORCE_WAKEUP

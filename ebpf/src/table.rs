@@ -21,7 +21,7 @@ use crate::{
     opening::opening,
     packet::Packet,
     parse::{ACK, FIN, RST, SYN, TCP},
-    reopen,
+    payload, reopen,
 };
 
 const EEXIST: i32 = -17;
@@ -121,6 +121,9 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     let reasons = news(entry, packet, direction, before == 0);
     if reasons != 0 {
         event::raise(entry, skb, packet, reasons);
+    }
+    if payload::is_wanted(packet) {
+        payload::copy(entry, skb, packet);
     }
 }
 

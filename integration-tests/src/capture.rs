@@ -43,10 +43,20 @@ impl Capture {
     /// Captures all of an interface; returns once the capture runs.
     #[must_use]
     pub fn start(namespace: &Netns, interface: &str) -> Self {
+        Self::begin(namespace, interface, 160)
+    }
+
+    /// As `start`, with all that frames carry.
+    #[must_use]
+    pub fn whole(namespace: &Netns, interface: &str) -> Self {
+        Self::begin(namespace, interface, 0)
+    }
+
+    fn begin(namespace: &Netns, interface: &str, bytes: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let process = namespace.spawn(&format!(
-            "tcpdump -Z root --immediate-mode -U -B 65536 -s 160 -i {interface} -w {}/pcap 2>{}",
+            "tcpdump -Z root --immediate-mode -U -B 65536 -s {bytes} -i {interface} -w {}/pcap 2>{}",
             folder.path().display(),
             log.display()
         ));
@@ -66,15 +76,24 @@ impl Capture {
         self.folder.path().join("pcap")
     }
 
-    /// Ends the capture and sums it up.
-    #[must_use]
-    pub fn totals(&mut self) -> Totals {
+    /// Ends the capture; it has all packets until now.
+    ///
+    /// # Panics
+    ///
+    /// When it has not.
+    pub fn end(&mut self) {
         if let Some(mut process) = self.process.take() {
             crate::netns::host(&format!("kill -INT {}", process.0.id()));
             process.0.wait().unwrap();
         }
         let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap();
         assert!(log.contains("\n0 packets dropped by kernel"), "{log}");
+    }
+
+    /// Ends the capture and sums it up.
+    #[must_use]
+    pub fn totals(&mut self) -> Totals {
+        self.end();
         let mut command = Command::new("tshark");
         command
             .args(["-T", "fields", "-E", "occurrence=f", "-n"])

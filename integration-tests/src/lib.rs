@@ -10,6 +10,7 @@ pub mod certificates;
 pub mod compare;
 pub mod daemon;
 pub mod dear;
+pub mod dns;
 pub mod foreign;
 pub mod frame;
 pub mod hubble;

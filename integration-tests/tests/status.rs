@@ -66,7 +66,7 @@ fn the_ledger_balances_to_the_packet_and_the_event() {
     assert_eq!(ledger.in_flows.unwrap().packets + without, seen.packets);
     let lost: u64 = events.lost.iter().map(|lost| lost.events).sum();
     assert_eq!(
-        events.raised + events.ended + events.recorded + events.own,
+        events.raised + events.ended + events.recorded + events.own + events.layer7,
         events.stored + lost
     );
     assert!(events.raised > 500 && events.ended > 0, "{events:?}");

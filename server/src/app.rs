@@ -231,9 +231,14 @@ impl Core {
             limits.clone(),
             lookback(config),
         );
+        let (stored, dns) = {
+            let pipeline = lock(&self.pipeline);
+            (pipeline.stored(), pipeline.dns())
+        };
         let sources = Sources {
             ring: self.ring.clone(),
-            stored: lock(&self.pipeline).stored(),
+            stored,
+            dns,
             namespaces: self.namespaces.clone(),
             deliveries: observer.deliveries(),
             datapath: datapath.map(RunningDatapath::sources),

@@ -205,6 +205,10 @@ pub struct Datapath {
     pub observed_ring_bytes: u32,
     /// Bytes of the ring of denied events; a power of two.
     pub denied_ring_bytes: u32,
+    /// Bytes of the ring of what packets carry; a power of two.
+    pub payload_ring_bytes: u32,
+    /// Bytes of it that may be copied on a CPU in a second; 0 is none.
+    pub payload_bytes_per_second: u64,
     /// Silence after which an open TCP connection counts as ended.
     pub tcp_idle: Duration,
     /// Silence after which a TCP connection that is not open yet counts as ended.
@@ -347,6 +351,8 @@ impl Default for Datapath {
             flows_dropped: 16_384,
             observed_ring_bytes: 8 << 20,
             denied_ring_bytes: 1 << 20,
+            payload_ring_bytes: 4 << 20,
+            payload_bytes_per_second: 8 << 20,
             tcp_idle: Duration::from_secs(600),
             tcp_opening: Duration::from_secs(10),
             tcp_closed: Duration::from_secs(3),

@@ -9,7 +9,7 @@ use sextant_ebpf_common::{Cause, Tally};
 
 use crate::{
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
-    pipeline::{Namespaces, StoredCounts},
+    pipeline::{DnsCounts, Namespaces, SharedDnsCounts, StoredCounts},
     store::{Delivered, Deliveries, Ring},
 };
 
@@ -20,6 +20,8 @@ pub struct Sources {
     pub ring: Ring,
     /// What went into it.
     pub stored: StoredCounts,
+    /// DNS messages and names.
+    pub dns: SharedDnsCounts,
     /// The namespaces of what went into it.
     pub namespaces: Namespaces,
     /// What streams did.
@@ -39,6 +41,23 @@ pub struct Ledger {
     pub delivered: Delivered,
     /// Events that were overwritten in the store.
     pub overwritten: u64,
+    /// What packets carry.
+    pub payloads: Payloads,
+}
+
+/// `copied` = `read` + what is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Payloads {
+    /// Put into the ring.
+    pub copied: u64,
+    /// Taken out of it.
+    pub read: u64,
+    /// Not put in, since it was full.
+    pub ring_full: u64,
+    /// Not put in, to keep the bytes a second.
+    pub over_budget: u64,
+    /// What was found in them.
+    pub dns: DnsCounts,
 }
 
 /// `seen` = `in_flows` + `without_flow` + `difference`.
@@ -57,7 +76,7 @@ pub struct Packets {
     pub unseen: u64,
 }
 
-/// `raised` + `ended` + `recorded` + `own` = `stored` + `lost` + `in_flight`.
+/// `raised` + `ended` + `recorded` + `own` + `layer7` = `stored` + `lost` + `in_flight`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Events {
     /// By the programs.
@@ -68,6 +87,8 @@ pub struct Events {
     pub recorded: u64,
     /// The daemon's own.
     pub own: u64,
+    /// Of messages that packets carry.
+    pub layer7: u64,
     /// In the store, ever.
     pub stored: u64,
     /// By place.
@@ -99,6 +120,24 @@ impl Sources {
             events: self.events(stored),
             delivered: self.deliveries.values(),
             overwritten: self.ring.oldest_seq().min(stored),
+            payloads: self.payloads(),
+        }
+    }
+
+    fn payloads(&self) -> Payloads {
+        let dns = self.dns.values();
+        let Some((counters, volumes)) = &self.datapath else {
+            return Payloads {
+                dns,
+                ..Payloads::default()
+            };
+        };
+        Payloads {
+            read: volumes.reader().carried,
+            copied: counters.tally(Tally::Copied).packets,
+            ring_full: counters.cause(Cause::PayloadRingFull),
+            over_budget: counters.cause(Cause::PayloadBudget),
+            dns,
         }
     }
 
@@ -131,6 +170,7 @@ impl Sources {
         let mut events = Events {
             recorded: counts.recorded,
             own: counts.own,
+            layer7: counts.layer7,
             stored,
             ..Events::default()
         };
@@ -141,7 +181,7 @@ impl Sources {
             events.raised = counters.tally(Tally::Raised).packets;
         }
         let lost: u64 = events.lost.iter().map(|lost| lost.events).sum();
-        let made = events.raised + events.ended + events.recorded + events.own;
+        let made = events.raised + events.ended + events.recorded + events.own + events.layer7;
         events.in_flight = made as i64 - (stored + lost) as i64;
         events
     }

@@ -42,4 +42,4 @@ pub mod state;
 pub mod store;
 pub mod tls;
 
-pub use sextant_flows::{decode, field, filter, flow, replay, selection, summary};
+pub use sextant_flows::{decode, dns, field, filter, flow, names, replay, selection, summary};

@@ -17,8 +17,9 @@ use sextant_flows::printable::printable;
 use crate::{
     audit::Log,
     datapath::{Counters, InterfaceCount},
+    dns::Malformed,
     identity::NumberCounts,
-    ledger::{Events, Ledger, Sources},
+    ledger::{Events, Ledger, Payloads, Sources},
     listener::Hosts,
     overhead::Overhead,
     service::{Limits, pages},
@@ -92,6 +93,7 @@ impl Collector for Metrics {
         let ledger = self.sources.take();
         page.events(&ledger.events)?;
         page.delivery(&ledger)?;
+        page.dns(&ledger.payloads)?;
         page.cost(&self.overhead)?;
         page.identities(&self.identities)?;
         page.calls(&self.limits)?;
@@ -194,6 +196,7 @@ impl Page<'_> {
             ("sweep", events.ended),
             ("recorded", events.recorded),
             ("own", events.own),
+            ("layer7", events.layer7),
         ];
         self.counters(
             "events",
@@ -205,6 +208,43 @@ impl Page<'_> {
             "lost_events",
             "Events lost or left out before the store, by place and cause",
             lost.map(|lost| ([("place", lost.place), ("cause", lost.cause)], lost.events)),
+        )
+    }
+
+    fn dns(&mut self, payloads: &Payloads) -> fmt::Result {
+        let (messages, names) = (payloads.dns.messages, payloads.dns.names);
+        let kinds = [("query", messages.queries), ("answer", messages.answers)];
+        self.counters(
+            "dns_messages",
+            "DNS messages that packets carry, by kind",
+            kinds.map(|(kind, count)| ([("kind", kind)], count)),
+        )?;
+        self.counter(
+            "dns_unasked_answers",
+            "DNS answers that nobody was seen to ask for",
+            messages.unasked,
+        )?;
+        let malformed = Malformed::ALL.iter().zip(messages.malformed);
+        self.counters(
+            "dns_malformed",
+            "Bytes on port 53 that are no DNS message, by cause",
+            malformed.map(|(cause, count)| ([("cause", cause.name())], count)),
+        )?;
+        let forgotten = [
+            ("queries", messages.forgotten_queries),
+            ("streams", messages.forgotten_streams),
+            ("addresses", names.forgotten),
+            ("names", names.left_out),
+        ];
+        self.counters(
+            "dns_forgotten",
+            "What was let go for want of room: queries before their answer, TCP streams, addresses and names",
+            forgotten.map(|(what, count)| ([("what", what)], count)),
+        )?;
+        self.gauge(
+            "dns_addresses",
+            "Addresses with names, counted for each client",
+            names.addresses as f64,
         )
     }
 

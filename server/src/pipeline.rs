@@ -6,6 +6,7 @@
 //! where they should. A clock that was set back by more than that is followed.
 
 mod enrich;
+mod layer7;
 mod namespaces;
 mod places;
 mod stored;
@@ -17,6 +18,7 @@ mod tests;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use sextant_ebpf_common as common;
 use sextant_proto::flow as pb;
 
 use crate::{
@@ -27,6 +29,8 @@ use crate::{
     store::{Event, RingWriter, Stamped},
 };
 
+use layer7::Layer7;
+pub use layer7::{DnsCounts, SharedDnsCounts};
 pub use namespaces::Namespaces;
 use places::Places;
 pub use stored::{Stored, StoredCounts};
@@ -56,6 +60,7 @@ pub struct Pipeline {
     links: Arc<ArcSwap<Links>>,
     places: Places,
     drop_reasons: DropReasons,
+    layer7: Layer7,
     namespaces: Namespaces,
     uuids: Uuids,
     stored: StoredCounts,
@@ -83,6 +88,7 @@ impl Pipeline {
             links,
             places: Places::default(),
             drop_reasons: DropReasons::default(),
+            layer7: Layer7::default(),
             namespaces,
             uuids: Uuids::new(),
             stored: StoredCounts::default(),
@@ -113,22 +119,27 @@ impl Pipeline {
         let identities = self.identities.load_full();
         self.places.follow(self.links.load_full());
         let mut flows = std::mem::take(&mut self.flows);
-        let mut order: Vec<u32> = (0..batch.events.len() as u32).collect();
-        order.sort_by_key(|index| batch.events[*index as usize].time_ns);
-        for index in order {
-            let event = &batch.events[index as usize];
+        let raised = batch.events.iter().map(|event| (event, None));
+        let carried = batch.payloads.iter();
+        let carried = carried.map(|carried| (carried.event, Some(carried)));
+        let mut all: Vec<_> = raised.chain(carried).collect();
+        all.sort_by_key(|(event, _)| event.time_ns);
+        for (event, carried) in all {
             let wall = (event.time_ns as i64).saturating_add(batch.wall_offset_ns);
-            let mut context = enrich::Context {
-                identities: &identities,
-                origin: &self.origin,
-                drop_reasons: &self.drop_reasons,
-                places: &mut self.places,
-                interners: &mut self.interners,
-            };
-            let mut flow = enrich::flow(event, &mut context);
-            flow.time = Some(self.rising(wall));
-            flow.uuid = self.uuids.next();
-            flows.push(Event::Flow(flow));
+            match carried {
+                None => flows.push(Event::Flow(self.flow(event, wall, &identities))),
+                Some(carried) => {
+                    for seen in self.layer7.take(carried, &identities) {
+                        let mut flow = self.flow(event, wall, &identities);
+                        layer7::mark(&mut flow, &seen);
+                        flows.push(Event::Flow(flow));
+                        self.stored.layer7(1);
+                    }
+                }
+            }
+        }
+        if !batch.payloads.is_empty() {
+            self.layer7.publish();
         }
         for (source, lost) in [
             (pb::LostEventSource::PerfEventRingBuffer, batch.lost.kernel),
@@ -141,6 +152,40 @@ impl Pipeline {
         }
         self.store(&mut flows);
         self.flows = flows;
+    }
+
+    /// The flow of an event, with names of both sides.
+    fn flow(&mut self, event: &common::Event, wall: i64, identities: &Snapshot) -> Flow {
+        let mut context = enrich::Context {
+            identities,
+            origin: &self.origin,
+            drop_reasons: &self.drop_reasons,
+            places: &mut self.places,
+            interners: &mut self.interners,
+        };
+        let mut flow = enrich::flow(event, &mut context);
+        let interners = &mut self.interners;
+        self.layer7.name(&mut flow, event, identities, interners);
+        flow.time = Some(self.rising(wall));
+        flow.uuid = self.uuids.next();
+        flow
+    }
+
+    /// How names are kept from now on.
+    pub fn set_names(&mut self, settings: crate::names::Settings) {
+        self.layer7.set(settings);
+    }
+
+    /// Names of addresses, with times of the monotonic clock.
+    #[must_use]
+    pub fn names(&self) -> &crate::names::Names {
+        self.layer7.names()
+    }
+
+    /// What became of DNS messages.
+    #[must_use]
+    pub fn dns(&self) -> SharedDnsCounts {
+        self.layer7.counts()
     }
 
     /// Stores events that came from elsewhere (replay, recording), as they are.

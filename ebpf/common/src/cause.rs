@@ -61,6 +61,10 @@ pub enum Cause {
     DropWithoutDevice = 24,
     /// A packet dropped while others were being looked at on the same CPU.
     DropNested = 25,
+    /// A payload that found its ring full (counts packets).
+    PayloadRingFull = 26,
+    /// A payload beyond the bytes that may be copied in a second (counts packets).
+    PayloadBudget = 27,
 }
 
 impl Cause {
@@ -73,7 +77,7 @@ impl Cause {
 }
 
 /// All causes with their names, in the order of their numbers.
-pub const CAUSES: [(Cause, &str); 26] = [
+pub const CAUSES: [(Cause, &str); 28] = [
     (Cause::NotIp, "not_ip"),
     (Cause::TooManyTags, "too_many_vlan_tags"),
     (Cause::TruncatedLink, "truncated_link_header"),
@@ -103,6 +107,8 @@ pub const CAUSES: [(Cause, &str); 26] = [
     (Cause::DropWithoutReason, "drop_without_reason"),
     (Cause::DropWithoutDevice, "drop_without_device"),
     (Cause::DropNested, "drop_nested"),
+    (Cause::PayloadRingFull, "payload_ring_full"),
+    (Cause::PayloadBudget, "payload_budget"),
 ];
 
 const _: () = {

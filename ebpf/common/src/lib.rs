@@ -9,6 +9,7 @@ mod cause;
 mod drop;
 mod event;
 mod key;
+mod payload;
 
 pub use cause::{CAUSES, Cause};
 pub use drop::{
@@ -17,6 +18,7 @@ pub use drop::{
 };
 pub use event::{Event, Kind, reason};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6, query_of};
+pub use payload::{Carries, DNS_PORT, PAYLOAD_ROOMS, Payload};
 
 /// Index of the direction from the key's side `a` to side `b`.
 pub const A_TO_B: usize = 0;
@@ -276,10 +278,12 @@ pub enum Tally {
     Created6 = 3,
     /// Entries made in the table of dropped flows.
     CreatedDrop = 4,
+    /// Payloads handed to the daemon.
+    Copied = 5,
 }
 
 /// How many tallies there are.
-pub const TALLIES: u32 = 5;
+pub const TALLIES: u32 = 6;
 
 /// Key of an IP datagram whose fragments are on their way.
 #[repr(C)]
@@ -323,6 +327,7 @@ const _: () = {
     assert!(size_of::<Entry>() == 112);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<Event>() == 192);
+    assert!(size_of::<Payload>() == size_of::<Event>() + 16);
     assert!(size_of::<DropKey>() == 48);
     assert!(size_of::<DropCount>() == 64);
     assert!(size_of::<DropLayout>() == 240 && size_of::<NetLayout>() == 24);

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use sextant_ebpf_common::{Event as Raw, initiator, point, reason};
 use sextant_proto::flow as pb;
 use sextantd::{
-    datapath::{Batch, Layer, Link, Links, Lost, Role},
+    datapath::{Batch, Layer, Link, Links, Lost, Payloads, Role},
     flow::{Endpoint, Flow, Origin},
     identity::{Draft, Identities, Numbers, Provider},
     pipeline::{Namespaces, Pipeline},
@@ -81,6 +81,7 @@ pub(crate) fn batch(events: u64) -> Batch {
     Batch {
         events: (0..events).map(raw).collect(),
         lost: Lost::default(),
+        payloads: Payloads::default(),
         wall_offset_ns: 1_700_000_000_000_000_000,
     }
 }

@@ -10,10 +10,12 @@
 //! the file it is given, nothing awaits, locks, logs or touches the system.
 
 pub mod decode;
+pub mod dns;
 pub mod event;
 pub mod field;
 pub mod filter;
 pub mod flow;
+pub mod names;
 pub mod printable;
 pub mod replay;
 pub mod selection;

@@ -195,6 +195,8 @@ fn settings(config: &config::Datapath) -> Settings {
         flows_dropped: config.flows_dropped,
         observed_ring_bytes: config.observed_ring_bytes,
         denied_ring_bytes: config.denied_ring_bytes,
+        payload_ring_bytes: config.payload_ring_bytes,
+        payload_rate: config.payload_bytes_per_second,
         active_interval_ns: active_interval(config).as_nanos() as u64,
         drops: config.drops,
         several_namespaces: !config.namespaces.is_empty(),

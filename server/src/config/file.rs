@@ -181,6 +181,14 @@ fn datapath(mut section: Section<'_>, to: &mut Datapath) {
         &mut to.denied_ring_bytes,
         ring_bytes(s, "denied_ring_bytes"),
     );
+    set(
+        &mut to.payload_ring_bytes,
+        ring_bytes(s, "payload_ring_bytes"),
+    );
+    let rate = s
+        .item("payload_bytes_per_second")
+        .number(limits::PAYLOAD_RATE);
+    set(&mut to.payload_bytes_per_second, rate);
     set(&mut to.tcp_idle, s.item("tcp_idle").duration(limits::IDLE));
     set(
         &mut to.tcp_opening,

@@ -37,6 +37,8 @@ pub(super) const ACTIVE_INTERVAL: RangeInclusive<Duration> = millis(100)..=hours
 pub(super) const TABLE_FLOWS: RangeInclusive<u32> = 1..=1 << 26;
 /// At least a page, at most what a `u32` holds as a power of two.
 pub(super) const RING_BYTES: RangeInclusive<u32> = 4096..=1 << 31;
+/// 0 copies nothing; the upper bound is beyond what a CPU copies.
+pub(super) const PAYLOAD_RATE: RangeInclusive<u64> = 0..=1 << 32;
 /// The tables are swept for ended flows about once a second.
 pub(super) const IDLE: RangeInclusive<Duration> = millis(100)..=hours(24 * 7);
 /// Of one CPU; 0 is no budget, above 100 is more than one.

@@ -23,6 +23,8 @@ unsafe impl Plain for sextant_ebpf_common::Entry {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::Event {}
 // SAFETY: as above.
+unsafe impl Plain for sextant_ebpf_common::Payload {}
+// SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::DropKey {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::DropCount {}
@@ -140,6 +142,12 @@ pub(super) fn lookup_and_delete<K: Plain, V: Plain>(
 pub(super) fn record<T: Plain>(bytes: &[u8]) -> Option<T> {
     // SAFETY: the size matches and `T` is valid for any bytes.
     (bytes.len() == size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// Reads what a record of a ring begins with, and gives the rest of it.
+pub(super) fn head<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {
+    let (head, rest) = bytes.split_at_checked(size_of::<T>())?;
+    Some((record(head)?, rest))
 }
 
 /// A call of bpf(2); gives a descriptor, where the command makes one.

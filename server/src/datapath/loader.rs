@@ -46,6 +46,10 @@ pub struct Settings {
     pub observed_ring_bytes: u32,
     /// Bytes of the ring of dropped and denied events.
     pub denied_ring_bytes: u32,
+    /// Bytes of the ring of what packets carry.
+    pub payload_ring_bytes: u32,
+    /// Bytes of it that may be copied on a CPU in a second; 0 is none.
+    pub payload_rate: u64,
     /// Interval between events of an active flow; 0 is one for each packet.
     pub active_interval_ns: u64,
     /// Watch packets that the kernel drops.
@@ -75,6 +79,7 @@ pub struct Loaded {
     pub(super) several_namespaces: bool,
     pub(super) observed: RingBuf<MapData>,
     pub(super) denied: RingBuf<MapData>,
+    pub(super) payload: RingBuf<MapData>,
     /// Whether the reader rests.
     pub(super) rests: Array<MapData, u32>,
     pub(super) tables: Tables,
@@ -113,6 +118,9 @@ impl Loaded {
             .map_max_entries("DROPS", settings.flows_dropped)
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
             .map_max_entries("DENIED", settings.denied_ring_bytes)
+            .map_max_entries("PAYLOAD", settings.payload_ring_bytes)
+            .override_global("PAYLOAD_LEVEL", &level(settings.payload_ring_bytes), true)
+            .override_global("PAYLOAD_RATE", &settings.payload_rate, true)
             .override_global("OBSERVED_LEVEL", &level(settings.observed_ring_bytes), true)
             .override_global("DENIED_LEVEL", &level(settings.denied_ring_bytes), true)
             .override_global("SETTLED_AT_NS", &settled_at, true)
@@ -153,6 +161,7 @@ impl Loaded {
             tallies: typed(&mut ebpf, "TALLY")?,
             observed: typed(&mut ebpf, "OBSERVED")?,
             denied: typed(&mut ebpf, "DENIED")?,
+            payload: typed(&mut ebpf, "PAYLOAD")?,
             rests: typed(&mut ebpf, "RESTS")?,
             tables: Tables {
                 flows4: hash(&mut ebpf, "FLOWS4")?,

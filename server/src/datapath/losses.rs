@@ -28,7 +28,7 @@ struct Kind {
     remedy: &'static str,
 }
 
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 9] = [
     Kind {
         cause: Some(Cause::Table4Full),
         what: "packets are in no flow: the table of IPv4 flows was full",
@@ -58,6 +58,11 @@ const KINDS: [Kind; 8] = [
         cause: Some(Cause::DeniedRingFull),
         what: "drop events are lost: the ring of dropped packets was full",
         remedy: "raise denied_ring_bytes under [datapath]",
+    },
+    Kind {
+        cause: Some(Cause::PayloadRingFull),
+        what: "DNS messages are not told: the ring of what packets carry was full",
+        remedy: "raise payload_ring_bytes under [datapath]",
     },
     Kind {
         cause: Some(Cause::DropNested),

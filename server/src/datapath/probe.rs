@@ -151,6 +151,9 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         flows_dropped: 1,
         observed_ring_bytes: 4096,
         denied_ring_bytes: 4096,
+        payload_ring_bytes: 4096,
+        // What is off would not be verified.
+        payload_rate: 1,
         active_interval_ns: 1,
         drops,
         several_namespaces,

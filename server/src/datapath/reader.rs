@@ -1,8 +1,8 @@
 //! Reads the rings, on a thread of its own.
 //!
 //! Denied events first; then observed ones, up to a batch, so that denied
-//! ones never wait for more than a batch of others; then the ends of flows that
-//! the sweep found. Bound: two batches.
+//! ones never wait for more than a batch of others; then what packets carry; then
+//! the ends of flows that the sweep found. Bound: three batches.
 
 use std::{
     os::fd::AsFd as _,
@@ -13,7 +13,8 @@ use aya::maps::{Array, MapData, RingBuf};
 use sextant_ebpf_common::{Event, Kind, interface_parts, point_parts};
 
 use super::{
-    Counters, DatapathError, Losses, Lost, Volumes, bpf, ends::Ends, eventfd::EventFd, rest::Rest,
+    Counters, DatapathError, Losses, Lost, Payloads, Volumes, bpf, ends::Ends, eventfd::EventFd,
+    rest::Rest,
 };
 
 /// Events handed on at once.
@@ -26,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Batch {
     /// Events in the order of the rings.
     pub events: Vec<Event>,
+    /// What packets carry, as far as the events reach at least.
+    pub payloads: Payloads,
     /// What was lost since the last batch.
     pub lost: Lost,
     /// What to add to the events' times for wall time, in nanoseconds.
@@ -36,6 +39,7 @@ pub struct Batch {
 pub struct Reader {
     denied: RingBuf<MapData>,
     observed: RingBuf<MapData>,
+    payload: RingBuf<MapData>,
     ends: Ends,
     counters: Counters,
     volumes: Volumes,
@@ -60,20 +64,22 @@ impl Stopper {
 }
 
 impl Reader {
-    /// Of the denied and the observed ring, whose programs look whether it rests.
+    /// Of the rings denied, observed and payload, whose programs look whether it rests.
     pub(super) fn new(
-        (denied, observed, rests): (RingBuf<MapData>, RingBuf<MapData>, Array<MapData, u32>),
+        [denied, observed, payload]: [RingBuf<MapData>; 3],
+        rests: Array<MapData, u32>,
         ends: Ends,
         counters: Counters,
         volumes: Volumes,
         losses: Losses,
     ) -> Result<Self, DatapathError> {
         let stop = EventFd::new()?;
-        let rings = [denied.as_fd(), observed.as_fd()];
+        let rings = [denied.as_fd(), observed.as_fd(), payload.as_fd()];
         Ok(Self {
             rest: Rest::new(rests, stop.as_fd(), ends.waiting().as_fd(), rings)?,
             denied,
             observed,
+            payload,
             ends,
             counters,
             volumes,
@@ -113,12 +119,15 @@ impl Reader {
 
     fn hand_on(&mut self, sink: &mut impl FnMut(&Batch)) {
         self.leave_out_foreign_drops();
-        if self.batch.events.is_empty() && self.batch.lost == Lost::default() {
+        let batch = &self.batch;
+        let is_empty = batch.events.is_empty() && batch.payloads.is_empty();
+        if is_empty && batch.lost == Lost::default() {
             return;
         }
         self.batch.wall_offset_ns = bpf::wall_offset_ns();
         sink(&self.batch);
         self.batch.events.clear();
+        self.batch.payloads.clear();
         self.batch.lost = Lost::default();
     }
 
@@ -143,20 +152,24 @@ impl Reader {
     /// more is in them; false when there was nothing left.
     fn read(&mut self) -> bool {
         let now = bpf::monotonic_ns();
-        let taken = self.read_rings();
+        let taken = self.read_events();
         let newest = self.batch.events.iter().map(|event| event.time_ns).max();
         let until = match newest {
             Some(newest) if taken >= BATCH => newest,
             // All that was raised until now has been read.
             _ => now,
         };
+        // Behind the events: an answer that came before one of them is in.
+        let (carried, malformed) = self.batch.payloads.read(&mut self.payload);
+        self.volumes.carried(carried as u64, malformed as u64);
+        let taken = taken + carried;
         self.ends.waiting().clear();
         let more = self.ends.take(BATCH, until, &mut self.batch.events);
         self.taken += taken;
         taken > 0 || more
     }
 
-    fn read_rings(&mut self) -> usize {
+    fn read_events(&mut self) -> usize {
         let events = &mut self.batch.events;
         let mut taken = 0;
         for ring in [&mut self.denied, &mut self.observed] {

@@ -81,7 +81,8 @@ impl Datapath {
         let tuner = Tuner::new(loaded.tuning);
         let (ends, losses) = (Ends::new()?, Losses::default());
         let reader = Reader::new(
-            (loaded.denied, loaded.observed, loaded.rests),
+            [loaded.denied, loaded.observed, loaded.payload],
+            loaded.rests,
             ends.clone(),
             counters.clone(),
             volumes.clone(),

@@ -68,6 +68,7 @@ struct Counts {
     ended: AtomicU64,
     foreign_drops: AtomicU64,
     malformed: AtomicU64,
+    carried: AtomicU64,
     sampled_ends: AtomicU64,
     lost_ends: AtomicU64,
     sweep_ns: AtomicU64,
@@ -88,6 +89,8 @@ pub struct ReaderCounts {
     pub foreign_drops: u64,
     /// Records of an unknown size.
     pub malformed: u64,
+    /// Payloads taken from their ring.
+    pub carried: u64,
     /// Ends of flows left out to keep the budget.
     pub sampled_ends: u64,
     /// Ends of flows that the reader was too slow for.
@@ -125,6 +128,7 @@ impl Volumes {
             ended: of(&self.0.ended),
             foreign_drops: of(&self.0.foreign_drops),
             malformed: of(&self.0.malformed),
+            carried: of(&self.0.carried),
             sampled_ends: of(&self.0.sampled_ends),
             lost_ends: of(&self.0.lost_ends),
             sweep_ns: of(&self.0.sweep_ns),
@@ -153,6 +157,11 @@ impl Volumes {
 
     pub(super) fn read(&self, events: u64, malformed: u64) {
         self.0.read.fetch_add(events, Relaxed);
+        self.0.malformed.fetch_add(malformed, Relaxed);
+    }
+
+    pub(super) fn carried(&self, payloads: u64, malformed: u64) {
+        self.0.carried.fetch_add(payloads, Relaxed);
         self.0.malformed.fetch_add(malformed, Relaxed);
     }
 

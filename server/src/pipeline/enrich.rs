@@ -92,7 +92,8 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
     flow
 }
 
-fn addresses(event: &common::Event) -> (IpAddr, IpAddr) {
+/// Of the sender and of the receiver.
+pub(super) fn addresses(event: &common::Event) -> (IpAddr, IpAddr) {
     let of = |words: [u32; 4]| {
         let [a, b, c, d] = words.map(u32::to_ne_bytes);
         if event.family == 4 {

@@ -13,6 +13,7 @@ pub struct StoredCounts(Arc<Counts>);
 struct Counts {
     recorded: AtomicU64,
     own: AtomicU64,
+    layer7: AtomicU64,
     shared_bytes: AtomicU64,
 }
 
@@ -23,6 +24,8 @@ pub struct Stored {
     pub recorded: u64,
     /// Agent events and losses, which the daemon tells itself.
     pub own: u64,
+    /// Flows of messages that packets carry.
+    pub layer7: u64,
     /// Memory of the names and endpoints that stored events share.
     pub shared_bytes: u64,
 }
@@ -36,6 +39,10 @@ impl StoredCounts {
         self.0.own.fetch_add(events, Relaxed);
     }
 
+    pub(super) fn layer7(&self, events: u64) {
+        self.0.layer7.fetch_add(events, Relaxed);
+    }
+
     pub(super) fn share(&self, bytes: u64) {
         self.0.shared_bytes.store(bytes, Relaxed);
     }
@@ -46,6 +53,7 @@ impl StoredCounts {
         Stored {
             recorded: self.0.recorded.load(Relaxed),
             own: self.0.own.load(Relaxed),
+            layer7: self.0.layer7.load(Relaxed),
             shared_bytes: self.0.shared_bytes.load(Relaxed),
         }
     }

@@ -6,7 +6,7 @@ use sextant_proto::flow as pb;
 
 use super::{Namespaces, Pipeline, Recorded};
 use crate::{
-    datapath::{Batch, Layer, Link, Links, Lost, Role},
+    datapath::{Batch, Layer, Link, Links, Lost, Payloads, Role},
     flow::{EndReason, Flow, L4, Origin, proto::endpoint_from},
     identity::{Draft, Identities, Numbers, Provider},
     store::{Event, Read, Ring, Room},
@@ -82,6 +82,7 @@ fn flows_of(events: Vec<Raw>) -> Vec<Flow> {
     pipeline.observe(&Batch {
         events,
         lost: Lost::default(),
+        payloads: Payloads::default(),
         wall_offset_ns: 1_000_000_000,
     });
     stored(&ring)
@@ -170,6 +171,7 @@ fn a_container_that_no_inventory_knows_has_a_direction() {
     pipeline.observe(&Batch {
         events: vec![out, answer, inward],
         lost: Lost::default(),
+        payloads: Payloads::default(),
         wall_offset_ns: 1_000_000_000,
     });
     let directions: Vec<i32> = stored(&ring)
@@ -191,6 +193,7 @@ fn a_late_event_is_stamped_after_the_one_before_but_a_clock_set_back_is_followed
         pipeline.observe(&Batch {
             events: vec![packet(time_ns)],
             lost: Lost::default(),
+            payloads: Payloads::default(),
             wall_offset_ns,
         });
     }
@@ -240,6 +243,7 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
     pipeline.observe(&Batch {
         events: vec![drop(8), drop(9)],
         lost: Lost::default(),
+        payloads: Payloads::default(),
         wall_offset_ns: 0,
     });
     let flows = stored(&ring);
@@ -289,6 +293,7 @@ fn a_flow_of_which_nothing_got_through_ends_as_dropped() {
             .map(|(packets, dropped, _)| ended(packets, dropped))
             .into(),
         lost: Lost::default(),
+        payloads: Payloads::default(),
         wall_offset_ns: 0,
     });
     let flows = stored(&ring);
@@ -349,6 +354,7 @@ fn losses_in_the_kernel_are_events_for_everyone() {
     let (mut pipeline, ring) = pipeline();
     pipeline.observe(&Batch {
         events: vec![packet(1)],
+        payloads: Payloads::default(),
         lost: Lost {
             kernel: 12,
             ends: 0,

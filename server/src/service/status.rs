@@ -88,6 +88,7 @@ impl Parts {
     fn state(&self) -> api::Status {
         let datapath = self.datapath.as_ref();
         let problems = datapath.map_or_else(Vec::new, problems::of);
+        let ledger = self.sources.take();
         api::Status {
             state: problems::state(&problems).into(),
             problems,
@@ -108,7 +109,8 @@ impl Parts {
             tables: datapath.map_or_else(Vec::new, |parts| {
                 messages::tables(parts.volumes.entries(), &parts.objects.maps())
             }),
-            ledger: Some(messages::ledger(self.sources.take())),
+            dns: datapath.map(|_| messages::dns(&ledger.payloads)),
+            ledger: Some(messages::ledger(ledger)),
             cost: Some(messages::cost(
                 self.overhead.load(),
                 datapath.map(|parts| &parts.objects),

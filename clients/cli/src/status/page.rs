@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sextant_proto::sextant::status::v1::{
-    Budget, Cost, EventBalance, Ledger, PacketBalance, Status, Volume,
+    Budget, Cost, Dns, EventBalance, Ledger, PacketBalance, Status, Volume,
 };
 
 use crate::{
@@ -67,6 +67,9 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
     for (name, value) in rows {
         let _ = writeln!(page, "{name:<8} {value}");
     }
+    if let Some(dns) = &status.dns {
+        let _ = writeln!(page, "{:<8} {}", "DNS", dns_text(dns));
+    }
     kernel(status, &mut page);
     interfaces(status, &mut page);
     if let Some(ledger) = &status.ledger {
@@ -94,6 +97,32 @@ fn cost(cost: &Cost) -> String {
         bytes(cost.resident_bytes as f64),
         bytes(cost.map_bytes as f64)
     )
+}
+
+/// Messages and names; what was lost of them, if anything was.
+fn dns_text(dns: &Dns) -> String {
+    let mut text = format!(
+        "{} queries, {} answers, names of {} addresses",
+        grouped(dns.queries),
+        grouped(dns.answers),
+        grouped(dns.addresses)
+    );
+    let malformed: u64 = dns.malformed.iter().map(|cause| cause.messages).sum();
+    for (count, what) in [
+        (dns.unasked, "answers that nobody asked for"),
+        (malformed, "malformed"),
+        (dns.ring_full, "packets LOST: ring full"),
+        (dns.over_budget, "packets left out: bytes a second"),
+        (dns.forgotten_queries, "queries forgotten"),
+        (dns.forgotten_streams, "TCP streams forgotten"),
+        (dns.forgotten_addresses, "addresses forgotten"),
+        (dns.left_out_names, "names left out"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "; {} {what}", grouped(count));
+        }
+    }
+    text
 }
 
 fn budget(budget: &Budget) -> String {
@@ -220,9 +249,12 @@ fn events(balance: &EventBalance, rows: &mut Vec<Vec<String>>) {
         ("  + ended flows", balance.ended),
         ("  + recorded", balance.recorded),
         ("  + own", balance.own),
-        ("  = stored", balance.stored),
     ];
     rows.extend(made.map(|(name, count)| row(name, count)));
+    if balance.layer7 > 0 {
+        rows.push(row("  + of DNS messages", balance.layer7));
+    }
+    rows.push(row("  = stored", balance.stored));
     for lost in balance.lost.iter().filter(|lost| lost.events > 0) {
         let kind = if lost.intended { "left out" } else { "LOST" };
         let name = format!(

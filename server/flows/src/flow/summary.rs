@@ -5,7 +5,10 @@
 
 use std::fmt::{self, Write};
 
+use sextant_proto::flow as pb;
+
 use super::{Flow, Interned, L4, TcpFlags, ip_protocol};
+use crate::dns;
 
 /// The summary of a flow.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -68,6 +71,15 @@ fn totals(flow: &Flow, out: &mut impl Write) -> fmt::Result {
 }
 
 fn derive(flow: &Flow, out: &mut impl Write) -> fmt::Result {
+    if let Some(pb::Layer7 {
+        r#type,
+        record: Some(pb::layer7::Record::Dns(record)),
+        ..
+    }) = flow.l7()
+    {
+        let kind = pb::L7FlowType::try_from(*r#type).unwrap_or_default();
+        return dns::text(kind, record, out);
+    }
     match &flow.l4 {
         Some(L4::Tcp { flags: None, .. }) => out.write_str("TCP"),
         Some(L4::Tcp {

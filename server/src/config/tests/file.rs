@@ -85,7 +85,7 @@ fn every_setting_of_the_datapath_arrives() {
         "[datapath]\ninterfaces = ['e*']\nexclude = ['v*']\naggregation = false\n\
          active_interval = '100ms'\nflows_ipv4 = 1\nflows_ipv6 = 2\nflows_dropped = 3\n\
          tcp_opening = '4s'\nobserved_ring_bytes = 4096\n\
-         denied_ring_bytes = 8192\ntcp_idle = '1s'\ntcp_closed = '2s'\nother_idle = '3s'\n\
+         denied_ring_bytes = 8192\npayload_ring_bytes = 16384\npayload_bytes_per_second = 7\ntcp_idle = '1s'\ntcp_closed = '2s'\nother_idle = '3s'\n\
          force_clsact = true\ndrops = false\n[[datapath.zone]]\ninterface = 'a*'\nzone = 0\n\
          [[datapath.zone]]\ninterface = 'b'\nzone = 65407\n\
          [[datapath.namespace]]\npath = '/run/netns/*'\n\
@@ -103,6 +103,10 @@ fn every_setting_of_the_datapath_arrives() {
     );
     assert_eq!((is.flows_ipv4, is.flows_ipv6), (1, 2));
     assert_eq!((is.observed_ring_bytes, is.denied_ring_bytes), (4096, 8192));
+    assert_eq!(
+        (is.payload_ring_bytes, is.payload_bytes_per_second),
+        (16384, 7)
+    );
     assert_eq!(is.active_interval, Duration::from_millis(100));
     let idle = [is.tcp_idle, is.tcp_closed, is.other_idle, is.tcp_opening];
     assert_eq!(idle, [1, 2, 3, 4].map(Duration::from_secs));

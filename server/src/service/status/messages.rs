@@ -7,8 +7,9 @@ use tonic::Status;
 
 use crate::{
     datapath::{InterfaceCount, MapCost, Objects, ProgramCost, Report, Unobserved, Volume},
+    dns::Malformed,
     flow::Time,
-    ledger::{Events, Ledger, Packets},
+    ledger::{Events, Ledger, Packets, Payloads},
     overhead::{Budget, Load},
     store::Delivered,
 };
@@ -131,6 +132,32 @@ pub(super) fn ledger(ledger: Ledger) -> api::Ledger {
     }
 }
 
+pub(super) fn dns(payloads: &Payloads) -> api::Dns {
+    let (messages, names) = (payloads.dns.messages, payloads.dns.names);
+    let malformed = Malformed::ALL.iter().zip(messages.malformed);
+    api::Dns {
+        copied: payloads.copied,
+        read: payloads.read,
+        ring_full: payloads.ring_full,
+        over_budget: payloads.over_budget,
+        queries: messages.queries,
+        answers: messages.answers,
+        unasked: messages.unasked,
+        malformed: malformed
+            .map(|(cause, messages)| api::MalformedDns {
+                cause: cause.name().into(),
+                messages,
+            })
+            .collect(),
+        forgotten_queries: messages.forgotten_queries,
+        forgotten_streams: messages.forgotten_streams,
+        addresses: names.addresses,
+        address_capacity: names.capacity,
+        forgotten_addresses: names.forgotten,
+        left_out_names: names.left_out,
+    }
+}
+
 fn packets(packets: Packets) -> api::PacketBalance {
     api::PacketBalance {
         seen: Some(volume(packets.seen)),
@@ -161,6 +188,7 @@ fn events(events: &Events) -> api::EventBalance {
         ended: events.ended,
         recorded: events.recorded,
         own: events.own,
+        layer7: events.layer7,
         stored: events.stored,
         lost: events
             .lost

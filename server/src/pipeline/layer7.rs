@@ -1,0 +1,202 @@
+//! What packets carry, as flows of their own: DNS so far; and the names that other
+//! flows get from it.
+//!
+//! A name is taken from an answer alone that a query was seen for, so nobody can
+//! tell names who is not asked for them. Bound: those of `dns` and `names`.
+
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sextant_ebpf_common as common;
+use sextant_proto::flow as pb;
+
+use super::enrich;
+use crate::{
+    datapath::Carried,
+    dns::{self, Kind, Seen, Watcher},
+    flow::{EventType, Flow, Interners},
+    identity::Snapshot,
+    names::{self, Client, Names},
+};
+
+/// Monitor event type of Hubble's access log.
+const ACCESS_LOG: i32 = 129;
+/// IP protocol number.
+const TCP: u8 = 6;
+
+/// Names count for at least so long, unless it is set.
+const DEFAULT_SETTINGS: names::Settings = names::Settings {
+    capacity: 65_536,
+    shortest_ns: 60_000_000_000,
+};
+
+/// The state that is kept between packets.
+#[derive(Debug)]
+pub(super) struct Layer7 {
+    dns: Watcher,
+    names: Names,
+    shared: SharedDnsCounts,
+}
+
+/// The latest counts; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct SharedDnsCounts(Arc<Mutex<DnsCounts>>);
+
+impl SharedDnsCounts {
+    /// The values.
+    #[must_use]
+    pub fn values(&self) -> DnsCounts {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, counts: DnsCounts) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = counts;
+    }
+}
+
+/// What became of DNS messages, and the names that are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DnsCounts {
+    /// Messages.
+    pub messages: dns::Counts,
+    /// Names.
+    pub names: names::Counts,
+}
+
+impl Default for Layer7 {
+    fn default() -> Self {
+        Self {
+            dns: Watcher::default(),
+            names: Names::new(DEFAULT_SETTINGS),
+            shared: SharedDnsCounts::default(),
+        }
+    }
+}
+
+impl Layer7 {
+    /// Forgets all names; those to come are kept by these settings.
+    pub(super) fn set(&mut self, settings: names::Settings) {
+        self.names = Names::new(settings);
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    pub(super) fn counts(&self) -> SharedDnsCounts {
+        self.shared.clone()
+    }
+
+    /// Makes the counts known; once for many packets.
+    pub(super) fn publish(&self) {
+        self.shared.set(DnsCounts {
+            messages: self.dns.counts(),
+            names: self.names.counts(),
+        });
+    }
+
+    /// The messages that a packet has or completes; learns the names in them.
+    pub(super) fn take(&mut self, carried: Carried<'_>, identities: &Snapshot) -> Vec<Seen> {
+        let event = carried.event;
+        let (source, destination) = enrich::addresses(event);
+        let (sequence, header_ends) = transport(event);
+        let length = carried.length.min(header_ends);
+        let packet = dns::Packet {
+            at_ns: event.time_ns,
+            zone: event.zone,
+            sequence,
+            source: SocketAddr::new(source, event.source_port),
+            destination: SocketAddr::new(destination, event.destination_port),
+            length,
+            bytes: carried
+                .bytes
+                .get(..length as usize)
+                .unwrap_or(carried.bytes),
+        };
+        let mut seen = Vec::new();
+        self.dns.take(packet, &mut |message| seen.push(message));
+        for answer in &seen {
+            self.learn(answer, event, destination, identities);
+        }
+        seen
+    }
+
+    fn learn(&mut self, seen: &Seen, event: &common::Event, client: IpAddr, who: &Snapshot) {
+        let message = &seen.message;
+        let is_trusted = message.kind == Kind::Answer
+            && message.is_plain
+            && message.rcode == 0
+            && seen.latency_ns.is_some();
+        if !is_trusted {
+            return;
+        }
+        let client = client_of(client, event.zone, who);
+        let question = &seen.question.name;
+        for found in message.addresses.iter().filter(|found| found.is_asked) {
+            let found = (found.ip, found.ttl);
+            self.names
+                .learn(client, event.zone, question, found, event.time_ns);
+        }
+    }
+
+    /// Names both sides of a flow, as the other one knows them.
+    pub(super) fn name(
+        &mut self,
+        flow: &mut Flow,
+        event: &common::Event,
+        identities: &Snapshot,
+        interners: &mut Interners,
+    ) {
+        let (source, destination) = enrich::addresses(event);
+        let mut named = |client, address| {
+            let client = client_of(client, event.zone, identities);
+            let began = event.first_ns;
+            self.names
+                .of(client, event.zone, address, began, &mut interners.names)
+        };
+        flow.source_names = named(destination, source);
+        flow.destination_names = named(source, destination);
+    }
+}
+
+/// The host is one client, whichever of its addresses it asks from.
+fn client_of(address: IpAddr, zone: u16, identities: &Snapshot) -> Client {
+    match identities.look_up(address) {
+        (_, true) => Client::Host,
+        _ => Client::Other(zone, address),
+    }
+}
+
+/// The sequence number of TCP, and how many bytes may follow the header: UDP says
+/// so, and a frame may be longer.
+fn transport(event: &common::Event) -> (Option<u32>, u32) {
+    let word = |at: usize| {
+        let bytes = event.l4.get(at..at + 4)?;
+        Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    };
+    if event.protocol == TCP {
+        return (word(4), u32::MAX);
+    }
+    let told = word(4).map_or(0, |word| word >> 16);
+    (None, if told < 8 { u32::MAX } else { told - 8 })
+}
+
+/// Makes the flow of a packet that of a message in it.
+pub(super) fn mark(flow: &mut Flow, seen: &Seen) {
+    let is_reply = seen.message.kind == Kind::Answer;
+    flow.flow_type = pb::FlowType::L7.into();
+    flow.event_type = Some(EventType {
+        kind: ACCESS_LOG,
+        sub_type: 0,
+    });
+    flow.reply = is_reply;
+    flow.is_reply = Some(is_reply);
+    flow.trace_observation_point = 0;
+    flow.trace_reason = 0;
+    // The packets of both directions are told by the flow that they are in.
+    flow.counters = None;
+    let layer7 = dns::layer7(&seen.message, &seen.question, seen.latency_ns);
+    flow.cold_mut().l7 = Some(layer7);
+}
