@@ -38,6 +38,14 @@ struct Spent {
 #[map]
 static SPENT: PerCpuArray<Spent> = PerCpuArray::with_max_entries(1, 0);
 
+const _: () = {
+    let mut n = 0;
+    while n < PAYLOAD_ROOMS.len() {
+        assert!(PAYLOAD_ROOMS[n].is_power_of_two());
+        n += 1;
+    }
+};
+
 /// A record of the ring.
 #[repr(C)]
 struct Record<const ROOM: usize> {
@@ -128,17 +136,16 @@ unsafe fn record<const ROOM: usize>(
     let to = record.as_mut_ptr();
     event::fill_whole(&raw mut (*to).head.event, entry, skb, packet);
     let length = u64::from((&raw const (*spent).length).read_volatile());
+    let room = ROOM as u64;
+    let most = if length > room { room } else { length };
+    // Itself, as it is not 0; in this form old verifiers see that it is within 1..=ROOM.
+    let copied = (most.wrapping_sub(1) & (room - 1)) + 1;
     (*to).head.length = length as u32;
-    let copied = if length > ROOM as u64 {
-        ROOM as u64
-    } else {
-        length
-    };
     (*to).head.copied = copied as u32;
     (*to).head.carries = Carries::Dns as u8;
     (*to).head.pad = [0; 7];
     let bytes = (&raw mut (*to).bytes).cast();
-    if copied == 0 || bpf_skb_load_bytes(skb.cast(), packet.headers, bytes, copied as u32) != 0 {
+    if bpf_skb_load_bytes(skb.cast(), packet.headers, bytes, copied as u32) != 0 {
         // It ends within the packet, so this does not happen.
         (*to).head.copied = 0;
     }
