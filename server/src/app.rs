@@ -30,6 +30,7 @@ use crate::{
     ledger::Sources,
     listener::Bound,
     metrics::{self, Metrics},
+    names,
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
     record::RecordCounts,
@@ -167,13 +168,17 @@ impl Core {
         });
         let namespaces = Namespaces::new(config.cluster_name.clone());
         let known_links = Arc::new(ArcSwap::default());
-        let pipeline = Pipeline::new(
+        let mut pipeline = Pipeline::new(
             writer,
             origin(&config),
             identities.snapshot(),
             Arc::clone(&known_links),
             namespaces.clone(),
         );
+        pipeline.set_names(names::Settings {
+            capacity: config.names.capacity,
+            shortest_ns: config.names.ttl_floor.as_nanos() as u64,
+        });
         let audit = Log::open(&config.audit, &config.state_dir)?;
         let core = Self {
             config,

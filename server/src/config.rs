@@ -71,6 +71,8 @@ pub struct Config {
     pub datapath: Option<Datapath>,
     /// CPU that daemon and programs may take, in percent of one CPU; 0 is no limit.
     pub cpu_budget_percent: u32,
+    /// Names of addresses by DNS.
+    pub names: Names,
     /// Who is who.
     pub identity: Identity,
     /// Other servers that are announced to relays.
@@ -227,6 +229,24 @@ pub struct Datapath {
     pub namespaces: Vec<(String, u16)>,
 }
 
+/// Names of addresses by DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// Addresses with names, counted for each client.
+    pub capacity: usize,
+    /// A name counts for at least so long, however short its TTL is.
+    pub ttl_floor: Duration,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            capacity: 65_536,
+            ttl_floor: Duration::from_secs(60),
+        }
+    }
+}
+
 /// Identities.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Identity {
@@ -296,6 +316,7 @@ impl Default for Config {
             replay: Vec::new(),
             datapath: Some(Datapath::default()),
             cpu_budget_percent: 0,
+            names: Names::default(),
             identity: Identity::default(),
             peers: Vec::new(),
         }
@@ -431,6 +452,7 @@ impl Config {
                 "overhead",
                 self.cpu_budget_percent == other.cpu_budget_percent,
             ),
+            ("names", self.names == other.names),
             ("identity", self.identity == other.identity),
             ("peer", self.peers == other.peers),
         ];

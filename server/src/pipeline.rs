@@ -30,7 +30,7 @@ use crate::{
 };
 
 use layer7::Layer7;
-pub use layer7::{DnsCounts, SharedDnsCounts};
+pub use layer7::{DnsCounts, NamedAddress, SharedDnsCounts};
 pub use namespaces::Namespaces;
 use places::Places;
 pub use stored::{Stored, StoredCounts};
@@ -65,6 +65,8 @@ pub struct Pipeline {
     uuids: Uuids,
     stored: StoredCounts,
     last_time: i64,
+    /// Of the latest batch: from the monotonic clock to wall time.
+    wall_offset_ns: i64,
     /// Kept for its capacity.
     flows: Vec<Event>,
 }
@@ -93,6 +95,7 @@ impl Pipeline {
             uuids: Uuids::new(),
             stored: StoredCounts::default(),
             last_time: i64::MIN,
+            wall_offset_ns: 0,
             flows: Vec::new(),
         }
     }
@@ -116,6 +119,7 @@ impl Pipeline {
 
     /// Stores what the datapath raised.
     pub fn observe(&mut self, batch: &Batch) {
+        self.wall_offset_ns = batch.wall_offset_ns;
         let identities = self.identities.load_full();
         self.places.follow(self.links.load_full());
         let mut flows = std::mem::take(&mut self.flows);
@@ -176,10 +180,11 @@ impl Pipeline {
         self.layer7.set(settings);
     }
 
-    /// Names of addresses, with times of the monotonic clock.
+    /// The names of addresses that count now, in no order.
     #[must_use]
-    pub fn names(&self) -> &crate::names::Names {
-        self.layer7.names()
+    pub fn names(&self) -> Vec<NamedAddress> {
+        let now = Time::now().as_nanos() - self.wall_offset_ns;
+        self.layer7.list(now, self.wall_offset_ns)
     }
 
     /// What became of DNS messages.

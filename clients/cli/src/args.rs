@@ -29,7 +29,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Show flows or events of agents, with the selectors and filters of `hubble observe`.
     Observe(Box<observe::ObserveArgs>),
-    /// List nodes, namespaces or interfaces.
+    /// List nodes, namespaces, interfaces or names.
     List(list::ListArgs),
     /// Watch the peers of the server come and go.
     Watch(watch::WatchArgs),

@@ -1,4 +1,4 @@
-//! `sextant list`: nodes, namespaces and interfaces.
+//! `sextant list`: nodes, namespaces, interfaces and names.
 
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
@@ -7,8 +7,11 @@ use prost::Message;
 use sextant_proto::{
     observer::{GetNamespacesRequest, GetNodesRequest, Node, Tls, observer_client::ObserverClient},
     relay::NodeState,
-    sextant::status::v1::{
-        Attachment, GetStatusRequest, Volume, status_service_client::StatusServiceClient,
+    sextant::{
+        flow::v1::{AddressName, ListNamesRequest, flow_service_client::FlowServiceClient},
+        status::v1::{
+            Attachment, GetStatusRequest, Volume, status_service_client::StatusServiceClient,
+        },
     },
 };
 
@@ -20,6 +23,9 @@ use crate::{
     text::{self, Align, grouped, harmless},
     time::Format,
 };
+
+/// Names asked for at once.
+const NAMES_OF_A_PAGE: u32 = 10_000;
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
@@ -43,6 +49,9 @@ enum What {
     /// Interfaces with programs, and what passed them.
     #[value(alias = "interface")]
     Interfaces,
+    /// Names of addresses, as clients learned them by DNS.
+    #[value(alias = "name")]
+    Names,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -113,11 +122,54 @@ pub(crate) async fn run(connection: &Connection, args: &ListArgs) -> anyhow::Res
                 interface_table(&found)
             }
         }
+        What::Names => {
+            let found = names(server).await?;
+            if json {
+                lines(&found, "sextant.flow.v1.AddressName")
+            } else {
+                name_table(&found)
+            }
+        }
     };
     let mut out = out::stdout();
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// All pages.
+async fn names(server: Server) -> anyhow::Result<Vec<AddressName>> {
+    let failed = call::failed("list the names of", &server);
+    let mut client = client!(FlowServiceClient<Channel>, server);
+    let mut request = ListNamesRequest {
+        limit: NAMES_OF_A_PAGE,
+        ..ListNamesRequest::default()
+    };
+    let mut all = Vec::new();
+    loop {
+        let answer = client.list_names(server.unary(request.clone())).await;
+        let page = answer.map_err(&failed)?.into_inner();
+        all.extend(page.names);
+        if page.next_page_token.is_empty() {
+            return Ok(all);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+fn name_table(names: &[AddressName]) -> String {
+    let head = ["NAME", "ADDRESS", "CLIENT", "LEARNED", "EXPIRES"];
+    let mut rows = vec![head.map(String::from).to_vec()];
+    rows.extend(names.iter().map(|name| {
+        vec![
+            harmless(&name.name),
+            harmless(&name.address),
+            harmless(&name.client),
+            Format::Rfc3339.print(name.learned.as_ref()),
+            Format::Rfc3339.print(name.expires.as_ref()),
+        ]
+    }));
+    text::table(&rows, &[])
 }
 
 fn lines<M: Message>(messages: &[M], name: &str) -> String {

@@ -56,6 +56,7 @@ pub use error::{FilterError, HttpField, PortError};
 pub use label::LabelError;
 pub use meter::Overrun;
 use meter::{Meter, REQUEST_STEPS, STEPS_A_FLOW};
+pub use pattern::Glob;
 pub use regexp::RegexpError;
 
 /// Filters or values from which on judging takes long.

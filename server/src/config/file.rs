@@ -65,6 +65,13 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.cpu_budget_percent, percent);
         overhead.finish();
     }
+    if let Some(mut names) = top.section("names") {
+        let capacity = names.item("capacity").number(limits::NAMES);
+        set(&mut draft.config.names.capacity, capacity);
+        let floor = names.item("ttl_floor").duration(limits::TTL_FLOOR);
+        set(&mut draft.config.names.ttl_floor, floor);
+        names.finish();
+    }
     if let Some(mut identity) = top.section("identity") {
         let world = identity.item("world").text(world_by_family);
         set(&mut draft.config.identity.world_by_family, world);

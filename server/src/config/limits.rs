@@ -39,6 +39,10 @@ pub(super) const TABLE_FLOWS: RangeInclusive<u32> = 1..=1 << 26;
 pub(super) const RING_BYTES: RangeInclusive<u32> = 4096..=1 << 31;
 /// 0 copies nothing; the upper bound is beyond what a CPU copies.
 pub(super) const PAYLOAD_RATE: RangeInclusive<u64> = 0..=1 << 32;
+/// Addresses with names, at about 200 bytes each.
+pub(super) const NAMES: RangeInclusive<usize> = 16..=1 << 24;
+/// Zero is the TTL alone; no name counts for longer than a day.
+pub(super) const TTL_FLOOR: RangeInclusive<Duration> = millis(0)..=hours(24);
 /// The tables are swept for ended flows about once a second.
 pub(super) const IDLE: RangeInclusive<Duration> = millis(100)..=hours(24 * 7);
 /// Of one CPU; 0 is no budget, above 100 is more than one.

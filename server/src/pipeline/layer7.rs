@@ -16,7 +16,7 @@ use super::enrich;
 use crate::{
     datapath::Carried,
     dns::{self, Kind, Seen, Watcher},
-    flow::{EventType, Flow, Interners},
+    flow::{EventType, Flow, Interners, Time},
     identity::Snapshot,
     names::{self, Client, Names},
 };
@@ -38,6 +38,23 @@ pub(super) struct Layer7 {
     dns: Watcher,
     names: Names,
     shared: SharedDnsCounts,
+}
+
+/// A name of an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedAddress {
+    /// In lower case, without a dot at the end.
+    pub name: Arc<str>,
+    /// The address.
+    pub address: IpAddr,
+    /// Its address space.
+    pub zone: u16,
+    /// Who asked.
+    pub client: Client,
+    /// When it was last learned.
+    pub learned: Time,
+    /// Until when it counts.
+    pub expires: Time,
 }
 
 /// The latest counts; clones share them.
@@ -81,8 +98,19 @@ impl Layer7 {
         self.names = Names::new(settings);
     }
 
-    pub(super) fn names(&self) -> &Names {
-        &self.names
+    /// Names that count at a time of the monotonic clock, with wall times.
+    pub(super) fn list(&self, now_ns: i64, wall_offset_ns: i64) -> Vec<NamedAddress> {
+        let now = u64::try_from(now_ns).unwrap_or(0);
+        let wall = |ns: u64| Time::from_nanos((ns as i64).saturating_add(wall_offset_ns));
+        let all = self.names.list(now).map(|listed| NamedAddress {
+            learned: wall(listed.learned_ns),
+            expires: wall(listed.until_ns),
+            client: listed.client,
+            zone: listed.zone,
+            address: listed.address,
+            name: listed.name,
+        });
+        all.collect()
     }
 
     pub(super) fn counts(&self) -> SharedDnsCounts {

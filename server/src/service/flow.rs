@@ -1,5 +1,6 @@
 //! `sextant.flow.v1.FlowService`: recording, summaries, hints.
 
+mod names;
 mod page;
 pub(super) mod record;
 mod sides;
@@ -7,7 +8,7 @@ mod summarize;
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -148,5 +149,18 @@ impl FlowService for FlowsService {
         let view = view_of(request.extensions());
         let answer = summarize::hints(request.into_inner(), &self.ring, &view).await?;
         Ok(Response::new(answer))
+    }
+
+    async fn list_names(
+        &self,
+        request: Request<api::ListNamesRequest>,
+    ) -> Result<Response<api::ListNamesResponse>, Status> {
+        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+        let query = names::Query::compile(request.get_ref())?;
+        let all = {
+            let pipeline = self.pipeline.lock();
+            pipeline.unwrap_or_else(PoisonError::into_inner).names()
+        };
+        Ok(Response::new(query.answer(all)))
     }
 }

@@ -50,6 +50,7 @@ const NEEDS: &[(&str, Need)] = &[
         Need::Role(Role::Operator, Scope::NoFlows),
     ),
     ("sextant.flow.v1.FlowService/ListFilterHints", IN_VIEW),
+    ("sextant.flow.v1.FlowService/ListNames", EVERYTHING),
     (
         "sextant.flow.v1.FlowService/RecordFlows",
         Need::Role(Role::Recorder, Scope::NoFlows),

@@ -8,11 +8,14 @@ use super::{FilterError, text};
 
 /// A pattern of a DNS name.
 #[derive(Debug)]
-pub(super) struct Glob(String);
+pub struct Glob(String);
 
 impl Glob {
     /// Compiles a pattern: spaces are trimmed, one trailing dot is cut.
-    pub(super) fn compile(pattern: &str) -> Result<Self, FilterError> {
+    ///
+    /// # Errors
+    /// It is empty or has a character that no name has.
+    pub fn compile(pattern: &str) -> Result<Self, FilterError> {
         let pattern = pattern.trim();
         let pattern = pattern.strip_suffix('.').unwrap_or(pattern);
         if pattern.is_empty() {
@@ -31,7 +34,8 @@ impl Glob {
     /// Whether the whole name is matched. Each part between stars is taken at the
     /// first place where it is: a later one leaves less to the stars behind it.
     /// Costs pattern and name once.
-    pub(super) fn matches(&self, name: &str) -> bool {
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
         let Some((first, others)) = self.0.split_once('*') else {
             return self.0 == name;
         };

@@ -117,6 +117,12 @@ fn every_setting_of_the_datapath_arrives() {
 }
 
 #[test]
+fn settings_of_names_arrive() {
+    let is = right("[names]\ncapacity = 16\nttl_floor = '0s'").names;
+    assert_eq!((is.capacity, is.ttl_floor), (16, Duration::ZERO));
+}
+
+#[test]
 fn labels_are_a_list_or_a_table() {
     let labels = |text: &str| right(&format!("node_labels = {text}")).node_labels;
     let table = labels("{ 'kubernetes.io/arch' = 'amd64', zone = '' }");
