@@ -22,8 +22,7 @@ impl DnsServer {
     pub fn start(namespace: &Netns, lines: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("conf");
-        let fixed =
-            "no-resolv\nno-hosts\nlocal-ttl=300\nlocal=/test/\nuser=root\nlocal-service=net\n";
+        let fixed = "no-resolv\nno-hosts\nlocal-ttl=300\nlocal=/test/\nuser=root\n";
         fs::write(&file, format!("{fixed}{lines}\n")).unwrap();
         let process = namespace.spawn(&format!(
             "dnsmasq --no-daemon --pid-file= --conf-file={}",

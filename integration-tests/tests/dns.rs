@@ -1,14 +1,19 @@
 //! DNS on the wire: its messages as L7 flows, and names on the flows after it.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
+use std::time::{Duration, Instant};
+
 use sextant_integration_tests::{
     Daemon, Netns,
     capture::Capture,
-    daemon::QUICK,
+    daemon::{QUICK, connect},
     dns::{DnsServer, Told, by_tshark},
     eventually, hubble, netns, root, veth,
 };
-use sextant_proto::flow::{Dns, Flow, FlowType, L7FlowType, layer7::Record};
+use sextant_proto::{
+    flow::{Dns, Flow, FlowType, L7FlowType, TraceReason, layer7::Record},
+    sextant::flow::v1::{AddressName, ListNamesRequest, flow_service_client::FlowServiceClient},
+};
 
 const RECORDS: &str = "host-record=web.test,10.9.1.2,fd09:1::2\ncname=www.test,web.test\n\
                        address=/many.test/192.0.2.1\naddress=/many.test/192.0.2.2\n\
@@ -164,4 +169,174 @@ fn the_real_cli_tells_messages_and_finds_flows_by_name() {
     );
     let named = observe("--to-fqdn www.test --to-port 8080 --use-default-field-masks=false");
     assert!(named.contains("www.test:8080"), "{named}");
+}
+
+/// A router that is observed, two clients, and a server with DNS and web.
+struct Routed {
+    daemon: Daemon,
+    router: Netns,
+    clients: [Netns; 2],
+    _servers: (DnsServer, sextant_integration_tests::Process),
+    _server: Netns,
+}
+
+const SERVER: &str = "10.9.3.2";
+
+impl Routed {
+    fn new(config: &str) -> Self {
+        let (router, server) = (Netns::new(), Netns::new());
+        let clients = [Netns::new(), Netns::new()];
+        router.run("sysctl -qw net.ipv4.ip_forward=1");
+        let ends = [(&clients[0], 1), (&clients[1], 2), (&server, 3)];
+        for (end, net) in ends {
+            veth((&router, &format!("r{net}")), (end, "va"), net);
+            end.run(&format!("ip route add default via 10.9.{net}.1"));
+        }
+        let records = "host-record=a.test,10.9.3.2\nhost-record=b.test,10.9.3.2\n\
+                       host-record=short.test,10.9.3.2,1";
+        let dns = DnsServer::start(&server, records);
+        let web = server.spawn("python3 -m http.server 8080");
+        let daemon = Daemon::start(&router, &format!("{QUICK}{config}"), &[]);
+        Self {
+            daemon,
+            router,
+            clients,
+            _servers: (dns, web),
+            _server: server,
+        }
+    }
+
+    fn ask(&self, client: &Netns, name: &str) {
+        let answer = client.run(&format!("dig +short +tries=3 @{SERVER} {name}"));
+        assert_eq!(answer.trim(), SERVER);
+        eventually("the answer is read", || {
+            let listed = self.names();
+            listed
+                .iter()
+                .any(|listed| listed.name == name)
+                .then_some(())
+        });
+    }
+
+    /// Connects, and gives the names that the new flow has.
+    fn names_of_connection(&self, client: &Netns) -> Vec<String> {
+        let before = self.connections().len();
+        eventually("the web server", || {
+            let (ok, _) = client.try_run(&format!("curl -s -o /dev/null http://{SERVER}:8080/"));
+            ok.then_some(())
+        });
+        let flows = eventually("the connection as a flow", || {
+            let flows = self.connections();
+            (flows.len() > before).then_some(flows)
+        });
+        flows.last().unwrap().destination_names.clone()
+    }
+
+    /// First packets of connections to the web server.
+    fn connections(&self) -> Vec<Flow> {
+        let flows = self.daemon.flows().into_iter();
+        let first = flows.filter(|flow| {
+            let to_web = format!("{flow:?}").contains("destination_port: 8080");
+            to_web && flow.trace_reason() == TraceReason::New
+        });
+        first.collect()
+    }
+
+    fn names(&self) -> Vec<AddressName> {
+        self.daemon.block_on(async {
+            let channel = connect(&self.daemon.server()).await.unwrap();
+            let request = ListNamesRequest::default();
+            let answer = FlowServiceClient::new(channel).list_names(request).await;
+            answer.unwrap().into_inner().names
+        })
+    }
+}
+
+#[test]
+fn each_client_has_the_names_that_it_asked_for() {
+    if !root() {
+        return;
+    }
+    let routed = Routed::new("");
+    let [one, two] = &routed.clients;
+    routed.ask(one, "a.test");
+    routed.ask(two, "b.test");
+    assert_eq!(routed.names_of_connection(one), ["a.test"]);
+    assert_eq!(routed.names_of_connection(two), ["b.test"]);
+    assert!(routed.names_of_connection(&routed.router).is_empty());
+    let listed: Vec<_> = routed
+        .names()
+        .into_iter()
+        .map(|n| (n.name, n.address, n.client))
+        .collect();
+    let expect = [("a.test", "10.9.1.2"), ("b.test", "10.9.2.2")];
+    let expect = expect.map(|(name, client)| (name.into(), SERVER.into(), client.into()));
+    assert_eq!(listed, expect);
+    // The host's names are for those who asked for nothing themselves.
+    routed.ask(&routed.router, "short.test");
+    assert_eq!(routed.names_of_connection(&routed.router), ["short.test"]);
+    assert_eq!(routed.names_of_connection(one), ["a.test"]);
+}
+
+#[test]
+fn a_name_counts_until_its_time_is_over() {
+    if !root() {
+        return;
+    }
+    let routed = Routed::new("[names]\nttl_floor = \"3s\"\n");
+    let [one, _] = &routed.clients;
+    routed.ask(one, "short.test");
+    routed.ask(one, "a.test");
+    let begun = Instant::now();
+    assert_eq!(routed.names_of_connection(one), ["a.test", "short.test"]);
+    eventually("the short one is over", || {
+        (routed.names_of_connection(one) == ["a.test"]).then_some(())
+    });
+    // A second of TTL, three of the floor; less what passed before it was measured.
+    assert!(
+        begun.elapsed() > Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    let listed = routed.names();
+    assert!(
+        listed.iter().all(|listed| listed.name == "a.test"),
+        "{listed:?}"
+    );
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_gives_no_name() {
+    if !root() {
+        return;
+    }
+    let routed = Routed::new("");
+    let [one, two] = &routed.clients;
+    routed.ask(one, "a.test");
+    // From port 53 of the other client: evil.test has the server's address.
+    two.run(
+        "python3 -c 'import socket\n\
+         q=b\"\\x04evil\\x04test\\x00\\x00\\x01\\x00\\x01\"\n\
+         m=b\"\\x00\\x07\\x81\\x80\\x00\\x01\\x00\\x01\\x00\\x00\\x00\\x00\"+q\n\
+         m+=b\"\\xc0\\x0c\\x00\\x01\\x00\\x01\\x00\\x00\\x01\\x2c\\x00\\x04\\x0a\\x09\\x03\\x02\"\n\
+         s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n\
+         s.bind((\"10.9.2.2\",53))\n\
+         s.sendto(m,(\"10.9.1.2\",40000))\n\
+         s.sendto(b\"no DNS at all, but long enough\",(\"10.9.1.2\",40000))'",
+    );
+    eventually("it is told as a flow", || {
+        let messages = messages(&routed.daemon);
+        messages
+            .iter()
+            .any(|(_, dns)| dns.query == "evil.test." && dns.ips == [SERVER])
+            .then_some(())
+    });
+    let dns = eventually("both are counted", || {
+        let dns = routed.daemon.own_status()?.dns?;
+        let malformed: u64 = dns.malformed.iter().map(|cause| cause.messages).sum();
+        (malformed == 1).then_some(dns)
+    });
+    assert_eq!((dns.queries, dns.answers, dns.unasked), (1, 2, 1));
+    assert!(routed.names().iter().all(|listed| listed.name == "a.test"));
+    assert_eq!(routed.names_of_connection(one), ["a.test"]);
 }

@@ -1,6 +1,7 @@
 use sextant_proto::sextant::flow::v1::{
-    ListFilterHintsRequest, ListFilterHintsResponse, SummarizeFlowsRequest, SummarizeFlowsResponse,
-    WatchFlowSummaryRequest, WatchFlowSummaryResponse,
+    ListFilterHintsRequest, ListFilterHintsResponse, ListNamesRequest, ListNamesResponse,
+    SummarizeFlowsRequest, SummarizeFlowsResponse, WatchFlowSummaryRequest,
+    WatchFlowSummaryResponse,
     flow_service_server::{FlowService, FlowServiceServer},
 };
 use tokio_stream::{Empty, wrappers::TcpListenerStream};
@@ -42,6 +43,13 @@ impl FlowService for GivesUp {
         &self,
         _: Request<ListFilterHintsRequest>,
     ) -> Result<Response<ListFilterHintsResponse>, Status> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_names(
+        &self,
+        _: Request<ListNamesRequest>,
+    ) -> Result<Response<ListNamesResponse>, Status> {
         Err(Status::unimplemented(""))
     }
 }
