@@ -9,7 +9,7 @@ GRPCIO     := 1.85.3
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
-FUZZ_TARGETS := decode replay_json replay_pcap filter filter_text cel selector flow_proto record request http2 config identities
+FUZZ_TARGETS := decode dns replay_json replay_pcap filter filter_text cel selector flow_proto record request http2 config identities
 
 TOOLS := $(CURDIR)/.tools
 BIN   := $(TOOLS)/bin

@@ -143,6 +143,40 @@ def frames():
     }
 
 
+def dns_name(name):
+    return b"".join(bytes([len(label)]) + label.encode() for label in name.split(".") if label) + b"\0"
+
+
+def dns_record(owner, kind, data, ttl=60):
+    return owner + struct.pack(">HHIH", kind, 1, ttl, len(data)) + data
+
+
+def dns():
+    """Messages, and behind eight bytes of a plan streams of them."""
+    asked = b"\xc0\x0c"
+    query = struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 1) + dns_name("www.a.test") + b"\0\1\0\1" + \
+        b"\0\0\x29\4\xd0\0\0\0\0\0\0"
+    alias = dns_record(asked, 5, dns_name("web.a.test"))
+    records = alias + dns_record(dns_name("web.a.test"), 1, b"\x0a\0\0\1") + dns_record(asked, 28, b"\xfd" + b"\0" * 14 + b"\1")
+    head = struct.pack(">HHHHHH", 7, 0x8180, 1, 3, 0, 0) + dns_name("www.a.test") + b"\0\1\0\1"
+    answer = head + records
+    long = ".".join("abcdefghi"[n % 9] for n in range(120))
+    dear = struct.pack(">HHHHHH", 7, 0x8180, 1, 250, 0, 0) + dns_name(long) + b"\0\1\0\1"
+    dear += b"".join(dns_record(b"\1" + bytes([97 + n % 26]) + b"\xc0\x0c", 1 + 4 * (n % 2), b"\1\2\3\4" if n % 2 == 0 else asked)
+                     for n in range(250))
+    stream = b"".join(struct.pack(">H", len(one)) + one for one in (query, answer, dear))
+    return {
+        "query": query,
+        "answer": answer,
+        "missing": struct.pack(">HHHHHH", 7, 0x8183, 1, 0, 0, 0) + dns_name("no.test") + b"\0\1\0\1",
+        "dear": dear,
+        "pointers": struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + b"".join(struct.pack(">H", 0xC00A + 2 * n) for n in range(1, 200)),
+        "stream": b"\x14\x20\x50\x14\x22\x54\x20\x14" + stream,
+        "odd_stream": b"\xff\x21\x11\x01\x05\x10\x09\x31" + stream,
+        "datagrams": b"\x33\x33\x33\x33\x33\x33\x33\x33" + query + answer,
+    }
+
+
 def pcap(order, magic, link, packets):
     out = struct.pack(order + "IHHiIII", magic, 2, 4, 0, 0, 65535, link)
     for n, packet in enumerate(packets):
@@ -365,6 +399,7 @@ def main():
     ip = [frames()["ip"], frames()["tcp"][14:]]
     corpora = {
         "decode": frames(),
+        "dns": dns(),
         "replay_json": {"flows": FLOWS, "odd": ODD_LINES, "logs": LOGS},
         "replay_pcap": {
             "micros": pcap("<", 0xA1B2C3D4, 1, capture),

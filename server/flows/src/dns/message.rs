@@ -3,7 +3,11 @@
 //! Bound: so many questions and records as are read at most; a name has at most
 //! 255 bytes, and its pointers lead back only.
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{
+    fmt::Write as _,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    net::IpAddr,
+};
 
 use domain::{
     base::{
@@ -18,6 +22,8 @@ use domain::{
 const MAX_QUESTIONS: usize = 4;
 /// Records of the answer that are read.
 const MAX_RECORDS: usize = 256;
+/// Aliases that are kept and followed; resolvers give up sooner.
+const MAX_ALIASES: usize = 32;
 
 /// Whether a message asks or answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,6 +173,29 @@ pub fn read(bytes: &[u8], is_partial: bool) -> Result<Message, Malformed> {
 
 type Name<'a> = ParsedName<&'a [u8]>;
 
+/// A name that is compared with many: by its hash first, since a name that is
+/// like another one but for its end is dear to compare.
+#[derive(Clone, Copy)]
+struct Hashed<'a> {
+    name: Name<'a>,
+    hash: u64,
+}
+
+impl<'a> Hashed<'a> {
+    fn new(name: Name<'a>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        Self {
+            hash: hasher.finish(),
+            name,
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.hash == other.hash && self.name.name_eq(&other.name)
+    }
+}
+
 fn question<'a>(
     wire: &'a Wire<&'a [u8]>,
 ) -> Result<(Option<Question>, Option<Name<'a>>), Malformed> {
@@ -194,8 +223,8 @@ fn question<'a>(
 /// Records that may lead from the question to an address.
 #[derive(Default)]
 struct Found<'a> {
-    addresses: Vec<(Name<'a>, IpAddr, u32)>,
-    aliases: Vec<(Name<'a>, Name<'a>, u32)>,
+    addresses: Vec<(Hashed<'a>, IpAddr, u32)>,
+    aliases: Vec<(Hashed<'a>, Hashed<'a>, u32)>,
 }
 
 fn answer<'a>(
@@ -216,14 +245,14 @@ fn answer<'a>(
     to.aliases = found
         .aliases
         .iter()
-        .map(|(_, target, _)| text(target))
+        .map(|(_, target, _)| text(&target.name))
         .collect();
     let chain = asked.map_or_else(Vec::new, |asked| chain(asked, &found.aliases));
     to.addresses = found
         .addresses
         .iter()
         .map(|(owner, ip, ttl)| {
-            let link = chain.iter().find(|(name, _)| name.name_eq(owner));
+            let link = chain.iter().find(|(name, _)| name.is(owner));
             Address {
                 ip: *ip,
                 ttl: link.map_or(*ttl, |(_, least)| *least.min(ttl)),
@@ -249,23 +278,25 @@ fn records<'a>(
             continue;
         }
         let (owner, ttl) = (record.owner().deref_octets(), record.ttl().as_secs());
+        let owner = || Hashed::new(owner);
         match record.rtype() {
             Rtype::A => {
                 let a = record.to_record::<A>();
                 let a = a.ok().flatten().ok_or(Malformed::Records)?;
-                found.addresses.push((owner, a.data().addr().into(), ttl));
+                found.addresses.push((owner(), a.data().addr().into(), ttl));
             }
             Rtype::AAAA => {
                 let aaaa = record.to_record::<Aaaa>();
                 let aaaa = aaaa.ok().flatten().ok_or(Malformed::Records)?;
                 found
                     .addresses
-                    .push((owner, aaaa.data().addr().into(), ttl));
+                    .push((owner(), aaaa.data().addr().into(), ttl));
             }
-            Rtype::CNAME => {
+            Rtype::CNAME if found.aliases.len() < MAX_ALIASES => {
                 let cname = record.to_record::<Cname<Name<'a>>>();
                 let cname = cname.ok().flatten().ok_or(Malformed::Records)?;
-                found.aliases.push((owner, *cname.data().cname(), ttl));
+                let target = Hashed::new(*cname.data().cname());
+                found.aliases.push((owner(), target, ttl));
             }
             _ => {}
         }
@@ -275,14 +306,14 @@ fn records<'a>(
 
 /// The names that stand for the one that was asked for, in whatever order the
 /// aliases came, with the least TTL on the way.
-fn chain<'a>(asked: Name<'a>, aliases: &[(Name<'a>, Name<'a>, u32)]) -> Vec<(Name<'a>, u32)> {
-    let mut chain = vec![(asked, u32::MAX)];
+fn chain<'a>(asked: Name<'a>, aliases: &[(Hashed<'a>, Hashed<'a>, u32)]) -> Vec<(Hashed<'a>, u32)> {
+    let mut chain = vec![(Hashed::new(asked), u32::MAX)];
     // Each step takes another alias, so a circle ends.
     for _ in 0..aliases.len() {
         let Some((last, least)) = chain.last().copied() else {
             break;
         };
-        let Some((_, target, ttl)) = aliases.iter().find(|(owner, ..)| owner.name_eq(&last)) else {
+        let Some((_, target, ttl)) = aliases.iter().find(|(owner, ..)| owner.is(&last)) else {
             break;
         };
         chain.push((*target, least.min(*ttl)));
