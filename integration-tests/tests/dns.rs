@@ -113,6 +113,19 @@ fn messages_are_what_tshark_reads() {
     let mut told: Vec<Told> = messages.iter().map(told).collect();
     told.sort();
     assert_eq!(told, by_tshark(&capture.file()));
+    // The same from the capture, without a datapath.
+    let file = capture.file().display().to_string();
+    let replayed = Daemon::start(&place.there, "", &["--no-datapath", "--replay", &file]);
+    let messages_of_file = self::messages(&replayed);
+    let mut of_file: Vec<Told> = messages_of_file.iter().map(self::told).collect();
+    of_file.sort();
+    assert_eq!(of_file, told);
+    let named = replayed.flows().into_iter();
+    assert!(
+        named
+            .flat_map(|flow| flow.destination_names)
+            .any(|name| name == "www.test")
+    );
     for (flow, dns) in &messages {
         assert_eq!(flow.r#type(), FlowType::L7);
         assert_eq!(flow.event_type.unwrap().r#type, 129);

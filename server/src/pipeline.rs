@@ -23,6 +23,7 @@ use sextant_proto::flow as pb;
 
 use crate::{
     datapath::{Batch, DropReasons, Links},
+    dns,
     flow::{Address, Endpoint, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
     record::normalise,
@@ -135,7 +136,7 @@ impl Pipeline {
                 Some(carried) => {
                     for seen in self.layer7.take(carried, &identities) {
                         let mut flow = self.flow(event, wall, &identities);
-                        layer7::mark(&mut flow, &seen);
+                        dns::mark(&mut flow, &seen);
                         flows.push(Event::Flow(flow));
                         self.stored.layer7(1);
                     }

@@ -3,7 +3,7 @@
 //! It looks at link, network and transport headers, and at that of VXLAN and
 //! Geneve; the packet inside a tunnel is not looked at, as the datapath does not
 //! either: the flow is that of the tunnel. It checks no checksum, puts no fragments
-//! or streams together and never reads application data. Nothing is allocated,
+//! or streams together and never reads application data: `carried` gives its place. Nothing is allocated,
 //! and each loop over headers has a bound. A frame that cannot be used is data,
 //! not a failure: its cause is returned, for the caller to count. Called by the
 //! replay of captures.
@@ -163,6 +163,15 @@ impl Malformed {
     pub fn is_sound(self) -> bool {
         matches!(self, Self::Arp | Self::NotIp)
     }
+}
+
+/// What a packet of TCP or UDP carries, as far as the frame has it; none of a later
+/// fragment and of what cannot be decoded.
+#[must_use]
+pub fn carried(link: Link, frame: &[u8]) -> Option<&[u8]> {
+    let (header, rest) = link::parse(link, frame).ok()?;
+    let (ip, rest) = ip::parse(header.network, rest).ok()?;
+    transport::carried(&ip, rest)
 }
 
 /// Decodes a frame.

@@ -20,6 +20,6 @@ mod watcher;
 
 pub(crate) use generations::Generations;
 pub use message::{Address, Kind, Malformed, Message, Question, read};
-pub use record::{layer7, text};
+pub use record::{layer7, mark, text};
 pub use types::rcode_text;
 pub use watcher::{Counts, Packet, Seen, Watcher};

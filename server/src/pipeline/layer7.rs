@@ -10,19 +10,16 @@ use std::{
 };
 
 use sextant_ebpf_common as common;
-use sextant_proto::flow as pb;
 
 use super::enrich;
 use crate::{
     datapath::Carried,
-    dns::{self, Kind, Seen, Watcher},
-    flow::{EventType, Flow, Interners, Time},
+    dns::{self, Seen, Watcher},
+    flow::{Flow, Interners, Time},
     identity::Snapshot,
     names::{self, Client, Names},
 };
 
-/// Monitor event type of Hubble's access log.
-const ACCESS_LOG: i32 = 129;
 /// IP protocol number.
 const TCP: u8 = 6;
 
@@ -152,20 +149,11 @@ impl Layer7 {
     }
 
     fn learn(&mut self, seen: &Seen, event: &common::Event, client: IpAddr, who: &Snapshot) {
-        let message = &seen.message;
-        let is_trusted = message.kind == Kind::Answer
-            && message.is_plain
-            && message.rcode == 0
-            && seen.latency_ns.is_some();
-        if !is_trusted {
-            return;
-        }
         let client = client_of(client, event.zone, who);
-        let question = &seen.question.name;
-        for found in message.addresses.iter().filter(|found| found.is_asked) {
-            let found = (found.ip, found.ttl);
+        for found in seen.learned() {
+            let name = &seen.question.name;
             self.names
-                .learn(client, event.zone, question, found, event.time_ns);
+                .learn(client, event.zone, name, found, event.time_ns);
         }
     }
 
@@ -209,22 +197,4 @@ fn transport(event: &common::Event) -> (Option<u32>, u32) {
     }
     let told = word(4).map_or(0, |word| word >> 16);
     (None, if told < 8 { u32::MAX } else { told - 8 })
-}
-
-/// Makes the flow of a packet that of a message in it.
-pub(super) fn mark(flow: &mut Flow, seen: &Seen) {
-    let is_reply = seen.message.kind == Kind::Answer;
-    flow.flow_type = pb::FlowType::L7.into();
-    flow.event_type = Some(EventType {
-        kind: ACCESS_LOG,
-        sub_type: 0,
-    });
-    flow.reply = is_reply;
-    flow.is_reply = Some(is_reply);
-    flow.trace_observation_point = 0;
-    flow.trace_reason = 0;
-    // The packets of both directions are told by the flow that they are in.
-    flow.counters = None;
-    let layer7 = dns::layer7(&seen.message, &seen.question, seen.latency_ns);
-    flow.cold_mut().l7 = Some(layer7);
 }

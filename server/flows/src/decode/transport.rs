@@ -144,6 +144,26 @@ pub(super) fn parse<'a>(ip: &Ip, bytes: &'a [u8]) -> Result<(Transport, &'a [u8]
     Ok((transport, &[]))
 }
 
+/// What is behind the header of TCP or UDP.
+pub(super) fn carried<'a>(ip: &Ip, bytes: &'a [u8]) -> Option<&'a [u8]> {
+    if ip.fragment.is_some_and(|fragment| fragment.offset != 0) {
+        return None;
+    }
+    match ip.protocol {
+        TCP => bytes.get(usize::from(bytes.get(12)? >> 4) * 4..),
+        UDP => {
+            let length = u16::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
+            let carried = bytes.get(8..)?;
+            Some(
+                carried
+                    .get(..usize::from(length).checked_sub(8)?)
+                    .unwrap_or(carried),
+            )
+        }
+        _ => None,
+    }
+}
+
 /// Eight bytes are enough of a first fragment (RFC 791): they have the ports.
 fn tcp(bytes: &[u8], is_fragment: bool) -> Result<Transport, Malformed> {
     let (source_port, destination_port) = ports(bytes)?;

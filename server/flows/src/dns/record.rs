@@ -7,8 +7,12 @@ use sextant_proto::flow as pb;
 use super::{
     message::{Kind, Message, Question},
     types::{rcode_text, record_type},
+    watcher::Seen,
 };
+use crate::flow::{EventType, Flow};
 
+/// Monitor event type of Hubble's access log.
+const ACCESS_LOG: i32 = 129;
 /// Where the record is from: the packets themselves. Hubble's own are `proxy`.
 const SOURCE: &str = "wire";
 
@@ -44,6 +48,24 @@ pub fn layer7(message: &Message, question: &Question, latency_ns: Option<u64>) -
         latency_ns: latency_ns.unwrap_or(0),
         record: Some(pb::layer7::Record::Dns(dns)),
     }
+}
+
+/// Makes the flow of a packet that of a message in it.
+pub fn mark(flow: &mut Flow, seen: &Seen) {
+    let is_reply = seen.message.kind == Kind::Answer;
+    flow.flow_type = pb::FlowType::L7.into();
+    flow.event_type = Some(EventType {
+        kind: ACCESS_LOG,
+        sub_type: 0,
+    });
+    flow.reply = is_reply;
+    flow.is_reply = Some(is_reply);
+    flow.trace_observation_point = 0;
+    flow.trace_reason = 0;
+    // Packets and bytes are told by the flow that they are in.
+    flow.counters = None;
+    let layer7 = layer7(&seen.message, &seen.question, seen.latency_ns);
+    flow.cold_mut().l7 = Some(layer7);
 }
 
 /// Writes Hubble's summary of a DNS record.

@@ -1,6 +1,6 @@
 //! From packets to queries and answers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{
     message::{self, Kind, Malformed, Message, Question},
@@ -39,6 +39,22 @@ pub struct Seen {
     pub question: Question,
     /// Of an answer to a query that was seen: nanoseconds since that.
     pub latency_ns: Option<u64>,
+}
+
+impl Seen {
+    /// The addresses that the name which was asked for has, with their seconds: of a
+    /// sound answer to a query that was seen.
+    pub fn learned(&self) -> impl Iterator<Item = (IpAddr, u32)> {
+        let message = &self.message;
+        let is_trusted = message.kind == Kind::Answer
+            && message.is_plain
+            && message.rcode == 0
+            && self.latency_ns.is_some();
+        let asked = message.addresses.iter().filter(|found| found.is_asked);
+        asked
+            .filter(move |_| is_trusted)
+            .map(|found| (found.ip, found.ttl))
+    }
 }
 
 /// What became of messages since the start.

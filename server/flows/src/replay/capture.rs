@@ -1,5 +1,5 @@
 //! Packet captures (pcap, pcapng): each packet becomes one flow event, as in
-//! Hubble without aggregation.
+//! Hubble without aggregation, and each DNS message in it another.
 //!
 //! Frames that are not IP, or broken, are counted by cause. A file that ends
 //! within a packet, or in which the next packet cannot be found, keeps what came
@@ -7,6 +7,7 @@
 //! `fragments`.
 
 mod bytes;
+mod dns;
 mod event;
 mod fragments;
 mod interface;

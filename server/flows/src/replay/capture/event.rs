@@ -9,9 +9,10 @@ use std::{
 
 use sextant_proto::flow as pb;
 
-use super::{Frame, fragments::Fragments, l4};
+use super::{Frame, dns::Dns, fragments::Fragments, l4};
 use crate::{
     decode::{Direction, Ip, Packet, Transport, Tunnel, TunnelProtocol},
+    dns,
     event::Event,
     flow::{
         Counters, DirectionCounters, Ethernet, EventType, Flow, Interface, Interned, Summary, Time,
@@ -30,6 +31,7 @@ const EVENT_TRACE: i32 = 4;
 const MAX_CONNECTIONS: usize = 262_144;
 
 /// What is known of a packet beside its headers.
+#[derive(Clone)]
 struct Seen {
     number: u64,
     time: Option<Time>,
@@ -42,6 +44,7 @@ struct Seen {
 pub(super) struct EventMaker {
     tracker: Tracker,
     fragments: Fragments<Seen>,
+    dns: Dns,
     /// What can be made of fragments by now; empty between two packets.
     ready: Vec<(Packet, Seen)>,
     /// What the ids of this file's events are made from.
@@ -55,14 +58,15 @@ impl EventMaker {
         Self {
             tracker: Tracker::new(MAX_CONNECTIONS),
             fragments: Fragments::default(),
+            dns: Dns::default(),
             ready: Vec::new(),
             seed: hasher.finish(),
         }
     }
 
-    /// Connections and fragments that the bounded tables forgot.
+    /// Connections, fragments and what is of DNS that the bounded tables forgot.
     pub(super) fn forgotten(&self) -> u64 {
-        self.tracker.forgotten() + self.fragments.forgotten()
+        self.tracker.forgotten() + self.fragments.forgotten() + self.dns.forgotten()
     }
 
     /// Makes the event of packet `number` of the file, at once or, of a fragment
@@ -83,8 +87,15 @@ impl EventMaker {
             direction: frame.direction,
         };
         let seconds = seconds(frame.time);
+        let again = seen.clone();
         self.fragments.take(packet, seconds, seen, &mut self.ready);
         self.deliver(context, sink);
+        for (place, message) in self.dns.take(frame, &packet).into_iter().enumerate() {
+            let mut flow = self.flow(packet, again.clone(), context);
+            flow.uuid = self.uuid(number, place as u64 + 1);
+            dns::mark(&mut flow, &message);
+            sink(Event::Flow(flow));
+        }
     }
 
     /// Makes the events of fragments that waited in vain.
@@ -108,7 +119,7 @@ impl EventMaker {
         let point = observation_point(direction) as i32;
         let mut flow = Flow {
             time: seen.time,
-            uuid: self.uuid(seen.number),
+            uuid: self.uuid(seen.number, 0),
             verdict: pb::Verdict::Forwarded as i32,
             flow_type: pb::FlowType::L3L4 as i32,
             traffic_direction: traffic_direction(direction, tracked.is_reply) as i32,
@@ -134,6 +145,7 @@ impl EventMaker {
             counters: Some(Box::new(counters(seen.wire_length, &packet, tracked))),
             ..Flow::default()
         };
+        self.dns.name(&mut flow, &packet, context.interners);
         if let Some(tunnel) = packet.tunnel {
             let tunnel = tunnel_of(tunnel, &flow);
             flow.cold_mut().tunnel = Some(Box::new(tunnel));
@@ -141,10 +153,11 @@ impl EventMaker {
         flow
     }
 
-    /// The same for the same packet of the same file (UUID version 8).
-    fn uuid(&self, number: u64) -> Uuid {
+    /// The same for the same packet, and message in it, of the same file (UUID
+    /// version 8).
+    fn uuid(&self, number: u64, message: u64) -> Uuid {
         let mut hasher = DefaultHasher::new();
-        (self.seed, number).hash(&mut hasher);
+        (self.seed, number, message).hash(&mut hasher);
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.seed.to_be_bytes());
         bytes[8..].copy_from_slice(&hasher.finish().to_be_bytes());

@@ -1,0 +1,113 @@
+//! DNS messages of a capture, and the names that its other packets have by them.
+//!
+//! As the datapath does it, but for the host: a capture does not say which address is
+//! its own, so each address is a client by itself.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::Frame;
+use crate::{
+    decode::{self, Packet, Transport},
+    dns::{self, Seen, Watcher},
+    flow::{Flow, Interners},
+    names::{Client, Names, Settings},
+};
+
+/// As the daemon has them by default.
+const SETTINGS: Settings = Settings {
+    capacity: 65_536,
+    shortest_ns: 60_000_000_000,
+};
+const PORT: u16 = 53;
+
+/// What is kept between packets.
+pub(super) struct Dns {
+    watcher: Watcher,
+    names: Names,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            watcher: Watcher::default(),
+            names: Names::new(SETTINGS),
+        }
+    }
+}
+
+impl Dns {
+    /// Queries, streams and names that the bounded tables forgot.
+    pub(super) fn forgotten(&self) -> u64 {
+        let (messages, names) = (self.watcher.counts(), self.names.counts());
+        messages.forgotten_queries + messages.forgotten_streams + names.forgotten
+    }
+
+    /// The messages that a packet has or completes; learns the names in them.
+    pub(super) fn take(&mut self, frame: &Frame<'_>, packet: &Packet) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        let Some(packet) = carried(frame, packet) else {
+            return seen;
+        };
+        self.watcher.take(packet, &mut |message| seen.push(message));
+        let client = client(packet.destination.ip());
+        for answer in &seen {
+            for found in answer.learned() {
+                let name = &answer.question.name;
+                self.names.learn(client, 0, name, found, packet.at_ns);
+            }
+        }
+        seen
+    }
+
+    /// Names both sides of a flow, as the other one knows them.
+    pub(super) fn name(&mut self, flow: &mut Flow, packet: &Packet, interners: &mut Interners) {
+        let at_ns = nanos(flow.time.map_or(0, |time| time.as_nanos()));
+        let (source, destination) = (packet.ip.source, packet.ip.destination);
+        let mut named = |by, address| {
+            let interner = &mut interners.names;
+            self.names.of(client(by), 0, address, at_ns, interner)
+        };
+        flow.source_names = named(destination, source);
+        flow.destination_names = named(source, destination);
+    }
+}
+
+fn client(address: IpAddr) -> Client {
+    Client::Other(0, address)
+}
+
+fn nanos(time: i64) -> u64 {
+    u64::try_from(time).unwrap_or(0)
+}
+
+fn carried<'a>(frame: &Frame<'a>, packet: &Packet) -> Option<dns::Packet<'a>> {
+    let (source, destination, sequence) = match packet.transport {
+        Transport::Udp {
+            source_port,
+            destination_port,
+        } => (source_port, destination_port, None),
+        Transport::Tcp {
+            source_port,
+            destination_port,
+            sequence,
+            ..
+        } => (source_port, destination_port, Some(sequence)),
+        _ => return None,
+    };
+    if source != PORT && destination != PORT {
+        return None;
+    }
+    let bytes = decode::carried(frame.link_type.link()?, frame.bytes)?;
+    // What the capture left out of the packet's end.
+    let missing = (frame.wire_length as usize).saturating_sub(frame.bytes.len());
+    let length = u32::try_from(bytes.len() + missing).ok()?;
+    (length > 0).then_some(dns::Packet {
+        at_ns: nanos(frame.time.map_or(0, |time| time.as_nanos())),
+        zone: 0,
+        sequence,
+        source: SocketAddr::new(packet.ip.source, source),
+        destination: SocketAddr::new(packet.ip.destination, destination),
+        length,
+        bytes,
+    })
+}
