@@ -13,12 +13,14 @@ mod http;
 mod huffman;
 mod local_users;
 mod places;
+mod silent;
 mod socket;
 mod unix;
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, time::Duration};
 
 use futures::{Stream, StreamExt as _};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use crate::{
@@ -35,6 +37,13 @@ pub use handshake::Refusals;
 pub use http::serve_http;
 pub use places::Places;
 pub use socket::SocketFile;
+
+/// A peer that is gone without a word is noticed.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Connections that wait to be accepted, if the system allows as many
+/// (net.core.somaxconn): one that finds no room is tried again after a second.
+const BACKLOG: i32 = 4096;
 
 /// A listener cannot be.
 #[derive(Debug, thiserror::Error)]
@@ -182,8 +191,17 @@ fn most(listener: &Listener) -> Roles {
         .map_or(transport, |roles| roles.within(transport))
 }
 
+/// Connections have their options of the listener (Linux): none is set on each.
 async fn bind_tcp(address: &str) -> io::Result<(Bound, Socket)> {
     let listener = TcpListener::bind(address).await?;
+    let options = SockRef::from(&listener);
+    // An answer is several small writes: none may wait for the client's
+    // acknowledgement of the one before.
+    options.set_tcp_nodelay(true)?;
+    // Clients of HTTP/1 answer no pings.
+    options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
+    // Again, with another length.
+    options.listen(BACKLOG)?;
     Ok((Bound::Tcp(listener.local_addr()?), Socket::Tcp(listener)))
 }
 

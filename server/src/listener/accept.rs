@@ -5,10 +5,10 @@
 
 use std::{io, time::Duration};
 
-use futures::Stream;
+use futures::{Stream, StreamExt as _};
 use nix::errno::Errno;
 use tokio::{
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    net::{TcpListener, UnixListener},
     task::JoinSet,
     time::Instant,
 };
@@ -19,6 +19,7 @@ use super::{
     handshake::handshake,
     local_users::LocalUsers,
     places::Places,
+    silent::{Accepted, Opening, Silent, Waiting},
     socket::SocketFile,
     unix::UnixConnection,
 };
@@ -28,8 +29,6 @@ use crate::{config::Roles, tls::Tls};
 const REST: Duration = Duration::from_millis(200);
 /// A warning of one kind at most this often.
 const WARNING: Duration = Duration::from_secs(10);
-/// A peer that is gone without a word is noticed.
-const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A bound socket.
 #[derive(Debug)]
@@ -54,7 +53,9 @@ pub(super) struct Accept {
     places: Places,
     /// None where the kernel does not tell.
     users: Option<LocalUsers>,
-    /// As many as there are places for silent connections.
+    /// As many of both together as there are places for connections that have not
+    /// told what they speak.
+    silent: Waiting,
     handshakes: JoinSet<Option<Connection>>,
     warned: Option<Instant>,
 }
@@ -78,6 +79,7 @@ impl Accept {
             tls,
             most,
             places,
+            silent: Waiting::new(),
             handshakes: JoinSet::new(),
             warned: None,
         }
@@ -95,17 +97,19 @@ impl Accept {
         loop {
             let accepted = tokio::select! {
                 accepted = accept(&self.socket) => accepted,
+                Some(heard) = self.silent.next() => {
+                    match heard.and_then(|heard| self.begin(heard)) {
+                        Some(connection) => return connection,
+                        None => continue,
+                    }
+                }
                 Some(shaken) = self.handshakes.join_next() => match shaken {
                     Ok(Some(connection)) => return connection,
                     _ => continue,
                 },
             };
             match accepted {
-                Ok((io, origin)) => {
-                    if let Some(connection) = self.begin(io, origin) {
-                        return connection;
-                    }
-                }
+                Ok((io, origin)) => self.wait_for(io, origin),
                 Err(error) if is_exhausted(&error) => {
                     self.warn(format_args!(
                         "no connection can be accepted: {error}; raise the limit of open files (LimitNOFILE)"
@@ -118,30 +122,43 @@ impl Accept {
         }
     }
 
-    /// A connection that can be read at once; nothing where there is no place for
-    /// it, or its handshake is to come.
-    fn begin(&mut self, io: Accepted, origin: Origin) -> Option<Connection> {
+    /// Keeps a new connection until something is said on it, if there is a place.
+    fn wait_for(&mut self, io: Accepted, origin: Origin) {
         let local_user = self.local_user(&io, &origin);
         let share = origin.share(local_user);
         let Some(place) = self.places.take(share, origin.is_root()) else {
             self.warn(format_args!(
                 "no place for a connection of {share}; raise server.max_connections or server.max_connections_per_peer",
             ));
-            return None;
+            return;
         };
-        let most = self.most;
+        let silent = Silent {
+            io,
+            origin,
+            local_user,
+            opening: Opening::of(&place),
+            place,
+        };
+        self.silent.push(Box::pin(silent.heard()));
+    }
+
+    /// A connection that can be read; nothing where its handshake is to come.
+    fn begin(&mut self, heard: Silent) -> Option<Connection> {
+        let (most, local_user, origin) = (self.most, heard.local_user, heard.origin);
+        let share = origin.share(local_user);
         let caller = move |security| Caller::from_local(origin, local_user, security, most);
-        let io = match (io, &self.tls) {
+        let io = match (heard.io, &self.tls) {
             (Accepted::Tcp(stream), Some((tls, refusals))) => {
                 let (tls, refusals) = (tls.clone(), Refusals::clone(refusals));
-                let handshake = handshake(tls, stream, share, caller, place, refusals);
+                let handshake = handshake(tls, stream, share, caller, heard.place, refusals);
                 self.handshakes.spawn(handshake);
                 return None;
             }
             (Accepted::Tcp(stream), None) => Io::Tcp(stream),
             (Accepted::Unix(stream), _) => Io::Unix(UnixConnection::new(stream)),
         };
-        Some(Connection::new(io, caller(Security::Plaintext), place))
+        let caller = caller(Security::Plaintext);
+        Some(Connection::new(io, caller, heard.place, heard.opening))
     }
 
     fn local_user(&mut self, io: &Accepted, origin: &Origin) -> Option<u32> {
@@ -161,21 +178,10 @@ impl Accept {
     }
 }
 
-enum Accepted {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
 async fn accept(socket: &Socket) -> io::Result<(Accepted, Origin)> {
     match socket {
         Socket::Tcp(listener) => {
             let (stream, address) = listener.accept().await?;
-            // An answer is several small writes: none may wait for the client's
-            // acknowledgement of the one before.
-            stream.set_nodelay(true)?;
-            // Clients of HTTP/1 answer no pings.
-            let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE);
-            socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
             Ok((Accepted::Tcp(stream), Origin::Tcp(address)))
         }
         Socket::Unix { listener, .. } => {
@@ -190,4 +196,76 @@ pub(super) fn is_exhausted(error: &io::Error) -> bool {
     let exhausted = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
     let number = error.raw_os_error().map(Errno::from_raw);
     number.is_some_and(|number| exhausted.contains(&number))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+        time::timeout,
+    };
+
+    use super::*;
+
+    async fn listener() -> (String, Accept, Places) {
+        let (bound, socket) = super::super::bind_tcp("127.0.0.1:0").await.unwrap();
+        let places = Places::new(100, 50);
+        let name = bound.to_string();
+        let accept = Accept::new(name.clone(), socket, None, Roles::ALL, places.clone());
+        (name, accept, places)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_handed_on_when_something_is_said_on_it() {
+        let (address, mut accept, places) = listener().await;
+        let _silent = TcpStream::connect(&address).await.unwrap();
+        let mut speaks = TcpStream::connect(&address).await.unwrap();
+        let early = timeout(Duration::from_millis(300), accept.next()).await;
+        assert!(early.is_err(), "nothing was said");
+        assert_eq!(places.open().0, 2);
+        speaks.write_all(b"G").await.unwrap();
+        let mut connection = accept.next().await;
+        assert_eq!(accept.silent.len(), 1);
+        // Nothing of it was taken away.
+        assert_eq!(connection.read_u8().await.unwrap(), b'G');
+    }
+
+    #[tokio::test]
+    async fn one_that_ends_without_a_word_is_not_handed_on_and_leaves_its_place() {
+        let (address, mut accept, places) = listener().await;
+        drop(TcpStream::connect(&address).await.unwrap());
+        let handed_on = timeout(Duration::from_millis(300), accept.next()).await;
+        assert!(handed_on.is_err());
+        assert_eq!((accept.silent.len(), places.open().0), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn one_whose_place_is_needed_is_reset() {
+        let (address, mut accept, places) = listener().await;
+        let mut first = TcpStream::connect(&address).await.unwrap();
+        let mut others = Vec::new();
+        for _ in 0..50 {
+            others.push(TcpStream::connect(&address).await.unwrap());
+        }
+        let handed_on = timeout(Duration::from_millis(300), accept.next()).await;
+        assert!(handed_on.is_err());
+        assert_eq!((places.open().0, places.refused()), (50, (0, 1)));
+        let end = first.read_u8().await.unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn connections_send_at_once_and_notice_that_a_peer_is_gone() {
+        let (address, accept, _) = listener().await;
+        let _client = TcpStream::connect(&address).await.unwrap();
+        let (accepted, _) = super::accept(&accept.socket).await.unwrap();
+        let Accepted::Tcp(stream) = accepted else {
+            panic!("a connection of TCP");
+        };
+        let options = socket2::SockRef::from(&stream);
+        assert!(options.tcp_nodelay().unwrap() && options.keepalive().unwrap());
+        let idle = options.tcp_keepalive_time().unwrap();
+        assert_eq!(idle, super::super::KEEPALIVE);
+    }
 }

@@ -1,29 +1,24 @@
 //! A connection as the server reads it, of whatever transport.
 //!
 //! It has to say soon what it speaks: the preface of HTTP/2, or anything that
-//! is none. Until then it is silent, and ends after `OPENING` or when its place
-//! is needed; later time-outs are those of HTTP. Nothing is buffered here.
+//! is none. Until then it is as good as silent, and ends with its `Opening`; later
+//! time-outs are those of HTTP. Nothing is buffered here.
 
 use std::{
     future::Future as _,
     io,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::Sleep,
 };
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::{Caller, authority::PREFACE, places::Place, unix::UnixConnection};
-
-/// How long a connection may take to say what it speaks.
-pub(super) const OPENING: Duration = Duration::from_secs(10);
+use super::{Caller, authority::PREFACE, places::Place, silent::Opening, unix::UnixConnection};
 
 /// What carries the bytes.
 #[derive(Debug)]
@@ -41,42 +36,29 @@ pub struct Connection {
     stream: Stream,
     caller: Caller,
     place: Place,
-    /// While it is silent.
+    /// Until it told what it speaks.
     opening: Option<Opening>,
-}
-
-/// What a silent connection waits for.
-struct Opening {
-    deadline: Pin<Box<Sleep>>,
-    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Bytes of the preface that came.
+    /// Bytes of the preface that came meanwhile.
     matched: usize,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, caller: Caller, place: Place) -> Self {
-        let gone = place.gone();
+    pub(super) fn new(stream: Stream, caller: Caller, place: Place, opening: Opening) -> Self {
         Self {
             stream,
             caller,
-            opening: Some(Opening {
-                deadline: Box::pin(tokio::time::sleep(OPENING)),
-                gone: Box::pin(async move { gone.notified().await }),
-                matched: 0,
-            }),
             place,
+            opening: Some(opening),
+            matched: 0,
         }
     }
 
     /// Looks at the first bytes.
     fn open(&mut self, read: &[u8]) -> io::Result<()> {
-        let Some(opening) = &mut self.opening else {
-            return Ok(());
-        };
-        let rest = &PREFACE[opening.matched..];
+        let rest = &PREFACE[self.matched..];
         let seen = read.len().min(rest.len());
-        opening.matched += seen;
-        let is_open = opening.matched == PREFACE.len() || read[..seen] != rest[..seen];
+        self.matched += seen;
+        let is_open = self.matched == PREFACE.len() || read[..seen] != rest[..seen];
         if is_open || read.is_empty() {
             self.opening = None;
             if !self.place.speak() {
@@ -84,15 +66,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-}
-
-impl Opening {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.gone.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => self.deadline.as_mut().poll(cx),
-        }
     }
 }
 
@@ -115,7 +88,7 @@ impl AsyncRead for Connection {
         };
         if let Some(opening) = &mut this.opening {
             if read.is_pending() {
-                ready!(opening.poll(cx));
+                ready!(Pin::new(opening).poll(cx));
                 return Poll::Ready(Err(silent()));
             }
             if matches!(read, Poll::Ready(Ok(()))) {

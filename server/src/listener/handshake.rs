@@ -1,8 +1,8 @@
 //! The handshake of TLS on a new connection, and who is at its other end then.
 //!
 //! A client whose certificate is refused has no connection, and so no call: it is
-//! told to whoever wants to know of refusals. Bound: the time of a silent
-//! connection.
+//! told to whoever wants to know of refusals. Bound: the time of a connection that
+//! has not told what it speaks.
 
 use std::{io, sync::Arc};
 
@@ -10,15 +10,16 @@ use tokio::net::TcpStream;
 
 use super::{
     Caller, Certificate, Security, Share,
-    connection::{Connection, OPENING, Stream as Io},
+    connection::{Connection, Stream as Io},
     places::Place,
+    silent::Opening,
 };
 use crate::tls::Tls;
 
 /// Is told of clients that are refused, and why.
 pub type Refusals = Arc<dyn Fn(&Caller, &rustls::Error) + Send + Sync>;
 
-/// Within the time of a silent connection, and while its place is not needed.
+/// While its place is not needed.
 pub(super) async fn handshake(
     tls: Tls,
     stream: TcpStream,
@@ -27,11 +28,9 @@ pub(super) async fn handshake(
     place: Place,
     refusals: Refusals,
 ) -> Option<Connection> {
-    let gone = place.gone();
     let shaken = tokio::select! {
         shaken = tls.acceptor().accept(stream) => shaken,
-        () = gone.notified() => return None,
-        () = tokio::time::sleep(OPENING) => return None,
+        () = Opening::of(&place) => return None,
     };
     let stream = match shaken {
         Ok(stream) => stream,
@@ -46,7 +45,9 @@ pub(super) async fn handshake(
     let shown = stream.get_ref().1.peer_certificates();
     let certificate = shown.and_then(<[_]>::first).map(Certificate::read);
     let caller = caller(Security::Tls(certificate));
-    Some(Connection::new(Io::Tls(Box::new(stream)), caller, place))
+    let opening = Opening::of(&place);
+    let stream = Io::Tls(Box::new(stream));
+    Some(Connection::new(stream, caller, place, opening))
 }
 
 /// What is wrong with the client's certificate. What else breaks a handshake says

@@ -9,7 +9,7 @@
 //! Bound: an entry for each open connection.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -40,9 +40,16 @@ struct Inner {
 struct Taken {
     next: u64,
     all: usize,
-    of: HashMap<Share, usize>,
+    of: HashMap<Share, Own>,
     /// By age; told when it is to go.
     silent: BTreeMap<u64, (Share, Arc<Notify>)>,
+}
+
+/// Of one peer.
+#[derive(Debug, Default)]
+struct Own {
+    all: usize,
+    silent: BTreeSet<u64>,
 }
 
 /// A connection's place, given back when dropped.
@@ -90,11 +97,13 @@ impl Places {
             true => self.0.most,
             false => self.0.most.saturating_sub(FOR_ROOT).max(1),
         };
-        let own = taken.of.get(&share).copied().unwrap_or_default();
-        let has_room = if own >= self.0.most_of_one {
-            self.make_room(&mut taken, Some(share))
+        let own = taken.of.get(&share);
+        let has_room = if own.is_some_and(|own| own.all >= self.0.most_of_one) {
+            let oldest = own.and_then(|own| own.silent.first()).copied();
+            self.make_room(&mut taken, oldest)
         } else if taken.all >= most {
-            self.make_room(&mut taken, None)
+            let oldest = taken.silent.keys().next().copied();
+            self.make_room(&mut taken, oldest)
         } else {
             true
         };
@@ -106,7 +115,9 @@ impl Places {
         let number = taken.next;
         taken.next += 1;
         taken.all += 1;
-        *taken.of.entry(share).or_default() += 1;
+        let own = taken.of.entry(share).or_default();
+        own.all += 1;
+        own.silent.insert(number);
         taken.silent.insert(number, (share, Arc::clone(&gone)));
         Some(Place {
             places: self.clone(),
@@ -117,18 +128,15 @@ impl Places {
         })
     }
 
-    /// Ends the oldest silent connection; its place is free before it is closed.
-    fn make_room(&self, taken: &mut Taken, of: Option<Share>) -> bool {
-        let mut silent = taken.silent.iter();
-        let oldest = silent.find(|(_, (share, _))| of.is_none_or(|of| of == *share));
-        let Some(number) = oldest.map(|(number, _)| *number) else {
+    /// Ends the oldest silent connection, if there is one; its place is free before
+    /// it is closed.
+    fn make_room(&self, taken: &mut Taken, oldest: Option<u64>) -> bool {
+        let Some((share, gone)) = oldest.and_then(|oldest| taken.unsilence(oldest)) else {
             return false;
         };
-        if let Some((share, gone)) = taken.silent.remove(&number) {
-            taken.release(share);
-            gone.notify_one();
-            self.0.evicted.fetch_add(1, Ordering::Relaxed);
-        }
+        taken.release(share);
+        gone.notify_one();
+        self.0.evicted.fetch_add(1, Ordering::Relaxed);
         true
     }
 
@@ -140,19 +148,28 @@ impl Places {
 impl Taken {
     fn release(&mut self, share: Share) {
         self.all -= 1;
-        if let Some(count) = self.of.get_mut(&share) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(own) = self.of.get_mut(&share) {
+            own.all -= 1;
+            if own.all == 0 {
                 self.of.remove(&share);
             }
         }
+    }
+
+    /// It is none of the silent ones any more; nothing if it was none.
+    fn unsilence(&mut self, number: u64) -> Option<(Share, Arc<Notify>)> {
+        let (share, gone) = self.silent.remove(&number)?;
+        if let Some(own) = self.of.get_mut(&share) {
+            own.silent.remove(&number);
+        }
+        Some((share, gone))
     }
 }
 
 impl Place {
     /// The connection told what it speaks. False when its place was given away.
     pub(super) fn speak(&mut self) -> bool {
-        self.spoke = self.places.taken().silent.remove(&self.number).is_some();
+        self.spoke = self.places.taken().unsilence(self.number).is_some();
         self.spoke
     }
 
@@ -166,7 +183,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken();
         // One that was given away is no longer counted.
-        if self.spoke || taken.silent.remove(&self.number).is_some() {
+        if self.spoke || taken.unsilence(self.number).is_some() {
             taken.release(self.share);
         }
     }
