@@ -33,7 +33,11 @@ impl Place {
         veth((&here, "va"), (&there, "vb"), 1);
         // Longer than fits without EDNS: 600 bytes in parts of 200.
         let long = ["a", "b", "c"].map(|letter| letter.repeat(200)).join(",");
-        let server = DnsServer::start(&there, &format!("{RECORDS}{long}"));
+        // Longer than a packet: in fragments by UDP.
+        let longer = (0..12).map(|n| format!("\ntxt-record=longer.test,{n}{}", "x".repeat(250)));
+        let longer: String = longer.collect();
+        let lines = format!("edns-packet-max=4096\n{RECORDS}{long}{longer}");
+        let server = DnsServer::start(&there, &lines);
         let daemon = Daemon::start(&here, &format!("{QUICK}{config}"), &["--interface", "va"]);
         Self {
             here,
@@ -98,6 +102,8 @@ fn messages_are_what_tshark_reads() {
         "long.test TXT +noedns +ignore",
         "long.test TXT +noedns",
         "long.test TXT +bufsize=4096",
+        "longer.test TXT +bufsize=4096",
+        "longer.test TXT +tcp",
         "WeB.tEsT A",
         ". NS",
         "web.test A @fd09:1::2",
@@ -135,7 +141,7 @@ fn messages_are_what_tshark_reads() {
         assert_eq!(latency > 0, is_answer(flow), "{flow:?}");
     }
     let status = place.daemon.own_status().unwrap().dns.unwrap();
-    assert_eq!((status.queries, status.answers), (13, 13), "{status:?}");
+    assert_eq!((status.queries, status.answers), (15, 15), "{status:?}");
     assert_eq!((status.unasked, status.copied), (0, status.read));
     assert!(status.malformed.iter().all(|cause| cause.messages == 0));
 }

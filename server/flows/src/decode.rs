@@ -165,10 +165,11 @@ impl Malformed {
     }
 }
 
-/// What a packet of TCP or UDP carries, as far as the frame has it; none of a later
-/// fragment and of what cannot be decoded.
+/// What a packet of TCP or UDP carries, as far as the frame has it, and how many bytes
+/// are missing of a datagram, which may be in fragments; none of a later fragment
+/// and of what cannot be decoded.
 #[must_use]
-pub fn carried(link: Link, frame: &[u8]) -> Option<&[u8]> {
+pub fn carried(link: Link, frame: &[u8]) -> Option<(&[u8], usize)> {
     let (header, rest) = link::parse(link, frame).ok()?;
     let (ip, rest) = ip::parse(header.network, rest).ok()?;
     transport::carried(&ip, rest)

@@ -173,9 +173,6 @@ impl Names {
         began_ns: u64,
         interner: &mut Interner<NameList>,
     ) -> Option<Interned<NameList>> {
-        if self.known.len() == 0 {
-            return None;
-        }
         let mut look = |client| {
             let key = Key {
                 client,
@@ -185,6 +182,12 @@ impl Names {
             self.known.use_mut(&key)?.at(began_ns, interner)
         };
         look(client).or_else(|| (client != Client::Host).then(|| look(Client::Host))?)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.len() == 0
     }
 
     /// All that count at a time, in no order.

@@ -126,8 +126,8 @@ impl Layer7 {
     pub(super) fn take(&mut self, carried: Carried<'_>, identities: &Snapshot) -> Vec<Seen> {
         let event = carried.event;
         let (source, destination) = enrich::addresses(event);
-        let (sequence, header_ends) = transport(event);
-        let length = carried.length.min(header_ends);
+        let (sequence, told) = transport(event);
+        let length = told.unwrap_or(carried.length);
         let packet = dns::Packet {
             at_ns: event.time_ns,
             zone: event.zone,
@@ -165,6 +165,9 @@ impl Layer7 {
         identities: &Snapshot,
         interners: &mut Interners,
     ) {
+        if self.names.is_empty() {
+            return;
+        }
         let (source, destination) = enrich::addresses(event);
         let mut named = |client, address| {
             let client = client_of(client, event.zone, identities);
@@ -185,16 +188,15 @@ fn client_of(address: IpAddr, zone: u16, identities: &Snapshot) -> Client {
     }
 }
 
-/// The sequence number of TCP, and how many bytes may follow the header: UDP says
-/// so, and a frame may be longer.
-fn transport(event: &common::Event) -> (Option<u32>, u32) {
+/// The sequence number of TCP, or how many bytes a datagram has by its header: the
+/// packet has fewer if it is the first of several fragments, and may have more.
+fn transport(event: &common::Event) -> (Option<u32>, Option<u32>) {
     let word = |at: usize| {
         let bytes = event.l4.get(at..at + 4)?;
         Some(u32::from_be_bytes(bytes.try_into().ok()?))
     };
     if event.protocol == TCP {
-        return (word(4), u32::MAX);
+        return (word(4), None);
     }
-    let told = word(4).map_or(0, |word| word >> 16);
-    (None, if told < 8 { u32::MAX } else { told - 8 })
+    (None, word(4).and_then(|word| (word >> 16).checked_sub(8)))
 }

@@ -145,20 +145,21 @@ pub(super) fn parse<'a>(ip: &Ip, bytes: &'a [u8]) -> Result<(Transport, &'a [u8]
 }
 
 /// What is behind the header of TCP or UDP.
-pub(super) fn carried<'a>(ip: &Ip, bytes: &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn carried<'a>(ip: &Ip, bytes: &'a [u8]) -> Option<(&'a [u8], usize)> {
     if ip.fragment.is_some_and(|fragment| fragment.offset != 0) {
         return None;
     }
     match ip.protocol {
-        TCP => bytes.get(usize::from(bytes.get(12)? >> 4) * 4..),
+        TCP => {
+            let header = usize::from(bytes.get(12)? >> 4) * 4;
+            Some((bytes.get(header..)?, 0))
+        }
         UDP => {
             let length = u16::from_be_bytes(*bytes.get(4..)?.first_chunk()?);
+            let length = usize::from(length).checked_sub(8)?;
             let carried = bytes.get(8..)?;
-            Some(
-                carried
-                    .get(..usize::from(length).checked_sub(8)?)
-                    .unwrap_or(carried),
-            )
+            let carried = carried.get(..length).unwrap_or(carried);
+            Some((carried, length - carried.len()))
         }
         _ => None,
     }

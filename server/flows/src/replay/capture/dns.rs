@@ -97,10 +97,13 @@ fn carried<'a>(frame: &Frame<'a>, packet: &Packet) -> Option<dns::Packet<'a>> {
     if source != PORT && destination != PORT {
         return None;
     }
-    let bytes = decode::carried(frame.link_type.link()?, frame.bytes)?;
-    // What the capture left out of the packet's end.
-    let missing = (frame.wire_length as usize).saturating_sub(frame.bytes.len());
-    let length = u32::try_from(bytes.len() + missing).ok()?;
+    let (bytes, missing) = decode::carried(frame.link_type.link()?, frame.bytes)?;
+    // What the capture left out of a segment's end.
+    let left_out = match sequence {
+        Some(_) => (frame.wire_length as usize).saturating_sub(frame.bytes.len()),
+        None => missing,
+    };
+    let length = u32::try_from(bytes.len() + left_out).ok()?;
     (length > 0).then_some(dns::Packet {
         at_ns: nanos(frame.time.map_or(0, |time| time.as_nanos())),
         zone: 0,
