@@ -1,7 +1,7 @@
 //! Packets that the kernel drops, from the raw tracepoint `kfree_skb`.
 //!
 //! `skb` finds where the packet is and whose, `headers` reads what is there of
-//! it, `record` counts and raises events, `flow` tells the packet's flow. The daemon finds the kernel's field
+//! it, `flow` tells the packet's flow, `record` counts and raises events. The daemon finds the kernel's field
 //! offsets when it loads us. A packet is looked at in memory of its CPU, not on
 //! the stack: what is known of it is then the same to the verifier on each way
 //! through the program, so that few ways are left to walk.
@@ -119,8 +119,8 @@ unsafe fn look(it: *mut Dropped, ctx: &RawTracePointContext, why: u32) -> Result
         (ICMP, 0) | (ICMP6, 129)
     ) && (*it).first.l4_len != 0;
     if why != layout!(no_socket) || !is_echo_reply {
-        record::record(it);
         flow::tell(it);
+        record::record(it);
     }
     Ok(())
 }

@@ -128,6 +128,7 @@ unsafe fn ended(event: *mut Event, entry: *mut Entry, direction: usize) {
     (*event).point = if here == 0 { there } else { here };
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
+    (*event).sides = (*entry).sides;
     (*event).dropped = (*entry).dropped;
     (*event).drop_reason = (*entry).drop_reason;
     (*event).drops = 0;
@@ -179,6 +180,7 @@ unsafe fn fill(
     (*event).point = packet.point;
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
+    (*event).sides = (*entry).sides;
     (*event).dropped = (*entry).dropped;
     (*event).drop_reason = (*entry).drop_reason;
     (*event).drops = 0;

@@ -2,7 +2,9 @@
 //!
 //! `observe` takes a packet through: `link` and `parse` read headers, `gso` tells
 //! what leaves on the wire, `table` finds or makes the entry of the flow and
-//! counts, `event` raises events, `payload` copies what DNS packets carry, `dropped` watches the kernel drop packets.
+//! counts, `event` raises events, `payload` copies what DNS packets carry, `dropped`
+//! watches the kernel drop packets. `owner` keeps who made a socket, `holders` who
+//! has those from before, `who` looks there.
 //! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
 //! (ring buffer); the observers never change a packet or its fate.
 #![no_std]
@@ -20,6 +22,7 @@ mod dropped;
 mod event;
 mod fragment;
 mod gso;
+mod holders;
 mod initiator;
 mod link;
 mod listener;
@@ -28,17 +31,20 @@ mod namespace;
 mod observe;
 mod once;
 mod opening;
+mod owner;
 mod packet;
 mod parse;
 mod payload;
+mod process;
 mod read;
 mod reopen;
 mod ring;
 mod table;
+mod who;
 
 use aya_ebpf::{
-    macros::{classifier, raw_tracepoint},
-    programs::{RawTracePointContext, TcContext},
+    macros::{cgroup_sock, classifier, raw_tracepoint},
+    programs::{RawTracePointContext, SockContext, TcContext},
 };
 
 /// Lets the next program on the hook run; on clsact it means the same.
@@ -77,6 +83,23 @@ pub fn sextant_out_ip(ctx: TcContext) -> i32 {
 #[raw_tracepoint]
 pub fn sextant_drop(ctx: RawTracePointContext) -> i32 {
     dropped::observe(&ctx);
+    0
+}
+
+/// A process makes a socket. It always may.
+#[cgroup_sock(sock_create)]
+pub fn sextant_sock(ctx: SockContext) -> i32 {
+    // SAFETY: the kernel gives a valid socket.
+    unsafe { owner::made(ctx.sock.cast()) }
+    1
+}
+
+/// A descriptor of a process, in a walk over all. Kernel 5.8 (iterators).
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub fn sextant_holders(ctx: *mut holders::TaskFile) -> i32 {
+    // SAFETY: the kernel gives a valid context.
+    unsafe { holders::look(ctx) }
     0
 }
 

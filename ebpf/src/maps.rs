@@ -96,6 +96,14 @@ static DENIED_LEVEL: u64 = 0;
 #[unsafe(no_mangle)]
 static PAYLOAD_LEVEL: u64 = 0;
 
+/// The same for processes.
+#[unsafe(no_mangle)]
+static PROCESS_LEVEL: u64 = 0;
+
+/// Whether it is known who made a socket.
+#[unsafe(no_mangle)]
+static TELLS_WHO: u32 = 0;
+
 /// Whether there may be other network namespaces than the daemon's own; where
 /// there are none the kernel removes the look-up when it loads the program.
 #[unsafe(no_mangle)]
@@ -151,6 +159,20 @@ pub fn denied_level() -> u64 {
 pub fn payload_level() -> u64 {
     // SAFETY: as above.
     unsafe { core::ptr::read_volatile(&raw const PAYLOAD_LEVEL) }
+}
+
+/// See `PROCESS_LEVEL`.
+#[inline(always)]
+pub fn process_level() -> u64 {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const PROCESS_LEVEL) }
+}
+
+/// See `TELLS_WHO`.
+#[inline(always)]
+pub fn tells_who() -> bool {
+    // SAFETY: as above.
+    unsafe { core::ptr::read_volatile(&raw const TELLS_WHO) != 0 }
 }
 
 /// Whether the reader has to be woken.

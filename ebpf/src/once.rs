@@ -13,7 +13,7 @@ use sextant_ebpf_common::{
     point_parts,
 };
 
-use crate::{atomic, maps, packet::Packet};
+use crate::{atomic, maps, packet::Packet, who};
 
 /// A copy for the sender's own host of what it sends to a group (if_packet.h).
 const PACKET_LOOPBACK: u32 = 5;
@@ -25,7 +25,9 @@ pub unsafe fn counts_here(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packe
     let owner = &raw mut (*entry).owner[packet.direction & 1];
     let current = *owner;
     if is_own_copy(skb, packet) || current != 0 && was_seen(entry, skb, packet.point) {
-        remember(entry, packet.point);
+        if remember(entry, packet.point) {
+            who::look(entry, skb, packet);
+        }
         return false;
     }
     // Before it loses its place, so that it is known all the time.
@@ -34,6 +36,7 @@ pub unsafe fn counts_here(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packe
     }
     // Another CPU that was faster counts too.
     let _ = atomic::replace(owner, current, packet.point);
+    who::look(entry, skb, packet);
     true
 }
 
@@ -131,19 +134,20 @@ unsafe fn is_full(entry: *mut Entry) -> bool {
 }
 
 /// Remembers a point. When all places are taken it is not; what was received by
-/// an observed interface then passes for seen.
+/// an observed interface then passes for seen. Tells whether it is a new one.
 #[inline(always)]
-unsafe fn remember(entry: *mut Entry, point: u32) {
+unsafe fn remember(entry: *mut Entry, point: u32) -> bool {
     for n in 0..POINTS {
         let place = &raw mut (*entry).points[n];
         if *place == point {
-            return;
+            return false;
         }
         if *place == 0 {
             match atomic::replace(place, 0, point) {
                 Err(other) if other != point => {}
-                _ => return,
+                _ => return true,
             }
         }
     }
+    false
 }

@@ -1,5 +1,6 @@
 //! The word that is kept of the packet that opened a flow: a SYN's sequence
-//! number, a tunnel's network identifier, and the like (`opening_offset`).
+//! number, a tunnel's network identifier, and the like (`opening_offset`); of other
+//! datagrams, the socket.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
 use sextant_ebpf_common::{GENEVE_PORT, initiator, opening_offset};
@@ -7,6 +8,7 @@ use sextant_ebpf_common::{GENEVE_PORT, initiator, opening_offset};
 use crate::{
     packet::Packet,
     parse::{ACK, SYN, TCP, UDP},
+    who,
 };
 
 /// The word and the bit of `initiator` that says so; zeros if there is none.
@@ -17,10 +19,10 @@ pub fn opening(skb: *mut __sk_buff, packet: &Packet) -> (u32, u8) {
         return (0, 0);
     }
     let Some(offset) = opening_offset(packet.protocol, packet.destination_port) else {
-        return (0, 0);
+        return (who::socket(skb, packet), 0);
     };
     if packet.protocol == UDP && !is_tunnel(skb, packet) {
-        return (0, 0);
+        return (who::socket(skb, packet), 0);
     }
     match load::<u32>(skb, packet.l4 as u32 + offset) {
         Some(word) => (word, initiator::OPENING),

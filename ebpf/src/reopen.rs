@@ -1,8 +1,9 @@
-//! A SYN for ports whose flow is over: that flow ends with its totals and a new
-//! one begins in the same entry.
+//! A SYN for ports whose flow is over, or a datagram of another process that has
+//! the port now: that flow ends with its totals and a new one begins in the same
+//! entry.
 
 use aya_ebpf::bindings::__sk_buff;
-use sextant_ebpf_common::{Entry, POINTS, has_opening, initiator, initiator_of, tags};
+use sextant_ebpf_common::{Entry, POINTS, Side, has_opening, initiator, initiator_of, tags};
 
 use crate::{
     atomic,
@@ -13,6 +14,7 @@ use crate::{
     packet::Packet,
     parse::{ACK, FIN, RST},
     table::due_after,
+    who,
 };
 
 /// Begins anew if the SYN does not belong to the flow of the entry.
@@ -28,6 +30,34 @@ pub unsafe fn if_over(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
         return;
     }
     event::raise_end(entry, packet, seen);
+    begin(entry, skb, packet, opening, is_opening);
+}
+
+/// Begins anew if another process than before sends from the port, without a
+/// handshake that would tell.
+#[inline(never)]
+pub unsafe fn if_passed_on(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
+    let (opening, is_opening) = opening(skb, packet);
+    let before = (*entry).opening;
+    // One CPU ends it: who sets the socket.
+    if atomic::replace(&raw mut (*entry).opening, before, opening).is_err() {
+        return;
+    }
+    // Another socket of the same process goes on with the flow.
+    if who::is_another((*entry).sides[packet.direction & 1], skb, packet) {
+        event::raise_end(entry, packet, 0);
+        begin(entry, skb, packet, opening, is_opening);
+    }
+}
+
+#[inline(never)]
+unsafe fn begin(
+    entry: *mut Entry,
+    skb: *mut __sk_buff,
+    packet: &Packet,
+    opening: u32,
+    is_opening: u8,
+) {
     (*entry).first_ns = precise_now();
     (*entry).news_us = 0;
     (*entry).due = due_after(packet.now);
@@ -38,6 +68,8 @@ pub unsafe fn if_over(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
         (*entry).points[place] = 0;
     }
     (*entry).dropped = [0; 2];
+    (*entry).sides = [Side::default(); 2];
+    who::look(entry, skb, packet);
 }
 
 /// It was reset or closed, or the SYN is not that of its handshake: another

@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
-use sextant_ebpf_common::{Cause, Entry, Tally, reason, tags, tick};
+use sextant_ebpf_common::{Cause, Entry, Side, Tally, reason, tags, tick};
 
 use crate::{
     atomic,
@@ -20,8 +20,8 @@ use crate::{
     once::counts_here,
     opening::opening,
     packet::Packet,
-    parse::{ACK, FIN, RST, SYN, TCP},
-    payload, reopen,
+    parse::{ACK, FIN, RST, SYN, TCP, UDP},
+    payload, reopen, who,
 };
 
 const EEXIST: i32 = -17;
@@ -78,6 +78,8 @@ fn create<K>(
         (*entry).due = due_after(packet.now);
         (*entry).opening = opening;
         (*entry).tags = tags(packet.vlan, packet.initiator | is_opening);
+        (*entry).sides = [Side::default(); 2];
+        who::look(entry, skb, packet);
         &*entry
     };
     let cause = match table.insert(key, entry, u64::from(BPF_NOEXIST)) {
@@ -114,6 +116,8 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     let flags = packet.tcp_flags;
     if flags & (SYN | ACK) == SYN && packet.protocol == TCP {
         reopen::if_over(entry, skb, packet);
+    } else if packet.protocol == UDP && who::is_another_socket(entry, skb, packet) {
+        reopen::if_passed_on(entry, skb, packet);
     }
     (*entry).last[direction] = tick(packet.now);
     atomic::add(&raw mut (*entry).bytes[direction], packet.bytes);

@@ -207,6 +207,7 @@ impl Core {
             links,
             Arc::clone(&self.pipeline),
             Arc::clone(&self.identities),
+            self.config.cluster_name.clone(),
             Arc::clone(&self.known_links),
         );
         datapath.await.map(Some)

@@ -223,6 +223,8 @@ pub struct Datapath {
     pub force_clsact: bool,
     /// Watch packets that the kernel drops.
     pub drops: bool,
+    /// Find out which process is behind a flow.
+    pub processes: bool,
     /// Interfaces with address spaces of their own: glob and zone.
     pub zones: Vec<(String, u16)>,
     /// Other network namespaces: path, whose last part may be a glob, and zone.
@@ -380,6 +382,7 @@ impl Default for Datapath {
             other_idle: Duration::from_secs(60),
             force_clsact: false,
             drops: true,
+            processes: true,
             zones: Vec::new(),
             namespaces: Vec::new(),
         }

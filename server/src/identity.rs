@@ -77,6 +77,20 @@ impl Identities {
         numbers.unwrap_or_else(PoisonError::into_inner).counts()
     }
 
+    /// The stable number of a label set (sorted `source:key=value`); kept with the
+    /// next `save`.
+    #[must_use]
+    pub fn number(&self, labels: &[String]) -> u32 {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.of(labels)
+    }
+
+    /// Keeps numbers that are new.
+    pub fn save(&self) {
+        let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);
+        numbers.save();
+    }
+
     /// Asks all providers again and swaps the snapshot.
     pub fn refresh(&self) {
         let mut numbers = self.numbers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -34,6 +34,7 @@ pub mod log;
 pub mod metrics;
 pub mod overhead;
 pub mod pipeline;
+pub mod process;
 pub mod record;
 pub mod reloaded;
 pub mod service;

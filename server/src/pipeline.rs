@@ -26,6 +26,7 @@ use crate::{
     dns,
     flow::{Address, Endpoint, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
+    process::Processes,
     record::normalise,
     store::{Event, RingWriter, Stamped},
 };
@@ -60,6 +61,8 @@ pub struct Pipeline {
     identities: Arc<ArcSwap<Snapshot>>,
     links: Arc<ArcSwap<Links>>,
     places: Places,
+    /// Who is behind sockets; nobody until the datapath says so.
+    processes: Option<Processes>,
     drop_reasons: DropReasons,
     layer7: Layer7,
     namespaces: Namespaces,
@@ -90,6 +93,7 @@ impl Pipeline {
             identities,
             links,
             places: Places::default(),
+            processes: None,
             drop_reasons: DropReasons::default(),
             layer7: Layer7::default(),
             namespaces,
@@ -113,6 +117,11 @@ impl Pipeline {
         self.stored.clone()
     }
 
+    /// Where processes of this host are known from.
+    pub fn set_processes(&mut self, processes: Processes) {
+        self.processes = Some(processes);
+    }
+
     /// Names of the kernel's drop reasons.
     pub fn set_drop_reasons(&mut self, reasons: DropReasons) {
         self.drop_reasons = reasons;
@@ -123,6 +132,9 @@ impl Pipeline {
         self.wall_offset_ns = batch.wall_offset_ns;
         let identities = self.identities.load_full();
         self.places.follow(self.links.load_full());
+        if let Some(processes) = &mut self.processes {
+            processes.learn(&batch.processes, &mut self.interners);
+        }
         let mut flows = std::mem::take(&mut self.flows);
         let raised = batch.events.iter().map(|event| (event, None));
         let carried = batch.payloads.iter();
@@ -166,6 +178,7 @@ impl Pipeline {
             origin: &self.origin,
             drop_reasons: &self.drop_reasons,
             places: &mut self.places,
+            processes: self.processes.as_mut(),
             interners: &mut self.interners,
         };
         let mut flow = enrich::flow(event, &mut context);

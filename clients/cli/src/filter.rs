@@ -5,6 +5,7 @@
 
 mod conflict;
 mod flags;
+mod process;
 mod services;
 mod tracker;
 mod value;

@@ -324,7 +324,7 @@ mod tests {
     fn fields_are_named_as_they_are_typed() {
         assert_eq!(field("source-ip"), Ok(FlowField::SourceIp));
         assert_eq!(field("DESTINATION_PORT"), Ok(FlowField::DestinationPort));
-        assert_eq!(fields().count(), 38);
+        assert_eq!(fields().count(), 54);
         assert!(
             field("nothing")
                 .unwrap_err()

@@ -66,7 +66,13 @@ pub(crate) struct TopArgs {
     )]
     output: Output,
     /// What to begin with.
-    #[arg(long, value_enum, value_name = "VIEW", default_value_t)]
+    #[arg(
+        long,
+        visible_alias = "by",
+        value_enum,
+        value_name = "VIEW",
+        default_value_t
+    )]
     view: View,
     /// What the first rows have most of.
     #[arg(long, value_enum, value_name = "ORDER", default_value_t)]
@@ -143,7 +149,7 @@ impl Model {
             }
             KeyCode::Char('o') => self.order = next(self.order),
             KeyCode::Tab => self.view = next(self.view),
-            KeyCode::Char(digit @ '1'..='4') => {
+            KeyCode::Char(digit @ '1'..='7') => {
                 let views = View::value_variants();
                 self.view = views[digit as usize - '1' as usize];
             }

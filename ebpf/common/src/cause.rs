@@ -65,6 +65,10 @@ pub enum Cause {
     PayloadRingFull = 26,
     /// A payload beyond the bytes that may be copied in a second (counts packets).
     PayloadBudget = 27,
+    /// A socket whose maker could not be kept with it (counts sockets).
+    SocketNotOwned = 28,
+    /// A process that was not told since the ring was full (counts processes).
+    ProcessRingFull = 29,
 }
 
 impl Cause {
@@ -77,7 +81,7 @@ impl Cause {
 }
 
 /// All causes with their names, in the order of their numbers.
-pub const CAUSES: [(Cause, &str); 28] = [
+pub const CAUSES: [(Cause, &str); 30] = [
     (Cause::NotIp, "not_ip"),
     (Cause::TooManyTags, "too_many_vlan_tags"),
     (Cause::TruncatedLink, "truncated_link_header"),
@@ -109,6 +113,8 @@ pub const CAUSES: [(Cause, &str); 28] = [
     (Cause::DropNested, "drop_nested"),
     (Cause::PayloadRingFull, "payload_ring_full"),
     (Cause::PayloadBudget, "payload_budget"),
+    (Cause::SocketNotOwned, "socket_not_owned"),
+    (Cause::ProcessRingFull, "process_ring_full"),
 ];
 
 const _: () = {

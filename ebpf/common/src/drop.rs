@@ -1,5 +1,7 @@
 //! What is kept of packets that the kernel drops.
 
+use crate::Side;
+
 /// A dropped flow: addresses and ports of the packets, where, and the reason.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -50,6 +52,8 @@ pub struct DropCount {
     pub l4_len: u8,
     /// Set where there is no link header.
     pub no_mac: u8,
+    /// Who is behind sender and receiver, as the flow knew it at the last packet.
+    pub sides: [Side; 2],
 }
 
 /// Reasons from here on are places in the kernel that drop without a reason;

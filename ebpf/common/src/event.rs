@@ -1,6 +1,6 @@
 //! The record of both rings.
 
-use crate::POINTS;
+use crate::{POINTS, Side};
 
 /// What an event tells.
 #[repr(u8)]
@@ -54,6 +54,8 @@ pub struct Event {
     pub owner: [u32; 2],
     /// Other observation points of the flow.
     pub points: [u32; POINTS],
+    /// Who is behind side `a` and side `b` of the key.
+    pub sides: [Side; 2],
     /// TCP control bits seen, as in `Entry`.
     pub tcp_flags_seen: u32,
     /// Packets of the flow that were dropped, by direction, as in `Entry`.

@@ -10,6 +10,7 @@ mod drop;
 mod event;
 mod key;
 mod payload;
+mod who;
 
 pub use cause::{CAUSES, Cause};
 pub use drop::{
@@ -19,6 +20,10 @@ pub use drop::{
 pub use event::{Event, Kind, reason};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6, query_of};
 pub use payload::{Carries, DNS_PORT, PAYLOAD_ROOMS, Payload};
+pub use who::{
+    CGROUP_DEPTH, CGROUP_NAME, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner, ProcessRecord, Side, Told,
+    WhoLayout, side, start_of,
+};
 
 /// Index of the direction from the key's side `a` to side `b`.
 pub const A_TO_B: usize = 0;
@@ -56,7 +61,8 @@ pub struct Entry {
     /// coarse clock, which wraps.
     pub due: u32,
     /// A word of the packet that opened the flow, in network order; see
-    /// `opening_offset`.
+    /// `opening_offset`. Without `initiator::OPENING`: of UDP, what tells the
+    /// initiator's socket from others; 0 for none.
     pub opening: u32,
     /// Observation point that counted last; 0 for none yet.
     pub owner: [u32; 2],
@@ -78,6 +84,8 @@ pub struct Entry {
     pub drop_reason: u32,
     /// Zero.
     pub pad: u32,
+    /// Who is behind side `a` and side `b`.
+    pub sides: [Side; 2],
 }
 
 /// Nanoseconds of a tick as a power of two: about a millisecond, which is at
@@ -214,6 +222,9 @@ pub const EXTRA_SLOTS: u32 = 4096;
 /// Interfaces above and below one that are remembered.
 pub const STACKED: usize = 4;
 
+/// The same network namespace, in `Joints`.
+pub const OWN_NAMESPACE: u32 = u32::MAX;
+
 /// How an observed interface is joined to other observed ones, so that a packet
 /// that passes several of them is counted once. Interface numbers; 0 for none.
 #[repr(C)]
@@ -229,6 +240,9 @@ pub struct Joints {
     pub below: [u32; STACKED],
     /// 1 if this interface is observed.
     pub observed: u32,
+    /// The network namespace that `peer` is in: `OWN_NAMESPACE`, or what the kernel
+    /// calls it in this interface's, plus 1; 0 where that is not known.
+    pub peer_namespace: u32,
 }
 
 /// Per-CPU totals of an interface, `[ingress, egress]`.
@@ -324,12 +338,12 @@ pub struct FragmentPorts {
 const _: () = {
     assert!(size_of::<Key4>() == 16);
     assert!(size_of::<Key6>() == 40);
-    assert!(size_of::<Entry>() == 112);
+    assert!(size_of::<Entry>() == 128);
     assert!(size_of::<FragmentKey>() == 40);
-    assert!(size_of::<Event>() == 192);
+    assert!(size_of::<Event>() == 208);
     assert!(size_of::<Payload>() == size_of::<Event>() + 16);
     assert!(size_of::<DropKey>() == 48);
-    assert!(size_of::<DropCount>() == 64);
+    assert!(size_of::<DropCount>() == 80);
     assert!(size_of::<DropLayout>() == 240 && size_of::<NetLayout>() == 24);
 };
 
@@ -381,7 +395,7 @@ mod tests {
 mod user {
     use aya::Pod;
 
-    use crate::{CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning};
+    use crate::{CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning, WhoLayout};
 
     // SAFETY: `repr(C)` integers without padding.
     unsafe impl Pod for CauseCount {}
@@ -391,6 +405,8 @@ mod user {
     unsafe impl Pod for DropLayout {}
     // SAFETY: as above.
     unsafe impl Pod for NetLayout {}
+    // SAFETY: as above.
+    unsafe impl Pod for WhoLayout {}
     // SAFETY: as above.
     unsafe impl Pod for Joints {}
     // SAFETY: as above.

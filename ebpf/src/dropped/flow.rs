@@ -1,5 +1,5 @@
 //! Tells a flow that a packet of it was dropped, so that its end does not claim
-//! what did not get through.
+//! what did not get through, and learns from it who is behind the packet.
 
 use aya_ebpf::maps::HashMap;
 use sextant_ebpf_common::{Ends, Entry, ICMP_MESSAGE, Key4, Key6};
@@ -16,9 +16,6 @@ const FULL: u32 = u32::MAX - (1 << 16);
 /// Counts the drop in the flow, if the packet counted there before.
 #[inline(always)]
 pub(super) unsafe fn tell(it: *mut Dropped) {
-    if !skb::was_seen(it) {
-        return;
-    }
     let key = &(*it).key;
     let ends = Ends {
         source_port: key.source_port,
@@ -30,21 +27,26 @@ pub(super) unsafe fn tell(it: *mut Dropped) {
     };
     if key.family == 4 {
         let (flow, direction) = Key4::of(key.source[0], key.destination[0], &ends);
-        count(&FLOWS4, &flow, direction, key.reason);
+        count(&FLOWS4, &flow, direction, it);
     } else {
         let (flow, direction) = Key6::of(&key.source, &key.destination, &ends);
-        count(&FLOWS6, &flow, direction, key.reason);
+        count(&FLOWS6, &flow, direction, it);
     }
 }
 
 #[inline(always)]
-unsafe fn count<K>(flows: &HashMap<K, Entry>, key: &K, direction: usize, reason: u32) {
+unsafe fn count<K>(flows: &HashMap<K, Entry>, key: &K, direction: usize, it: *mut Dropped) {
     let Some(entry) = flows.get_ptr_mut(key) else {
         return;
     };
+    (*it).first.sides[0] = (*entry).sides[direction & 1];
+    (*it).first.sides[1] = (*entry).sides[1 - (direction & 1)];
+    if !skb::was_seen(it) {
+        return;
+    }
     let dropped = &raw mut (*entry).dropped[direction & 1];
     if dropped.read_volatile() < FULL {
         atomic::add32(dropped, 1);
     }
-    (*entry).drop_reason = reason;
+    (*entry).drop_reason = (*it).key.reason;
 }

@@ -27,6 +27,7 @@ pub(super) unsafe fn record(it: *mut Dropped) {
     };
     let drops = atomic::fetch_add(&raw mut (*entry).drops, 1) + 1;
     (*entry).tcp_flags = (*it).first.tcp_flags;
+    (*entry).sides = (*it).first.sides;
     let interval = maps::tuning().active_interval_ns;
     let told_at = (*entry).event_ns;
     if now.saturating_sub(told_at) < interval {
@@ -89,6 +90,7 @@ unsafe fn raise(it: *const Dropped, now: u64, drops: u32) {
     (*event).point = first.point;
     (*event).owner = [0; 2];
     (*event).points = [0; POINTS];
+    (*event).sides = first.sides;
     (*event).tcp_flags_seen = 0;
     (*event).dropped = [0; 2];
     (*event).drop_reason = key.reason;

@@ -60,6 +60,7 @@ fn pipeline_into(writer: RingWriter) -> Pipeline {
             birth: 0,
             link: None,
             master: None,
+            peer_namespace: None,
         };
         links.by_index.insert(index, link);
     }
@@ -80,6 +81,7 @@ fn pipeline_into(writer: RingWriter) -> Pipeline {
 pub(crate) fn batch(events: u64) -> Batch {
     Batch {
         events: (0..events).map(raw).collect(),
+        processes: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 1_700_000_000_000_000_000,

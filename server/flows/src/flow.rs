@@ -11,6 +11,7 @@ mod counters;
 pub mod heap;
 mod intern;
 pub mod ip_protocol;
+mod process;
 pub mod proto;
 pub mod redaction;
 pub mod sketch;
@@ -27,6 +28,7 @@ pub use address::{Address, Ethernet, Uuid};
 pub use counters::{Counters, DirectionCounters, EndReason, Point, Points};
 pub(crate) use intern::HeldKey;
 pub use intern::{Interned, Interner, Interners};
+pub use process::Process;
 pub use summary::Summary;
 pub use transport::{L4, TcpFlags};
 

@@ -22,6 +22,7 @@ use crate::{
     identity::Identities,
     overhead,
     pipeline::Pipeline,
+    process::Processes,
     service::DatapathParts,
 };
 
@@ -38,6 +39,9 @@ pub(super) struct RunningDatapath {
     stoppers: [Stopper; 2],
     reader: Worker,
     sweeper: Worker,
+    /// Who holds sockets, where that can be told.
+    holders: Option<Worker>,
+    holders_stop: Option<Stopper>,
     stop: watch::Sender<bool>,
     follow: JoinHandle<Result<(), DatapathError>>,
     identify: JoinHandle<()>,
@@ -50,8 +54,10 @@ impl RunningDatapath {
         watch: LinkWatch,
         pipeline: Arc<Mutex<Pipeline>>,
         identities: Arc<Identities>,
+        cluster: String,
         known_links: Arc<ArcSwap<Links>>,
     ) -> anyhow::Result<Self> {
+        let processes = Processes::new(Arc::clone(&identities), cluster);
         let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
         let loaded = Loaded::new(&settings(config))?;
@@ -67,13 +73,17 @@ impl RunningDatapath {
             tcp_closed: config.tcp_closed,
             other: config.other_idle,
         };
-        let (datapath, reader, sweeper) =
+        let (datapath, reader, sweeper, holders) =
             Datapath::start(loaded, choice, zones, timeouts, config.force_clsact, watch).await?;
         let counters = datapath.counters();
         let (volumes, objects) = (datapath.volumes(), datapath.objects());
         let (tuner, report) = (datapath.tuner(), datapath.report());
         let losses = datapath.losses();
-        lock(&pipeline).set_drop_reasons(datapath.drop_reasons());
+        {
+            let mut pipeline = lock(&pipeline);
+            pipeline.set_drop_reasons(datapath.drop_reasons());
+            pipeline.set_processes(processes);
+        }
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
         let stoppers = [reader.stopper(), sweeper.stopper()];
@@ -83,7 +93,18 @@ impl RunningDatapath {
         .context("starting the reader's thread")?;
         let sweeper = Worker::start("datapath-sweep", move || sweeper.run())
             .context("starting the sweeper's thread")?;
+        let (holders_stop, holders) = match holders {
+            Some(holders) => {
+                let stop = holders.stopper();
+                let worker = Worker::start("datapath-who", move || holders.run())
+                    .context("starting the thread that looks who holds sockets")?;
+                (Some(stop), Some(worker))
+            }
+            None => (None, None),
+        };
         Ok(Self {
+            holders_stop,
+            holders,
             counters,
             volumes,
             objects,
@@ -132,6 +153,7 @@ impl RunningDatapath {
         tokio::select! {
             error = self.reader.failed() => error,
             error = self.sweeper.failed() => error,
+            error = failed(self.holders.as_mut()) => error,
             ended = &mut self.follow => match ended {
                 Ok(Err(error)) => anyhow::Error::new(error),
                 ended => unexpected("the task that follows interfaces", ended.err()),
@@ -152,10 +174,22 @@ impl RunningDatapath {
         }
         // The reader last: it hands on what the last sweep finds.
         let [reader, sweeper] = self.stoppers;
+        if let (Some(stop), Some(holders)) = (self.holders_stop, self.holders) {
+            stop.stop();
+            holders.join().await;
+        }
         sweeper.stop();
         self.sweeper.join().await;
         reader.stop();
         self.reader.join().await;
+    }
+}
+
+/// Of a worker that there need not be.
+async fn failed(worker: Option<&mut Worker>) -> anyhow::Error {
+    match worker {
+        Some(worker) => worker.failed().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -167,17 +201,29 @@ fn identify(
     known_links: Arc<ArcSwap<Links>>,
 ) -> JoinHandle<()> {
     let mut links = watch.subscribe();
+    let kept = Arc::clone(&identities);
     let refresh = move |links: &mut watch::Receiver<Links>| {
         known_links.store(Arc::new(links.borrow_and_update().clone()));
         identities.refresh();
     };
     refresh(&mut links);
     tokio::spawn(async move {
-        while links.changed().await.is_ok() {
-            refresh(&mut links);
+        let mut saves = tokio::time::interval(SAVE);
+        loop {
+            tokio::select! {
+                changed = links.changed() => match changed {
+                    Ok(()) => refresh(&mut links),
+                    Err(_) => return,
+                },
+                // To disk: the runtime goes on meanwhile.
+                _ = saves.tick() => tokio::task::block_in_place(|| kept.save()),
+            }
         }
     })
 }
+
+/// Between two times that identities of what was found are kept.
+const SAVE: Duration = Duration::from_secs(5);
 
 /// Zero raises an event for each packet.
 fn active_interval(config: &config::Datapath) -> Duration {
@@ -202,5 +248,6 @@ fn settings(config: &config::Datapath) -> Settings {
         several_namespaces: !config.namespaces.is_empty(),
         // The loopback of each namespace is in a zone of its own.
         several_zones: !config.zones.is_empty() || !config.namespaces.is_empty(),
+        who: config.processes,
     }
 }

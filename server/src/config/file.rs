@@ -211,6 +211,7 @@ fn datapath(mut section: Section<'_>, to: &mut Datapath) {
     );
     set(&mut to.force_clsact, s.item("force_clsact").switch());
     set(&mut to.drops, s.item("drops").switch());
+    set(&mut to.processes, s.item("processes").switch());
     to.zones = zones(s);
     to.namespaces = namespaces(s);
     section.finish();

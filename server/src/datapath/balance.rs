@@ -187,6 +187,7 @@ mod tests {
             birth: 1,
             link: None,
             master: None,
+            peer_namespace: None,
         }
     }
 

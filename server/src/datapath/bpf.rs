@@ -28,6 +28,8 @@ unsafe impl Plain for sextant_ebpf_common::Payload {}
 unsafe impl Plain for sextant_ebpf_common::DropKey {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::DropCount {}
+// SAFETY: as above.
+unsafe impl Plain for sextant_ebpf_common::ProcessRecord {}
 
 const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;

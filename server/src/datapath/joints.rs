@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sextant_ebpf_common::{Joints, STACKED};
+use sextant_ebpf_common::{Joints, OWN_NAMESPACE, STACKED, interface_parts};
 
 use super::{Link, Links, Role};
 
@@ -17,8 +17,10 @@ pub(super) fn find(links: &Links, is_observed: impl Fn(&Link) -> bool) -> BTreeM
     for link in links.by_index.values().filter(|link| is_observed(link)) {
         let joints = found.entry(link.index).or_default();
         joints.observed = 1;
+        joints.peer_namespace = link.peer_namespace.map_or(0, |id| id + 1);
         if link.role == Role::Loopback {
             joints.peer = link.index;
+            joints.peer_namespace = OWN_NAMESPACE;
         }
     }
     // A pair is told by either end; the other may be of an older list.
@@ -27,6 +29,9 @@ pub(super) fn find(links: &Links, is_observed: impl Fn(&Link) -> bool) -> BTreeM
         for (end, other) in [(link.index, other), (other, link.index)] {
             if let Some(joints) = found.get_mut(&end).filter(|joints| joints.peer == 0) {
                 joints.peer = other;
+                if interface_parts(end).0 == interface_parts(other).0 {
+                    joints.peer_namespace = OWN_NAMESPACE;
+                }
             }
         }
     }
@@ -112,6 +117,7 @@ mod tests {
             birth: 0,
             link,
             master,
+            peer_namespace: None,
         }
     }
 

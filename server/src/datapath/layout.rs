@@ -6,6 +6,7 @@
 
 mod places;
 mod reasons;
+pub(super) mod who;
 
 use btf_rs::{Btf, BtfType, Struct, Type};
 use sextant_ebpf_common::{DropLayout, NetLayout, SKB_BYTES};

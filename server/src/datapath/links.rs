@@ -63,6 +63,9 @@ pub struct Link {
     pub link: Option<u32>,
     /// The number of the bridge or bond that this one is a part of.
     pub master: Option<u32>,
+    /// The network namespace of the other end of a veth pair, where it is another
+    /// one: what the kernel calls it in this interface's.
+    pub peer_namespace: Option<u32>,
 }
 
 impl Link {

@@ -8,16 +8,20 @@ use aya::{
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
     programs::{RawTracePoint, SchedClassifier},
 };
-use sextant_ebpf_common::{CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning};
+use sextant_ebpf_common::{
+    CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning, WhoLayout,
+};
 
 use super::{
-    DatapathError, Objects, bpf,
+    DatapathError, Holders, Objects, bpf,
+    holders::Found,
     hook::{Program, Programs},
     kernel,
     layout::{self, DropReasons},
     rights,
     tables::Tables,
     tcx,
+    who::{self, Who},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sextant.o"));
@@ -32,6 +36,9 @@ const CLASSIFIERS: [&str; 4] = [
 
 /// For so long after the start, flows may have begun before it.
 const SETTLE_NS: u64 = 3_000_000_000;
+
+/// Bytes of the ring of processes, as the programs have it.
+const PROCESS_RING_BYTES: u32 = 1 << 20;
 
 /// Sizes and constants of the programs.
 #[derive(Clone, Debug)]
@@ -58,6 +65,8 @@ pub struct Settings {
     pub several_namespaces: bool,
     /// An interface may be in another zone than 0.
     pub several_zones: bool,
+    /// Find out which process is behind a flow.
+    pub who: bool,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -93,6 +102,10 @@ pub struct Loaded {
     pub(super) zones: Array<MapData, u16>,
     pub(super) joints: Array<MapData, Joints>,
     pub(super) namespaces: HashMap<MapData, u64, u32>,
+    pub(super) who: Who,
+    pub(super) processes: RingBuf<MapData>,
+    pub(super) found: Found,
+    pub(super) holders: Option<Holders>,
 }
 
 impl Loaded {
@@ -105,6 +118,19 @@ impl Loaded {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoPrograms);
         }
+        let (layout, who) = who::layout(settings.who);
+        if !matches!(who, Who::Known(_)) {
+            return Self::load(settings, layout, who);
+        }
+        Self::load(settings, layout, who).or_else(|error| {
+            // An older kernel may lack what that needs alone.
+            let why = Who::Refused(error.to_string());
+            Self::load(settings, WhoLayout::default(), why).map_err(|_| error)
+        })
+    }
+
+    fn load(settings: &Settings, layout: WhoLayout, mut who: Who) -> Result<Self, DatapathError> {
+        let tells_who = matches!(who, Who::Known(_));
         let (drop_layout, reasons, mut drops) = drop_layout(settings.drops);
         let net_layout = net_layout(settings.several_namespaces)?;
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
@@ -131,6 +157,9 @@ impl Loaded {
                 true,
             )
             .override_global("SEVERAL_ZONES", &u32::from(settings.several_zones), true)
+            .override_global("PROCESS_LEVEL", &u64::from(PROCESS_RING_BYTES / 4), true)
+            .override_global("TELLS_WHO", &u32::from(tells_who), true)
+            .override_global("WHO_LAYOUT", &layout, true)
             .override_global("NET_LAYOUT", &net_layout, true)
             .override_global("DROP_LAYOUT", &drop_layout, true)
             .load(OBJECT)
@@ -149,6 +178,11 @@ impl Loaded {
         }
         if drops == Drops::Observed {
             drops = watch_drops(&mut ebpf);
+        }
+        let (found, mut holders) = (Found::default(), None);
+        if tells_who {
+            let round = typed(&mut ebpf, "ROUND")?;
+            (who, holders) = who::attach(&mut ebpf, round, &found);
         }
         let objects = Objects::hold(&ebpf)?;
         bpf::trim_memory();
@@ -177,6 +211,10 @@ impl Loaded {
             zones: typed(&mut ebpf, "ZONES")?,
             joints: typed(&mut ebpf, "JOINTS")?,
             namespaces: typed(&mut ebpf, "NAMESPACES")?,
+            who,
+            processes: typed(&mut ebpf, "PROCESSES")?,
+            found,
+            holders,
             ebpf,
         })
     }
@@ -319,7 +357,7 @@ fn refused(action: &'static str, error: &(dyn std::error::Error + 'static)) -> D
 const MAX_TEXT: usize = 1200;
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

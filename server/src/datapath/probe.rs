@@ -9,6 +9,7 @@ use super::{
     kernel,
     loader::Drops,
     netlink::{Access, Requests},
+    who::Who,
 };
 
 /// One ability.
@@ -46,6 +47,7 @@ impl Report {
                 }
                 abilities.insert(1, tcx);
                 abilities.extend(drops(&loaded.drops));
+                abilities.extend(who(&loaded.who));
             }
             Err(error) => abilities.push(ability("programs", Err(error.to_string()))),
         }
@@ -64,7 +66,12 @@ impl Report {
     }
 
     /// What became of a datapath that runs.
-    pub(super) fn of_running(hook: Hook, drops: &Drops, several_namespaces: bool) -> Self {
+    pub(super) fn of_running(
+        hook: Hook,
+        drops: &Drops,
+        who: &Who,
+        several_namespaces: bool,
+    ) -> Self {
         let has_tcx = hook == Hook::Tcx;
         let mut abilities = vec![
             loaded_ability(),
@@ -75,6 +82,7 @@ impl Report {
             }),
         ];
         abilities.extend(self::drops(drops));
+        abilities.extend(self::who(who));
         if several_namespaces {
             abilities.push(namespaces(Ok(())));
         }
@@ -137,6 +145,16 @@ fn drops(drops: &Drops) -> Option<Ability> {
     Some(ability("drops", found))
 }
 
+fn who(who: &Who) -> Option<Ability> {
+    let found = match who {
+        Who::Off => return None,
+        Who::Known(None) => Ok("the process behind a flow is told".into()),
+        Who::Known(Some(limit)) => Ok(format!("the process behind a flow is told, but {limit}")),
+        Who::Refused(reason) => Err(format!("the process behind a flow is not told: {reason}")),
+    };
+    Some(ability("who", found))
+}
+
 fn namespaces(tried: Result<(), String>) -> Ability {
     let yes = |()| "other network namespaces can be observed too".into();
     let no = |reason| format!("only the network namespace that sextantd runs in: {reason}");
@@ -158,6 +176,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         drops,
         several_namespaces,
         several_zones: true,
+        who: drops,
     }
 }
 

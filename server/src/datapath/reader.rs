@@ -10,11 +10,11 @@ use std::{
 };
 
 use aya::maps::{Array, MapData, RingBuf};
-use sextant_ebpf_common::{Event, Kind, interface_parts, point_parts};
+use sextant_ebpf_common::{Event, Kind, ProcessRecord, interface_parts, point_parts};
 
 use super::{
-    Counters, DatapathError, Losses, Lost, Payloads, Volumes, bpf, ends::Ends, eventfd::EventFd,
-    rest::Rest,
+    Counters, DatapathError, Losses, Lost, Payloads, ProcessSeen, Volumes, bpf, ends::Ends,
+    eventfd::EventFd, holders::Found, rest::Rest,
 };
 
 /// Events handed on at once.
@@ -29,6 +29,9 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// What packets carry, as far as the events reach at least.
     pub payloads: Payloads,
+    /// Processes that are behind events of this batch or later ones, and were not
+    /// told before.
+    pub processes: Vec<ProcessSeen>,
     /// What was lost since the last batch.
     pub lost: Lost,
     /// What to add to the events' times for wall time, in nanoseconds.
@@ -40,6 +43,8 @@ pub struct Reader {
     denied: RingBuf<MapData>,
     observed: RingBuf<MapData>,
     payload: RingBuf<MapData>,
+    processes: RingBuf<MapData>,
+    found: Found,
     ends: Ends,
     counters: Counters,
     volumes: Volumes,
@@ -64,22 +69,26 @@ impl Stopper {
 }
 
 impl Reader {
-    /// Of the rings denied, observed and payload, whose programs look whether it rests.
+    /// Of the rings denied, observed and payload, whose programs look whether it rests,
+    /// and of processes: those told by the programs, and those found.
     pub(super) fn new(
         [denied, observed, payload]: [RingBuf<MapData>; 3],
         rests: Array<MapData, u32>,
+        (processes, found): (RingBuf<MapData>, Found),
         ends: Ends,
         counters: Counters,
         volumes: Volumes,
         losses: Losses,
     ) -> Result<Self, DatapathError> {
         let stop = EventFd::new()?;
-        let rings = [denied.as_fd(), observed.as_fd(), payload.as_fd()];
+        let rings = [&denied, &observed, &payload, &processes].map(|ring| ring.as_fd());
         Ok(Self {
             rest: Rest::new(rests, stop.as_fd(), ends.waiting().as_fd(), rings)?,
             denied,
             observed,
             payload,
+            processes,
+            found,
             ends,
             counters,
             volumes,
@@ -120,14 +129,16 @@ impl Reader {
     fn hand_on(&mut self, sink: &mut impl FnMut(&Batch)) {
         self.leave_out_foreign_drops();
         let batch = &self.batch;
-        let is_empty = batch.events.is_empty() && batch.payloads.is_empty();
-        if is_empty && batch.lost == Lost::default() {
+        let has_none =
+            batch.events.is_empty() && batch.payloads.is_empty() && batch.processes.is_empty();
+        if has_none && batch.lost == Lost::default() {
             return;
         }
         self.batch.wall_offset_ns = bpf::wall_offset_ns();
         sink(&self.batch);
         self.batch.events.clear();
         self.batch.payloads.clear();
+        self.batch.processes.clear();
         self.batch.lost = Lost::default();
     }
 
@@ -153,6 +164,7 @@ impl Reader {
     fn read(&mut self) -> bool {
         let now = bpf::monotonic_ns();
         let taken = self.read_events();
+        self.read_processes();
         let newest = self.batch.events.iter().map(|event| event.time_ns).max();
         let until = match newest {
             Some(newest) if taken >= BATCH => newest,
@@ -183,6 +195,16 @@ impl Reader {
         self.volumes
             .read(taken as u64, (taken - events.len()) as u64);
         taken
+    }
+
+    /// After the events, so that each has its process: it was told before.
+    fn read_processes(&mut self) {
+        while let Some(item) = self.processes.next() {
+            let record = bpf::record::<ProcessRecord>(&item);
+            let seen = record.map(|record| ProcessSeen::from(&record));
+            self.batch.processes.extend(seen);
+        }
+        self.found.take(&mut self.batch.processes);
     }
 
     /// Looks at what was lost, when it is time or at the end.

@@ -69,7 +69,7 @@ impl Rest {
         rests: Array<MapData, u32>,
         stop: BorrowedFd<'_>,
         ends: BorrowedFd<'_>,
-        rings: [BorrowedFd<'_>; 3],
+        rings: [BorrowedFd<'_>; 4],
     ) -> Result<Self, DatapathError> {
         let failed = |source: nix::Error| DatapathError::System {
             action: "waiting for the rings",
@@ -114,7 +114,7 @@ impl Rest {
 
     fn sleep(&self, time: Duration) -> bool {
         let millis = u16::try_from(time.as_millis()).unwrap_or(u16::MAX);
-        let mut events = [EpollEvent::empty(); 5];
+        let mut events = [EpollEvent::empty(); 6];
         // Whatever interrupts it, there is a look after it.
         let count = self
             .epoll

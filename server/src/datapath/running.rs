@@ -15,8 +15,8 @@ use sextant_ebpf_common::{DIRECT_SLOTS, EXTRA_SLOTS, Joints, LOOPBACK_ZONES, int
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
-    Counters, DatapathError, DropReasons, InterfaceChoice, Link, LinkWatch, Links, Loaded, Losses,
-    Objects, Reader, Report, Role, Sweeper, Timeouts, Tuner, Volumes,
+    Counters, DatapathError, DropReasons, Holders, InterfaceChoice, Link, LinkWatch, Links, Loaded,
+    Losses, Objects, Reader, Report, Role, Sweeper, Timeouts, Tuner, Volumes,
     attach::Attachments,
     balance::Balance,
     counters::{Attached, Unobserved, direct_slot},
@@ -24,6 +24,7 @@ use super::{
     hook::AttachError,
     joints,
     loader::Drops,
+    who::Who,
 };
 
 /// Attachments and interface counters are looked at so often.
@@ -75,7 +76,7 @@ impl Datapath {
         timeouts: Timeouts,
         force_clsact: bool,
         watch: LinkWatch,
-    ) -> Result<(Self, Reader, Sweeper), DatapathError> {
+    ) -> Result<(Self, Reader, Sweeper, Option<Holders>), DatapathError> {
         let counters = Counters::new(loaded.counts, loaded.tallies, loaded.totals);
         let volumes = Volumes::default();
         let tuner = Tuner::new(loaded.tuning);
@@ -83,6 +84,7 @@ impl Datapath {
         let reader = Reader::new(
             [loaded.denied, loaded.observed, loaded.payload],
             loaded.rests,
+            (loaded.processes, loaded.found),
             ends.clone(),
             counters.clone(),
             volumes.clone(),
@@ -99,11 +101,21 @@ impl Datapath {
         if let Drops::Refused(reason) = &loaded.drops {
             tracing::warn!(%reason, "packets that the kernel drops are not observed");
         }
+        match &loaded.who {
+            Who::Refused(reason) => {
+                tracing::warn!(%reason, "which process is behind a flow is not known");
+            }
+            Who::Known(Some(limit)) => {
+                tracing::warn!(%limit, "which process is behind a flow is known in part");
+            }
+            Who::Known(None) | Who::Off => {}
+        }
         let attachments = Attachments::new(loaded.programs, watch.requests(), force_clsact);
         let mut datapath = Self {
             report: Report::of_running(
                 attachments.hook(),
                 &loaded.drops,
+                &loaded.who,
                 loaded.several_namespaces,
             ),
             attachments,
@@ -131,7 +143,7 @@ impl Datapath {
         datapath.choice.check(&links)?;
         datapath.sync(&links);
         datapath.attachments_or_error()?;
-        Ok((datapath, reader, sweeper))
+        Ok((datapath, reader, sweeper, loaded.holders))
     }
 
     /// The programs' counters.

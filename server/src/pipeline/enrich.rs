@@ -13,6 +13,7 @@ use crate::{
         Interners, Ip, Origin, Summary, TcpFlags,
     },
     identity::Snapshot,
+    process::{Known, Processes},
 };
 
 mod dropped;
@@ -30,6 +31,7 @@ pub(super) struct Context<'a> {
     pub(super) origin: &'a Interned<Origin>,
     pub(super) drop_reasons: &'a DropReasons,
     pub(super) places: &'a mut Places,
+    pub(super) processes: Option<&'a mut Processes>,
     pub(super) interners: &'a mut Interners,
 }
 
@@ -41,6 +43,7 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
     let opened_by = event.initiator & !initiator::GUESSED;
     let is_reply = event.direction != opened_by;
     let observed = observation_point(role, egress);
+    let processes = behind(event, context);
     let sides = Sides::resolve(
         source,
         destination,
@@ -48,6 +51,7 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
         egress,
         is_reply,
         context.identities,
+        &processes,
     )
     .or_by_points(
         || sides::behind_interfaces(event, role == Role::Endpoint, context.places),
@@ -78,7 +82,7 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
         origin: context.origin.clone(),
         interface: Some(interface),
         summary: Summary::Derived,
-        counters: Some(Box::new(counters(event, context))),
+        counters: Some(Box::new(counters(event, processes, context))),
         ..Flow::default()
     };
     if event.kind == Kind::Dropped as u8 {
@@ -90,6 +94,15 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
         flow.cold_mut().tunnel = Some(Box::new(tunnel));
     }
     flow
+}
+
+/// The processes of source and destination.
+fn behind(event: &common::Event, context: &mut Context<'_>) -> [Option<Known>; 2] {
+    let Some(processes) = context.processes.as_deref_mut() else {
+        return [None, None];
+    };
+    let source = usize::from(event.direction & 1);
+    [source, 1 - source].map(|side| processes.behind(event.sides[side], context.interners))
 }
 
 /// Of the sender and of the receiver.
@@ -129,7 +142,11 @@ fn ethernet(event: &common::Event) -> Option<Ethernet> {
     })
 }
 
-fn counters(event: &common::Event, context: &mut Context<'_>) -> Counters {
+fn counters(
+    event: &common::Event,
+    [source, destination]: [Option<Known>; 2],
+    context: &mut Context<'_>,
+) -> Counters {
     let forward = usize::from(event.initiator & !initiator::GUESSED);
     let direction = |index: usize| DirectionCounters {
         packets: event.packets[index],
@@ -149,6 +166,8 @@ fn counters(event: &common::Event, context: &mut Context<'_>) -> Counters {
         kernel_drop_reason: None,
         drops: 0,
         observation_points: context.places.points(event, context.interners),
+        source_process: source.map(|known| known.process),
+        destination_process: destination.map(|known| known.process),
     }
 }
 

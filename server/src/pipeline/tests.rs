@@ -44,6 +44,7 @@ fn pipeline_with(room: Room) -> (Pipeline, Ring) {
             birth: 0,
             link: None,
             master: None,
+            peer_namespace: None,
         },
     );
     let pipeline = Pipeline::new(
@@ -81,6 +82,7 @@ fn flows_of(events: Vec<Raw>) -> Vec<Flow> {
     let (mut pipeline, ring) = pipeline();
     pipeline.observe(&Batch {
         events,
+        processes: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 1_000_000_000,
@@ -170,6 +172,7 @@ fn a_container_that_no_inventory_knows_has_a_direction() {
     };
     pipeline.observe(&Batch {
         events: vec![out, answer, inward],
+        processes: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 1_000_000_000,
@@ -192,6 +195,7 @@ fn a_late_event_is_stamped_after_the_one_before_but_a_clock_set_back_is_followed
     ] {
         pipeline.observe(&Batch {
             events: vec![packet(time_ns)],
+            processes: Vec::new(),
             lost: Lost::default(),
             payloads: Payloads::default(),
             wall_offset_ns,
@@ -242,6 +246,7 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
     };
     pipeline.observe(&Batch {
         events: vec![drop(8), drop(9)],
+        processes: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 0,
@@ -292,6 +297,7 @@ fn a_flow_of_which_nothing_got_through_ends_as_dropped() {
         events: cases
             .map(|(packets, dropped, _)| ended(packets, dropped))
             .into(),
+        processes: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 0,
@@ -353,6 +359,7 @@ fn a_dropped_packet_that_was_cut_tells_no_header_that_it_had_not() {
 fn losses_in_the_kernel_are_events_for_everyone() {
     let (mut pipeline, ring) = pipeline();
     pipeline.observe(&Batch {
+        processes: Vec::new(),
         events: vec![packet(1)],
         payloads: Payloads::default(),
         lost: Lost {

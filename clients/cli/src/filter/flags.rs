@@ -20,8 +20,8 @@ struct Flag(&'static str, Option<char>, Takes, &'static str);
 
 const HEADING: &str = "Filters";
 
-/// All filter flags of Hubble 1.20.
-const FLAGS: [Flag; 64] = [
+/// All filter flags of Hubble 1.20, and some of our own.
+const FLAGS: [Flag; 76] = [
     Flag(
         "not",
         None,
@@ -320,6 +320,78 @@ const FLAGS: [Flag; 64] = [
         None,
         Value("REGEX"),
         "Name that was asked for (not in hubble)",
+    ),
+    Flag(
+        "process",
+        None,
+        Value("NAME|PATH|PID"),
+        "Process of either side: its executable's name or path, or its number (not in hubble)",
+    ),
+    Flag(
+        "from-process",
+        None,
+        Value("NAME|PATH|PID"),
+        "Process of the sender: its executable's name or path, or its number (not in hubble)",
+    ),
+    Flag(
+        "to-process",
+        None,
+        Value("NAME|PATH|PID"),
+        "Process of the receiver: its executable's name or path, or its number (not in hubble)",
+    ),
+    Flag(
+        "unit",
+        None,
+        Value("UNIT"),
+        "systemd unit of either side, such as nginx or session-2.scope (not in hubble)",
+    ),
+    Flag(
+        "from-unit",
+        None,
+        Value("UNIT"),
+        "systemd unit of the sender, such as nginx or session-2.scope (not in hubble)",
+    ),
+    Flag(
+        "to-unit",
+        None,
+        Value("UNIT"),
+        "systemd unit of the receiver, such as nginx or session-2.scope (not in hubble)",
+    ),
+    Flag(
+        "container",
+        None,
+        Value("NAME"),
+        "Container of either side (not in hubble)",
+    ),
+    Flag(
+        "from-container",
+        None,
+        Value("NAME"),
+        "Container of the sender (not in hubble)",
+    ),
+    Flag(
+        "to-container",
+        None,
+        Value("NAME"),
+        "Container of the receiver (not in hubble)",
+    ),
+    Flag(
+        "user",
+        None,
+        Value("NAME|UID"),
+        "User of either side: a name on the host, or a number (not in hubble)",
+    ),
+    Flag(
+        "from-user",
+        None,
+        Value("NAME|UID"),
+        "User of the sender: a name on the host, or a number (not in hubble)",
+    ),
+    Flag(
+        "to-user",
+        None,
+        Value("NAME|UID"),
+        "User of the receiver: a name on the host, or a number (not in hubble)",
     ),
 ];
 

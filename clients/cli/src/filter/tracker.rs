@@ -6,6 +6,7 @@ use sextant_proto::flow::{FlowFilter, NetworkInterface, flow_filter::Experimenta
 use super::{
     Filters,
     conflict::{self, Namespaces},
+    process::{self, Terms},
     value,
 };
 use crate::json::{self, JsonError};
@@ -90,6 +91,10 @@ struct Tracker {
     /// What the receiver is asked for if either side will do.
     right: FlowFilter,
     namespaces: Namespaces,
+    /// What the processes of sender and receiver are asked for; in the two filters, as
+    /// above.
+    left_terms: Terms,
+    right_terms: Terms,
 }
 
 /// A field of a filter.
@@ -155,6 +160,18 @@ impl Tracker {
                 value::identity(flag, value)?,
                 [|f| &mut f.source_identity, |f| &mut f.destination_identity],
             ),
+            "unit" => self.push(
+                side,
+                process::unit(value),
+                [|f| &mut f.source_workload, |f| &mut f.destination_workload],
+            ),
+            "container" => self.push(
+                side,
+                process::container(value),
+                [|f| &mut f.source_workload, |f| &mut f.destination_workload],
+            ),
+            "process" => self.ask(side, Terms::process, value),
+            "user" => self.ask(side, Terms::user, value),
             "namespace" => self.add_namespace(side, value),
             "all-namespaces" => self.add_namespace(side, ""),
             _ => return Ok(false),
@@ -170,6 +187,16 @@ impl Tracker {
         };
         left(&mut self.left).push(value.clone());
         right(&mut self.right).push(value);
+    }
+
+    fn ask(&mut self, side: Side, term: fn(&mut Terms, &str, &str), value: &str) {
+        let (left, right) = match side {
+            Side::Either => ("source", "destination"),
+            Side::Source => ("source", "source"),
+            Side::Destination => ("destination", "destination"),
+        };
+        term(&mut self.left_terms, left, value);
+        term(&mut self.right_terms, right, value);
     }
 
     fn add_namespace(&mut self, side: Side, value: &str) {
@@ -271,6 +298,8 @@ impl Tracker {
             &mut self.right.destination_pod,
             &mut self.right.destination_service,
         );
+        self.left_terms.add_to(&mut self.left);
+        self.right_terms.add_to(&mut self.right);
         match self.left == self.right {
             true => vec![self.left],
             false => vec![self.left, self.right],

@@ -20,6 +20,14 @@ pub(crate) enum Column {
     Duration,
     /// Where it was seen.
     Interface,
+    /// Processes of sender and receiver: names of their executables, and their numbers.
+    Process,
+    /// systemd units of sender and receiver.
+    Unit,
+    /// Containers of sender and receiver.
+    Container,
+    /// Users of sender and receiver.
+    User,
 }
 
 impl Column {
@@ -30,6 +38,10 @@ impl Column {
             Self::Packets => "packets",
             Self::Duration => "duration",
             Self::Interface => "interface",
+            Self::Process => "process",
+            Self::Unit => "unit",
+            Self::Container => "container",
+            Self::User => "user",
         }
     }
 
@@ -55,9 +67,47 @@ impl Column {
                 .as_ref()
                 .map(|interface| text::harmless(&interface.name))
                 .filter(|name| !name.is_empty()),
+            Self::Process => sides(&fields, executable),
+            Self::Unit => sides(&fields, |process| text_of(process, "unit")),
+            Self::Container => sides(&fields, |process| text_of(process, "container")),
+            Self::User => sides(&fields, user),
         };
         value.unwrap_or_else(|| "-".into())
     }
+}
+
+/// `sender/receiver`, with `-` for what is not known; nothing if neither is.
+fn sides(fields: &Struct, of: impl Fn(&Struct) -> Option<String>) -> Option<String> {
+    let side = |key: &str| match &fields.fields.get(key)?.kind {
+        Some(Kind::StructValue(process)) => of(process),
+        _ => None,
+    };
+    let (source, destination) = (side("source_process"), side("destination_process"));
+    if source.is_none() && destination.is_none() {
+        return None;
+    }
+    let shown = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+    Some(format!("{}/{}", shown(source), shown(destination)))
+}
+
+fn text_of(process: &Struct, key: &str) -> Option<String> {
+    match &process.fields.get(key)?.kind {
+        Some(Kind::StringValue(value)) => Some(text::harmless(value)),
+        Some(Kind::NumberValue(value)) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+fn executable(process: &Struct) -> Option<String> {
+    let pid = text_of(process, "pid")?;
+    let exe = text_of(process, "exe").or_else(|| text_of(process, "name"));
+    let exe = exe.unwrap_or_default();
+    let file = exe.rsplit('/').next().unwrap_or_default();
+    Some(format!("{file}[{pid}]"))
+}
+
+fn user(process: &Struct) -> Option<String> {
+    text_of(process, "user").or_else(|| text_of(process, "uid"))
 }
 
 fn extensions(flow: &Flow) -> Struct {

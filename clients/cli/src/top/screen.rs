@@ -15,7 +15,7 @@ use sextant_proto::sextant::{
 use super::{Model, View};
 use crate::text::{Align, bytes, grouped, harmless, percent, short, table};
 
-const HELP: &str = "q quit  1-4,Tab view  o order  / filter  p pause";
+const HELP: &str = "q quit  1-7,Tab view  o order  / filter  p pause";
 /// Columns behind the fields'.
 const NUMBERS: [&str; 5] = ["FLOWS", "PKT/S", "BYTES/S", "BYTES", "DROPS"];
 /// With these an IPv4 address is whole in 80 columns.

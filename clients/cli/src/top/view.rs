@@ -15,6 +15,15 @@ pub(crate) enum View {
     Ports,
     /// By reason of drops, and addresses.
     Drops,
+    /// By processes of client and server.
+    #[value(alias = "process")]
+    Processes,
+    /// By systemd units of client and server.
+    #[value(alias = "unit")]
+    Units,
+    /// By containers of client and server.
+    #[value(alias = "container")]
+    Containers,
 }
 
 impl View {
@@ -24,6 +33,9 @@ impl View {
             Self::Flows => "Flows",
             Self::Endpoints => "Endpoints",
             Self::Ports => "Ports",
+            Self::Processes => "Processes",
+            Self::Units => "Units",
+            Self::Containers => "Containers",
             Self::Drops => "Drops",
         }
     }
@@ -39,6 +51,21 @@ impl View {
             ],
             Self::Endpoints => &[FlowField::ClientEndpoint, FlowField::ServerEndpoint],
             Self::Ports => &[FlowField::ServerPort, FlowField::Protocol],
+            Self::Processes => &[
+                FlowField::ClientProcess,
+                FlowField::ServerProcess,
+                FlowField::ServerPort,
+            ],
+            Self::Units => &[
+                FlowField::ClientUnit,
+                FlowField::ServerUnit,
+                FlowField::ServerPort,
+            ],
+            Self::Containers => &[
+                FlowField::ClientContainer,
+                FlowField::ServerContainer,
+                FlowField::ServerPort,
+            ],
             Self::Drops => &[
                 FlowField::DropReason,
                 FlowField::SourceIp,
@@ -54,6 +81,7 @@ impl View {
             Self::Flows => &["CLIENT", "SERVER", "PORT", "PROTO"],
             Self::Endpoints => &["CLIENT", "SERVER"],
             Self::Ports => &["PORT", "PROTO"],
+            Self::Processes | Self::Units | Self::Containers => &["CLIENT", "SERVER", "PORT"],
             Self::Drops => &["REASON", "SOURCE", "DESTINATION", "PORT"],
         }
     }

@@ -1,7 +1,7 @@
 //! Counts of a flow of our own datapath; they travel in `Flow.extensions` as
 //! a `google.protobuf.Struct`, since Hubble has no fields for them.
 
-use super::{Interface, Interned};
+use super::{Interface, Interned, Process};
 
 /// Packets and bytes of one direction since the flow began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +72,10 @@ pub struct Counters {
     pub drops: u64,
     /// All points at which packets of the flow were seen, if any.
     pub observation_points: Option<Interned<Points>>,
+    /// The process that sends, if it is on this host.
+    pub source_process: Option<Interned<Process>>,
+    /// The process that receives, if it is on this host.
+    pub destination_process: Option<Interned<Process>>,
 }
 
 impl Counters {

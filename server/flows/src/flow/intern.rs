@@ -17,7 +17,7 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::{Endpoint, Interface, Names, Origin, Points, heap::Heap, wire::WireForm};
+use super::{Endpoint, Interface, Names, Origin, Points, Process, heap::Heap, wire::WireForm};
 
 /// A shared, immutable value. Equal by value; `key` is equal by identity.
 pub struct Interned<T>(Arc<Shared<T>>);
@@ -209,6 +209,8 @@ pub struct Interners {
     pub origins: Interner<Origin>,
     /// Observation points.
     pub points: Interner<Points>,
+    /// Processes.
+    pub processes: Interner<Process>,
     /// Summary texts and names of drop reasons.
     pub texts: Interner<String>,
 }
@@ -222,6 +224,7 @@ impl Interners {
             + self.interfaces.bytes
             + self.origins.bytes
             + self.points.bytes
+            + self.processes.bytes
             + self.texts.bytes
     }
 
@@ -233,6 +236,7 @@ impl Interners {
         self.points.sweep();
         self.interfaces.sweep();
         self.origins.sweep();
+        self.processes.sweep();
         self.texts.sweep();
     }
 }

@@ -11,7 +11,9 @@ use std::{
 
 use sextant_proto::{flow as pb, sextant::flow::v1::FlowField};
 
-use crate::flow::{Address, Endpoint, Flow, Interface, Interned, L4, Names, Origin, ip_protocol};
+use crate::flow::{
+    Address, Endpoint, Flow, Interface, Interned, L4, Names, Origin, Process, ip_protocol,
+};
 
 const MAX_REMEMBERED: usize = 65_536;
 /// Most bytes of texts, with what each takes beside itself.
@@ -100,6 +102,7 @@ pub(super) struct Field {
     names: Memo<Names>,
     interfaces: Memo<Interface>,
     origins: Memo<Origin>,
+    processes: Memo<Process>,
 }
 
 impl Field {
@@ -110,6 +113,7 @@ impl Field {
             names: Memo::default(),
             interfaces: Memo::default(),
             origins: Memo::default(),
+            processes: Memo::default(),
         }
     }
 
@@ -135,6 +139,19 @@ impl Field {
             | F::DestinationIdentity => self.endpoint(field, flow.destination.as_ref(), texts, out),
             F::SourceName => self.names(flow.source_names.as_ref(), texts, out),
             F::DestinationName => self.names(flow.destination_names.as_ref(), texts, out),
+            F::SourceProcess | F::SourceUnit | F::SourceContainer | F::SourceUser => {
+                let counters = flow.counters.as_deref();
+                let process = counters.and_then(|counters| counters.source_process.as_ref());
+                self.process(field, process, texts, out);
+            }
+            F::DestinationProcess
+            | F::DestinationUnit
+            | F::DestinationContainer
+            | F::DestinationUser => {
+                let counters = flow.counters.as_deref();
+                let process = counters.and_then(|counters| counters.destination_process.as_ref());
+                self.process(field, process, texts, out);
+            }
             F::Interface => {
                 if let Some(interface) = &flow.interface {
                     let keys = self
@@ -166,6 +183,20 @@ impl Field {
         if let Some(side) = side {
             let make = |side: &Endpoint| endpoint_keys(field, side, texts);
             out.extend_from_slice(self.endpoints.keys(side, make));
+        }
+    }
+
+    fn process(
+        &mut self,
+        field: FlowField,
+        process: Option<&Interned<Process>>,
+        texts: &mut Texts,
+        out: &mut Vec<Key>,
+    ) {
+        if let Some(process) = process {
+            let make = |process: &Process| vec![texts.key(&process_text(field, process))];
+            let keys = self.processes.keys(process, make);
+            out.extend(keys.iter().filter(|key| **key != Key::None));
         }
     }
 
@@ -222,6 +253,14 @@ fn sides(field: FlowField) -> (FlowField, FlowField) {
         F::ServerIdentity => (F::DestinationIdentity, F::SourceIdentity),
         F::ClientName => (F::SourceName, F::DestinationName),
         F::ServerName => (F::DestinationName, F::SourceName),
+        F::ClientProcess => (F::SourceProcess, F::DestinationProcess),
+        F::ServerProcess => (F::DestinationProcess, F::SourceProcess),
+        F::ClientUnit => (F::SourceUnit, F::DestinationUnit),
+        F::ServerUnit => (F::DestinationUnit, F::SourceUnit),
+        F::ClientContainer => (F::SourceContainer, F::DestinationContainer),
+        F::ServerContainer => (F::DestinationContainer, F::SourceContainer),
+        F::ClientUser => (F::SourceUser, F::DestinationUser),
+        F::ServerUser => (F::DestinationUser, F::SourceUser),
         _ => (field, field),
     }
 }
@@ -295,6 +334,19 @@ fn endpoint_keys(field: FlowField, side: &Endpoint, texts: &mut Texts) -> Vec<Ke
             vec![texts.key(&text.unwrap_or_default())]
         }
         _ => vec![texts.key(&endpoint_name(side))],
+    }
+}
+
+fn process_text(field: FlowField, process: &Process) -> String {
+    use FlowField as F;
+    match field {
+        F::SourceProcess | F::DestinationProcess => process.file_name().to_owned(),
+        F::SourceUnit | F::DestinationUnit => process.unit.clone(),
+        F::SourceContainer | F::DestinationContainer => process.container.clone(),
+        _ => match (&process.user, process.uid) {
+            (user, Some(uid)) if user.is_empty() => uid.to_string(),
+            (user, _) => user.clone(),
+        },
     }
 }
 

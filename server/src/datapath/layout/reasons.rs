@@ -119,7 +119,7 @@ fn of_module(btf: &Btf, module: &str, its_enum: &str, subsystem: u32) -> Vec<(u3
 }
 
 /// Numbers and names of an enum's members; none if there is no such enum.
-fn members(btf: &Btf, name: &str) -> Result<Vec<(u32, String)>, LayoutError> {
+pub(super) fn members(btf: &Btf, name: &str) -> Result<Vec<(u32, String)>, LayoutError> {
     let found = btf.resolve_types_by_name(name).unwrap_or_default();
     let Some(found) = found.into_iter().find_map(|found| match found {
         Type::Enum(found) => Some(found),

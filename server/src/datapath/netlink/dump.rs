@@ -218,6 +218,7 @@ fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<(Link, Option<i32>)> {
         }
     }
     let for_endpoint = elsewhere.is_some() && !numbered.contains(&index);
+    let is_pair = matches!(kind.as_str(), "veth" | "netkit");
     let link = Link {
         index,
         name,
@@ -229,6 +230,9 @@ fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<(Link, Option<i32>)> {
         birth: 0,
         link: joined,
         master,
+        peer_namespace: elsewhere
+            .filter(|_| is_pair)
+            .and_then(|id| u32::try_from(id).ok()),
     };
     Some((link, elsewhere))
 }

@@ -85,6 +85,7 @@ fn last_drops(key: &DropKey, count: &DropCount, now: u64) -> Event {
         l4: count.l4,
         mac: count.mac,
         point: count.point,
+        sides: count.sides,
         zone: key.zone,
         drop_reason: key.reason,
         drops: u32::try_from(count.drops - count.told).unwrap_or(u32::MAX),

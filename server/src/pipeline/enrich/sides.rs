@@ -9,8 +9,9 @@ use sextant_proto::flow as pb;
 
 use crate::{
     flow::{Endpoint, Interface, Interned},
-    identity::Snapshot,
+    identity::{Snapshot, reserved},
     pipeline::places::Places,
+    process::Known,
 };
 
 /// Both endpoints, and which of them is on this host.
@@ -28,12 +29,16 @@ impl Sides {
         egress: bool,
         is_reply: bool,
         identities: &Snapshot,
+        [source_process, destination_process]: &[Option<Known>; 2],
     ) -> Self {
         let (source, source_is_host) = identities.look_up(source);
         let (destination, destination_is_host) = identities.look_up(destination);
+        // What has a process has a socket, and is on this host.
+        let source_is_host = source_is_host || source_process.is_some();
+        let destination_is_host = destination_is_host || destination_process.is_some();
         let mut sides = Self {
-            source: source.clone(),
-            destination: destination.clone(),
+            source: found(source, source_process.as_ref()),
+            destination: found(destination, destination_process.as_ref()),
             source_is_local: None,
         };
         // What is behind an interface sends into it and receives out of it.
@@ -94,6 +99,13 @@ impl Sides {
             Some(_) => pb::TrafficDirection::Ingress,
         }
     }
+}
+
+/// The endpoint of an address, unless nobody but the process tells who it is.
+fn found(known: &Interned<Endpoint>, process: Option<&Known>) -> Interned<Endpoint> {
+    let is_open = Snapshot::is_world(known) || known.identity == reserved::HOST;
+    let found = process.and_then(|process| process.endpoint.as_ref());
+    found.filter(|_| is_open).unwrap_or(known).clone()
 }
 
 /// Whether source and destination are behind an interface of a container, as the

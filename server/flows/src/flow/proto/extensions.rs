@@ -9,7 +9,8 @@
 //! `observation_points` (list of `interface:direction`, in another network
 //! namespace `namespace/interface:direction`), `network_namespace` (of the
 //! interface, if it is not the daemon's own), `protocol_number` and `protocol`
-//! (IANA's keyword) of a protocol that `l4` has no field for. A key without a meaning for the
+//! (IANA's keyword) of a protocol that `l4` has no field for, `source_process` and
+//! `destination_process` (Structs, see `flow::Process`). A key without a meaning for the
 //! flow is left out.
 
 use prost::Message as _;
@@ -79,6 +80,14 @@ fn fields(counters: &Counters, flow: &Flow) -> Struct {
     if let Some(points) = &counters.observation_points {
         let points = points.texts().map(|point| text(&point));
         put("observation_points", list(points));
+    }
+    for (key, process) in [
+        ("source_process", &counters.source_process),
+        ("destination_process", &counters.destination_process),
+    ] {
+        if let Some(process) = process {
+            put(key, process.value());
+        }
     }
     if let Some(L4::Other { protocol }) = flow.l4 {
         put("protocol_number", number(protocol.into()));

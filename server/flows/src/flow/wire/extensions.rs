@@ -2,7 +2,9 @@
 //! `flow::proto::extensions` for the keys. They are written in their order.
 
 use super::{WireForm, put};
-use crate::flow::{Cold, Counters, Flow, L4, Points, TcpFlags, ip_protocol, proto::STRUCT_URL};
+use crate::flow::{
+    Cold, Counters, Flow, Interned, L4, Points, Process, TcpFlags, ip_protocol, proto::STRUCT_URL,
+};
 
 const EXTENSIONS: u32 = 150_000;
 /// Fields of `google.protobuf.Value`.
@@ -27,10 +29,15 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
     let namespace = flow.interface.as_ref().map_or("", |found| &found.namespace);
     let (forward, reverse) = (counters.forward, counters.reverse);
     let is_drop = counters.is_drop();
+    if !is_drop {
+        number("bytes", forward.bytes, out);
+    }
+    if let Some(process) = &counters.destination_process {
+        ready("destination_process", process, out);
+    }
     if is_drop {
         number("drops", counters.drops, out);
     } else {
-        number("bytes", forward.bytes, out);
         if forward.dropped > 0 {
             number("dropped_packets", forward.dropped, out);
         }
@@ -70,6 +77,9 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
         number("reverse_packets", reverse.packets, out);
     }
     flags("reverse_tcp_flags", reverse.tcp_flags, out);
+    if let Some(process) = &counters.source_process {
+        ready("source_process", process, out);
+    }
     flags("tcp_flags", forward.tcp_flags, out);
     if counters.vlan != [0; 2] {
         entry("vlan", out, |out| {
@@ -86,6 +96,14 @@ fn entry(key: &str, out: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) {
     put::message(1, out, |out| {
         put::bytes(1, key.as_bytes(), out);
         put::message(2, out, value);
+    });
+}
+
+/// An entry whose value is shared by many flows.
+fn ready(key: &str, process: &Interned<Process>, out: &mut Vec<u8>) {
+    put::long_message(1, out, |out| {
+        put::bytes(1, key.as_bytes(), out);
+        put::set_bytes(2, process.wire(), out);
     });
 }
 

@@ -8,7 +8,7 @@ use sextant_proto::flow as pb;
 use super::encode;
 use crate::flow::{
     Counters, DirectionCounters, EndReason, Flow, Interface, Interned, Interners, L4, Point,
-    Points, Summary,
+    Points, Process, Summary, Time,
     proto::{from_proto, to_proto},
 };
 
@@ -139,7 +139,31 @@ fn counters(numbers: &[u64]) -> Counters {
         kernel_drop_reason: (dice.roll(2) == 1).then(|| String::from("NO_SOCKET").into()),
         drops: dice.roll(3),
         observation_points: (dice.roll(2) == 1).then(|| points.into()),
+        source_process: process(&mut dice),
+        destination_process: process(&mut dice),
     }
+}
+
+fn process(dice: &mut Dice<'_>) -> Option<Interned<Process>> {
+    let texts = ["", "x", "/usr/lib/systemd/systemd-resolved"];
+    let mut text = || texts[dice.roll(3) as usize].to_owned();
+    let [name, exe, cgroup, unit, container, engine, user] = std::array::from_fn(|_| text());
+    let mut number = || dice.roll(1 << 32) as u32;
+    let process = Process {
+        pid: number(),
+        ppid: Some(number()),
+        uid: Some(number()).filter(|uid| uid % 2 == 0),
+        start_time: Some(Time::from_nanos(number().into())),
+        name,
+        exe,
+        cgroup,
+        cgroup_id: number().into(),
+        unit,
+        container,
+        engine,
+        user,
+    };
+    (!process.pid.is_multiple_of(3)).then(|| process.into())
 }
 
 proptest! {

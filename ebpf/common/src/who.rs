@@ -1,0 +1,176 @@
+//! Who is behind a side of a flow: the process that made the socket, and what is
+//! told of a process once.
+
+/// Kept with each socket: who made it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The process.
+    pub tgid: u32,
+    /// The last look at all descriptors that found the process holding the socket.
+    pub round: u32,
+    /// When it started, as `start_of`.
+    pub start: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// A side of a flow. Without a process (`tgid` 0), `start` is one of `side`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Side {
+    /// The process, as the initial pid namespace numbers it.
+    pub tgid: u32,
+    /// When it started, as `start_of`.
+    pub start: u32,
+}
+
+/// Why no process is behind a side.
+pub mod side {
+    /// Its packets were not where its socket could be seen: it is elsewhere.
+    pub const ELSEWHERE: u32 = 0;
+    /// Its packets are of no process' socket: forwarded, or the kernel's own.
+    pub const NO_SOCKET: u32 = 1;
+    /// There is a socket, but nobody was seen to make or hold it.
+    pub const NO_OWNER: u32 = 2;
+}
+
+/// Nanoseconds of the unit in which the kernel tells start times to users
+/// (`/proc/PID/stat`, `USER_HZ`).
+const USER_TICK_NS: u64 = 10_000_000;
+
+/// A start time since boot, in hundredths of a second, as in `/proc/PID/stat`;
+/// wraps after 497 days.
+#[inline(always)]
+#[must_use]
+pub const fn start_of(boottime_ns: u64) -> u32 {
+    (boottime_ns / USER_TICK_NS) as u32
+}
+
+/// Bytes of a path's component that are kept, with a zero at the end.
+pub const EXE_NAME: usize = 64;
+/// Components of an executable's path that are kept.
+pub const EXE_DEPTH: usize = 12;
+/// The same of a cgroup's path; a container's is as long as its id and its engine.
+pub const CGROUP_NAME: usize = 96;
+/// Components of a cgroup's path that are kept.
+pub const CGROUP_DEPTH: usize = 8;
+
+/// A process, told when it first makes a socket, after it executed another file,
+/// and of those that had sockets before.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct ProcessRecord {
+    /// Start since boot, in nanoseconds.
+    pub start_ns: u64,
+    /// Number of its cgroup in the unified hierarchy.
+    pub cgroup: u64,
+    /// The process.
+    pub tgid: u32,
+    /// Its parent.
+    pub ppid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// How many components `exe` has.
+    pub exe_depth: u32,
+    /// How many components `cgroup_path` has.
+    pub cgroup_depth: u32,
+    /// Zero.
+    pub pad: u32,
+    /// Name of the thread group's leader, ended by a zero.
+    pub comm: [u8; 16],
+    /// Path of its executable, the last component first, each ended by a zero.
+    pub exe: [[u8; EXE_NAME]; EXE_DEPTH],
+    /// Path of its cgroup in the same way: in the unified hierarchy, else in that
+    /// of the pids controller.
+    pub cgroup_path: [[u8; CGROUP_NAME]; CGROUP_DEPTH],
+}
+
+/// What was told of a process, so that it is told once.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Start since boot, in nanoseconds.
+    pub start_ns: u64,
+    /// Its cgroup.
+    pub cgroup: u64,
+    /// How many files the process executed.
+    pub executed: u64,
+}
+
+/// Offset that no field has.
+pub const NO_FIELD: u32 = u32::MAX;
+
+/// Where in kernel structures that is found which tells a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WhoLayout {
+    /// `task_struct.group_leader`.
+    pub task_leader: u32,
+    /// `task_struct.start_boottime`.
+    pub task_start: u32,
+    /// `task_struct.tgid`.
+    pub task_tgid: u32,
+    /// `task_struct.real_parent`.
+    pub task_parent: u32,
+    /// `task_struct.cred`.
+    pub task_cred: u32,
+    /// `cred.uid`.
+    pub cred_uid: u32,
+    /// `task_struct.self_exec_id`.
+    pub task_executed: u32,
+    /// `task_struct.comm`.
+    pub task_comm: u32,
+    /// `task_struct.mm`.
+    pub task_mm: u32,
+    /// `mm_struct.exe_file`.
+    pub mm_exe: u32,
+    /// `file.f_path.mnt`.
+    pub file_mount: u32,
+    /// `file.f_path.dentry`.
+    pub file_dentry: u32,
+    /// `dentry.d_parent`.
+    pub dentry_parent: u32,
+    /// `dentry.d_name.name`.
+    pub dentry_name: u32,
+    /// `vfsmount.mnt_root`.
+    pub vfsmount_root: u32,
+    /// `mount.mnt`.
+    pub mount_vfsmount: u32,
+    /// `mount.mnt_parent`.
+    pub mount_parent: u32,
+    /// `mount.mnt_mountpoint`.
+    pub mount_point: u32,
+    /// `task_struct.cgroups`.
+    pub task_cgroups: u32,
+    /// `css_set.dfl_cgrp`.
+    pub css_set_unified: u32,
+    /// `css_set.subsys[pids_cgrp_id]`; `NO_FIELD` where there is no such controller.
+    pub css_set_pids: u32,
+    /// `cgroup_subsys_state.cgroup`.
+    pub css_cgroup: u32,
+    /// `cgroup.kn`.
+    pub cgroup_node: u32,
+    /// `kernfs_node.parent`, or `__parent`.
+    pub node_parent: u32,
+    /// `kernfs_node.name`.
+    pub node_name: u32,
+    /// `kernfs_node.id`.
+    pub node_id: u32,
+    /// `socket.sk`.
+    pub socket_sock: u32,
+    /// The byte with `sock.sk_kern_sock`.
+    pub sock_kernel: u32,
+    /// Its bit.
+    pub sock_kernel_mask: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Owner>() == 16);
+    assert!(size_of::<Side>() == 8);
+    assert!(
+        size_of::<ProcessRecord>()
+            == 16 + 24 + 16 + EXE_NAME * EXE_DEPTH + CGROUP_NAME * CGROUP_DEPTH
+    );
+    assert!(size_of::<WhoLayout>() == 29 * 4);
+};

@@ -1,0 +1,112 @@
+//! Who holds which socket: a walk over all descriptors of all processes, which
+//! finds the owners of sockets that were there before us, or were passed on.
+//!
+//! Two walks make a round. The first marks the sockets whose owner holds them;
+//! the second gives those that are not marked to the first process that does.
+//! What is held by the init process alone (socket activation) goes to the service
+//! once it has it. Kernel 5.12 (`bpf_sock_from_file` in iterators).
+
+use aya_ebpf::{
+    helpers::generated::{bpf_seq_write, bpf_sock_from_file},
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use sextant_ebpf_common::{Owner, ProcessRecord, start_of};
+
+use crate::{owner, process};
+
+/// The init process, which makes sockets for others.
+const INIT: u32 = 1;
+
+/// What the program is called with (`struct bpf_iter__task_file`).
+#[repr(C)]
+pub struct TaskFile {
+    meta: *mut Meta,
+    task: *mut core::ffi::c_void,
+    descriptor: u64,
+    file: *mut core::ffi::c_void,
+}
+
+/// `struct bpf_iter_meta`.
+#[repr(C)]
+struct Meta {
+    sequence: *mut core::ffi::c_void,
+    session: u64,
+    number: u64,
+}
+
+/// The round, twice its number; with the lowest bit set it is the second walk.
+#[map]
+static ROUND: Array<u32> = Array::with_max_entries(1, 0);
+
+/// Where a process is put together. One walk runs at a time.
+#[map]
+static HOLDER: PerCpuArray<ProcessRecord> = PerCpuArray::with_max_entries(1, 0);
+
+/// A descriptor of a task. Processes that are given a socket are written to the
+/// reader of the walk.
+#[inline(always)]
+pub unsafe fn look(context: *mut TaskFile) {
+    let (task, file) = ((*context).task, (*context).file);
+    if task.is_null() || file.is_null() {
+        return;
+    }
+    let socket = bpf_sock_from_file(file.cast());
+    if socket.is_null() {
+        return;
+    }
+    let place = process::field(&process::layout().socket_sock);
+    let sock = *(socket.cast::<u8>().add(place as usize) as *const *mut core::ffi::c_void);
+    if sock.is_null() {
+        return;
+    }
+    let Some(round) = ROUND.get(0).copied() else {
+        return;
+    };
+    let leader = process::leader(task as u64);
+    let tgid: u32 = process::read(leader, process::field(&process::layout().task_tgid));
+    let start = start_of(process::start(leader));
+    if round & 1 == 0 {
+        mark(owner::of(sock), round, tgid, start);
+    } else if give(owner::made_of(sock), round - 1, tgid, start) {
+        tell(context, leader);
+    }
+}
+
+/// The first walk: is this the one that we think?
+#[inline(always)]
+unsafe fn mark(owner: *mut Owner, round: u32, tgid: u32, start: u32) {
+    if !owner.is_null() && (*owner).tgid == tgid && (*owner).start == start && tgid != INIT {
+        (*owner).round = round;
+    }
+}
+
+/// The second walk: nobody, or one that holds it no more; tells whether it is
+/// another now.
+#[inline(always)]
+unsafe fn give(owner: *mut Owner, round: u32, tgid: u32, start: u32) -> bool {
+    if owner.is_null() || (*owner).round == round {
+        return false;
+    }
+    let was = ((*owner).tgid, (*owner).start);
+    // Init keeps what nobody else has, but others may come behind it.
+    if tgid == INIT && was.0 != 0 {
+        return false;
+    }
+    (*owner).tgid = tgid;
+    (*owner).start = start;
+    if tgid != INIT {
+        (*owner).round = round;
+    }
+    was != (tgid, start)
+}
+
+#[inline(never)]
+unsafe fn tell(context: *mut TaskFile, leader: u64) {
+    let Some(record) = HOLDER.get_ptr_mut(0) else {
+        return;
+    };
+    process::tell(record, leader);
+    let size = size_of::<ProcessRecord>() as u32;
+    bpf_seq_write((*(*context).meta).sequence.cast(), record.cast(), size);
+}

@@ -1,0 +1,106 @@
+//! Who made a socket: kept with it from its making on, so that it costs nothing
+//! to know as long as nobody asks.
+//!
+//! A socket that a listening one accepted has none of its own; its listener's is
+//! looked up. Those that were there before the programs get theirs from
+//! `holders`. Kernel 5.8 (socket storage in these programs).
+
+use aya_ebpf::{
+    bindings::{
+        BPF_F_NO_PREALLOC, BPF_SK_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_SK_STORAGE,
+    },
+    helpers::generated::{
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
+        bpf_sk_storage_get,
+    },
+    macros::map,
+    maps::{LruHashMap, RingBuf},
+};
+use sextant_ebpf_common::{Cause, Owner, ProcessRecord, Told, start_of};
+
+use crate::{maps, process, ring};
+
+/// As `bpf_map_def` in BTF has it; aya's own takes other contexts only.
+#[repr(C)]
+pub struct SocketStorage {
+    r#type: *const [i32; BPF_MAP_TYPE_SK_STORAGE as usize],
+    key: *const i32,
+    value: *const Owner,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+}
+
+// SAFETY: nothing is ever behind these pointers: their types are the definition.
+unsafe impl Sync for SocketStorage {}
+
+/// Owners of sockets.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = ".maps")]
+static OWNERS: SocketStorage = SocketStorage {
+    r#type: core::ptr::null(),
+    key: core::ptr::null(),
+    value: core::ptr::null(),
+    max_entries: core::ptr::null(),
+    map_flags: core::ptr::null(),
+};
+
+/// Processes that were told, by pid. LRU: one that is told again does no harm.
+#[map]
+static TOLD: LruHashMap<u32, Told> = LruHashMap::with_max_entries(8192, 0);
+
+/// Processes, told before the first event of one of their flows.
+#[map]
+static PROCESSES: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// What is kept with a socket, if anything is.
+#[inline(always)]
+pub unsafe fn of(socket: *mut core::ffi::c_void) -> *mut Owner {
+    storage(socket, 0)
+}
+
+/// What is kept with a socket, from now on.
+#[inline(always)]
+pub unsafe fn made_of(socket: *mut core::ffi::c_void) -> *mut Owner {
+    storage(socket, u64::from(BPF_SK_STORAGE_GET_F_CREATE))
+}
+
+#[inline(always)]
+unsafe fn storage(socket: *mut core::ffi::c_void, flags: u64) -> *mut Owner {
+    let map = (&raw const OWNERS).cast_mut().cast();
+    bpf_sk_storage_get(map, socket, core::ptr::null_mut(), flags).cast()
+}
+
+/// The running process makes a socket.
+#[inline(always)]
+pub unsafe fn made(socket: *mut core::ffi::c_void) {
+    let owner = made_of(socket);
+    if owner.is_null() {
+        maps::count(Cause::SocketNotOwned, 1, 0);
+        return;
+    }
+    let leader = process::leader(bpf_get_current_task());
+    let start_ns = process::start(leader);
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    (*owner).start = start_of(start_ns);
+    (*owner).tgid = tgid;
+    let now = Told {
+        start_ns,
+        cgroup: bpf_get_current_cgroup_id(),
+        executed: process::executed(leader),
+    };
+    if TOLD.get(&tgid).is_none_or(|told| *told != now) {
+        tell(tgid, leader, &now);
+    }
+}
+
+#[inline(never)]
+unsafe fn tell(tgid: u32, leader: u64, now: &Told) {
+    let Some(mut record) = PROCESSES.reserve::<ProcessRecord>(0) else {
+        // It is told with its next socket, or found by its pid.
+        maps::count(Cause::ProcessRingFull, 1, 0);
+        return;
+    };
+    process::tell(record.as_mut_ptr(), leader);
+    ring::submit_quietly(&PROCESSES, record, maps::process_level());
+    let _ = TOLD.insert(&tgid, now, 0);
+}

@@ -1,0 +1,176 @@
+//! Tells of a process what the daemon may not find any more when it looks: a
+//! process that lives for a millisecond is gone by then.
+//!
+//! All is read from the kernel's structures, at the places that the daemon found.
+//! Bound: as many components of a path as a record has.
+
+use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
+use sextant_ebpf_common::{
+    CGROUP_DEPTH, CGROUP_NAME, EXE_DEPTH, EXE_NAME, NO_FIELD, ProcessRecord, WhoLayout,
+};
+
+/// Components and mounts on the way from an executable to the root, at most.
+const STEPS: u32 = 16;
+
+/// Set when the programs are loaded.
+#[unsafe(no_mangle)]
+static WHO_LAYOUT: WhoLayout = WhoLayout {
+    task_leader: 0,
+    task_start: 0,
+    task_tgid: 0,
+    task_parent: 0,
+    task_cred: 0,
+    cred_uid: 0,
+    task_executed: 0,
+    task_comm: 0,
+    task_mm: 0,
+    mm_exe: 0,
+    file_mount: 0,
+    file_dentry: 0,
+    dentry_parent: 0,
+    dentry_name: 0,
+    vfsmount_root: 0,
+    mount_vfsmount: 0,
+    mount_parent: 0,
+    mount_point: 0,
+    task_cgroups: 0,
+    css_set_unified: 0,
+    css_set_pids: 0,
+    css_cgroup: 0,
+    cgroup_node: 0,
+    node_parent: 0,
+    node_name: 0,
+    node_id: 0,
+    socket_sock: 0,
+    sock_kernel: 0,
+    sock_kernel_mask: 0,
+};
+
+/// Where in kernel structures things are.
+#[inline(always)]
+pub fn layout() -> &'static WhoLayout {
+    // SAFETY: a static of this program, written before it is loaded.
+    unsafe { &*(&raw const WHO_LAYOUT) }
+}
+
+/// A value of the kernel's memory; 0 where it cannot be read.
+#[inline(always)]
+pub unsafe fn read<T: Copy + Default>(base: u64, offset: u32) -> T {
+    let mut value = T::default();
+    let from = base.wrapping_add(u64::from(offset)) as *const core::ffi::c_void;
+    bpf_probe_read_kernel((&raw mut value).cast(), size_of::<T>() as u32, from);
+    value
+}
+
+/// A field that may be changed or be a constant.
+#[inline(always)]
+pub fn field(field: &u32) -> u32 {
+    // SAFETY: of the static; volatile, since the loader rewrites it.
+    unsafe { core::ptr::read_volatile(field) }
+}
+
+/// The leader of a task's thread group, which is the process.
+#[inline(always)]
+pub unsafe fn leader(task: u64) -> u64 {
+    read(task, field(&layout().task_leader))
+}
+
+/// When a process started, in nanoseconds since boot.
+#[inline(always)]
+pub unsafe fn start(leader: u64) -> u64 {
+    read(leader, field(&layout().task_start))
+}
+
+/// How many files a process executed.
+#[inline(always)]
+pub unsafe fn executed(leader: u64) -> u64 {
+    read(leader, field(&layout().task_executed))
+}
+
+/// A process, by the leader of its threads.
+#[inline(never)]
+pub unsafe fn tell(record: *mut ProcessRecord, leader: u64) {
+    let layout = layout();
+    (*record).start_ns = start(leader);
+    (*record).tgid = read(leader, field(&layout.task_tgid));
+    let parent: u64 = read(leader, field(&layout.task_parent));
+    (*record).ppid = read(parent, field(&layout.task_tgid));
+    let cred: u64 = read(leader, field(&layout.task_cred));
+    (*record).uid = read(cred, field(&layout.cred_uid));
+    (*record).comm = read(leader, field(&layout.task_comm));
+    (*record).pad = 0;
+    (*record).cgroup = 0;
+    (*record).exe_depth = 0;
+    (*record).cgroup_depth = 0;
+    tell_executable(record, leader);
+    tell_cgroup(record, leader);
+}
+
+/// From its dentry up to the root, over the mounts that it is under.
+#[inline(never)]
+unsafe fn tell_executable(record: *mut ProcessRecord, leader: u64) {
+    let layout = layout();
+    let mm: u64 = read(leader, field(&layout.task_mm));
+    // A thread of the kernel has none.
+    if mm == 0 {
+        return;
+    }
+    let file: u64 = read(mm, field(&layout.mm_exe));
+    let mut dentry: u64 = read(file, field(&layout.file_dentry));
+    let mut mount: u64 = read(file, field(&layout.file_mount));
+    let mut depth = 0_usize;
+    for _ in 0..STEPS {
+        let root: u64 = read(mount, field(&layout.vfsmount_root));
+        if dentry == root {
+            let whole = mount.wrapping_sub(u64::from(field(&layout.mount_vfsmount)));
+            let parent: u64 = read(whole, field(&layout.mount_parent));
+            if parent == whole || parent == 0 {
+                break;
+            }
+            dentry = read(whole, field(&layout.mount_point));
+            mount = parent.wrapping_add(u64::from(field(&layout.mount_vfsmount)));
+            continue;
+        }
+        let parent: u64 = read(dentry, field(&layout.dentry_parent));
+        if parent == dentry || parent == 0 || depth >= EXE_DEPTH {
+            break;
+        }
+        let name: u64 = read(dentry, field(&layout.dentry_name));
+        let place = (&raw mut (*record).exe[depth]).cast();
+        bpf_probe_read_kernel_str(place, EXE_NAME as u32, name as *const _);
+        depth += 1;
+        dentry = parent;
+    }
+    (*record).exe_depth = depth as u32;
+}
+
+/// From its node up to the root of the hierarchy.
+#[inline(never)]
+unsafe fn tell_cgroup(record: *mut ProcessRecord, leader: u64) {
+    let layout = layout();
+    let set: u64 = read(leader, field(&layout.task_cgroups));
+    let unified: u64 = read(set, field(&layout.css_set_unified));
+    let mut node: u64 = read(unified, field(&layout.cgroup_node));
+    (*record).cgroup = read(node, field(&layout.node_id));
+    let parent: u64 = read(node, field(&layout.node_parent));
+    let pids = field(&layout.css_set_pids);
+    // All processes are in the root of a hierarchy that nobody uses.
+    if parent == 0 && pids != NO_FIELD {
+        let state: u64 = read(set, pids);
+        let cgroup: u64 = read(state, field(&layout.css_cgroup));
+        node = read(cgroup, field(&layout.cgroup_node));
+    }
+    let mut depth = 0_usize;
+    for _ in 0..CGROUP_DEPTH {
+        let parent: u64 = read(node, field(&layout.node_parent));
+        if parent == 0 {
+            break;
+        }
+        let name: u64 = read(node, field(&layout.node_name));
+        let place = (&raw mut (*record).cgroup_path[depth]).cast();
+        bpf_probe_read_kernel_str(place, CGROUP_NAME as u32, name as *const _);
+        depth += 1;
+        node = parent;
+    }
+    (*record).cgroup_depth = depth as u32;
+}

@@ -1,0 +1,283 @@
+//! Who is behind the sides of a flow, by the sockets that its packets come from
+//! and go to. Looked up when a flow is new and where it is seen at a new point,
+//! never for a known packet.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, bpf_sock},
+    helpers::generated::{
+        bpf_get_listener_sock, bpf_get_socket_cookie, bpf_sk_fullsock, bpf_sk_lookup_tcp,
+        bpf_sk_lookup_udp, bpf_sk_release,
+    },
+    macros::map,
+    maps::PerCpuArray,
+};
+use sextant_ebpf_common::{
+    Entry, OWN_NAMESPACE, Owner, Side, has_opening, initiator, initiator_of, point_parts, side,
+};
+
+use crate::{
+    maps, owner,
+    packet::Packet,
+    parse::{TCP, UDP},
+    process,
+};
+
+/// The packet's own network namespace.
+const CURRENT: u64 = u64::MAX;
+/// Kinds of sockets (linux/net.h) and address families (linux/socket.h).
+const STREAM: u32 = 1;
+const INET: u32 = 2;
+const INET6: u32 = 10;
+
+/// The verifier forbids arithmetic with the address of a socket, but knows
+/// nothing of a number that it reads back from a map.
+#[map]
+static ADDRESS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where the addresses of a socket are put together, for the sake of the stack.
+#[map]
+static TUPLE: PerCpuArray<[u32; 9]> = PerCpuArray::with_max_entries(1, 0);
+
+/// Bytes of it by family.
+const TUPLE4: u32 = 12;
+const TUPLE6: u32 = 36;
+
+/// A `Side` in a register, the process in the upper half: what is returned in
+/// memory takes an argument.
+type Found = u64;
+
+/// Looks who is behind sides of which it is not known.
+#[inline(never)]
+pub unsafe fn look(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
+    if !maps::tells_who() {
+        return;
+    }
+    let direction = packet.direction & 1;
+    let sender = &raw mut (*entry).sides[direction];
+    let receiver = &raw mut (*entry).sides[1 - direction];
+    let (_, egress) = point_parts(packet.point);
+    if (*sender).tgid == 0 {
+        settle(sender, sender_of(skb, packet, egress));
+    }
+    if (*receiver).tgid == 0 && !packet.later_fragment {
+        let namespace = if egress {
+            maps::joints(packet.point).map_or(0, |joints| joints.peer_namespace)
+        } else {
+            0
+        };
+        if !egress || namespace == OWN_NAMESPACE {
+            settle(receiver, receiver_of(skb, packet, CURRENT));
+        } else if namespace != 0 {
+            settle(receiver, receiver_of(skb, packet, u64::from(namespace - 1)));
+        }
+    }
+}
+
+/// What tells the socket that sends a datagram from others, if one of this host
+/// does: half of its cookie, never 0.
+#[inline(always)]
+pub fn socket(skb: *mut __sk_buff, packet: &Packet) -> u32 {
+    let (_, egress) = point_parts(packet.point);
+    if packet.protocol != UDP || !egress || !maps::tells_who() {
+        return 0;
+    }
+    // SAFETY: a valid context.
+    unsafe { bpf_get_socket_cookie(skb.cast()) as u32 }
+}
+
+/// Whether the initiator's port has another socket than when the flow began: a
+/// datagram has no handshake that would tell. It costs some nanoseconds, datagrams
+/// on their way out alone.
+#[inline(always)]
+pub unsafe fn is_another_socket(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) -> bool {
+    let (opening, tags) = ((*entry).opening, (*entry).tags);
+    let by_initiator = usize::from(initiator_of(tags) & initiator::B) == packet.direction;
+    if opening == 0 || !by_initiator || has_opening(tags) {
+        return false;
+    }
+    let socket = socket(skb, packet);
+    socket != 0 && socket != opening
+}
+
+/// Whether another process sends than this one.
+#[inline(always)]
+pub unsafe fn is_another(known: Side, skb: *mut __sk_buff, packet: &Packet) -> bool {
+    if known.tgid == 0 {
+        return false;
+    }
+    let (_, egress) = point_parts(packet.point);
+    let now = side_of(sender_of(skb, packet, egress));
+    now.tgid != 0 && now != known
+}
+
+/// What is better known stays.
+#[inline(always)]
+unsafe fn settle(place: *mut Side, found: Found) {
+    let found = side_of(found);
+    if found.tgid != 0 || found.start > (*place).start {
+        *place = found;
+    }
+}
+
+#[inline(always)]
+const fn side_of(found: Found) -> Side {
+    Side {
+        tgid: (found >> 32) as u32,
+        start: found as u32,
+    }
+}
+
+/// By the socket that the packet carries; it does so on its way out, and at the
+/// host's end of a veth pair on its way in.
+#[inline(never)]
+unsafe fn sender_of(skb: *mut __sk_buff, packet: &Packet, egress: bool) -> Found {
+    let socket: *mut bpf_sock = (*skb).__bindgen_anon_2.sk;
+    if socket.is_null() {
+        return nobody(if egress {
+            side::NO_SOCKET
+        } else {
+            side::ELSEWHERE
+        });
+    }
+    let full = bpf_sk_fullsock(socket);
+    if full.is_null() {
+        // Of a handshake: the listener answers.
+        let listener = bpf_get_listener_sock(socket);
+        if listener.is_null() {
+            return nobody(side::NO_SOCKET);
+        }
+        return owned(owner::of(listener.cast()), side::NO_OWNER);
+    }
+    let family = (*full).family;
+    // The kernel resets connections by a raw socket of its own.
+    let is_stream = (*full).type_ == STREAM;
+    if family != INET && family != INET6 || packet.protocol == TCP && !is_stream {
+        return owned(owner::of(full.cast()), side::NO_SOCKET);
+    }
+    let found = owner::of(full.cast());
+    if !found.is_null() || packet.protocol != TCP {
+        return owned(found, without_owner(full));
+    }
+    listener_at(skb, packet, true, CURRENT)
+}
+
+/// By a look-up, as the kernel does it a moment later.
+#[inline(never)]
+unsafe fn receiver_of(skb: *mut __sk_buff, packet: &Packet, namespace: u64) -> Found {
+    if packet.protocol != TCP && packet.protocol != UDP {
+        return nobody(side::ELSEWHERE);
+    }
+    let Some(tuple) = TUPLE.get_ptr_mut(0) else {
+        return nobody(side::ELSEWHERE);
+    };
+    let ports =
+        u32::from(packet.source_port.to_be()) | u32::from(packet.destination_port.to_be()) << 16;
+    let found = if packet.family == 4 {
+        (*tuple)[0] = packet.source[0];
+        (*tuple)[1] = packet.destination[0];
+        (*tuple)[2] = ports;
+        look_up(skb, packet.protocol, tuple, TUPLE4, namespace)
+    } else {
+        for n in 0..4 {
+            (*tuple)[n] = packet.source[n];
+            (*tuple)[n + 4] = packet.destination[n];
+        }
+        (*tuple)[8] = ports;
+        look_up(skb, packet.protocol, tuple, TUPLE6, namespace)
+    };
+    // Accepted: its listener has the owner.
+    if found == nobody(side::NO_OWNER) && packet.protocol == TCP {
+        return listener_at(skb, packet, false, namespace);
+    }
+    found
+}
+
+/// Who listens where the packet comes from, or goes to.
+#[inline(never)]
+unsafe fn listener_at(
+    skb: *mut __sk_buff,
+    packet: &Packet,
+    at_source: bool,
+    namespace: u64,
+) -> Found {
+    let (address, port) = if at_source {
+        (&packet.source, packet.source_port)
+    } else {
+        (&packet.destination, packet.destination_port)
+    };
+    let Some(tuple) = TUPLE.get_ptr_mut(0) else {
+        return nobody(side::ELSEWHERE);
+    };
+    let ports = u32::from(port.to_be()) << 16;
+    let found = if packet.family == 4 {
+        (*tuple)[0] = 0;
+        (*tuple)[1] = address[0];
+        (*tuple)[2] = ports;
+        look_up(skb, TCP, tuple, TUPLE4, namespace)
+    } else {
+        for n in 0..4 {
+            (*tuple)[n] = 0;
+            (*tuple)[n + 4] = address[n];
+        }
+        (*tuple)[8] = ports;
+        look_up(skb, TCP, tuple, TUPLE6, namespace)
+    };
+    if found >> 32 == 0 {
+        return nobody(side::NO_OWNER);
+    }
+    found
+}
+
+/// The owner of the socket with this tuple (`struct bpf_sock_tuple`: remote
+/// address, local address, ports). Each kind of socket by instructions of its own,
+/// as the verifier wants it.
+#[inline(always)]
+unsafe fn look_up(
+    skb: *mut __sk_buff,
+    protocol: u8,
+    tuple: *mut [u32; 9],
+    size: u32,
+    namespace: u64,
+) -> Found {
+    let socket = if protocol == UDP {
+        bpf_sk_lookup_udp(skb.cast(), tuple.cast(), size, namespace, 0)
+    } else {
+        bpf_sk_lookup_tcp(skb.cast(), tuple.cast(), size, namespace, 0)
+    };
+    if socket.is_null() {
+        return nobody(side::NO_SOCKET);
+    }
+    let found = owned(owner::of(socket.cast()), without_owner(socket.cast()));
+    bpf_sk_release(socket.cast());
+    found
+}
+
+/// Of a socket that nobody was seen to make: the kernel makes some for itself.
+#[inline(always)]
+unsafe fn without_owner(socket: *mut bpf_sock) -> u32 {
+    let layout = process::layout();
+    let Some(address) = ADDRESS.get_ptr_mut(0) else {
+        return side::NO_OWNER;
+    };
+    address.write_volatile(socket as u64);
+    let socket = address.read_volatile();
+    let byte: u8 = process::read(socket, process::field(&layout.sock_kernel));
+    if u32::from(byte) & process::field(&layout.sock_kernel_mask) != 0 {
+        side::NO_SOCKET
+    } else {
+        side::NO_OWNER
+    }
+}
+
+#[inline(always)]
+unsafe fn owned(owner: *mut Owner, otherwise: u32) -> Found {
+    if owner.is_null() || (*owner).tgid == 0 {
+        return nobody(otherwise);
+    }
+    u64::from((*owner).tgid) << 32 | u64::from((*owner).start)
+}
+
+#[inline(always)]
+const fn nobody(why: u32) -> Found {
+    why as u64
+}

@@ -1,0 +1,269 @@
+//! Which process is behind each direction of each flow, beside what the processes themselves
+//! logged: short-lived ones, in other namespaces, with sockets that were there before or were
+//! passed on.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use prost::Message as _;
+use sextant_integration_tests::{Daemon, Netns, eventually, netns::veth, root};
+use sextant_proto::flow::{Flow, layer4::Protocol};
+
+/// Where the servers listen.
+const PORT: u16 = 7777;
+
+/// A process of `talk` and what it and its children logged.
+struct Talk {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Talk {
+    fn start(namespace: &Netns, folder: &Path, arguments: &str) -> Self {
+        let log = folder.join(arguments.replace([' ', '[', ']', ':'], "_"));
+        let child = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{}", namespace.name))
+            .arg(env!("CARGO_BIN_EXE_talk"))
+            .args(arguments.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(
+                File::options()
+                    .append(true)
+                    .create(true)
+                    .open(&log)
+                    .unwrap(),
+            )
+            .spawn()
+            .unwrap();
+        Self { child, log }
+    }
+
+    /// A server, once it listens.
+    fn server(namespace: &Netns, folder: &Path, arguments: &str) -> Self {
+        let talk = Self::start(namespace, folder, arguments);
+        eventually("a server that listens", || {
+            (!talk.lines().is_empty()).then_some(())
+        });
+        talk
+    }
+
+    /// What, port and process.
+    fn lines(&self) -> Vec<(String, u16, u32)> {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let line = |line: &str| {
+            let mut words = line.split(' ');
+            let mut word = || words.next().unwrap().to_owned();
+            (word(), word().parse().unwrap(), word().parse().unwrap())
+        };
+        text.lines().map(line).collect()
+    }
+
+    fn pids(&self) -> BTreeSet<u32> {
+        self.lines().into_iter().map(|(.., pid)| pid).collect()
+    }
+
+    fn finished(&mut self) {
+        assert!(self.child.wait().unwrap().success(), "{:?}", self.log);
+    }
+}
+
+impl Drop for Talk {
+    fn drop(&mut self) {
+        // Workers that were forked have no other parent.
+        for pid in self.pids() {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).output();
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A number or text of a process in the extensions; `None` if there is none.
+fn of_process(flow: &Flow, side: &str, key: &str) -> Option<String> {
+    use prost_types::value::Kind;
+    let any = flow.extensions.as_ref()?;
+    let all = prost_types::Struct::decode(any.value.as_slice()).unwrap();
+    let Some(Kind::StructValue(process)) = all.fields.get(side)?.kind.clone() else {
+        return None;
+    };
+    match process.fields.get(key)?.kind.clone()? {
+        Kind::NumberValue(number) => Some(number.to_string()),
+        Kind::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn pid(flow: &Flow, side: &str) -> Option<u32> {
+    of_process(flow, side, "pid")?.parse().ok()
+}
+
+fn ports(flow: &Flow) -> Option<(&'static str, u16, u16)> {
+    match flow.l4.as_ref()?.protocol.as_ref()? {
+        Protocol::Tcp(tcp) => Some(("tcp", tcp.source_port as u16, tcp.destination_port as u16)),
+        Protocol::Udp(udp) => Some(("udp", udp.source_port as u16, udp.destination_port as u16)),
+        _ => None,
+    }
+}
+
+/// What became of the directions of all flows to and from the port.
+#[derive(Debug, Default)]
+struct Tally {
+    right: BTreeSet<(&'static str, u16, u32)>,
+    answered: usize,
+    nobody: Vec<String>,
+    wrong: Vec<String>,
+}
+
+/// Compares who sends, by flow, with the truth: clients by their port, servers by theirs.
+fn tally(flows: &[Flow], clients: &BTreeSet<(String, u16, u32)>, servers: &BTreeSet<u32>) -> Tally {
+    let mut by_port: BTreeMap<(&str, u16), BTreeSet<u32>> = BTreeMap::new();
+    for (protocol, port, pid) in clients {
+        by_port.entry((protocol, *port)).or_default().insert(*pid);
+    }
+    let mut tally = Tally::default();
+    for flow in flows {
+        let Some((protocol, from, to)) = ports(flow) else {
+            continue;
+        };
+        if from != PORT && to != PORT {
+            continue;
+        }
+        let Some(found) = pid(flow, "source_process") else {
+            tally
+                .nobody
+                .push(format!("{protocol} {from} -> {to}: {:?}", flow.event_type));
+            continue;
+        };
+        if from == PORT {
+            match servers.contains(&found) {
+                true => tally.answered += 1,
+                false => tally.wrong.push(format!("{protocol} server is {found}")),
+            }
+        } else if by_port
+            .get(&(protocol, from))
+            .is_some_and(|pids| pids.contains(&found))
+        {
+            tally.right.insert((protocol, from, found));
+        } else {
+            tally.wrong.push(format!("{protocol} {from} is {found}"));
+        }
+    }
+    tally
+}
+
+/// All are told, nobody else is.
+fn check(daemon: &Daemon, talks: &[&Talk], servers: &BTreeSet<u32>) -> usize {
+    let clients: BTreeSet<_> = talks.iter().flat_map(|talk| talk.lines()).collect();
+    let mut seen = Tally::default();
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        eventually("all clients in flows", || {
+            seen = tally(&daemon.flows(), &clients, servers);
+            (seen.right.len() >= clients.len()).then_some(())
+        });
+    }));
+    if told.is_err() {
+        eprintln!(
+            "{} of {} right, {} answered, nobody {} {:?} wrong {} {:?}",
+            seen.right.len(),
+            clients.len(),
+            seen.answered,
+            seen.nobody.len(),
+            seen.nobody.iter().take(5).collect::<Vec<_>>(),
+            seen.wrong.len(),
+            seen.wrong.iter().take(5).collect::<Vec<_>>()
+        );
+    }
+    assert!(seen.nobody.is_empty(), "of nobody: {:?}", &seen.nobody);
+    assert!(seen.wrong.is_empty(), "wrong: {:?}", &seen.wrong);
+    assert!(seen.answered >= clients.len());
+    2 * clients.len()
+}
+
+#[test]
+fn each_short_lived_process_is_behind_its_own_flows() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Netns::new();
+    namespace.run("ip link set lo up");
+    let daemon = Daemon::start(&namespace, "", &["--interface", "lo"]);
+    let mut talks = Vec::new();
+    let mut servers = Vec::new();
+    for (protocol, address) in [
+        ("tcp", "127.0.0.1"),
+        ("udp", "127.0.0.1"),
+        ("tcp", "[::1]"),
+        ("udp", "[::1]"),
+    ] {
+        let server = format!("serve {protocol} {address}:{PORT}");
+        servers.push(Talk::server(&namespace, folder.path(), &server));
+        let clients = format!("clients 1300 {protocol} {address}:{PORT}");
+        talks.push(Talk::start(&namespace, folder.path(), &clients));
+    }
+    talks.iter_mut().for_each(Talk::finished);
+    let pids = servers.iter().flat_map(Talk::pids).collect();
+    let directions = check(&daemon, &talks.iter().collect::<Vec<_>>(), &pids);
+    assert!(directions >= 10_000, "{directions}");
+    let flows = daemon.flows();
+    let own = env!("CARGO_BIN_EXE_talk");
+    let exe = |flow: &Flow| of_process(flow, "source_process", "exe");
+    let ours = flows.iter().filter(|flow| ports(flow).is_some());
+    let others: BTreeSet<_> = ours.filter_map(exe).filter(|exe| exe != own).collect();
+    assert!(others.is_empty(), "also of those that are gone: {others:?}");
+}
+
+#[test]
+fn behind_a_veth_both_sides_are_known_from_the_hosts_end_alone() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (host, container) = (Netns::new(), Netns::new());
+    veth((&host, "va"), (&container, "vb"), 77);
+    let daemon = Daemon::start(&host, "", &["--interface", "va"]);
+    let mut talks = Vec::new();
+    let mut servers = Vec::new();
+    for (from, to, address) in [
+        (&host, &container, "10.9.77.2"),
+        (&container, &host, "10.9.77.1"),
+    ] {
+        for protocol in ["tcp", "udp"] {
+            let server = format!("serve {protocol} {address}:{PORT}");
+            servers.push(Talk::server(to, folder.path(), &server));
+            let clients = format!("clients 300 {protocol} {address}:{PORT}");
+            talks.push(Talk::start(from, folder.path(), &clients));
+        }
+    }
+    talks.iter_mut().for_each(Talk::finished);
+    let pids = servers.iter().flat_map(Talk::pids).collect();
+    check(&daemon, &talks.iter().collect::<Vec<_>>(), &pids);
+}
+
+#[test]
+fn sockets_from_before_and_those_passed_on_have_who_holds_them() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Netns::new();
+    namespace.run("ip link set lo up");
+    // Who made the socket is gone; its workers have it.
+    let workers = format!("fork 3 serve tcp 127.0.0.1:{PORT}");
+    let workers = Talk::server(&namespace, folder.path(), &workers);
+    let hold = format!("hold tcp 127.0.0.1:{PORT}");
+    let mut holds = Talk::server(&namespace, folder.path(), &hold);
+    let daemon = Daemon::start(&namespace, "", &["--interface", "lo"]);
+    let clients = format!("clients 20 tcp 127.0.0.1:{PORT}");
+    let mut new = Talk::start(&namespace, folder.path(), &clients);
+    writeln!(holds.child.stdin.as_mut().unwrap()).unwrap();
+    new.finished();
+    eventually("all workers", || (workers.pids().len() == 3).then_some(()));
+    check(&daemon, &[&holds, &new], &workers.pids());
+}

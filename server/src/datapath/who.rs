@@ -1,0 +1,115 @@
+//! What is needed to know who is behind a socket, as far as this kernel and our
+//! rights give it: attached before the first packet, refused with a reason.
+
+use std::{fs, os::fd::AsFd as _};
+
+use aya::{
+    Btf, Ebpf,
+    maps::{Array, MapData},
+    programs::{CgroupAttachMode, CgroupSock, Iter},
+};
+use sextant_ebpf_common::WhoLayout;
+
+use super::{
+    cgroup_root,
+    holders::{Found, Holders},
+    kernel, layout,
+    loader::chain,
+};
+
+/// Number of the initial pid namespace (`PROC_PID_INIT_INO`), of which the kernel
+/// tells pids.
+const INITIAL_PIDS: &str = "pid:[4026531836]";
+/// The same for cgroups.
+const INITIAL_CGROUPS: &str = "cgroup:[4026531835]";
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Not wanted.
+    Off,
+    /// It is known; with what is not, if anything.
+    Known(Option<String>),
+    /// It is not, and why.
+    Refused(String),
+}
+
+/// Where things are in this kernel, before anything is loaded.
+pub(super) fn layout(wanted: bool) -> (WhoLayout, Who) {
+    if !wanted {
+        return (WhoLayout::default(), Who::Off);
+    }
+    if let Some(reason) = foreign_pids() {
+        return (WhoLayout::default(), Who::Refused(reason));
+    }
+    match layout::who::find() {
+        Ok(layout) => (layout, Who::Known(None)),
+        Err(error) => (WhoLayout::default(), Who::Refused(error.to_string())),
+    }
+}
+
+/// Attaches to new sockets, then looks who has those that are there.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    round: Array<MapData, u32>,
+    found: &Found,
+) -> (Who, Option<Holders>) {
+    if let Err(reason) = attach_to_new(ebpf) {
+        return (Who::Refused(reason), None);
+    }
+    match look_at_old(ebpf, round, found) {
+        Ok(holders) => (Who::Known(own_cgroups_only()), Some(holders)),
+        Err(reason) => {
+            let reason = format!("not of sockets from before the start, or passed on: {reason}");
+            (Who::Known(Some(reason)), None)
+        }
+    }
+}
+
+fn attach_to_new(ebpf: &mut Ebpf) -> Result<(), String> {
+    let root = cgroup_root::open()
+        .map_err(|error| format!("the root of the cgroup2 hierarchy cannot be opened: {error}"))?;
+    let program: &mut CgroupSock = ebpf
+        .program_mut("sextant_sock")
+        .and_then(|program| program.try_into().ok())
+        .ok_or("the build has no program for it")?;
+    program
+        .load()
+        // aya asks for a flag that a link does not take, if several are allowed;
+        // with a link several are.
+        .and_then(|()| program.attach(root, CgroupAttachMode::Single))
+        .map(drop)
+        .map_err(|error| format!("{}; {}", chain(&error), kernel::remedy()))
+}
+
+fn look_at_old(
+    ebpf: &mut Ebpf,
+    round: Array<MapData, u32>,
+    found: &Found,
+) -> Result<Holders, String> {
+    let program: &mut Iter = ebpf
+        .program_mut("sextant_holders")
+        .and_then(|program| program.try_into().ok())
+        .ok_or("the build has no program for it")?;
+    let types = Btf::from_sys_fs().map_err(|error| chain(&error))?;
+    program
+        .load("task_file", &types)
+        .map_err(|error| chain(&error))?;
+    let fd = program.fd().map_err(|error| chain(&error))?;
+    Holders::new(fd.as_fd(), round, found.clone()).map_err(|error| error.to_string())
+}
+
+/// Why the pids of this process are not those of the kernel.
+fn foreign_pids() -> Option<String> {
+    let own = fs::read_link("/proc/self/ns/pid").ok()?;
+    (own.as_os_str() != INITIAL_PIDS).then(|| {
+        "sextantd runs in a pid namespace of its own, where processes of the host have other numbers; run it in the host's (docker run --pid=host, hostPID: true)".into()
+    })
+}
+
+fn own_cgroups_only() -> Option<String> {
+    let own = fs::read_link("/proc/self/ns/cgroup").ok()?;
+    (own.as_os_str() != INITIAL_CGROUPS).then(|| {
+        "not of new sockets of other cgroups, since sextantd runs in a cgroup namespace of its own; run it in the host's (docker run --cgroupns=host)".into()
+    })
+}

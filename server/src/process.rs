@@ -1,0 +1,228 @@
+//! Which process is behind a side of a flow, and what it belongs to.
+//!
+//! The programs tell each process once, before the first event of one of its
+//! flows; one that was not told (the ring was full) is looked up by its number.
+//! Known by number and start, so that a number that is used again is another
+//! process. Bound: `MOST` processes; those not seen for longest are forgotten.
+
+pub mod cgroup;
+mod endpoint;
+mod lookup;
+mod users;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use rustc_hash::FxHashMap;
+use sextant_ebpf_common::Side;
+
+use crate::{
+    datapath::ProcessSeen,
+    flow::{Endpoint, Interned, Interners, Process, Time},
+    identity::Identities,
+};
+
+use cgroup::Belonging;
+use endpoint::Endpoints;
+use users::Users;
+
+/// Processes that are remembered.
+const MOST: usize = 65_536;
+/// Forgotten at once, when there are more.
+const FORGET: usize = MOST / 8;
+
+/// Hundredths of a second, the unit of start times, in nanoseconds.
+const TICK_NS: i64 = 10_000_000;
+
+/// By less than this it is only read inexactly.
+const CLOCK_SET_NS: u64 = 1_000_000_000;
+
+/// A process, and who that is in Hubble's terms.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// The process.
+    pub process: Interned<Process>,
+    /// Its unit or container; `None` if it is of neither, which is the host.
+    pub endpoint: Option<Interned<Endpoint>>,
+    /// The last batch that it was in.
+    seen: u64,
+}
+
+/// What became of processes; clones share the counts.
+#[derive(Clone, Debug, Default)]
+pub struct ProcessCounts(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    known: AtomicU64,
+    looked_up: AtomicU64,
+    not_found: AtomicU64,
+    forgotten: AtomicU64,
+}
+
+impl ProcessCounts {
+    /// Processes that are known now.
+    #[must_use]
+    pub fn known(&self) -> u64 {
+        self.0.known.load(Relaxed)
+    }
+
+    /// Those that were not told and were found by their number.
+    #[must_use]
+    pub fn looked_up(&self) -> u64 {
+        self.0.looked_up.load(Relaxed)
+    }
+
+    /// Those of which no more than the number is known.
+    #[must_use]
+    pub fn not_found(&self) -> u64 {
+        self.0.not_found.load(Relaxed)
+    }
+
+    /// Those that were forgotten for want of room.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.0.forgotten.load(Relaxed)
+    }
+}
+
+/// The processes of this host that have, or had, sockets.
+pub struct Processes {
+    known: FxHashMap<Side, Known>,
+    endpoints: Endpoints,
+    users: Users,
+    /// Wall time of the boot, in nanoseconds.
+    boot_ns: i64,
+    batch: u64,
+    counts: ProcessCounts,
+}
+
+impl Processes {
+    /// None yet.
+    #[must_use]
+    pub fn new(identities: Arc<Identities>, cluster: String) -> Self {
+        Self {
+            known: FxHashMap::default(),
+            endpoints: Endpoints::new(identities, cluster),
+            users: Users::default(),
+            boot_ns: lookup::boot_ns(),
+            batch: 0,
+            counts: ProcessCounts::default(),
+        }
+    }
+
+    /// What became of them.
+    #[must_use]
+    pub fn counts(&self) -> ProcessCounts {
+        self.counts.clone()
+    }
+
+    /// Takes note of processes that were told; a new batch begins.
+    pub fn learn(&mut self, seen: &[ProcessSeen], interners: &mut Interners) {
+        self.batch += 1;
+        if !seen.is_empty() {
+            self.follow_clock();
+            self.users.follow();
+        }
+        for seen in seen {
+            self.add(seen, interners);
+        }
+    }
+
+    /// The process behind a side; `None` if there is none on this host.
+    pub fn behind(&mut self, side: Side, interners: &mut Interners) -> Option<Known> {
+        if side.tgid == 0 {
+            return None;
+        }
+        if let Some(known) = self.known.get_mut(&side) {
+            known.seen = self.batch;
+            return Some(known.clone());
+        }
+        let seen = match lookup::find(side) {
+            Some(seen) => {
+                self.counts.0.looked_up.fetch_add(1, Relaxed);
+                seen
+            }
+            None => {
+                self.counts.0.not_found.fetch_add(1, Relaxed);
+                ProcessSeen {
+                    pid: side.tgid,
+                    start: side.start,
+                    ..ProcessSeen::default()
+                }
+            }
+        };
+        Some(self.add(&seen, interners))
+    }
+
+    /// A clock that was set since gives other start times.
+    fn follow_clock(&mut self) {
+        let now = lookup::boot_ns();
+        if now.abs_diff(self.boot_ns) > CLOCK_SET_NS {
+            self.boot_ns = now;
+        }
+    }
+
+    fn add(&mut self, seen: &ProcessSeen, interners: &mut Interners) -> Known {
+        let belonging = Belonging::of(&seen.cgroup_path);
+        let endpoint = self.endpoints.of(&belonging, &seen.exe, interners);
+        let known = Known {
+            process: interners.processes.intern(self.process(seen, belonging)),
+            endpoint,
+            seen: self.batch,
+        };
+        let side = Side {
+            tgid: seen.pid,
+            start: seen.start,
+        };
+        if self.known.len() >= MOST && !self.known.contains_key(&side) {
+            self.forget();
+        }
+        self.known.insert(side, known.clone());
+        self.counts.0.known.store(self.known.len() as u64, Relaxed);
+        known
+    }
+
+    fn process(&self, seen: &ProcessSeen, belonging: Belonging) -> Process {
+        let start = self.boot_ns.saturating_add(i64::from(seen.start) * TICK_NS);
+        // Of one that was not found nothing else is known.
+        let is_found = !seen.comm.is_empty();
+        let container = belonging.container;
+        Process {
+            pid: seen.pid,
+            ppid: is_found.then_some(seen.ppid),
+            uid: is_found.then_some(seen.uid),
+            user: match is_found {
+                true => self.users.name(seen.uid).to_owned(),
+                false => String::new(),
+            },
+            start_time: Some(Time::from_nanos(start)),
+            name: seen.comm.clone(),
+            exe: seen.exe.clone(),
+            cgroup: seen.cgroup_path.clone(),
+            cgroup_id: seen.cgroup,
+            unit: belonging.unit,
+            engine: container.as_ref().map_or("", |one| one.engine).to_owned(),
+            container: container.map(|one| one.id).unwrap_or_default(),
+        }
+    }
+
+    /// Those not seen for longest go.
+    fn forget(&mut self) {
+        let mut batches: Vec<u64> = self.known.values().map(|known| known.seen).collect();
+        let (_, last, _) = batches.select_nth_unstable(FORGET - 1);
+        let (last, mut rest) = (*last, FORGET);
+        self.known.retain(|_, known| {
+            let goes = known.seen <= last && rest > 0;
+            rest -= usize::from(goes);
+            !goes
+        });
+        let forgotten = FORGET - rest;
+        self.counts.0.forgotten.fetch_add(forgotten as u64, Relaxed);
+    }
+}

@@ -1,0 +1,132 @@
+use super::*;
+use crate::identity::Numbers;
+
+fn processes() -> Processes {
+    let identities = Identities::new(Vec::new(), Numbers::in_memory(), false);
+    Processes::new(Arc::new(identities), "default".into())
+}
+
+fn seen(pid: u32, start: u32, exe: &str, cgroup_path: &str) -> ProcessSeen {
+    ProcessSeen {
+        pid,
+        start,
+        ppid: 1,
+        uid: 33,
+        comm: exe.rsplit('/').next().unwrap().into(),
+        exe: exe.into(),
+        cgroup: 7,
+        cgroup_path: cgroup_path.into(),
+    }
+}
+
+fn side(tgid: u32, start: u32) -> Side {
+    Side { tgid, start }
+}
+
+const ID: &str = "4f1c1b8e5a0d4c3f9e2b7a6d5c4b3a29181716151413121110f9e8d7c6b5a493";
+
+#[test]
+fn a_unit_is_an_endpoint_with_a_name_labels_and_an_identity_of_its_own() {
+    let (mut processes, mut interners) = (processes(), Interners::default());
+    let nginx = "/system.slice/nginx.service";
+    processes.learn(
+        &[
+            seen(7, 100, "/usr/sbin/nginx", nginx),
+            seen(8, 101, "/usr/bin/perl", nginx),
+            seen(9, 102, "/usr/bin/curl", &format!("/docker/{ID}")),
+            seen(10, 103, "/usr/bin/cat", "/"),
+        ],
+        &mut interners,
+    );
+    let mut of = |pid, start| processes.behind(side(pid, start), &mut interners).unwrap();
+    let endpoint = of(7, 100).endpoint.unwrap();
+    assert_eq!(
+        (endpoint.namespace.as_str(), endpoint.pod_name.as_str()),
+        ("system", "nginx.service")
+    );
+    assert_eq!(endpoint.workloads[0].kind, "Unit");
+    assert_eq!(
+        endpoint.labels,
+        [
+            "sextant:exe=nginx",
+            "sextant:namespace=system",
+            "sextant:unit=nginx.service"
+        ]
+    );
+    assert!(endpoint.identity >= 256 && endpoint.id > 0);
+    // What it executes is in the labels, and does not make another of it.
+    let script = of(8, 101).endpoint.unwrap();
+    assert_eq!(
+        (script.identity, script.id),
+        (endpoint.identity, endpoint.id)
+    );
+    assert_ne!(script.labels, endpoint.labels);
+    let container = of(9, 102);
+    let endpoint = container.endpoint.unwrap();
+    assert_eq!(
+        (endpoint.namespace.as_str(), endpoint.pod_name.as_str()),
+        ("docker", &ID[..12])
+    );
+    assert_eq!(container.process.container, ID);
+    assert_ne!(endpoint.identity, script.identity);
+    assert!(of(10, 103).endpoint.is_none(), "that is the host");
+}
+
+#[test]
+fn a_number_that_is_used_again_is_another_process() {
+    let (mut processes, mut interners) = (processes(), Interners::default());
+    processes.learn(
+        &[seen(7, 100, "/bin/a", "/"), seen(7, 200, "/bin/b", "/")],
+        &mut interners,
+    );
+    let mut exe = |start| {
+        let known = processes.behind(side(7, start), &mut interners).unwrap();
+        known.process.exe.clone()
+    };
+    assert_eq!((exe(100), exe(200)), ("/bin/a".into(), "/bin/b".into()));
+}
+
+#[test]
+fn one_that_was_not_told_is_looked_up_by_its_number_and_start() {
+    let (mut processes, mut interners) = (processes(), Interners::default());
+    let me = procfs::process::Process::myself().unwrap();
+    let (pid, start) = (me.pid as u32, me.stat().unwrap().starttime as u32);
+    let mut of = |start| processes.behind(side(pid, start), &mut interners).unwrap();
+    let found = of(start);
+    assert_eq!(found.process.exe, me.exe().unwrap().to_string_lossy());
+    // Another had the number before.
+    let gone = of(start - 1);
+    assert_eq!((gone.process.pid, gone.process.exe.as_str()), (pid, ""));
+    assert_eq!((gone.process.uid, gone.endpoint), (None, None));
+    let counts = processes.counts();
+    assert_eq!((counts.looked_up(), counts.not_found()), (1, 1));
+    assert_eq!(
+        processes
+            .behind(Side::default(), &mut interners)
+            .map(|_| ()),
+        None
+    );
+}
+
+#[test]
+fn of_ever_new_processes_the_latest_are_known() {
+    let (mut processes, mut interners) = (processes(), Interners::default());
+    let total = 2 * MOST as u32;
+    for first in (0..total).step_by(4096) {
+        let batch: Vec<ProcessSeen> = (first..first + 4096)
+            .map(|pid| seen(pid + 2, 1, "/bin/x", "/"))
+            .collect();
+        processes.learn(&batch, &mut interners);
+    }
+    let counts = processes.counts();
+    assert!(counts.known() <= MOST as u64);
+    assert_eq!(
+        counts.forgotten() + processes.known.len() as u64,
+        u64::from(total)
+    );
+    let last = processes
+        .behind(side(total + 1, 1), &mut interners)
+        .unwrap();
+    assert_eq!(last.process.exe, "/bin/x");
+    assert_eq!(counts.looked_up() + counts.not_found(), 0);
+}
