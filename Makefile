@@ -9,6 +9,9 @@ GRPCIO     := 1.85.3
 
 FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
+# Inputs are as long as the bounds of what they reach: patterns of a request have
+# 16 KiB, and what is longer must be refused.
+FUZZ_LONG    := filter filter_text cel selector request
 FUZZ_TARGETS := decode dns replay_json replay_pcap filter filter_text cel selector flow_proto record request http2 config identities
 
 TOOLS := $(CURDIR)/.tools
@@ -185,9 +188,10 @@ fuzz: setup-build ## Each fuzz target for FUZZ_SECONDS; stops at the first bug.
 		cargo fuzz build --fuzz-dir server/fuzz
 	@for target in $(FUZZ_TARGETS); do \
 		mkdir -p target/fuzz/corpus/$$target target/fuzz/artifacts/$$target; \
-		echo "fuzzing $$target for $(FUZZ_SECONDS) s"; \
+		case " $(FUZZ_LONG) " in *" $$target "*) length=32768;; *) length=4096;; esac; \
+		echo "fuzzing $$target for $(FUZZ_SECONDS) s, inputs up to $$length bytes"; \
 		target/$$(rustc -vV | sed -n 's/host: //p')/release/$$target -max_total_time=$(FUZZ_SECONDS) \
-			-max_len=4096 -timeout=20 -print_final_stats=1 -verbosity=0 \
+			-max_len=$$length -timeout=20 -print_final_stats=1 -verbosity=0 \
 			-artifact_prefix=target/fuzz/artifacts/$$target/ \
 			target/fuzz/corpus/$$target server/fuzz/seeds/$$target || exit 1; \
 	done

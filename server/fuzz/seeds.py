@@ -280,7 +280,13 @@ sHost a.b
 tweb Deployment
 ueth0 x"""
     lines = ["a" + text for text in CEL] + others.split("\n")
-    return {f"{n:02}": line.encode() for n, line in enumerate(lines)} | {"all": others.encode()}
+    few = {f"{n:02}": line.encode() for n, line in enumerate(lines)} | {"all": others.encode()}
+    return few | {f"long-{name}": text.encode() for name, text in LONG.items()}
+
+
+def long(letter):
+    """The long texts of one field alone, without its letter."""
+    return {f"long-{name}": text[1:].encode() for name, text in LONG.items() if text[0] == letter and "\n" not in text}
 
 
 def flows():
@@ -297,6 +303,18 @@ def flows():
         "http": message((10, 2), (15, message((101, message((1, 404), (2, "GET"), (3, "/"), (5, message((1, "a"), (2, "b")))))))),
     }
 
+
+# Nearly as much as a request may have (16 KiB of patterns), each in another way; the
+# first letter is the field of `filter_text`.
+LONG = {
+    "patterns": "\n".join(f"o/v{n}/(a|b)*[^/]{{1,9}}$" for n in range(600)),
+    "pattern": "p" + "(a|bc*)?" * 2000,
+    "names": "\n".join(f"f*.n{n}.example" for n in range(900)),
+    "selector": "bapp in (" + ", ".join(f"value-{n}" for n in range(1200)) + ")",
+    "selectors": "\n".join(f"bapp{n}=x,!y{n}" for n in range(900)),
+    "cel": "a_flow.node_name in [" + ", ".join(f"'node-name-{n}'" for n in range(700)) + "]",
+    "cel-text": "a_flow.node_name == '" + "x" * 15000 + "'",
+}
 
 SELECTORS = ["app in (x, y), tier notin (z), !w, q=r", "k8s:app=x", "reserved:world", "any:a.b/c", "x!=y,z==w",
              "k8s.io.kubernetes.pod.namespace", "a in (" + ", ".join("abcdefgh") + ")", "!a,!b,!c", "a=,b", "fqdn:*.x.y"]
@@ -413,8 +431,8 @@ def main():
         },
         "filter": filters(),
         "filter_text": texts(),
-        "cel": {f"{n:02}": text.encode() for n, text in enumerate(CEL + DEAR)},
-        "selector": {f"{n:02}": text.encode() for n, text in enumerate(SELECTORS)},
+        "cel": {f"{n:02}": text.encode() for n, text in enumerate(CEL + DEAR)} | long("a"),
+        "selector": {f"{n:02}": text.encode() for n, text in enumerate(SELECTORS)} | long("b"),
         "request": requests(),
         "http2": connections(),
         "flow_proto": flows(),
