@@ -18,6 +18,7 @@
 //!   something counts it.
 //! - There is no static mutable state.
 
+pub mod address_space;
 pub mod app;
 pub mod audit;
 pub mod config;

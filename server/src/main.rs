@@ -1,12 +1,15 @@
 //! `sextantd`: arguments, logging, configuration, then the app until a signal.
 
-use std::process::ExitCode;
+use std::{
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use sextant_flows::printable::{printable, printable_lines};
 use sextantd::{
-    app,
+    address_space, app,
     config::{self, Command, ConfigError, Flags},
     datapath::Report,
     descriptors, log,
@@ -56,6 +59,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         return Ok(());
     }
     let config = config::load(flags, environment)?;
+    address_space::check()?;
     descriptors::raise_limit();
     // Requests on threads of their own: what observes never waits for what serves.
     let serving = runtime("serve", None)?;
@@ -73,11 +77,18 @@ fn runtime(name: &str, threads: Option<usize>) -> anyhow::Result<Runtime> {
     if let Some(threads) = threads {
         builder.worker_threads(threads);
     }
-    builder
-        .enable_all()
-        .thread_name(name)
-        .build()
-        .context("starting the threads")
+    builder.enable_all().thread_name(name);
+    // Tokio panics where the system gives it no thread.
+    let told = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let built = panic::catch_unwind(AssertUnwindSafe(|| builder.build()));
+    panic::set_hook(told);
+    match built {
+        Ok(runtime) => runtime.context("starting the threads"),
+        Err(_) => anyhow::bail!(
+            "no threads can be started; raise the limit of tasks (TasksMax= of the unit, `ulimit -u`) or of memory"
+        ),
+    }
 }
 
 async fn serve(
