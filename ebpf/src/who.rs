@@ -57,19 +57,49 @@ pub unsafe fn look(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     let receiver = &raw mut (*entry).sides[1 - direction];
     let (_, egress) = point_parts(packet.point);
     if (*sender).tgid == 0 {
-        settle(sender, sender_of(skb, packet, egress));
+        let found = sender_of(skb, packet, egress);
+        settle(sender, or_of_listener(found, skb, packet, true, CURRENT));
     }
-    if (*receiver).tgid == 0 && !packet.later_fragment {
-        let namespace = if egress {
-            maps::joints(packet.point).map_or(0, |joints| joints.peer_namespace)
-        } else {
-            0
-        };
-        if !egress || namespace == OWN_NAMESPACE {
-            settle(receiver, receiver_of(skb, packet, CURRENT));
-        } else if namespace != 0 {
-            settle(receiver, receiver_of(skb, packet, u64::from(namespace - 1)));
-        }
+    if (*receiver).tgid == 0
+        && !packet.later_fragment
+        && let Some(namespace) = receiving_namespace(packet, egress)
+    {
+        let found = receiver_of(skb, packet, namespace);
+        settle(
+            receiver,
+            or_of_listener(found, skb, packet, false, namespace),
+        );
+    }
+}
+
+/// The network namespace that the packet comes to next, as the kernel numbers it;
+/// `None` if that is not known, or it is on its way elsewhere.
+#[inline(always)]
+fn receiving_namespace(packet: &Packet, egress: bool) -> Option<u64> {
+    if !egress {
+        return Some(CURRENT);
+    }
+    match maps::joints(packet.point)?.peer_namespace {
+        0 => None,
+        OWN_NAMESPACE => Some(CURRENT),
+        number => Some(u64::from(number - 1)),
+    }
+}
+
+/// An accepted connection has no owner of its own, but its listener does. Looked up
+/// by the caller of what found none, for the sake of the stack.
+#[inline(always)]
+unsafe fn or_of_listener(
+    found: Found,
+    skb: *mut __sk_buff,
+    packet: &Packet,
+    at_source: bool,
+    namespace: u64,
+) -> Found {
+    if found == nobody(side::NO_OWNER) && packet.protocol == TCP {
+        listener_at(skb, packet, at_source, namespace)
+    } else {
+        found
     }
 }
 
@@ -77,17 +107,18 @@ pub unsafe fn look(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
 /// does: half of its cookie, never 0.
 #[inline(always)]
 pub fn socket(skb: *mut __sk_buff, packet: &Packet) -> u32 {
-    let (_, egress) = point_parts(packet.point);
-    if packet.protocol != UDP || !egress || !maps::tells_who() {
-        return 0;
+    // SAFETY: a valid context. The packet carries the socket as for `sender_of`.
+    unsafe {
+        if packet.protocol != UDP || !maps::tells_who() || (*skb).__bindgen_anon_2.sk.is_null() {
+            return 0;
+        }
+        bpf_get_socket_cookie(skb.cast()) as u32
     }
-    // SAFETY: a valid context.
-    unsafe { bpf_get_socket_cookie(skb.cast()) as u32 }
 }
 
 /// Whether the initiator's port has another socket than when the flow began: a
-/// datagram has no handshake that would tell. It costs some nanoseconds, datagrams
-/// on their way out alone.
+/// datagram has no handshake that would tell. It costs some nanoseconds, of datagrams
+/// that carry their socket alone.
 #[inline(always)]
 pub unsafe fn is_another_socket(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) -> bool {
     let (opening, tags) = ((*entry).opening, (*entry).tags);
@@ -154,11 +185,7 @@ unsafe fn sender_of(skb: *mut __sk_buff, packet: &Packet, egress: bool) -> Found
     if family != INET && family != INET6 || packet.protocol == TCP && !is_stream {
         return owned(owner::of(full.cast()), side::NO_SOCKET);
     }
-    let found = owner::of(full.cast());
-    if !found.is_null() || packet.protocol != TCP {
-        return owned(found, without_owner(full));
-    }
-    listener_at(skb, packet, true, CURRENT)
+    owned(owner::of(full.cast()), without_owner(full))
 }
 
 /// By a look-up, as the kernel does it a moment later.
@@ -172,7 +199,7 @@ unsafe fn receiver_of(skb: *mut __sk_buff, packet: &Packet, namespace: u64) -> F
     };
     let ports =
         u32::from(packet.source_port.to_be()) | u32::from(packet.destination_port.to_be()) << 16;
-    let found = if packet.family == 4 {
+    if packet.family == 4 {
         (*tuple)[0] = packet.source[0];
         (*tuple)[1] = packet.destination[0];
         (*tuple)[2] = ports;
@@ -184,12 +211,7 @@ unsafe fn receiver_of(skb: *mut __sk_buff, packet: &Packet, namespace: u64) -> F
         }
         (*tuple)[8] = ports;
         look_up(skb, packet.protocol, tuple, TUPLE6, namespace)
-    };
-    // Accepted: its listener has the owner.
-    if found == nobody(side::NO_OWNER) && packet.protocol == TCP {
-        return listener_at(skb, packet, false, namespace);
     }
-    found
 }
 
 /// Who listens where the packet comes from, or goes to.

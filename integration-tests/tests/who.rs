@@ -9,12 +9,15 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use prost::Message as _;
 use sextant_integration_tests::{Daemon, Netns, eventually, netns::veth, root};
 use sextant_proto::flow::{Flow, layer4::Protocol};
 
+/// Less than until flows end for silence, whose last event would tell who was not told.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the servers listen.
 const PORT: u16 = 7777;
 
@@ -161,24 +164,17 @@ fn tally(flows: &[Flow], clients: &BTreeSet<(String, u16, u32)>, servers: &BTree
 fn check(daemon: &Daemon, talks: &[&Talk], servers: &BTreeSet<u32>) -> usize {
     let clients: BTreeSet<_> = talks.iter().flat_map(|talk| talk.lines()).collect();
     let mut seen = Tally::default();
-    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        eventually("all clients in flows", || {
-            seen = tally(&daemon.flows(), &clients, servers);
-            (seen.right.len() >= clients.len()).then_some(())
-        });
-    }));
-    if told.is_err() {
-        eprintln!(
-            "{} of {} right, {} answered, nobody {} {:?} wrong {} {:?}",
-            seen.right.len(),
-            clients.len(),
-            seen.answered,
-            seen.nobody.len(),
-            seen.nobody.iter().take(5).collect::<Vec<_>>(),
-            seen.wrong.len(),
-            seen.wrong.iter().take(5).collect::<Vec<_>>()
-        );
+    let deadline = Instant::now() + PATIENCE;
+    while seen.right.len() < clients.len() && Instant::now() < deadline {
+        seen = tally(&daemon.flows(), &clients, servers);
     }
+    let missing = clients.iter().filter(|(protocol, port, pid)| {
+        let told =
+            |right: &&(&str, u16, u32)| right.0 == protocol && right.1 == *port && right.2 == *pid;
+        !seen.right.iter().any(|right| told(&right))
+    });
+    let missing: Vec<_> = missing.collect();
+    assert!(missing.is_empty(), "not in any flow: {missing:?}");
     assert!(seen.nobody.is_empty(), "of nobody: {:?}", &seen.nobody);
     assert!(seen.wrong.is_empty(), "wrong: {:?}", &seen.wrong);
     assert!(seen.answered >= clients.len());
