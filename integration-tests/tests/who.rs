@@ -13,7 +13,7 @@ use std::{
 };
 
 use prost::Message as _;
-use sextant_integration_tests::{Daemon, Netns, eventually, netns::veth, root};
+use sextant_integration_tests::{Daemon, Netns, eventually, hubble::hubble, netns::veth, root};
 use sextant_proto::flow::{Flow, layer4::Protocol};
 
 /// Less than until flows end for silence, whose last event would tell who was not told.
@@ -29,8 +29,18 @@ struct Talk {
 
 impl Talk {
     fn start(namespace: &Netns, folder: &Path, arguments: &str) -> Self {
+        Self::start_in(None, namespace, folder, arguments)
+    }
+
+    /// Moves into a cgroup before it begins.
+    fn start_in(cgroup: Option<&Path>, namespace: &Netns, folder: &Path, arguments: &str) -> Self {
         let log = folder.join(arguments.replace([' ', '[', ']', ':'], "_"));
-        let child = Command::new("nsenter")
+        let enter = match cgroup {
+            Some(cgroup) => format!("echo $$ >{}/cgroup.procs && ", cgroup.display()),
+            None => String::new(),
+        };
+        let child = Command::new("sh")
+            .args(["-c", &format!("{enter}exec nsenter \"$@\""), "sh"])
             .arg(format!("--net=/run/netns/{}", namespace.name))
             .arg(env!("CARGO_BIN_EXE_talk"))
             .args(arguments.split_whitespace())
@@ -262,4 +272,85 @@ fn sockets_from_before_and_those_passed_on_have_who_holds_them() {
     new.finished();
     eventually("all workers", || (workers.pids().len() == 3).then_some(()));
     check(&daemon, &[&holds, &new], &workers.pids());
+}
+
+/// Cgroups of the unified hierarchy; removed when dropped.
+struct Cgroups(Vec<PathBuf>);
+
+impl Cgroups {
+    /// Of these paths below its root; `None` where it is not mounted, or not ours to use.
+    fn new(paths: &[&str]) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mount = mounts.lines().find(|line| line.contains(" cgroup2 "))?;
+        let root = Path::new(mount.split(' ').nth(1)?);
+        let mut made = Self(Vec::new());
+        for path in paths {
+            let path = root.join(path);
+            fs::create_dir_all(&path).ok()?;
+            made.0.push(path);
+        }
+        Some(made)
+    }
+}
+
+impl Drop for Cgroups {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // What is killed leaves its cgroup a moment later.
+            eventually("an empty cgroup", || fs::remove_dir(path).ok());
+        }
+    }
+}
+
+#[test]
+fn a_unit_and_a_container_are_endpoints_for_the_real_client() {
+    if !root() {
+        return;
+    }
+    let id = format!("{:0<64x}", std::process::id());
+    let unit = format!("sextant-test-{}.service", std::process::id());
+    let slice = format!("sextant-test-{}.slice", std::process::id());
+    let paths = [
+        format!("{slice}/{unit}"),
+        format!("{slice}/docker-{id}.scope"),
+    ];
+    let Some(cgroups) = Cgroups::new(&[&paths[0], &paths[1], &slice]) else {
+        println!("SKIPPED: no cgroup2 hierarchy that can be written");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Netns::new();
+    namespace.run("ip link set lo up");
+    let daemon = Daemon::start(&namespace, "", &["--interface", "lo"]);
+    let of = |cgroup: usize, arguments: &str| {
+        Talk::start_in(
+            Some(&cgroups.0[cgroup]),
+            &namespace,
+            folder.path(),
+            arguments,
+        )
+    };
+    let server = of(0, &format!("serve tcp 127.0.0.1:{PORT}"));
+    eventually("the server", || (!server.lines().is_empty()).then_some(()));
+    let mut clients = of(1, &format!("clients 3 tcp 127.0.0.1:{PORT}"));
+    clients.finished();
+    let short = &id[..12];
+    for filter in [
+        format!("--to-pod system/{unit}"),
+        format!("--from-pod docker/{short}"),
+        format!("--from-label container={short},engine=docker --to-label unit={unit}"),
+        format!("--to-workload Unit/{unit} --from-workload Container/{short}"),
+        "--from-namespace docker --to-namespace system".to_owned(),
+    ] {
+        let arguments = format!("observe --last 100 {filter} --tcp-flags syn");
+        eventually(&format!("both names: {arguments}"), || {
+            let shown = hubble(&daemon.server(), &arguments);
+            let is_one = |line: &str| {
+                line.contains(&format!("docker/{short}:"))
+                    && line.contains(&format!("-> system/{unit}:{PORT}"))
+            };
+            (shown.lines().filter(|line| is_one(line)).count() == 3).then_some(())
+        });
+    }
+    drop((server, clients));
 }

@@ -237,14 +237,15 @@ impl Core {
             limits.clone(),
             lookback(config),
         );
-        let (stored, dns) = {
+        let (stored, dns, processes) = {
             let pipeline = lock(&self.pipeline);
-            (pipeline.stored(), pipeline.dns())
+            (pipeline.stored(), pipeline.dns(), pipeline.processes())
         };
         let sources = Sources {
             ring: self.ring.clone(),
             stored,
             dns,
+            processes,
             namespaces: self.namespaces.clone(),
             deliveries: observer.deliveries(),
             datapath: datapath.map(RunningDatapath::sources),

@@ -10,6 +10,7 @@ use sextant_ebpf_common::{Cause, Tally};
 use crate::{
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
     pipeline::{DnsCounts, Namespaces, SharedDnsCounts, StoredCounts},
+    process::ProcessCounts,
     store::{Delivered, Deliveries, Ring},
 };
 
@@ -22,6 +23,8 @@ pub struct Sources {
     pub stored: StoredCounts,
     /// DNS messages and names.
     pub dns: SharedDnsCounts,
+    /// Processes behind flows.
+    pub processes: ProcessCounts,
     /// The namespaces of what went into it.
     pub namespaces: Namespaces,
     /// What streams did.

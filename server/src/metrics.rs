@@ -22,6 +22,7 @@ use crate::{
     ledger::{Events, Ledger, Payloads, Sources},
     listener::Hosts,
     overhead::Overhead,
+    process::ProcessCounts,
     service::{Limits, pages},
 };
 
@@ -105,6 +106,7 @@ impl Collector for Metrics {
         page.counter("flow_packets", "Packets counted in flows", in_flows.packets)?;
         page.counter("flow_bytes", "Bytes counted in flows", in_flows.bytes)?;
         page.causes(counters)?;
+        page.processes(&self.sources.processes)?;
         page.interfaces(counters)?;
         page.gauge(
             "sweep_seconds",
@@ -301,6 +303,36 @@ impl Page<'_> {
             "identities_lost",
             "Label sets whose identity was given up for others, or that got none, for want of room",
             fates.map(|(fate, count)| ([("fate", fate)], count)),
+        )
+    }
+
+    fn processes(&mut self, counts: &ProcessCounts) -> fmt::Result {
+        self.gauge(
+            "processes",
+            "Processes behind flows that are known",
+            counts.known() as f64,
+        )?;
+        let fates = [
+            ("looked_up", counts.looked_up()),
+            ("not_found", counts.not_found()),
+            ("forgotten", counts.forgotten()),
+        ];
+        self.counters(
+            "processes_not_told",
+            "Processes that the kernel did not tell, by what became of them, and those that were forgotten for want of room",
+            fates.map(|(fate, count)| ([("fate", fate)], count)),
+        )?;
+        let sides = counts.sides();
+        let sides = [
+            ("process", sides.process),
+            ("unknown", sides.unknown),
+            ("no_socket", sides.no_socket),
+            ("elsewhere", sides.elsewhere),
+        ];
+        self.counters(
+            "flow_sides",
+            "Sides of flows that ended, by who was behind them",
+            sides.map(|(who, count)| ([("who", who)], count)),
         )
     }
 

@@ -26,7 +26,7 @@ use crate::{
     dns,
     flow::{Address, Endpoint, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
-    process::Processes,
+    process::{ProcessCounts, Processes},
     record::normalise,
     store::{Event, RingWriter, Stamped},
 };
@@ -115,6 +115,13 @@ impl Pipeline {
     #[must_use]
     pub fn stored(&self) -> StoredCounts {
         self.stored.clone()
+    }
+
+    /// What became of processes.
+    #[must_use]
+    pub fn processes(&self) -> ProcessCounts {
+        let processes = self.processes.as_ref();
+        processes.map(Processes::counts).unwrap_or_default()
     }
 
     /// Where processes of this host are known from.

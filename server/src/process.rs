@@ -19,7 +19,7 @@ use std::sync::{
 };
 
 use rustc_hash::FxHashMap;
-use sextant_ebpf_common::Side;
+use sextant_ebpf_common::{Side, side};
 
 use crate::{
     datapath::ProcessSeen,
@@ -32,7 +32,7 @@ use endpoint::Endpoints;
 use users::Users;
 
 /// Processes that are remembered.
-const MOST: usize = 65_536;
+const MOST: usize = 16_384;
 /// Forgotten at once, when there are more.
 const FORGET: usize = MOST / 8;
 
@@ -63,6 +63,21 @@ struct Counts {
     looked_up: AtomicU64,
     not_found: AtomicU64,
     forgotten: AtomicU64,
+    /// Of flows that ended: with a process, then by `common::side`.
+    sides: [AtomicU64; 4],
+}
+
+/// Sides of flows that ended, by who was behind them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sides {
+    /// A process.
+    pub process: u64,
+    /// A socket that nobody was seen to make or hold.
+    pub unknown: u64,
+    /// No socket of a process.
+    pub no_socket: u64,
+    /// Not on this host, or not where its socket could be seen.
+    pub elsewhere: u64,
 }
 
 impl ProcessCounts {
@@ -88,6 +103,29 @@ impl ProcessCounts {
     #[must_use]
     pub fn forgotten(&self) -> u64 {
         self.0.forgotten.load(Relaxed)
+    }
+
+    /// Who was behind the sides of flows that ended.
+    #[must_use]
+    pub fn sides(&self) -> Sides {
+        let [process, elsewhere, no_socket, unknown] =
+            [0, 1, 2, 3].map(|place| self.0.sides[place].load(Relaxed));
+        Sides {
+            process,
+            unknown,
+            no_socket,
+            elsewhere,
+        }
+    }
+
+    fn ended(&self, side: Side) {
+        let place = match (side.tgid, side.start) {
+            (0, side::ELSEWHERE) => 1,
+            (0, side::NO_SOCKET) => 2,
+            (0, _) => 3,
+            _ => 0,
+        };
+        self.0.sides[place].fetch_add(1, Relaxed);
     }
 }
 
@@ -131,6 +169,13 @@ impl Processes {
         }
         for seen in seen {
             self.add(seen, interners);
+        }
+    }
+
+    /// A flow ended with these sides.
+    pub fn ended(&self, sides: [Side; 2]) {
+        for side in sides {
+            self.counts.ended(side);
         }
     }
 

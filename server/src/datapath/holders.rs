@@ -22,7 +22,7 @@ use super::{
 /// Between two rounds.
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Processes that may wait.
-const MOST: usize = 65_536;
+const MOST: usize = 16_384;
 
 /// Commands and attach type (linux/bpf.h).
 const LINK_CREATE: libc::c_long = 28;

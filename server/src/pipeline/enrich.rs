@@ -101,6 +101,9 @@ fn behind(event: &common::Event, context: &mut Context<'_>) -> [Option<Known>; 2
     let Some(processes) = context.processes.as_deref_mut() else {
         return [None, None];
     };
+    if event.kind == Kind::Ended as u8 {
+        processes.ended(event.sides);
+    }
     let source = usize::from(event.direction & 1);
     [source, 1 - source].map(|side| processes.behind(event.sides[side], context.interners))
 }

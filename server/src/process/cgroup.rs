@@ -1,6 +1,10 @@
 //! What a process belongs to, by the path of its cgroup: a systemd unit, a
 //! container, or neither. The naming rule for users is `docs/who.md`. Pure.
 //!
+//! The outermost container and the outermost unit count: who was given a cgroup may
+//! make others below it, with the names of others. What is below a user's slice is
+//! that user's, containers too.
+//!
 //! Engines and systemd have no common scheme, but each has its own patterns
 //! (systemd.unit(5), the runtimes' cgroup drivers); a component of 64 hexadecimal
 //! digits is a container of whatever engine.
@@ -8,12 +12,12 @@
 /// What a process belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Belonging {
-    /// The unit, with its suffix; empty for none. Within a container, that of the
-    /// init system in there.
+    /// The unit, with its suffix; empty for none. Within a container, what is in
+    /// there says so.
     pub unit: String,
     /// The user whose slice the process is in (`user-1000.slice`).
     pub user: Option<u32>,
-    /// The innermost container.
+    /// The outermost container.
     pub container: Option<Container>,
 }
 
@@ -60,15 +64,18 @@ impl Belonging {
             let parent = place.checked_sub(1).map_or("", |before| components[before]);
             // A name that the kernel could take for its own file is escaped so.
             let name = name.strip_prefix('_').unwrap_or(name);
-            if let Some(container) = container(name, parent, path) {
+            if found.container.is_none()
+                && let Some(container) = container(name, parent, path)
+            {
                 found.container = Some(container);
                 // What the host's init system calls it says no more than that.
                 found.unit.clear();
-                slice = "";
             } else if name.ends_with(".service") || name.ends_with(".scope") {
-                name.clone_into(&mut found.unit);
-            } else if let Some(user) = user_of(name) {
-                found.user = Some(user);
+                if found.unit.is_empty() || is_manager_of_user(&found.unit) {
+                    name.clone_into(&mut found.unit);
+                }
+            } else if let Some(user) = user_of(name).filter(|_| found.unit.is_empty()) {
+                found.user = found.user.or(Some(user));
                 slice = name;
             } else if name.ends_with(".slice") {
                 slice = name;
@@ -80,6 +87,11 @@ impl Belonging {
         }
         found
     }
+}
+
+/// The one unit that has others below it.
+fn is_manager_of_user(unit: &str) -> bool {
+    unit.starts_with("user@") && unit.ends_with(".service")
 }
 
 fn container(name: &str, parent: &str, path: &str) -> Option<Container> {
@@ -169,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_unit_is_the_innermost_service_or_scope() {
+    fn a_unit_is_the_outermost_service_or_scope_but_for_a_users_manager() {
         for (path, unit, user) in [
             ("/", "", None),
             ("", "", None),
@@ -197,6 +209,22 @@ mod tests {
                 Some(0),
             ),
             ("/machine.slice/app.slice", "app.slice", None),
+            // Whoever was given a cgroup cannot pose as another.
+            (
+                "/system.slice/app.service/nginx.service",
+                "app.service",
+                None,
+            ),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/a.service/user-0.slice/b.service",
+                "a.service",
+                Some(1000),
+            ),
+            (
+                "/system.slice/app.service/user-0.slice/x",
+                "app.service",
+                None,
+            ),
             // Not from systemd at all.
             ("/process_api/abc", "", None),
             ("/system.slice/_cpu.service", "cpu.service", None),
@@ -265,8 +293,9 @@ mod tests {
                 "nspawn",
                 false,
             ),
-            // One in another: the inner one.
-            ("/docker/{A}/docker/{B}", B, "docker", false),
+            // Whoever is in one may make another below it.
+            ("/docker/{A}/docker/{B}", A, "docker", false),
+            ("/lxc/web/docker/{B}", "web", "lxc", false),
         ] {
             let found = of(path).2;
             assert_eq!(found, Some((id.to_owned(), engine, is_of_pod)), "{path}");

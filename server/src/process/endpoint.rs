@@ -103,11 +103,12 @@ impl Endpoints {
 fn name_of(belonging: &Belonging) -> (String, String, &'static str) {
     match &belonging.container {
         Some(container) => {
-            let namespace = match container.is_of_pod {
-                true => "kubernetes",
-                false => container.engine,
+            let namespace = match (belonging.user, container.is_of_pod) {
+                (Some(user), _) => format!("user-{user}"),
+                (None, true) => "kubernetes".into(),
+                (None, false) => container.engine.into(),
             };
-            (namespace.into(), short(container), "Container")
+            (namespace, short(container), "Container")
         }
         None => {
             let namespace = match belonging.user {
@@ -139,8 +140,7 @@ fn labels(belonging: &Belonging, namespace: &str, name: &str) -> Vec<String> {
     if let Some(container) = &belonging.container {
         labels.push(label("container", name));
         labels.push(label("engine", container.engine));
-    }
-    if !belonging.unit.is_empty() {
+    } else {
         labels.push(label("unit", &belonging.unit));
     }
     labels

@@ -73,6 +73,41 @@ fn a_unit_is_an_endpoint_with_a_name_labels_and_an_identity_of_its_own() {
 }
 
 #[test]
+fn a_container_of_a_user_is_in_the_namespace_of_that_user() {
+    let (mut processes, mut interners) = (processes(), Interners::default());
+    let below = "/user.slice/user-1000.slice/user@1000.service/user.slice";
+    processes.learn(
+        &[
+            seen(7, 100, "/bin/a", &format!("{below}/libpod-{ID}.scope")),
+            // A name alone does not make it the system's.
+            seen(8, 100, "/bin/a", &format!("{below}/docker-{ID}.scope")),
+        ],
+        &mut interners,
+    );
+    for pid in [7, 8] {
+        let known = processes.behind(side(pid, 100), &mut interners).unwrap();
+        assert_eq!(known.endpoint.unwrap().namespace, "user-1000");
+    }
+}
+
+#[test]
+fn sides_of_ended_flows_are_counted_by_who_was_behind_them() {
+    use sextant_ebpf_common::side;
+    let processes = processes();
+    processes.ended([side(7, 100), Side::default()]);
+    for start in [side::NO_SOCKET, side::NO_OWNER, side::NO_OWNER] {
+        processes.ended([side(8, 100), Side { tgid: 0, start }]);
+    }
+    let expect = Sides {
+        process: 4,
+        unknown: 2,
+        no_socket: 1,
+        elsewhere: 1,
+    };
+    assert_eq!(processes.counts().sides(), expect);
+}
+
+#[test]
 fn a_number_that_is_used_again_is_another_process() {
     let (mut processes, mut interners) = (processes(), Interners::default());
     processes.learn(

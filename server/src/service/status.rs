@@ -110,6 +110,7 @@ impl Parts {
                 messages::tables(parts.volumes.entries(), &parts.objects.maps())
             }),
             dns: datapath.map(|_| messages::dns(&ledger.payloads)),
+            processes: datapath.map(|_| messages::processes(&self.sources.processes)),
             ledger: Some(messages::ledger(ledger)),
             cost: Some(messages::cost(
                 self.overhead.load(),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use sextant_proto::sextant::status::v1::{
-    Budget, Cost, Dns, EventBalance, Ledger, PacketBalance, Status, Volume,
+    Budget, Cost, Dns, EventBalance, Ledger, PacketBalance, Processes, Status, Volume,
 };
 
 use crate::{
@@ -70,6 +70,9 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
     if let Some(dns) = &status.dns {
         let _ = writeln!(page, "{:<8} {}", "DNS", dns_text(dns));
     }
+    if let Some(processes) = &status.processes {
+        let _ = writeln!(page, "{:<8} {}", "Who", processes_text(processes));
+    }
     kernel(status, &mut page);
     interfaces(status, &mut page);
     if let Some(ledger) = &status.ledger {
@@ -100,6 +103,33 @@ fn cost(cost: &Cost) -> String {
 }
 
 /// Messages and names; what was lost of them, if anything was.
+/// How much of what has a socket here is attributed.
+fn processes_text(processes: &Processes) -> String {
+    let sides = processes.sides.unwrap_or_default();
+    let of_sockets = sides.process + sides.unknown;
+    let mut text = format!("{} processes", grouped(processes.known));
+    if of_sockets > 0 {
+        let share = sides.process as f64 / of_sockets as f64;
+        let _ = write!(
+            text,
+            ", behind {} of {} sides of flows with a socket here ({})",
+            grouped(sides.process),
+            grouped(of_sockets),
+            percent(share)
+        );
+    }
+    for (count, what) in [
+        (sides.no_socket, "sides of no socket"),
+        (processes.not_found, "processes not found"),
+        (processes.forgotten, "forgotten"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "; {} {what}", grouped(count));
+        }
+    }
+    text
+}
+
 fn dns_text(dns: &Dns) -> String {
     let mut text = format!(
         "{} queries, {} answers, names of {} addresses",

@@ -11,6 +11,7 @@ use crate::{
     flow::Time,
     ledger::{Events, Ledger, Packets, Payloads},
     overhead::{Budget, Load},
+    process::ProcessCounts,
     store::Delivered,
 };
 
@@ -128,6 +129,22 @@ pub(super) fn ledger(ledger: Ledger) -> api::Ledger {
             filtered: read - delivered,
             lapped,
             overwritten: ledger.overwritten,
+        }),
+    }
+}
+
+pub(super) fn processes(counts: &ProcessCounts) -> api::Processes {
+    let sides = counts.sides();
+    api::Processes {
+        known: counts.known(),
+        looked_up: counts.looked_up(),
+        not_found: counts.not_found(),
+        forgotten: counts.forgotten(),
+        sides: Some(api::Sides {
+            process: sides.process,
+            unknown: sides.unknown,
+            no_socket: sides.no_socket,
+            elsewhere: sides.elsewhere,
         }),
     }
 }
