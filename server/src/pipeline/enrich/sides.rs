@@ -33,9 +33,6 @@ impl Sides {
     ) -> Self {
         let (source, source_is_host) = identities.look_up(source);
         let (destination, destination_is_host) = identities.look_up(destination);
-        // What has a process has a socket, and is on this host.
-        let source_is_host = source_is_host || source_process.is_some();
-        let destination_is_host = destination_is_host || destination_process.is_some();
         let mut sides = Self {
             source: found(source, source_process.as_ref()),
             destination: found(destination, destination_process.as_ref()),
@@ -66,7 +63,13 @@ impl Sides {
                 (false, false) => match (sides.source.id != 0, sides.destination.id != 0) {
                     (true, false) => Some(true),
                     (false, true) => Some(false),
-                    _ => None,
+                    // What has a process has a socket, and is on this host.
+                    _ => match (source_process.is_some(), destination_process.is_some()) {
+                        (true, true) => Some(!is_reply),
+                        (true, false) => Some(true),
+                        (false, true) => Some(false),
+                        (false, false) => None,
+                    },
                 },
             }
         };
