@@ -22,14 +22,21 @@ fn routed() -> (Netns, Netns, Netns, Daemon) {
     (a, router, b, daemon)
 }
 
-/// Sends datagrams from a port, some to each port.
-fn send(namespace: &Netns, to: &[(u16, u32)]) {
+/// Sends datagrams from a port, some to each port; then others, once a command has run.
+/// All by one process: another one's would be flows of their own.
+fn send(namespace: &Netns, to: &[(u16, u32)], command: &str, then: &[(u16, u32)]) {
     let mut program = String::from(
-        "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind((\"\",4100))\n",
+        "import socket,subprocess\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\ns.bind((\"\",4100))\n",
     );
-    for (port, count) in to {
-        program += &format!("for _ in range({count}): s.sendto(b\"x\"*15,(\"10.9.2.1\",{port}))\n");
-    }
+    let sends = |to: &[(u16, u32)]| -> String {
+        let line = |(port, count): &(u16, u32)| {
+            format!("for _ in range({count}): s.sendto(b\"x\"*15,(\"10.9.2.1\",{port}))\n")
+        };
+        to.iter().map(line).collect()
+    };
+    program += &sends(to);
+    program += &format!("subprocess.run(\"{command}\",shell=True,check=True)\n");
+    program += &sends(then);
     namespace.run(&format!("python3 -c '{program}'"));
 }
 
@@ -56,10 +63,17 @@ fn a_flow_ends_as_what_became_of_its_packets() {
             .then_some(())
     });
     router.run("nft add rule ip t f udp dport 3200 drop");
-    send(&a, &[(3200, 100), (3201, 40), (3202, 30)]);
-    // From now on the third one, too.
-    router.run("nft add rule ip t f udp dport 3202 drop");
-    send(&a, &[(3202, 20)]);
+    // From then on the third one, too.
+    let third = format!(
+        "ip netns exec {} nft add rule ip t f udp dport 3202 drop",
+        router.name
+    );
+    send(
+        &a,
+        &[(3200, 100), (3201, 40), (3202, 30)],
+        &third,
+        &[(3202, 20)],
+    );
     let dropped = end(&daemon, 3200);
     assert_eq!(dropped.verdict(), Verdict::Dropped, "{dropped:?}");
     assert_eq!(dropped.drop_reason_desc(), DropReason::PolicyDenied);
