@@ -44,4 +44,6 @@ pub mod state;
 pub mod store;
 pub mod tls;
 
-pub use sextant_flows::{decode, dns, field, filter, flow, names, replay, selection, summary};
+pub use sextant_flows::{
+    decode, dns, field, filter, flow, generations, names, replay, selection, summary,
+};

@@ -18,12 +18,12 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use rustc_hash::FxHashMap;
 use sextant_ebpf_common::{Side, side};
 
 use crate::{
     datapath::ProcessSeen,
     flow::{Endpoint, Interned, Interners, Process, Time},
+    generations::Generations,
     identity::Identities,
 };
 
@@ -33,8 +33,6 @@ use users::Users;
 
 /// Processes that are remembered.
 const MOST: usize = 16_384;
-/// Forgotten at once, when there are more.
-const FORGET: usize = MOST / 8;
 
 /// Hundredths of a second, the unit of start times, in nanoseconds.
 const TICK_NS: i64 = 10_000_000;
@@ -49,8 +47,6 @@ pub struct Known {
     pub process: Interned<Process>,
     /// Its unit or container; `None` if it is of neither, which is the host.
     pub endpoint: Option<Interned<Endpoint>>,
-    /// The last batch that it was in.
-    seen: u64,
 }
 
 /// What became of processes; clones share the counts.
@@ -131,12 +127,11 @@ impl ProcessCounts {
 
 /// The processes of this host that have, or had, sockets.
 pub struct Processes {
-    known: FxHashMap<Side, Known>,
+    known: Generations<Side, Known>,
     endpoints: Endpoints,
     users: Users,
     /// Wall time of the boot, in nanoseconds.
     boot_ns: i64,
-    batch: u64,
     counts: ProcessCounts,
 }
 
@@ -145,11 +140,10 @@ impl Processes {
     #[must_use]
     pub fn new(identities: Arc<Identities>, cluster: String) -> Self {
         Self {
-            known: FxHashMap::default(),
+            known: Generations::new(MOST),
             endpoints: Endpoints::new(identities, cluster),
             users: Users::default(),
             boot_ns: lookup::boot_ns(),
-            batch: 0,
             counts: ProcessCounts::default(),
         }
     }
@@ -160,9 +154,8 @@ impl Processes {
         self.counts.clone()
     }
 
-    /// Takes note of processes that were told; a new batch begins.
+    /// Takes note of processes that were told.
     pub fn learn(&mut self, seen: &[ProcessSeen], interners: &mut Interners) {
-        self.batch += 1;
         if !seen.is_empty() {
             self.follow_clock();
             self.users.follow();
@@ -184,8 +177,7 @@ impl Processes {
         if side.tgid == 0 {
             return None;
         }
-        if let Some(known) = self.known.get_mut(&side) {
-            known.seen = self.batch;
+        if let Some(known) = self.known.use_mut(&side) {
             return Some(known.clone());
         }
         let seen = match lookup::find(side) {
@@ -219,17 +211,17 @@ impl Processes {
         let known = Known {
             process: interners.processes.intern(self.process(seen, belonging)),
             endpoint,
-            seen: self.batch,
         };
         let side = Side {
             tgid: seen.pid,
             start: seen.start,
         };
-        if self.known.len() >= MOST && !self.known.contains_key(&side) {
-            self.forget();
-        }
+        // One that executed another file is told again.
+        self.known.remove(&side);
         self.known.insert(side, known.clone());
         self.counts.0.known.store(self.known.len() as u64, Relaxed);
+        let forgotten = self.known.forgotten();
+        self.counts.0.forgotten.store(forgotten, Relaxed);
         known
     }
 
@@ -255,19 +247,5 @@ impl Processes {
             engine: container.as_ref().map_or("", |one| one.engine).to_owned(),
             container: container.map(|one| one.id).unwrap_or_default(),
         }
-    }
-
-    /// Those not seen for longest go.
-    fn forget(&mut self) {
-        let mut batches: Vec<u64> = self.known.values().map(|known| known.seen).collect();
-        let (_, last, _) = batches.select_nth_unstable(FORGET - 1);
-        let (last, mut rest) = (*last, FORGET);
-        self.known.retain(|_, known| {
-            let goes = known.seen <= last && rest > 0;
-            rest -= usize::from(goes);
-            !goes
-        });
-        let forgotten = FORGET - rest;
-        self.counts.0.forgotten.fetch_add(forgotten as u64, Relaxed);
     }
 }

@@ -8,7 +8,6 @@
 //! data, whatever it says: a message that cannot be read is counted by cause.
 //! Bound: the tables of `stream` and `pairs`, which forget the oldest and count it.
 
-mod generations;
 mod message;
 mod pairs;
 mod record;
@@ -18,7 +17,6 @@ pub(crate) mod testing;
 mod types;
 mod watcher;
 
-pub(crate) use generations::Generations;
 pub use message::{Address, Kind, Malformed, Message, Question, read};
 pub use record::{layer7, mark, text};
 pub use types::rcode_text;

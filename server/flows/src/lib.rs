@@ -15,6 +15,7 @@ pub mod event;
 pub mod field;
 pub mod filter;
 pub mod flow;
+pub mod generations;
 pub mod names;
 pub mod printable;
 pub mod replay;

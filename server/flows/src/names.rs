@@ -9,8 +9,8 @@
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr, sync::Arc};
 
 use crate::{
-    dns::Generations,
     flow::{Interned, Interner, Names as NameList},
+    generations::Generations,
 };
 
 /// Names of one address for one client; the one that expires first makes room.

@@ -5,7 +5,8 @@
 
 use std::net::SocketAddr;
 
-use super::{Generations, message::Question};
+use super::message::Question;
+use crate::generations::Generations;
 
 /// Queries that wait for an answer.
 const CAPACITY: usize = 16_384;

@@ -7,7 +7,7 @@
 
 use std::net::SocketAddr;
 
-use super::Generations;
+use crate::generations::Generations;
 
 /// Streams, one for each direction.
 const CAPACITY: usize = 4096;

@@ -9,16 +9,16 @@
 //! ask each other by ICMP with one id are two connections. These are the rules of
 //! the datapath.
 //!
-//! Bound: two generations of half the capacity each. When the younger one is
-//! full the older one is forgotten and counted; what is in use moves on.
+//! Bound: `Generations`; connections that are not in use are forgotten and counted.
 
-use std::{collections::HashMap, mem, net::IpAddr};
+use std::net::IpAddr;
 
 use sextant_proto::flow::TraceReason;
 
 use crate::{
     decode::{Packet, Transport},
     flow::TcpFlags,
+    generations::Generations,
 };
 
 /// A TCP connection that was silent for this long is a new one (as in Cilium).
@@ -39,12 +39,7 @@ pub(super) struct Tracked {
 }
 
 /// The bounded table of connections.
-pub(super) struct Tracker {
-    young: HashMap<Key, Connection>,
-    old: HashMap<Key, Connection>,
-    generation: usize,
-    forgotten: u64,
-}
+pub(super) struct Tracker(Generations<Key, Connection>);
 
 /// One end of a connection: address and port, or ICMP id.
 type End = (IpAddr, u16);
@@ -97,17 +92,12 @@ enum Hint {
 impl Tracker {
     /// For at most `capacity` connections.
     pub(super) fn new(capacity: usize) -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-            generation: (capacity / 2).max(1),
-            forgotten: 0,
-        }
+        Self(Generations::new(capacity))
     }
 
     /// Connections that were forgotten for want of space.
     pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten
+        self.0.forgotten()
     }
 
     /// Takes note of a packet that was captured at `seconds`.
@@ -125,7 +115,8 @@ impl Tracker {
         let hint = hint(&packet.transport);
         let syn = first_sequence(&packet.transport);
         let known = self
-            .take(&key)
+            .0
+            .remove(&key)
             .filter(|known| !known.is_over(hint, syn, from_lower, key.protocol, seconds));
         let mut connection = known.unwrap_or_else(|| Connection {
             lower_began: from_lower == source_began(hint, source.1, destination.1),
@@ -144,26 +135,11 @@ impl Tracker {
         connection.first_syn = connection.first_syn.or(syn);
         connection.close(&packet.transport, is_reply);
         connection.last_seconds = connection.last_seconds.max(seconds);
-        self.put(key, connection);
+        self.0.insert(key, connection);
         Tracked {
             is_reply,
             guessed: connection.guessed,
             reason,
-        }
-    }
-
-    fn take(&mut self, key: &Key) -> Option<Connection> {
-        match self.young.get(key) {
-            Some(connection) => Some(*connection),
-            None => self.old.remove(key),
-        }
-    }
-
-    fn put(&mut self, key: Key, connection: Connection) {
-        self.young.insert(key, connection);
-        if self.young.len() >= self.generation {
-            self.forgotten += self.old.len() as u64;
-            self.old = mem::take(&mut self.young);
         }
     }
 }

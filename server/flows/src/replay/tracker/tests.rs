@@ -260,8 +260,8 @@ fn the_table_is_bounded_and_keeps_what_is_in_use() {
         tracker.track(&udp((A, port), (B, 1)), 0);
         let tracked = tracker.track(&busy, 0);
         assert_eq!(tracked.reason, TraceReason::Established);
-        assert!(tracker.young.len() + tracker.old.len() <= 100);
+        assert!(tracker.0.len() <= 100);
     }
-    let held = (tracker.young.len() + tracker.old.len()) as u64;
+    let held = tracker.0.len() as u64;
     assert_eq!(tracker.forgotten() + held, 999);
 }

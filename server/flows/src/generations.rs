@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 /// The table.
 #[derive(Debug)]
-pub(crate) struct Generations<K, V> {
+pub struct Generations<K, V> {
     young: HashMap<K, V, RandomState>,
     old: HashMap<K, V, RandomState>,
     most: usize,
@@ -19,7 +19,8 @@ pub(crate) struct Generations<K, V> {
 
 impl<K: Eq + Hash, V> Generations<K, V> {
     /// For at most `capacity` entries.
-    pub(crate) fn new(capacity: usize) -> Self {
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
         Self {
             young: HashMap::default(),
             old: HashMap::default(),
@@ -30,27 +31,35 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     }
 
     /// Entries that were forgotten for want of room.
-    pub(crate) fn forgotten(&self) -> u64 {
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
 
     /// How many there are.
-    pub(crate) fn len(&self) -> usize {
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.young.len() + self.old.len()
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// All of them.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.young.iter().chain(&self.old)
     }
 
     /// Takes an entry out.
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
     /// Puts an entry in; one of the same key is to be taken out before.
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    pub fn insert(&mut self, key: K, value: V) {
         if self.young.len() >= self.most {
             self.forgotten += self.old.len() as u64;
             self.old = mem::take(&mut self.young);
@@ -60,7 +69,7 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     }
 
     /// An entry, which is used by that.
-    pub(crate) fn use_mut(&mut self, key: &K) -> Option<&mut V>
+    pub fn use_mut(&mut self, key: &K) -> Option<&mut V>
     where
         K: Clone,
     {
@@ -71,7 +80,8 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     }
 
     /// How often the older generation was forgotten.
-    pub(crate) fn generation(&self) -> u64 {
+    #[must_use]
+    pub fn generation(&self) -> u64 {
         self.generation
     }
 }
