@@ -1,5 +1,6 @@
 //! The configuration as a user meets it: text in, values or mistakes out.
 
+mod endpoints;
 mod example;
 mod file;
 mod grants;
@@ -34,6 +35,24 @@ fn read(text: &str) -> Result<Config, String> {
 fn mistakes(text: &str) -> Vec<String> {
     let error = read(text).expect_err(text);
     error.lines().map(str::to_owned).collect()
+}
+
+/// Each mistake of the text begins and contains as expected.
+fn check(text: &str, expect: &[(&str, &str)]) {
+    let is = mistakes(text);
+    let wanted: Vec<_> = expect.iter().map(|(place, _)| *place).collect();
+    assert_eq!(
+        is.len(),
+        expect.len(),
+        "{text}\ngives\n{}\nnot\n{wanted:?}",
+        is.join("\n")
+    );
+    for (is, (place, part)) in is.iter().zip(expect) {
+        assert!(
+            is.starts_with(place) && is.contains(part),
+            "{is}: not {place} {part}"
+        );
+    }
 }
 
 fn load_file(path: &Path) -> Result<Config, ConfigError> {
