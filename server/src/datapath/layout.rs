@@ -8,6 +8,8 @@ mod places;
 mod reasons;
 pub(super) mod who;
 
+use std::cell::OnceCell;
+
 use btf_rs::{Btf, BtfType, Struct, Type};
 use sextant_ebpf_common::{DropLayout, NetLayout, SKB_BYTES};
 
@@ -34,13 +36,31 @@ pub(super) enum LayoutError {
     Namespace(#[from] std::io::Error),
 }
 
+/// The types of this kernel: read once, when something is first looked up in them,
+/// since they are some 20 MiB.
+#[derive(Default)]
+pub(super) struct Types(OnceCell<Result<Btf, String>>);
+
+impl Types {
+    /// What is found in them, or why it is not.
+    pub(super) fn find<T>(
+        &self,
+        find: impl FnOnce(&Btf) -> Result<T, LayoutError>,
+    ) -> Result<T, String> {
+        let read = || Btf::from_file(VMLINUX).map_err(|error| LayoutError::from(error).to_string());
+        match self.0.get_or_init(read) {
+            Ok(btf) => find(btf).map_err(|error| error.to_string()),
+            Err(reason) => Err(reason.clone()),
+        }
+    }
+}
+
 /// The layout and the reasons of this kernel.
-pub(super) fn find() -> Result<(DropLayout, DropReasons), LayoutError> {
-    let btf = Btf::from_file(VMLINUX)?;
-    let reasons = Reasons::find(&btf)?;
+pub(super) fn find(btf: &Btf) -> Result<(DropLayout, DropReasons), LayoutError> {
+    let reasons = Reasons::find(btf)?;
     let (places, known) = places::find();
-    let net = net(&btf)?;
-    let offset = |root: &str, path: &str| offset(&btf, root, path);
+    let net = find_net(btf)?;
+    let offset = |root: &str, path: &str| offset(btf, root, path);
     let mut layout = DropLayout {
         quiet: reasons.quiet(),
         places,
@@ -61,7 +81,7 @@ pub(super) fn find() -> Result<(DropLayout, DropReasons), LayoutError> {
         sock_net: offset("sock", "__sk_common.skc_net.net")?,
         no_socket: reasons.number("NO_SOCKET").unwrap_or(u32::MAX),
         unspecified: reasons.unspecified()?,
-        has_receiver: u32::from(arguments(&btf, TRACEPOINT)? > 3),
+        has_receiver: u32::from(arguments(btf, TRACEPOINT)? > 3),
         ..DropLayout::ABSENT
     };
     layout.skb_bytes = skb_bytes(&layout)?;
@@ -113,11 +133,7 @@ fn arguments(btf: &Btf, tracepoint: &str) -> Result<usize, LayoutError> {
 }
 
 /// Where the network namespace of a packet is found.
-pub(super) fn find_net() -> Result<NetLayout, LayoutError> {
-    net(&Btf::from_file(VMLINUX)?)
-}
-
-fn net(btf: &Btf) -> Result<NetLayout, LayoutError> {
+pub(super) fn find_net(btf: &Btf) -> Result<NetLayout, LayoutError> {
     Ok(NetLayout {
         own: own_cookie()?,
         skb_dev: offset(btf, "sk_buff", "dev")?,
@@ -198,7 +214,7 @@ mod tests {
             println!("SKIPPED: no {VMLINUX}");
             return;
         }
-        let (layout, reasons) = find().unwrap();
+        let (layout, reasons) = Types::default().find(find).unwrap();
         assert!(layout.skb_network > 0 && layout.net.dev_net > 0 && layout.net.net_cookie > 0);
         assert!(reasons.values().any(|name| name == "NETFILTER_DROP"));
         assert!(reasons.values().any(|name| name == "NO_SOCKET"));

@@ -17,7 +17,7 @@ use super::{
     holders::Found,
     hook::{Program, Programs},
     kernel,
-    layout::{self, DropReasons},
+    layout::{self, DropReasons, Types},
     rights,
     tables::Tables,
     tcx,
@@ -118,21 +118,27 @@ impl Loaded {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoPrograms);
         }
-        let (layout, who) = who::layout(settings.who);
+        let types = Types::default();
+        let (layout, who) = who::layout(settings.who, &types);
         if !matches!(who, Who::Known(_)) {
-            return Self::load(settings, layout, who);
+            return Self::load(settings, &types, layout, who);
         }
-        Self::load(settings, layout, who).or_else(|error| {
+        Self::load(settings, &types, layout, who).or_else(|error| {
             // An older kernel may lack what that needs alone.
             let why = Who::Refused(error.to_string());
-            Self::load(settings, WhoLayout::default(), why).map_err(|_| error)
+            Self::load(settings, &types, WhoLayout::default(), why).map_err(|_| error)
         })
     }
 
-    fn load(settings: &Settings, layout: WhoLayout, mut who: Who) -> Result<Self, DatapathError> {
+    fn load(
+        settings: &Settings,
+        types: &Types,
+        layout: WhoLayout,
+        mut who: Who,
+    ) -> Result<Self, DatapathError> {
         let tells_who = matches!(who, Who::Known(_));
-        let (drop_layout, reasons, mut drops) = drop_layout(settings.drops);
-        let net_layout = net_layout(settings.several_namespaces)?;
+        let (drop_layout, reasons, mut drops) = drop_layout(settings.drops, types);
+        let net_layout = net_layout(settings.several_namespaces, types)?;
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
             // Nothing in the object is relocated by the kernel's types, which
@@ -252,23 +258,22 @@ fn programs(ebpf: &Ebpf) -> Result<Programs, DatapathError> {
 }
 
 /// Needed only where there are several namespaces.
-fn net_layout(wanted: bool) -> Result<NetLayout, DatapathError> {
+fn net_layout(wanted: bool, types: &Types) -> Result<NetLayout, DatapathError> {
     if !wanted {
         return Ok(NetLayout::ABSENT);
     }
-    layout::find_net().map_err(|error| DatapathError::NamespacesUnsupported {
-        detail: error.to_string(),
-    })
+    let found = types.find(layout::find_net);
+    found.map_err(|detail| DatapathError::NamespacesUnsupported { detail })
 }
 
-fn drop_layout(wanted: bool) -> (DropLayout, DropReasons, Drops) {
+fn drop_layout(wanted: bool, types: &Types) -> (DropLayout, DropReasons, Drops) {
     let absent = |drops| (DropLayout::ABSENT, DropReasons::default(), drops);
     if !wanted {
         return absent(Drops::Off);
     }
-    match layout::find() {
+    match types.find(layout::find) {
         Ok((layout, reasons)) => (layout, reasons, Drops::Observed),
-        Err(error) => absent(Drops::Refused(error.to_string())),
+        Err(reason) => absent(Drops::Refused(reason)),
     }
 }
 

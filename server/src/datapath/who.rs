@@ -13,7 +13,8 @@ use sextant_ebpf_common::WhoLayout;
 use super::{
     cgroup_root,
     holders::{Found, Holders},
-    kernel, layout,
+    kernel,
+    layout::{self, Types},
     loader::chain,
 };
 
@@ -35,16 +36,16 @@ pub(super) enum Who {
 }
 
 /// Where things are in this kernel, before anything is loaded.
-pub(super) fn layout(wanted: bool) -> (WhoLayout, Who) {
+pub(super) fn layout(wanted: bool, types: &Types) -> (WhoLayout, Who) {
     if !wanted {
         return (WhoLayout::default(), Who::Off);
     }
     if let Some(reason) = foreign_pids() {
         return (WhoLayout::default(), Who::Refused(reason));
     }
-    match layout::who::find() {
+    match types.find(layout::who::find) {
         Ok(layout) => (layout, Who::Known(None)),
-        Err(error) => (WhoLayout::default(), Who::Refused(error.to_string())),
+        Err(reason) => (WhoLayout::default(), Who::Refused(reason)),
     }
 }
 

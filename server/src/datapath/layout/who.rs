@@ -3,7 +3,7 @@
 use btf_rs::{Btf, Type};
 use sextant_ebpf_common::{NO_FIELD, WhoLayout};
 
-use super::{LayoutError, VMLINUX, as_struct, offset};
+use super::{LayoutError, as_struct, offset};
 
 /// Numbers of the controllers of cgroups.
 const SUBSYSTEMS: &str = "cgroup_subsys_id";
@@ -11,10 +11,9 @@ const SUBSYSTEMS: &str = "cgroup_subsys_id";
 const PIDS: &str = "pids_cgrp_id";
 
 /// The layout of this kernel.
-pub(in super::super) fn find() -> Result<WhoLayout, LayoutError> {
-    let btf = Btf::from_file(VMLINUX)?;
-    let offset = |root: &str, path: &str| offset(&btf, root, path);
-    let kernel_socket = bit(&btf, "sock", "sk_kern_sock")?;
+pub(in super::super) fn find(btf: &Btf) -> Result<WhoLayout, LayoutError> {
+    let offset = |root: &str, path: &str| offset(btf, root, path);
+    let kernel_socket = bit(btf, "sock", "sk_kern_sock")?;
     Ok(WhoLayout {
         task_leader: offset("task_struct", "group_leader")?,
         task_start: offset("task_struct", "start_boottime")?,
@@ -36,7 +35,7 @@ pub(in super::super) fn find() -> Result<WhoLayout, LayoutError> {
         mount_point: offset("mount", "mnt_mountpoint")?,
         task_cgroups: offset("task_struct", "cgroups")?,
         css_set_unified: offset("css_set", "dfl_cgrp")?,
-        css_set_pids: pids_state(&btf)?,
+        css_set_pids: pids_state(btf)?,
         css_cgroup: offset("cgroup_subsys_state", "cgroup")?,
         cgroup_node: offset("cgroup", "kn")?,
         // Renamed in 6.15.
@@ -71,7 +70,10 @@ fn bit(btf: &Btf, root: &str, field: &str) -> Result<u32, LayoutError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::{Types, VMLINUX},
+        *,
+    };
 
     #[test]
     fn this_kernel_tells_processes() {
@@ -79,7 +81,7 @@ mod tests {
             println!("SKIPPED: no {VMLINUX}");
             return;
         }
-        let layout = find().unwrap();
+        let layout = Types::default().find(find).unwrap();
         assert!(layout.task_start > 0 && layout.css_set_unified > 0);
         assert!(layout.sock_kernel_mask.is_power_of_two());
     }
