@@ -18,34 +18,25 @@ const BAND: u64 = 4096;
 /// before the reader is woken from a pause.
 #[inline(always)]
 pub fn submit<T: 'static>(ring: &RingBuf, record: RingBufEntry<T>, level: u64) {
-    let above = ring.query(BPF_RB_AVAIL_DATA.into()).wrapping_sub(level);
-    record.submit(flags_at(above).into());
-    wake_if_resting(ring);
-}
-
-/// The same for what is of no use before something else comes.
-#[inline(always)]
-pub fn submit_quietly<T: 'static>(ring: &RingBuf, record: RingBufEntry<T>, level: u64) {
-    let above = ring.query(BPF_RB_AVAIL_DATA.into()).wrapping_sub(level);
-    record.submit(flags_at(above).into());
-}
-
-#[inline(always)]
-fn flags_at(above: u64) -> u32 {
-    if above < BAND {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    }
-}
-
-#[inline(always)]
-fn wake_if_resting(ring: &RingBuf) {
+    submit_quietly(ring, record, level);
     // To submit is a full barrier in the kernel. The reader says that it rests
     // before it looks into the ring for the last time, so one of us sees the other.
     if maps::reader_rests() {
         wake(ring);
     }
+}
+
+/// The same for what is of no use before something else comes: a reader that rests
+/// is left alone.
+#[inline(always)]
+pub fn submit_quietly<T: 'static>(ring: &RingBuf, record: RingBufEntry<T>, level: u64) {
+    let above = ring.query(BPF_RB_AVAIL_DATA.into()).wrapping_sub(level);
+    let flags = if above < BAND {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    };
+    record.submit(flags.into());
 }
 
 /// An empty record, since only a record can wake.

@@ -40,8 +40,7 @@ pub(super) struct RunningDatapath {
     reader: Worker,
     sweeper: Worker,
     /// Who holds sockets, where that can be told.
-    holders: Option<Worker>,
-    holders_stop: Option<Stopper>,
+    holders: Option<(Stopper, Worker)>,
     stop: watch::Sender<bool>,
     follow: JoinHandle<Result<(), DatapathError>>,
     identify: JoinHandle<()>,
@@ -93,17 +92,14 @@ impl RunningDatapath {
         .context("starting the reader's thread")?;
         let sweeper = Worker::start("datapath-sweep", move || sweeper.run())
             .context("starting the sweeper's thread")?;
-        let (holders_stop, holders) = match holders {
-            Some(holders) => {
-                let stop = holders.stopper();
-                let worker = Worker::start("datapath-who", move || holders.run())
-                    .context("starting the thread that looks who holds sockets")?;
-                (Some(stop), Some(worker))
-            }
-            None => (None, None),
-        };
+        let holders = holders
+            .map(|holders| {
+                let stopper = holders.stopper();
+                Worker::start("datapath-who", move || holders.run()).map(|worker| (stopper, worker))
+            })
+            .transpose()
+            .context("starting the thread that looks who holds sockets")?;
         Ok(Self {
-            holders_stop,
             holders,
             counters,
             volumes,
@@ -174,9 +170,9 @@ impl RunningDatapath {
         }
         // The reader last: it hands on what the last sweep finds.
         let [reader, sweeper] = self.stoppers;
-        if let (Some(stop), Some(holders)) = (self.holders_stop, self.holders) {
-            stop.stop();
-            holders.join().await;
+        if let Some((stopper, worker)) = self.holders {
+            stopper.stop();
+            worker.join().await;
         }
         sweeper.stop();
         self.sweeper.join().await;
@@ -186,9 +182,9 @@ impl RunningDatapath {
 }
 
 /// Of a worker that there need not be.
-async fn failed(worker: Option<&mut Worker>) -> anyhow::Error {
+async fn failed(worker: Option<&mut (Stopper, Worker)>) -> anyhow::Error {
     match worker {
-        Some(worker) => worker.failed().await,
+        Some((_, worker)) => worker.failed().await,
         None => std::future::pending().await,
     }
 }

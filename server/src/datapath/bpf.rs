@@ -4,7 +4,7 @@
 use std::{
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd as _, BorrowedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
 /// A type that can be copied from kernel memory as bytes.
@@ -33,6 +33,7 @@ unsafe impl Plain for sextant_ebpf_common::ProcessRecord {}
 
 const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
+const LINK_CREATE: libc::c_long = 28;
 
 /// The `batch` member of `union bpf_attr`.
 #[repr(C)]
@@ -150,6 +151,39 @@ pub(super) fn record<T: Plain>(bytes: &[u8]) -> Option<T> {
 pub(super) fn head<T: Plain>(bytes: &[u8]) -> Option<(T, &[u8])> {
     let (head, rest) = bytes.split_at_checked(size_of::<T>())?;
     Some((record(head)?, rest))
+}
+
+/// The `link_create` member of `union bpf_attr`, without what is for one kind of
+/// link alone.
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    prog_fd: u32,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+    rest: [u64; 2],
+}
+
+/// Attaches a program to what `target` is for this type: the index of an interface,
+/// or nothing. It is detached when the descriptor is closed.
+pub(super) fn link_create(
+    program: BorrowedFd<'_>,
+    target: u32,
+    attach_type: u32,
+    flags: u32,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreate {
+        prog_fd: program.as_raw_fd() as u32,
+        target,
+        attach_type,
+        flags,
+        ..LinkCreate::default()
+    };
+    // SAFETY: the structure is that of the command, without pointers.
+    let fd = unsafe { bpf(LINK_CREATE, &mut attr) }?;
+    // SAFETY: a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A call of bpf(2); gives a descriptor, where the command makes one.

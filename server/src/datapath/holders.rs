@@ -1,7 +1,7 @@
 //! Finds who holds the sockets that were made before the programs were there, or
 //! were passed on: walks over all descriptors, at the start and then now and then,
 //! on a thread of its own. Bound: `MOST` processes wait to be read; those beyond
-//! are counted, and found by their pid.
+//! are looked up by their number when they are needed, which is counted.
 
 use std::{
     fs::File,
@@ -24,8 +24,7 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// Processes that may wait.
 const MOST: usize = 16_384;
 
-/// Commands and attach type (linux/bpf.h).
-const LINK_CREATE: libc::c_long = 28;
+/// Command and attach type (linux/bpf.h).
 const ITER_CREATE: libc::c_long = 33;
 const TRACE_ITER: u32 = 28;
 
@@ -57,20 +56,7 @@ pub struct Holders {
     stop: EventFd,
 }
 
-/// The members of `union bpf_attr` for a link of an iterator.
-#[repr(C)]
-#[derive(Default)]
-struct LinkCreate {
-    prog_fd: u32,
-    target_fd: u32,
-    attach_type: u32,
-    flags: u32,
-    iter_info: u64,
-    iter_info_len: u32,
-    pad: u32,
-}
-
-/// The same for a walk.
+/// The `iter_create` member of `union bpf_attr`.
 #[repr(C)]
 struct IterCreate {
     link_fd: u32,
@@ -84,16 +70,8 @@ impl Holders {
         round: Array<MapData, u32>,
         found: Found,
     ) -> io::Result<Self> {
-        let mut attr = LinkCreate {
-            prog_fd: program.as_raw_fd() as u32,
-            attach_type: TRACE_ITER,
-            ..LinkCreate::default()
-        };
-        // SAFETY: the structure is that of the command, without pointers.
-        let fd = unsafe { bpf::bpf(LINK_CREATE, &mut attr) }?;
         let mut holders = Self {
-            // SAFETY: a new descriptor that nobody else knows.
-            link: unsafe { OwnedFd::from_raw_fd(fd) },
+            link: bpf::link_create(program, 0, TRACE_ITER, 0)?,
             round,
             number: 0,
             found,
@@ -141,7 +119,7 @@ impl Holders {
             link_fd: self.link.as_raw_fd() as u32,
             flags: 0,
         };
-        // SAFETY: as above.
+        // SAFETY: the structure is that of the command, without pointers.
         let fd = unsafe { bpf::bpf(ITER_CREATE, &mut attr) }?;
         // SAFETY: a new descriptor that nobody else knows.
         let mut walk = File::from(unsafe { OwnedFd::from_raw_fd(fd) });

@@ -9,13 +9,12 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
-use super::bpf::bpf;
+use super::bpf::{bpf, link_create};
 
 /// Commands of bpf(2).
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const PROG_QUERY: libc::c_long = 16;
-const LINK_CREATE: libc::c_long = 28;
 /// `BPF_F_BEFORE`: without another program, before all of them.
 const BEFORE: u32 = 1 << 3;
 
@@ -41,19 +40,6 @@ impl Direction {
             Self::Egress => 47,
         }
     }
-}
-
-/// The `link_create` member of `union bpf_attr`, for TCX.
-#[repr(C)]
-#[derive(Default)]
-struct LinkCreate {
-    prog_fd: u32,
-    target_ifindex: u32,
-    attach_type: u32,
-    flags: u32,
-    relative: u32,
-    pad: u32,
-    expected_revision: u64,
 }
 
 /// The `query` member of `union bpf_attr`.
@@ -119,17 +105,7 @@ pub(super) fn attach(
     interface: u32,
     direction: Direction,
 ) -> io::Result<OwnedFd> {
-    let mut attr = LinkCreate {
-        prog_fd: program.as_raw_fd() as u32,
-        target_ifindex: interface,
-        attach_type: direction.attach_type(),
-        flags: BEFORE,
-        ..LinkCreate::default()
-    };
-    // SAFETY: the structure is that of the command, without pointers.
-    let fd = unsafe { bpf(LINK_CREATE, &mut attr) }?;
-    // SAFETY: a new descriptor that nobody else knows.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    link_create(program, interface, direction.attach_type(), BEFORE)
 }
 
 /// Numbers of the programs on a hook, in the order in which they run.

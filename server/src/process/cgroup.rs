@@ -147,7 +147,8 @@ fn named<'a>(name: &'a str, parent: &str) -> Option<(&'a str, &'static str)> {
     machine.map(|machine| (machine, "nspawn"))
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether it is an id; else it is a name.
+pub(super) fn is_id(text: &str) -> bool {
     text.len() == ID && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

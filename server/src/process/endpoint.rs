@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::cgroup::{Belonging, Container};
+use super::cgroup::{Belonging, Container, is_id};
 use crate::{
     flow::{Endpoint, Interned, Interners, Workload},
     identity::Identities,
@@ -108,7 +108,7 @@ fn name_of(belonging: &Belonging) -> (String, String, &'static str) {
                 (None, true) => "kubernetes".into(),
                 (None, false) => container.engine.into(),
             };
-            (namespace, short(container), "Container")
+            (namespace, short(container).to_owned(), "Container")
         }
         None => {
             let namespace = match belonging.user {
@@ -120,18 +120,12 @@ fn name_of(belonging: &Belonging) -> (String, String, &'static str) {
     }
 }
 
-fn short(container: &Container) -> String {
-    container
-        .id
-        .chars()
-        .take(short_length(&container.id))
-        .collect()
-}
-
-/// Names are shown whole.
-fn short_length(id: &str) -> usize {
-    let is_id = id.len() > SHORT_ID && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if is_id { SHORT_ID } else { id.len() }
+/// The first digits of an id, or the whole of a name.
+fn short(container: &Container) -> &str {
+    match is_id(&container.id) {
+        true => &container.id[..SHORT_ID],
+        false => &container.id,
+    }
 }
 
 fn labels(belonging: &Belonging, namespace: &str, name: &str) -> Vec<String> {
