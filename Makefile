@@ -28,6 +28,10 @@ BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev
 # Traffic, captures and inspection for the tests.
 TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
 	dnsmasq-base dnsutils curl python3 python3-venv bpftool procps util-linux valgrind
+# Engines of containers, by what they install. Those of others that are there are as good. Docker is only unpacked:
+# installed, it would start, and change the rules of this host's firewall.
+ENGINE_TOOLS := containerd:containerd runc:runc podman:podman conmon:conmon busybox:busybox-static
+DOCKER := $(TOOLS)/docker
 # Other kernels, booted without being installed.
 KERNEL_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils iproute2 nftables bpftool util-linux python3
 # Load for the benchmark.
@@ -100,8 +104,13 @@ setup-build:
 		RUSTFLAGS='-L native=$(LLVM)' cargo install --quiet --locked --version $(BPF_LINKER) \
 		--no-default-features --features llvm-22 bpf-linker; }
 
+absent = $(foreach one,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(one)))),,$(lastword $(subst :, ,$(one)))))
+
 setup-test:
-	$(call install,$(TEST_PACKAGES))
+	$(call install,$(TEST_PACKAGES) $(call absent,$(ENGINE_TOOLS)))
+	@test -x $(DOCKER)/usr/sbin/dockerd || { mkdir -p $(DOCKER) && cd $(DOCKER) && \
+		{ apt-get download -qq docker.io 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq docker.io; } } && \
+		dpkg-deb --extract docker.io_*.deb . && rm docker.io_*.deb; }
 	@cargo deny --version 2>/dev/null | grep -q '$(CARGO_DENY)' || \
 		cargo install --quiet --locked --version $(CARGO_DENY) cargo-deny
 	@test -x $(TOOLS)/node_modules/.bin/buf || \

@@ -10,17 +10,22 @@ use crate::Process;
 /// A tool that `make setup` built; `SEXTANT_TOOLS` or `.tools/bin`.
 #[must_use]
 pub fn tool(name: &str) -> PathBuf {
-    let folder = std::env::var_os("SEXTANT_TOOLS").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/bin")),
-        PathBuf::from,
-    );
-    let tool = folder.join(name);
+    let tool = tools().join(name);
     assert!(
         tool.exists(),
         "{} is missing: run `make setup`",
         tool.display()
     );
     tool
+}
+
+/// Where they are: `SEXTANT_TOOLS` or `.tools/bin`.
+#[must_use]
+pub fn tools() -> PathBuf {
+    std::env::var_os("SEXTANT_TOOLS").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.tools/bin")),
+        PathBuf::from,
+    )
 }
 
 /// Runs `hubble` against a server.

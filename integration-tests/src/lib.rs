@@ -11,6 +11,7 @@ pub mod compare;
 pub mod daemon;
 pub mod dear;
 pub mod dns;
+pub mod engine;
 pub mod foreign;
 pub mod frame;
 pub mod hubble;

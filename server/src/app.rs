@@ -24,6 +24,7 @@ use tonic_health::server::HealthReporter;
 use crate::{
     audit::Log,
     config::Config,
+    containers::Containers,
     datapath::{LinkWatch, Links, NamespaceChoice},
     flow::{Origin, Time},
     identity::{Host, Identities, Inventory, Numbers, Provider},
@@ -136,6 +137,7 @@ struct Core {
     identities: Arc<Identities>,
     inventory: Arc<Inventory>,
     known_links: Arc<ArcSwap<Links>>,
+    containers: Containers,
     peers: Peers,
 }
 
@@ -190,6 +192,7 @@ impl Core {
             identities,
             inventory,
             known_links,
+            containers: Containers::default(),
             peers,
         };
         Ok((core, links))
@@ -209,6 +212,7 @@ impl Core {
             Arc::clone(&self.identities),
             self.config.cluster_name.clone(),
             Arc::clone(&self.known_links),
+            (self.config.containers.clone(), self.containers.clone()),
         );
         datapath.await.map(Some)
     }
@@ -246,6 +250,7 @@ impl Core {
             stored,
             dns,
             processes,
+            containers: self.containers.clone(),
             namespaces: self.namespaces.clone(),
             deliveries: observer.deliveries(),
             datapath: datapath.map(RunningDatapath::sources),

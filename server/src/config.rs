@@ -4,6 +4,7 @@
 //! sources are reported together, each with its place and what to do.
 
 mod access;
+mod containers;
 mod datapath;
 mod draft;
 mod error;
@@ -32,6 +33,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 
 pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};
+pub use containers::{Engine, EngineSocket};
 pub use datapath::{Datapath, Names};
 pub use error::{ConfigError, Mistake};
 pub use example::example;
@@ -75,6 +77,8 @@ pub struct Config {
     pub cpu_budget_percent: u32,
     /// Names of addresses by DNS.
     pub names: Names,
+    /// Where engines of containers are asked for names.
+    pub containers: Vec<EngineSocket>,
     /// Who is who.
     pub identity: Identity,
     /// Other servers that are announced to relays.
@@ -258,6 +262,7 @@ impl Default for Config {
             datapath: Some(Datapath::default()),
             cpu_budget_percent: 0,
             names: Names::default(),
+            containers: containers::usual(),
             identity: Identity::default(),
             peers: Vec::new(),
         }
@@ -368,6 +373,7 @@ impl Config {
                 self.cpu_budget_percent == other.cpu_budget_percent,
             ),
             ("names", self.names == other.names),
+            ("containers", self.containers == other.containers),
             ("identity", self.identity == other.identity),
             ("peer", self.peers == other.peers),
         ];

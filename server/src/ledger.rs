@@ -8,6 +8,7 @@
 use sextant_ebpf_common::{Cause, Tally};
 
 use crate::{
+    containers::Containers,
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
     pipeline::{DnsCounts, Namespaces, SharedDnsCounts, StoredCounts},
     process::ProcessCounts,
@@ -25,6 +26,8 @@ pub struct Sources {
     pub dns: SharedDnsCounts,
     /// Processes behind flows.
     pub processes: ProcessCounts,
+    /// What engines say of containers.
+    pub containers: Containers,
     /// The namespaces of what went into it.
     pub namespaces: Namespaces,
     /// What streams did.

@@ -22,6 +22,7 @@ pub mod address_space;
 pub mod app;
 pub mod audit;
 pub mod config;
+pub mod containers;
 #[allow(
     unsafe_code,
     reason = "system calls and maps of the kernel; each says why it is sound"

@@ -16,6 +16,7 @@ use sextant_flows::printable::printable;
 
 use crate::{
     audit::Log,
+    containers::{Containers, EngineStatus},
     datapath::{Counters, InterfaceCount},
     dns::Malformed,
     identity::NumberCounts,
@@ -107,6 +108,7 @@ impl Collector for Metrics {
         page.counter("flow_bytes", "Bytes counted in flows", in_flows.bytes)?;
         page.causes(counters)?;
         page.processes(&self.sources.processes)?;
+        page.engines(&self.sources.containers)?;
         page.interfaces(counters)?;
         page.gauge(
             "sweep_seconds",
@@ -334,6 +336,42 @@ impl Page<'_> {
             "Sides of flows that ended, by who was behind them",
             sides.map(|(who, count)| ([("who", who)], count)),
         )
+    }
+
+    fn engines(&mut self, containers: &Containers) -> fmt::Result {
+        let engines = containers.engines();
+        let of = |value: fn(&EngineStatus) -> u64| {
+            let named = |engine: &EngineStatus| (engine.socket.to_string(), value(engine));
+            engines.iter().map(named).collect::<Vec<_>>()
+        };
+        let known = of(|engine| engine.containers);
+        let mut family = self.family(
+            "engine_containers",
+            "Containers that an engine named",
+            ConstGauge::new(0_i64).metric_type(),
+        )?;
+        for (socket, count) in &known {
+            let labels = [("socket", socket.as_str())];
+            ConstGauge::new(*count as i64).encode(family.encode_family(&labels)?)?;
+        }
+        for (name, help, values) in [
+            (
+                "engine_failures",
+                "Sessions with an engine of containers that ended or did not begin",
+                of(|engine| engine.failures),
+            ),
+            (
+                "engine_containers_left_out",
+                "Containers of an engine that found no room",
+                of(|engine| engine.left_out),
+            ),
+        ] {
+            let values = values
+                .iter()
+                .map(|(socket, value)| ([("socket", socket.as_str())], *value));
+            self.counters(name, help, values)?;
+        }
+        Ok(())
     }
 
     fn audit(&mut self, log: &Log) -> fmt::Result {

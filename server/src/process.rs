@@ -3,7 +3,9 @@
 //! The programs tell each process once, before the first event of one of its
 //! flows; one that was not told (the ring was full) is looked up by its number.
 //! Known by number and start, so that a number that is used again is another
-//! process. Bound: `MOST` processes; those not seen for longest are forgotten.
+//! process. What the engine of a container says of it is looked up when the process
+//! is new, and again when an engine said anything new. Bound: `MOST` processes; those
+//! not seen for longest are forgotten.
 
 pub mod cgroup;
 mod endpoint;
@@ -21,14 +23,15 @@ use std::sync::{
 use sextant_ebpf_common::{Side, side};
 
 use crate::{
+    containers::{Containers, Named},
     datapath::ProcessSeen,
     flow::{Endpoint, Interned, Interners, Process, Time},
     generations::Generations,
     identity::Identities,
 };
 
-use cgroup::Belonging;
-use endpoint::Endpoints;
+use cgroup::{Belonging, Container, is_id};
+use endpoint::{Endpoints, is_same};
 use users::Users;
 
 /// Processes that are remembered.
@@ -47,6 +50,10 @@ pub struct Known {
     pub process: Interned<Process>,
     /// Its unit or container; `None` if it is of neither, which is the host.
     pub endpoint: Option<Interned<Endpoint>>,
+    /// What the engine of its container says.
+    named: Option<Arc<Named>>,
+    /// Of `Containers`, when that was looked up.
+    version: u64,
 }
 
 /// What became of processes; clones share the counts.
@@ -129,6 +136,7 @@ impl ProcessCounts {
 pub struct Processes {
     known: Generations<Side, Known>,
     endpoints: Endpoints,
+    containers: Containers,
     users: Users,
     /// Wall time of the boot, in nanoseconds.
     boot_ns: i64,
@@ -136,12 +144,13 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// None yet.
+    /// None yet; containers have the names that are in `containers`.
     #[must_use]
-    pub fn new(identities: Arc<Identities>, cluster: String) -> Self {
+    pub fn new(identities: Arc<Identities>, cluster: String, containers: Containers) -> Self {
         Self {
             known: Generations::new(MOST),
             endpoints: Endpoints::new(identities, cluster),
+            containers,
             users: Users::default(),
             boot_ns: lookup::boot_ns(),
             counts: ProcessCounts::default(),
@@ -177,8 +186,17 @@ impl Processes {
         if side.tgid == 0 {
             return None;
         }
+        let version = self.containers.version();
         if let Some(known) = self.known.use_mut(&side) {
-            return Some(known.clone());
+            if known.version == version {
+                return Some(known.clone());
+            }
+            let mut known = known.clone();
+            self.name_again(&mut known, version, interners);
+            if let Some(place) = self.known.use_mut(&side) {
+                *place = known.clone();
+            }
+            return Some(known);
         }
         let seen = match lookup::find(side) {
             Some(seen) => {
@@ -206,11 +224,21 @@ impl Processes {
     }
 
     fn add(&mut self, seen: &ProcessSeen, interners: &mut Interners) -> Known {
-        let belonging = Belonging::of(&seen.cgroup_path);
-        let endpoint = self.endpoints.of(&belonging, &seen.exe, interners);
+        let version = self.containers.version();
+        let (belonging, named) = self.belonging(&seen.cgroup_path);
+        let container = belonging.container.as_ref();
+        if named.is_none() && container.is_some_and(|one| is_id(&one.id)) {
+            self.containers.want();
+        }
+        let endpoint = self
+            .endpoints
+            .of(&belonging, named.as_ref(), &seen.exe, interners);
+        let process = self.process(seen, belonging, named.as_deref());
         let known = Known {
-            process: interners.processes.intern(self.process(seen, belonging)),
+            process: interners.processes.intern(process),
             endpoint,
+            named,
+            version,
         };
         let side = Side {
             tgid: seen.pid,
@@ -225,12 +253,55 @@ impl Processes {
         known
     }
 
-    fn process(&self, seen: &ProcessSeen, belonging: Belonging) -> Process {
+    /// What it belongs to, by its cgroup, and what the engine says of that.
+    fn belonging(&self, path: &str) -> (Belonging, Option<Arc<Named>>) {
+        let mut belonging = Belonging::of(path);
+        let user = belonging.user;
+        if let Some(container) = &mut belonging.container {
+            let named = self.containers.find(&container.id, user);
+            if let Some(named) = &named {
+                container.engine = named.engine;
+            }
+            return (belonging, named);
+        }
+        // Of ids that are no numbers the engine alone knows: `/NAMESPACE/ID`.
+        let mut parts = path.trim_start_matches('/').splitn(3, '/');
+        if belonging.unit.is_empty()
+            && let (Some(namespace), Some(id)) = (parts.next(), parts.next())
+            && let Some(named) = self.containers.find(&format!("{namespace}/{id}"), user)
+        {
+            belonging.container = Some(Container {
+                id: id.to_owned(),
+                engine: named.engine,
+                is_of_pod: false,
+            });
+            return (belonging, Some(named));
+        }
+        (belonging, None)
+    }
+
+    /// An engine said something new: perhaps of this one. What it says no more stays.
+    fn name_again(&mut self, known: &mut Known, version: u64, interners: &mut Interners) {
+        known.version = version;
+        let (belonging, named) = self.belonging(&known.process.cgroup);
+        if named.is_none() || is_same(named.as_ref(), known.named.as_ref()) {
+            return;
+        }
+        let exe = &known.process.exe;
+        known.endpoint = self
+            .endpoints
+            .of(&belonging, named.as_ref(), exe, interners);
+        let mut process = Process::clone(&known.process);
+        belongs(&mut process, belonging, named.as_deref());
+        known.process = interners.processes.intern(process);
+        known.named = named;
+    }
+
+    fn process(&self, seen: &ProcessSeen, belonging: Belonging, named: Option<&Named>) -> Process {
         let start = self.boot_ns.saturating_add(i64::from(seen.start) * TICK_NS);
         // Of one that was not found nothing else is known.
         let is_found = !seen.comm.is_empty();
-        let container = belonging.container;
-        Process {
+        let mut process = Process {
             pid: seen.pid,
             ppid: is_found.then_some(seen.ppid),
             uid: is_found.then_some(seen.uid),
@@ -243,9 +314,20 @@ impl Processes {
             exe: seen.exe.clone(),
             cgroup: seen.cgroup_path.clone(),
             cgroup_id: seen.cgroup,
-            unit: belonging.unit,
-            engine: container.as_ref().map_or("", |one| one.engine).to_owned(),
-            container: container.map(|one| one.id).unwrap_or_default(),
-        }
+            ..Process::default()
+        };
+        belongs(&mut process, belonging, named);
+        process
     }
+}
+
+/// Says so in the process.
+fn belongs(process: &mut Process, belonging: Belonging, named: Option<&Named>) {
+    process.unit = belonging.unit;
+    if let Some(container) = belonging.container {
+        process.engine = container.engine.to_owned();
+        process.container = container.id;
+    }
+    let name = named.map(|named| named.container.clone());
+    process.container_name = name.unwrap_or_default();
 }

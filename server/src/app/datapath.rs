@@ -14,7 +14,8 @@ use super::{
     worker::{Worker, unexpected},
 };
 use crate::{
-    config,
+    config::{self, EngineSocket},
+    containers::{self, Containers},
     datapath::{
         Batch, Counters, Datapath, DatapathError, InterfaceChoice, LinkWatch, Links, Loaded,
         Losses, Objects, Report, Settings, Stopper, Timeouts, Tuner, Volumes,
@@ -44,6 +45,8 @@ pub(super) struct RunningDatapath {
     stop: watch::Sender<bool>,
     follow: JoinHandle<Result<(), DatapathError>>,
     identify: JoinHandle<()>,
+    /// Asks engines for names of containers.
+    engines: JoinHandle<()>,
 }
 
 impl RunningDatapath {
@@ -55,8 +58,10 @@ impl RunningDatapath {
         identities: Arc<Identities>,
         cluster: String,
         known_links: Arc<ArcSwap<Links>>,
+        engines: (Vec<EngineSocket>, Containers),
     ) -> anyhow::Result<Self> {
-        let processes = Processes::new(Arc::clone(&identities), cluster);
+        let (sockets, containers) = engines;
+        let processes = Processes::new(Arc::clone(&identities), cluster, containers.clone());
         let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
         let loaded = Loaded::new(&settings(config))?;
@@ -83,6 +88,13 @@ impl RunningDatapath {
             pipeline.set_drop_reasons(datapath.drop_reasons());
             pipeline.set_processes(processes);
         }
+        // Names are of processes alone.
+        let sockets = if config.processes {
+            sockets
+        } else {
+            Vec::new()
+        };
+        let engines = tokio::spawn(containers::follow(sockets, containers));
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
         let stoppers = [reader.stopper(), sweeper.stopper()];
@@ -114,6 +126,7 @@ impl RunningDatapath {
             stop,
             follow,
             identify,
+            engines,
         })
     }
 
@@ -157,12 +170,16 @@ impl RunningDatapath {
             ended = &mut self.identify => {
                 unexpected("the task that tells addresses of this host", ended.err())
             }
+            ended = &mut self.engines => {
+                unexpected("the task that asks engines of containers", ended.err())
+            }
         }
     }
 
     /// Detaches, reads what is left, ends.
     pub(super) async fn stop(self) {
         self.identify.abort();
+        self.engines.abort();
         self.stop.send_replace(true);
         // One that failed is not to be asked again.
         if !self.follow.is_finished() {

@@ -8,7 +8,7 @@ use std::path::Path;
 use toml::de::DeTable;
 
 use super::{
-    Audit, AuditTo, Config, Datapath, Mistake, Server,
+    Audit, AuditTo, Config, Datapath, Mistake, Server, containers,
     draft::{Draft, set},
     grants, inventory, limits, listeners, names, outgoing,
     report::{Once, Report},
@@ -71,6 +71,11 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         let floor = names.item("ttl_floor").duration(limits::TTL_FLOOR);
         set(&mut draft.config.names.ttl_floor, floor);
         names.finish();
+    }
+    if let Some(mut section) = top.section("containers") {
+        let sockets = section.item("sockets").texts(containers::socket);
+        set(&mut draft.config.containers, sockets);
+        section.finish();
     }
     if let Some(mut identity) = top.section("identity") {
         let world = identity.item("world").text(world_by_family);

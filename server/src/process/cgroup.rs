@@ -148,7 +148,7 @@ fn named<'a>(name: &'a str, parent: &str) -> Option<(&'a str, &'static str)> {
 }
 
 /// Whether it is an id; else it is a name.
-pub(super) fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     text.len() == ID && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 

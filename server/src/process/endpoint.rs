@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::cgroup::{Belonging, Container, is_id};
 use crate::{
+    containers::Named,
     flow::{Endpoint, Interned, Interners, Workload},
     identity::Identities,
 };
@@ -21,16 +22,21 @@ const MOST: usize = 16_384;
 const SHORT_ID: usize = 12;
 /// Source of labels.
 const SOURCE: &str = "sextant";
+/// Labels of pods that are their own, or of one roll-out; who it is does not depend on them.
+const PASSING: [&str; 2] = ["-hash=", "/pod-name="];
 /// The first number of an endpoint that was found; those below are given by the
 /// inventory.
 const FIRST_ID: u32 = 1 << 16;
+
+/// An endpoint, and what the engine said when it was made.
+type Made = (Interned<Endpoint>, Option<Arc<Named>>);
 
 /// Endpoints of what was found.
 pub(super) struct Endpoints {
     identities: Arc<Identities>,
     cluster: String,
     /// By what it is and the executable's name.
-    known: FxHashMap<(Belonging, String), Interned<Endpoint>>,
+    known: FxHashMap<(Belonging, String), Made>,
     /// Numbers by namespace and name.
     ids: FxHashMap<(String, String), u32>,
 }
@@ -49,6 +55,7 @@ impl Endpoints {
     pub(super) fn of(
         &mut self,
         belonging: &Belonging,
+        named: Option<&Arc<Named>>,
         exe: &str,
         interners: &mut Interners,
     ) -> Option<Interned<Endpoint>> {
@@ -57,32 +64,47 @@ impl Endpoints {
         }
         let file = exe.rsplit('/').next().unwrap_or_default();
         let key = (belonging.clone(), file.to_owned());
-        if let Some(known) = self.known.get(&key) {
+        if let Some((known, as_named)) = self.known.get(&key)
+            && is_same(named, as_named.as_ref())
+        {
             return Some(known.clone());
         }
         if self.known.len() >= MOST {
             self.known.clear();
             self.ids.clear();
         }
-        let endpoint = interners.endpoints.intern(self.make(belonging, file));
-        self.known.insert(key, endpoint.clone());
+        let endpoint = self.make(belonging, named.map(|named| &**named), file);
+        let endpoint = interners.endpoints.intern(endpoint);
+        self.known.insert(key, (endpoint.clone(), named.cloned()));
         Some(endpoint)
     }
 
-    fn make(&mut self, belonging: &Belonging, file: &str) -> Endpoint {
-        let (namespace, name, kind) = name_of(belonging);
-        let mut labels = labels(belonging, &namespace, &name);
-        labels.sort_unstable();
-        // Who it is does not depend on what it executes.
-        let identity = self.identities.number(&labels);
+    fn make(&mut self, belonging: &Belonging, named: Option<&Named>, file: &str) -> Endpoint {
+        let Names {
+            namespace,
+            pod_name,
+            workload,
+            kind,
+        } = names(belonging, named);
+        let mut labels = labels(belonging, &namespace, &workload);
+        let told = named.map_or(&[][..], |named| &named.labels);
+        // Who it is does not depend on what it executes, or of which image it is.
+        let who = told.iter().filter(|label| {
+            label.starts_with("k8s:") && !PASSING.iter().any(|part| label.contains(part))
+        });
+        let mut identity = labels.clone();
+        identity.extend(who.cloned());
+        identity.sort_unstable();
+        let identity = self.identities.number(&identity);
+        labels.extend_from_slice(told);
         if !file.is_empty() {
             labels.push(format!("{SOURCE}:exe={file}"));
-            labels.sort_unstable();
         }
+        labels.sort_unstable();
         let next = FIRST_ID + self.ids.len() as u32;
         let id = *self
             .ids
-            .entry((namespace.clone(), name.clone()))
+            .entry((namespace.clone(), pod_name.clone()))
             .or_insert(next);
         Endpoint {
             id,
@@ -91,32 +113,51 @@ impl Endpoints {
             namespace,
             labels,
             workloads: vec![Workload {
-                name: name.clone(),
+                name: workload,
                 kind: kind.into(),
             }],
-            pod_name: name,
+            pod_name,
         }
     }
 }
 
-/// Namespace, name and kind.
-fn name_of(belonging: &Belonging) -> (String, String, &'static str) {
-    match &belonging.container {
-        Some(container) => {
-            let namespace = match (belonging.user, container.is_of_pod) {
-                (Some(user), _) => format!("user-{user}"),
-                (None, true) => "kubernetes".into(),
-                (None, false) => container.engine.into(),
-            };
-            (namespace, short(container).to_owned(), "Container")
-        }
-        None => {
-            let namespace = match belonging.user {
-                Some(user) => format!("user-{user}"),
-                None => "system".into(),
-            };
-            (namespace, belonging.unit.clone(), "Unit")
-        }
+/// Whether both are the same word of an engine.
+pub(super) fn is_same(one: Option<&Arc<Named>>, other: Option<&Arc<Named>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+struct Names {
+    namespace: String,
+    pod_name: String,
+    workload: String,
+    kind: &'static str,
+}
+
+fn names(belonging: &Belonging, named: Option<&Named>) -> Names {
+    let of_user = belonging.user.map(|user| format!("user-{user}"));
+    let Some(container) = &belonging.container else {
+        return Names {
+            namespace: of_user.unwrap_or_else(|| "system".into()),
+            pod_name: belonging.unit.clone(),
+            workload: belonging.unit.clone(),
+            kind: "Unit",
+        };
+    };
+    let own = match container.is_of_pod {
+        true => "kubernetes",
+        false => container.engine,
+    };
+    // Whatever is called how: what is a user's stays that user's.
+    let namespace = of_user.or_else(|| named?.namespace.clone());
+    let short = short(container);
+    Names {
+        namespace: namespace.unwrap_or_else(|| own.to_owned()),
+        pod_name: named.map_or(short, |named| &named.pod_name).to_owned(),
+        workload: named.map_or(short, |named| &named.container).to_owned(),
+        kind: "Container",
     }
 }
 

@@ -2,8 +2,12 @@ use super::*;
 use crate::identity::Numbers;
 
 fn processes() -> Processes {
+    with(Containers::default())
+}
+
+fn with(containers: Containers) -> Processes {
     let identities = Identities::new(Vec::new(), Numbers::in_memory(), false);
-    Processes::new(Arc::new(identities), "default".into())
+    Processes::new(Arc::new(identities), "default".into(), containers)
 }
 
 fn seen(pid: u32, start: u32, exe: &str, cgroup_path: &str) -> ProcessSeen {
@@ -88,6 +92,115 @@ fn a_container_of_a_user_is_in_the_namespace_of_that_user() {
         let known = processes.behind(side(pid, 100), &mut interners).unwrap();
         assert_eq!(known.endpoint.unwrap().namespace, "user-1000");
     }
+}
+
+fn named(namespace: Option<&str>, name: &str) -> Named {
+    Named {
+        engine: "docker",
+        namespace: namespace.map(str::to_owned),
+        pod_name: name.into(),
+        container: name.into(),
+        labels: vec!["docker:team=red".into(), "sextant:image=api:3".into()],
+    }
+}
+
+#[test]
+fn a_container_has_the_name_of_its_engine_once_that_is_told() {
+    let containers = Containers::of_test(0, [(ID, named(Some("shop"), "api-1"))]);
+    let (mut processes, mut interners) = (with(containers.clone()), Interners::default());
+    let other = format!("/docker/{}", ID.replace('4', "5"));
+    processes.learn(
+        &[
+            seen(7, 100, "/bin/a", &format!("/docker/{ID}")),
+            seen(8, 100, "/bin/a", &other),
+        ],
+        &mut interners,
+    );
+    let mut of = |pid| processes.behind(side(pid, 100), &mut interners).unwrap();
+    let api = of(7);
+    let endpoint = api.endpoint.unwrap();
+    assert_eq!(
+        (endpoint.namespace.as_str(), endpoint.pod_name.as_str()),
+        ("shop", "api-1")
+    );
+    assert_eq!(endpoint.workloads[0].name, "api-1");
+    assert_eq!(
+        endpoint.labels,
+        [
+            "docker:team=red",
+            "sextant:container=api-1",
+            "sextant:engine=docker",
+            "sextant:exe=a",
+            "sextant:image=api:3",
+            "sextant:namespace=shop",
+        ]
+    );
+    assert_eq!(api.process.container, ID);
+    assert_eq!(api.process.container_name, "api-1");
+    // Of one that nobody named the engines are asked.
+    assert_eq!(of(8).endpoint.unwrap().pod_name, &other[8..20]);
+    assert!(containers.was_wanted());
+    // It is renamed: so is what is known already, and who it is else stays.
+    containers.say([(ID, named(Some("shop"), "api-2"))]);
+    let renamed = of(7);
+    assert_eq!(renamed.endpoint.unwrap().pod_name, "api-2");
+    assert_eq!(
+        (renamed.process.pid, renamed.process.container_name.as_str()),
+        (7, "api-2")
+    );
+    // The engine forgets it.
+    for _ in 0..2 {
+        containers.say([]);
+    }
+    assert_eq!(of(7).endpoint.unwrap().pod_name, "api-2");
+}
+
+#[test]
+fn what_a_users_engine_says_stays_within_that_users_namespace() {
+    let below = "/user.slice/user-1000.slice/user@1000.service/user.slice";
+    let containers = Containers::of_test(1000, [(ID, named(Some("shop"), "api-1"))]);
+    let (mut processes, mut interners) = (with(containers), Interners::default());
+    processes.learn(
+        &[
+            seen(7, 100, "/bin/a", &format!("{below}/docker-{ID}.scope")),
+            seen(
+                8,
+                100,
+                "/bin/a",
+                &format!("/system.slice/docker-{ID}.scope"),
+            ),
+        ],
+        &mut interners,
+    );
+    let mut names = |pid| {
+        let known = processes.behind(side(pid, 100), &mut interners).unwrap();
+        let endpoint = known.endpoint.unwrap();
+        format!("{}/{}", endpoint.namespace, endpoint.pod_name)
+    };
+    assert_eq!(names(7), "user-1000/api-1");
+    assert_eq!(names(8), format!("docker/{}", &ID[..12]));
+}
+
+#[test]
+fn a_container_whose_id_is_a_name_is_found_by_the_path_of_its_cgroup() {
+    let containers = Containers::of_test(0, []);
+    let (mut processes, mut interners) = (with(containers.clone()), Interners::default());
+    let paths = ["/default/web1", "/system.slice/a.service/default/web1"];
+    for (pid, path) in (7..).zip(paths) {
+        processes.learn(&[seen(pid, 100, "/bin/a", path)], &mut interners);
+    }
+    let mut pod = |pid| {
+        let known = processes.behind(side(pid, 100), &mut interners).unwrap();
+        known.endpoint.map(|endpoint| endpoint.pod_name.clone())
+    };
+    assert_eq!(pod(7), None, "the engine did not tell yet");
+    let web = Named {
+        engine: "containerd",
+        ..named(None, "web1")
+    };
+    containers.say([("default/web1", web)]);
+    assert_eq!(pod(7).unwrap(), "web1");
+    assert_eq!(pod(8).unwrap(), "a.service");
 }
 
 #[test]

@@ -111,6 +111,10 @@ impl Parts {
             }),
             dns: datapath.map(|_| messages::dns(&ledger.payloads)),
             processes: datapath.map(|_| messages::processes(&self.sources.processes)),
+            container_engines: {
+                let engines = self.sources.containers.engines().into_iter();
+                engines.map(messages::engine).collect()
+            },
             ledger: Some(messages::ledger(ledger)),
             cost: Some(messages::cost(
                 self.overhead.load(),

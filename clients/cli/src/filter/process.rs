@@ -3,19 +3,18 @@
 
 use sextant_proto::flow::{FlowFilter, Workload, flow_filter::Experimental};
 
-/// Kinds of workloads that are found on a host.
+/// The kind of workload that a unit is.
 const UNIT: &str = "Unit";
-const CONTAINER: &str = "Container";
 
-/// Digits of a container's id, and of what is shown of it.
-const ID: usize = 64;
-const SHORT_ID: usize = 12;
+/// Digits of a container's id that are shown, and all of them.
+const ID: std::ops::RangeInclusive<usize> = 12..=64;
 
 /// What is asked of the process behind one side; of each kind of term one must hold.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Terms {
     processes: Vec<String>,
     users: Vec<String>,
+    containers: Vec<String>,
 }
 
 impl Terms {
@@ -42,9 +41,22 @@ impl Terms {
         });
     }
 
+    /// A container by its name, or by its id, or the first digits of that.
+    pub(super) fn container(&mut self, side: &str, value: &str) {
+        let container = format!("_flow.extensions.{side}_process.container");
+        let text = quoted(value);
+        let is_id = ID.contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let by_id = match is_id {
+            true => format!("{container}.startsWith({text})"),
+            false => format!("{container} == {text}"),
+        };
+        self.containers
+            .push(format!("{container}_name == {text} || {by_id}"));
+    }
+
     /// Adds them to what the filter asks for by expressions, one of which must hold.
     pub(super) fn add_to(&self, filter: &mut FlowFilter) {
-        let all: Vec<String> = [&self.processes, &self.users]
+        let all: Vec<String> = [&self.processes, &self.users, &self.containers]
             .into_iter()
             .filter(|terms| !terms.is_empty())
             .map(|terms| {
@@ -78,15 +90,6 @@ pub(super) fn unit(value: &str) -> Workload {
     Workload {
         name,
         kind: UNIT.into(),
-    }
-}
-
-/// A container by its name, or by its id, of which the first digits are its name.
-pub(super) fn container(value: &str) -> Workload {
-    let is_id = value.len() == ID && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-    Workload {
-        name: value[..if is_id { SHORT_ID } else { value.len() }].into(),
-        kind: CONTAINER.into(),
     }
 }
 
@@ -137,6 +140,22 @@ mod tests {
         assert_eq!(
             expressions(&terms, &["true", "a || b"]),
             [format!("(true) && {all}"), format!("(a || b) && {all}")]
+        );
+    }
+
+    #[test]
+    fn a_container_is_known_by_its_name_and_by_its_id() {
+        let mut terms = Terms::default();
+        terms.container("source", "api-1");
+        terms.container("source", "4f1c1b8e5a0d");
+        let of = "_flow.extensions.source_process.container";
+        let all = format!(
+            "((({of}_name == \"api-1\" || {of} == \"api-1\") || \
+             ({of}_name == \"4f1c1b8e5a0d\" || {of}.startsWith(\"4f1c1b8e5a0d\"))))"
+        );
+        assert_eq!(
+            expressions(&terms, &[]),
+            [all.replacen("(((", "((", 1).replacen("))))", ")))", 1)]
         );
     }
 

@@ -165,11 +165,7 @@ impl Tracker {
                 process::unit(value),
                 [|f| &mut f.source_workload, |f| &mut f.destination_workload],
             ),
-            "container" => self.push(
-                side,
-                process::container(value),
-                [|f| &mut f.source_workload, |f| &mut f.destination_workload],
-            ),
+            "container" => self.ask(side, Terms::container, value),
             "process" => self.ask(side, Terms::process, value),
             "user" => self.ask(side, Terms::user, value),
             "namespace" => self.add_namespace(side, value),

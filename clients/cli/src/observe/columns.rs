@@ -69,7 +69,7 @@ impl Column {
                 .filter(|name| !name.is_empty()),
             Self::Process => sides(&fields, executable),
             Self::Unit => sides(&fields, |process| text_of(process, "unit")),
-            Self::Container => sides(&fields, |process| text_of(process, "container")),
+            Self::Container => sides(&fields, container),
             Self::User => sides(&fields, user),
         };
         value.unwrap_or_else(|| "-".into())
@@ -104,6 +104,11 @@ fn executable(process: &Struct) -> Option<String> {
     let exe = exe.unwrap_or_default();
     let file = exe.rsplit('/').next().unwrap_or_default();
     Some(format!("{file}[{pid}]"))
+}
+
+/// By its name, else by its id.
+fn container(process: &Struct) -> Option<String> {
+    text_of(process, "container_name").or_else(|| text_of(process, "container"))
 }
 
 fn user(process: &Struct) -> Option<String> {

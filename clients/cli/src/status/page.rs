@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use sextant_proto::sextant::status::v1::{
-    Budget, Cost, Dns, EventBalance, Ledger, PacketBalance, Processes, Status, Volume,
+    Budget, ContainerEngine, Cost, Dns, EventBalance, Ledger, PacketBalance, Processes, Status,
+    Volume,
 };
 
 use crate::{
@@ -73,6 +74,9 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
     if let Some(processes) = &status.processes {
         let _ = writeln!(page, "{:<8} {}", "Who", processes_text(processes));
     }
+    for engine in &status.container_engines {
+        let _ = writeln!(page, "{:<8} {}", "Engine", engine_text(engine));
+    }
     kernel(status, &mut page);
     interfaces(status, &mut page);
     if let Some(ledger) = &status.ledger {
@@ -126,6 +130,20 @@ fn processes_text(processes: &Processes) -> String {
         if count > 0 {
             let _ = write!(text, "; {} {what}", grouped(count));
         }
+    }
+    text
+}
+
+/// Where containers have their names from.
+fn engine_text(engine: &ContainerEngine) -> String {
+    let mut text = format!("{}:{}, ", harmless(&engine.kind), harmless(&engine.socket));
+    match (engine.connected, engine.failure.as_str()) {
+        (true, _) => text.push_str(&format!("{} containers", grouped(engine.containers))),
+        (false, "") => text.push_str("not there"),
+        (false, failure) => text.push_str(&harmless(failure)),
+    }
+    if engine.left_out > 0 {
+        let _ = write!(text, "; {} without room", grouped(engine.left_out));
     }
     text
 }

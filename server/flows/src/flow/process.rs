@@ -4,9 +4,9 @@
 //! Keys of the Struct in `source_process` and `destination_process`: `pid`, `ppid`,
 //! `uid` (numbers), `start_time` (RFC 3339, to a hundredth of a second), `name`
 //! (that of its first thread), `exe` (path, as its own root has it), `cgroup`
-//! (path), `unit` (systemd's), `container` (its id), `engine` (what runs it), `user`
-//! (that of `uid` on the host). A key
-//! without a value is left out.
+//! (path), `unit` (systemd's), `container` (its id), `container_name` (by its engine),
+//! `engine` (what runs it), `user` (that of `uid` on the host). A key without a value
+//! is left out.
 
 use prost_types::{Struct, Value, value::Kind};
 
@@ -37,6 +37,8 @@ pub struct Process {
     pub unit: String,
     /// The container that it runs in: its id, or its name where it has no other.
     pub container: String,
+    /// Its name, as what runs it says.
+    pub container_name: String,
     /// What runs the container.
     pub engine: String,
 }
@@ -56,6 +58,7 @@ impl Process {
         [
             ("cgroup", text(&self.cgroup)),
             ("container", text(&self.container)),
+            ("container_name", text(&self.container_name)),
             ("engine", text(&self.engine)),
             ("exe", text(&self.exe)),
             ("name", text(&self.name)),
@@ -110,6 +113,7 @@ impl Heap for Process {
             &self.cgroup,
             &self.unit,
             &self.container,
+            &self.container_name,
             &self.engine,
             &self.user,
         ]

@@ -342,7 +342,10 @@ fn process_text(field: FlowField, process: &Process) -> String {
     match field {
         F::SourceProcess | F::DestinationProcess => process.file_name().to_owned(),
         F::SourceUnit | F::DestinationUnit => process.unit.clone(),
-        F::SourceContainer | F::DestinationContainer => process.container.clone(),
+        F::SourceContainer | F::DestinationContainer => match process.container_name.as_str() {
+            "" => process.container.clone(),
+            name => name.to_owned(),
+        },
         _ => match (&process.user, process.uid) {
             (user, Some(uid)) if user.is_empty() => uid.to_string(),
             (user, _) => user.clone(),

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sextant_flows::printable::printable;
 use sextant_proto::sextant::status::v1 as api;
 use tonic::Status;
 
 use crate::{
+    containers::{EngineState, EngineStatus},
     datapath::{InterfaceCount, MapCost, Objects, ProgramCost, Report, Unobserved, Volume},
     dns::Malformed,
     flow::Time,
@@ -146,6 +148,21 @@ pub(super) fn processes(counts: &ProcessCounts) -> api::Processes {
             no_socket: sides.no_socket,
             elsewhere: sides.elsewhere,
         }),
+    }
+}
+
+pub(super) fn engine(engine: EngineStatus) -> api::ContainerEngine {
+    api::ContainerEngine {
+        kind: engine.socket.engine.name().into(),
+        socket: engine.socket.path.to_string_lossy().into_owned(),
+        connected: engine.state == EngineState::Connected,
+        failure: match engine.state {
+            EngineState::Failing(reason) => printable(&reason).into_owned(),
+            EngineState::Absent | EngineState::Connected => String::new(),
+        },
+        containers: engine.containers,
+        left_out: engine.left_out,
+        failures: engine.failures,
     }
 }
 

@@ -147,7 +147,16 @@ fn counters(numbers: &[u64]) -> Counters {
 fn process(dice: &mut Dice<'_>) -> Option<Interned<Process>> {
     let texts = ["", "x", "/usr/lib/systemd/systemd-resolved"];
     let mut text = || texts[dice.roll(3) as usize].to_owned();
-    let [name, exe, cgroup, unit, container, engine, user] = std::array::from_fn(|_| text());
+    let [
+        name,
+        exe,
+        cgroup,
+        unit,
+        container,
+        container_name,
+        engine,
+        user,
+    ] = std::array::from_fn(|_| text());
     let mut number = || dice.roll(1 << 32) as u32;
     let process = Process {
         pid: number(),
@@ -160,6 +169,7 @@ fn process(dice: &mut Dice<'_>) -> Option<Interned<Process>> {
         cgroup_id: number().into(),
         unit,
         container,
+        container_name,
         engine,
         user,
     };

@@ -1,0 +1,303 @@
+//! Engines of containers of the test's own: sockets, data and cgroups apart from those
+//! of the host, no firewall. All need root, and what `make setup` installs.
+//!
+//! Containers run busybox in the network of the engine, which is a namespace of the test.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{Netns, eventually};
+
+/// The image that there is.
+pub const IMAGE: &str = "localhost/test:1";
+
+/// An engine; killed with its containers when dropped.
+pub struct Engine {
+    /// What it keeps.
+    pub folder: TempDir,
+    namespace: String,
+    child: Child,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Docker,
+    Podman,
+    Containerd,
+}
+
+impl Engine {
+    /// dockerd with an image whose labels are `labels` (`LABEL a=b`); containers survive its end.
+    #[must_use]
+    pub fn docker(namespace: &Netns, folder: TempDir, labels: &[&str]) -> Self {
+        let json = r#"{"storage-driver": "vfs", "live-restore": true}"#;
+        fs::write(folder.path().join("daemon.json"), json).unwrap();
+        let engine = Self::start(Kind::Docker, namespace, folder);
+        engine.import(labels);
+        engine
+    }
+
+    /// podman's service with the same.
+    #[must_use]
+    pub fn podman(namespace: &Netns, folder: TempDir, labels: &[&str]) -> Self {
+        let engine = Self::start(Kind::Podman, namespace, folder);
+        engine.import(labels);
+        engine
+    }
+
+    /// containerd, without an image.
+    #[must_use]
+    pub fn containerd(namespace: &Netns, folder: TempDir) -> Self {
+        let at = folder.path().display();
+        let config = format!(
+            "version = 2\nroot = '{at}/root'\nstate = '{at}/state'\n[grpc]\naddress = '{at}/socket'\n\
+             [plugins.'io.containerd.internal.v1.opt']\npath = '{at}/opt'\n"
+        );
+        fs::write(folder.path().join("config.toml"), config).unwrap();
+        Self::start(Kind::Containerd, namespace, folder)
+    }
+
+    fn start(kind: Kind, namespace: &Netns, folder: TempDir) -> Self {
+        let root = rootfs(folder.path());
+        assert!(root.join("bin/busybox").exists());
+        let engine = Self {
+            child: launch(kind, &namespace.name, folder.path()),
+            namespace: namespace.name.clone(),
+            folder,
+            kind,
+        };
+        engine.is_ready();
+        engine
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        socket(self.folder.path())
+    }
+
+    /// The files of a container.
+    #[must_use]
+    pub fn rootfs(&self) -> PathBuf {
+        self.folder.path().join("rootfs")
+    }
+
+    /// Its own client, with these arguments.
+    ///
+    /// # Panics
+    ///
+    /// When it fails.
+    pub fn run(&self, arguments: &str) -> String {
+        let (ok, text) = self.try_run(arguments);
+        assert!(ok, "`{arguments}` failed: {text}\n{}", self.log());
+        text
+    }
+
+    /// As `run`, for what may fail.
+    pub fn try_run(&self, arguments: &str) -> (bool, String) {
+        let at = self.folder.path().display();
+        let client = match self.kind {
+            Kind::Docker => format!("{} -H unix://{at}/socket", program("docker")),
+            Kind::Podman => podman(self.folder.path()),
+            Kind::Containerd => format!("{} -a {at}/socket", program("ctr")),
+        };
+        let out = enter(&self.namespace)
+            .args(["sh", "-c", &format!("{client} {arguments}")])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = [out.stdout, out.stderr].concat();
+        (
+            out.status.success(),
+            String::from_utf8_lossy(&text).into_owned(),
+        )
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        crate::netns::host(&format!("kill -{signal} {}", self.child.id()));
+    }
+
+    /// Ends it; its containers go on.
+    pub fn end(&mut self) {
+        self.signal("TERM");
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again.
+    pub fn again(&mut self) {
+        self.child = launch(self.kind, &self.namespace, self.folder.path());
+        self.is_ready();
+    }
+
+    fn is_ready(&self) {
+        let asks = match self.kind {
+            Kind::Docker | Kind::Podman => "ps",
+            Kind::Containerd => "version",
+        };
+        eventually("an engine that answers", || {
+            let is_there = self.socket().exists();
+            (is_there && self.try_run(asks).0).then_some(())
+        });
+    }
+
+    fn import(&self, labels: &[&str]) {
+        let changes: Vec<String> = labels
+            .iter()
+            .map(|label| format!("--change 'LABEL {label}'"))
+            .collect();
+        let archive = self.folder.path().join("rootfs.tar");
+        let tar = Command::new("tar")
+            .args(["-C", &self.rootfs().to_string_lossy(), "-cf"])
+            .arg(&archive)
+            .arg(".")
+            .status();
+        assert!(tar.unwrap().success());
+        self.run(&format!(
+            "import {} {} {IMAGE}",
+            changes.join(" "),
+            archive.display()
+        ));
+    }
+
+    fn log(&self) -> String {
+        let log = fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(20).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let all = match self.kind {
+            Kind::Docker | Kind::Podman => "ps -aq --no-trunc",
+            Kind::Containerd => "containers ls -q",
+        };
+        for id in self.try_run(all).1.split_whitespace() {
+            match self.kind {
+                Kind::Docker => drop(self.try_run(&format!("rm -f {id}"))),
+                Kind::Podman => drop(self.try_run(&format!("rm -f -t 0 {id}"))),
+                Kind::Containerd => {
+                    let _ = self.try_run(&format!("tasks rm -f {id}"));
+                    let _ = self.try_run(&format!("containers rm {id}"));
+                }
+            }
+        }
+        self.signal("TERM");
+        let _ = self.child.wait();
+        // What watches over containers outlives the engine.
+        kill_all_of(self.folder.path());
+        let _ = Command::new("sh")
+            .args([
+                "-c",
+                "grep -o \"$0[^ ]*\" /proc/self/mounts | sort -r | xargs -r -n1 umount -l",
+            ])
+            .arg(self.folder.path())
+            .status();
+    }
+}
+
+fn socket(folder: &Path) -> PathBuf {
+    folder.join("socket")
+}
+
+fn enter(namespace: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{namespace}"));
+    command
+}
+
+fn podman(folder: &Path) -> String {
+    let at = folder.display();
+    format!(
+        "{} --root {at}/root --runroot {at}/run --tmpdir {at}/tmp --runtime runc --cgroup-manager=cgroupfs \
+         --storage-driver=vfs --events-backend=file",
+        program("podman")
+    )
+}
+
+fn launch(kind: Kind, namespace: &str, folder: &Path) -> Child {
+    let at = folder.display();
+    let line = match kind {
+        Kind::Docker => format!(
+            "{} --config-file {at}/daemon.json -H unix://{at}/socket --data-root {at}/data --exec-root {at}/exec \
+             -p {at}/pid --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false",
+            program("dockerd")
+        ),
+        Kind::Podman => format!(
+            "{} system service --time=0 unix://{at}/socket",
+            podman(folder)
+        ),
+        Kind::Containerd => format!("{} -c {at}/config.toml", program("containerd")),
+    };
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"))
+        .unwrap();
+    enter(namespace)
+        .args(["sh", "-c", &format!("exec {line}")])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// One that `make setup` unpacked or installed.
+fn program(name: &str) -> String {
+    let tools = crate::hubble::tools();
+    let unpacked =
+        ["usr/sbin", "usr/bin"].map(|folder| tools.join("../docker").join(folder).join(name));
+    let installed = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
+    let installed = installed.map(|folder| Path::new(folder).join(name));
+    let found = unpacked
+        .into_iter()
+        .chain(installed)
+        .find(|path| path.exists());
+    let found = found.unwrap_or_else(|| panic!("{name} is missing: run `make setup`"));
+    found.display().to_string()
+}
+
+/// Busybox and names of what it can do.
+fn rootfs(folder: &Path) -> PathBuf {
+    let root = folder.join("rootfs");
+    for part in ["bin", "proc", "sys", "dev", "etc", "tmp", "www"] {
+        fs::create_dir_all(root.join(part)).unwrap();
+    }
+    fs::copy(program("busybox"), root.join("bin/busybox")).unwrap();
+    for name in ["sh", "sleep", "httpd", "wget", "true"] {
+        let _ = std::os::unix::fs::symlink("busybox", root.join("bin").join(name));
+    }
+    fs::write(root.join("www/index.html"), "here\n").unwrap();
+    root
+}
+
+/// By their command lines, which have the folder.
+fn kill_all_of(folder: &Path) {
+    let folder = folder.to_string_lossy().into_owned();
+    for _ in 0..20 {
+        let mut any = false;
+        for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue;
+            }
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if String::from_utf8_lossy(&line).contains(&folder) {
+                any = true;
+                let _ = Command::new("kill").args(["-9", &name]).output();
+            }
+        }
+        if !any {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
