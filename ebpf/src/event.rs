@@ -5,8 +5,8 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_prandom_u32, bpf_skb_load_bytes},
 };
 use sextant_ebpf_common::{
-    Cause, Entry, Event, Kind, Tally, initiator, initiator_of, last_packet, reason, tick_began,
-    vlan_of,
+    Cause, Entry, Event, Figures, Kind, Tally, initiator, initiator_of, last_packet, reason,
+    tick_began, vlan_of,
 };
 
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
     clock::{coarse_now, precise_now, precise_now_compared},
     maps::{self, OBSERVED},
     packet::Packet,
-    ring,
+    quality, ring,
 };
 
 /// Raises an event with the totals of the flow, unless it is sampled away.
@@ -38,6 +38,7 @@ pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, rea
     };
     let event = record.as_mut_ptr();
     fill(event, entry, skb, packet, now);
+    quality::tell(event, skb, packet);
     (*event).packets = (*entry).packets;
     (*event).bytes = (*entry).bytes;
     (*event).tcp_flags_seen = (*entry).tcp_flags;
@@ -129,6 +130,8 @@ unsafe fn ended(event: *mut Event, entry: *mut Entry, direction: usize) {
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
     (*event).sides = (*entry).sides;
+    (*event).figures = Figures::default();
+    (*event).handshake = (*entry).handshake;
     (*event).dropped = (*entry).dropped;
     (*event).drop_reason = (*entry).drop_reason;
     (*event).drops = 0;
@@ -181,6 +184,8 @@ unsafe fn fill(
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
     (*event).sides = (*entry).sides;
+    (*event).figures = Figures::default();
+    (*event).handshake = (*entry).handshake;
     (*event).dropped = (*entry).dropped;
     (*event).drop_reason = (*entry).drop_reason;
     (*event).drops = 0;

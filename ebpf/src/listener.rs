@@ -9,7 +9,7 @@ use aya_ebpf::{
 use crate::{packet::Packet, parse::UDP};
 
 /// The socket's state (linux/tcp_states.h).
-const LISTEN: u32 = 10;
+pub const LISTEN: u32 = 10;
 /// The packet's own network namespace.
 const CURRENT_NETNS: u64 = u64::MAX;
 

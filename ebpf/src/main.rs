@@ -4,7 +4,7 @@
 //! what leaves on the wire, `table` finds or makes the entry of the flow and
 //! counts, `event` raises events, `payload` copies what DNS packets carry, `dropped`
 //! watches the kernel drop packets. `owner` keeps who made a socket, `holders` who
-//! has those from before, `who` looks there.
+//! has those from before, `who` looks there; `quality` asks TCP's sockets how they fare.
 //! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
 //! (ring buffer); the observers never change a packet or its fate.
 #![no_std]
@@ -36,6 +36,7 @@ mod packet;
 mod parse;
 mod payload;
 mod process;
+mod quality;
 mod read;
 mod reopen;
 mod ring;

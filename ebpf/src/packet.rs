@@ -42,7 +42,7 @@ pub struct Packet {
     pub source_port: u16,
     /// Port of the receiver, or the ICMP class.
     pub destination_port: u16,
-    /// TCP control bits.
+    /// TCP control bits, and `ZERO_WINDOW`.
     pub tcp_flags: u16,
     /// Address space.
     pub zone: u16,

@@ -1,6 +1,6 @@
 //! Headers of a packet: from the network layer to the ports.
 
-use sextant_ebpf_common::{Cause, ICMP_MESSAGE};
+use sextant_ebpf_common::{Cause, ICMP_MESSAGE, ZERO_WINDOW};
 
 use crate::{fragment, packet::Packet, read::Read};
 
@@ -289,11 +289,14 @@ fn transport<R: Read>(reader: &R, there: Room, packet: &mut Packet) -> Result<()
             if there.left < 20 {
                 return cut_tcp(reader, there, packet);
             }
-            // Ports, sequence, acknowledgement, offset and flags (RFC 9293).
-            let header: [u16; 7] = read(reader, l4, Cause::TruncatedTransport)?;
+            // Ports, sequence, acknowledgement, offset and flags, window (RFC 9293).
+            let header: [u16; 8] = read(reader, l4, Cause::TruncatedTransport)?;
             ports(packet, &header);
             let offset_flags = u16::from_be(header[6]);
             packet.tcp_flags = offset_flags & 0x1ff;
+            if header[7] == 0 && offset_flags & (SYN | RST) == 0 {
+                packet.tcp_flags |= ZERO_WINDOW;
+            }
             packet.headers += u32::from(offset_flags >> 12) * 4;
         }
         UDP | UDP_LITE => {

@@ -67,6 +67,7 @@ unsafe fn begin(
     for place in 0..POINTS {
         (*entry).points[place] = 0;
     }
+    (*entry).handshake = [0; 2];
     (*entry).dropped = [0; 2];
     (*entry).sides = [Side::default(); 2];
     who::look(entry, skb, packet);

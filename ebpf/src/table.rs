@@ -9,7 +9,7 @@ use aya_ebpf::{
     macros::map,
     maps::{HashMap, PerCpuArray},
 };
-use sextant_ebpf_common::{Cause, Entry, Side, Tally, reason, tags, tick};
+use sextant_ebpf_common::{Cause, Entry, Side, Tally, ZERO_WINDOW, reason, tags, tick};
 
 use crate::{
     atomic,
@@ -21,7 +21,7 @@ use crate::{
     opening::opening,
     packet::Packet,
     parse::{ACK, FIN, RST, SYN, TCP, UDP},
-    payload, reopen, who,
+    payload, quality, reopen, who,
 };
 
 const EEXIST: i32 = -17;
@@ -139,8 +139,11 @@ unsafe fn news(entry: *mut Entry, packet: &Packet, direction: usize, first: bool
     if (*entry).tcp_flags & shifted != shifted {
         let seen = atomic::set_bits(&raw mut (*entry).tcp_flags, shifted);
         let fresh = ((shifted & !seen) >> (16 * direction)) as u16;
-        if fresh & (SYN | FIN | RST) != 0 {
+        if fresh & (SYN | FIN | RST | ZERO_WINDOW) != 0 {
             reasons |= reason::TCP_FLAGS;
+        }
+        if fresh & ACK != 0 {
+            quality::acknowledged(entry, packet);
         }
     }
     // Without aggregation an event is due at once.

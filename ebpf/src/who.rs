@@ -25,7 +25,7 @@ use crate::{
 /// The packet's own network namespace.
 const CURRENT: u64 = u64::MAX;
 /// Kinds of sockets (linux/net.h) and address families (linux/socket.h).
-const STREAM: u32 = 1;
+pub const STREAM: u32 = 1;
 const INET: u32 = 2;
 const INET6: u32 = 10;
 
@@ -39,8 +39,8 @@ static ADDRESS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 static TUPLE: PerCpuArray<[u32; 9]> = PerCpuArray::with_max_entries(1, 0);
 
 /// Bytes of it by family.
-const TUPLE4: u32 = 12;
-const TUPLE6: u32 = 36;
+pub const TUPLE4: u32 = 12;
+pub const TUPLE6: u32 = 36;
 
 /// A `Side` in a register, the process in the upper half: what is returned in
 /// memory takes an argument.
@@ -75,7 +75,7 @@ pub unsafe fn look(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
 /// The network namespace that the packet comes to next, as the kernel numbers it;
 /// `None` if that is not known, or it is on its way elsewhere.
 #[inline(always)]
-fn receiving_namespace(packet: &Packet, egress: bool) -> Option<u64> {
+pub fn receiving_namespace(packet: &Packet, egress: bool) -> Option<u64> {
     if !egress {
         return Some(CURRENT);
     }
@@ -194,24 +194,34 @@ unsafe fn receiver_of(skb: *mut __sk_buff, packet: &Packet, namespace: u64) -> F
     if packet.protocol != TCP && packet.protocol != UDP {
         return nobody(side::ELSEWHERE);
     }
-    let Some(tuple) = TUPLE.get_ptr_mut(0) else {
+    let Some(tuple) = tuple_of(packet) else {
         return nobody(side::ELSEWHERE);
     };
+    if packet.family == 4 {
+        look_up(skb, packet.protocol, tuple, TUPLE4, namespace)
+    } else {
+        look_up(skb, packet.protocol, tuple, TUPLE6, namespace)
+    }
+}
+
+/// What the receiver's socket is looked up by: of IPv6 all of it, of IPv4 `TUPLE4` bytes.
+#[inline(always)]
+pub unsafe fn tuple_of(packet: &Packet) -> Option<*mut [u32; 9]> {
+    let tuple = TUPLE.get_ptr_mut(0)?;
     let ports =
         u32::from(packet.source_port.to_be()) | u32::from(packet.destination_port.to_be()) << 16;
     if packet.family == 4 {
         (*tuple)[0] = packet.source[0];
         (*tuple)[1] = packet.destination[0];
         (*tuple)[2] = ports;
-        look_up(skb, packet.protocol, tuple, TUPLE4, namespace)
     } else {
         for n in 0..4 {
             (*tuple)[n] = packet.source[n];
             (*tuple)[n + 4] = packet.destination[n];
         }
         (*tuple)[8] = ports;
-        look_up(skb, packet.protocol, tuple, TUPLE6, namespace)
     }
+    Some(tuple)
 }
 
 /// Who listens where the packet comes from, or goes to.

@@ -18,6 +18,7 @@ pub mod hubble;
 pub mod netns;
 pub mod raw;
 pub mod rootless;
+pub mod slow;
 pub mod there;
 pub mod totals;
 

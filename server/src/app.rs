@@ -241,14 +241,20 @@ impl Core {
             limits.clone(),
             lookback(config),
         );
-        let (stored, dns, processes) = {
+        let (stored, dns, tcp, processes) = {
             let pipeline = lock(&self.pipeline);
-            (pipeline.stored(), pipeline.dns(), pipeline.processes())
+            (
+                pipeline.stored(),
+                pipeline.dns(),
+                pipeline.tcp(),
+                pipeline.processes(),
+            )
         };
         let sources = Sources {
             ring: self.ring.clone(),
             stored,
             dns,
+            tcp,
             processes,
             containers: self.containers.clone(),
             namespaces: self.namespaces.clone(),

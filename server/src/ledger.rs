@@ -10,7 +10,7 @@ use sextant_ebpf_common::{Cause, Tally};
 use crate::{
     containers::Containers,
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
-    pipeline::{DnsCounts, Namespaces, SharedDnsCounts, StoredCounts},
+    pipeline::{DnsCounts, Namespaces, SharedDnsCounts, StoredCounts, TcpCounts},
     process::ProcessCounts,
     store::{Delivered, Deliveries, Ring},
 };
@@ -24,6 +24,8 @@ pub struct Sources {
     pub stored: StoredCounts,
     /// DNS messages and names.
     pub dns: SharedDnsCounts,
+    /// TCP connections.
+    pub tcp: TcpCounts,
     /// Processes behind flows.
     pub processes: ProcessCounts,
     /// What engines say of containers.

@@ -23,6 +23,7 @@ use crate::{
     ledger::{Events, Ledger, Payloads, Sources},
     listener::Hosts,
     overhead::Overhead,
+    pipeline::TcpCounts,
     process::ProcessCounts,
     service::{Limits, pages},
 };
@@ -109,6 +110,7 @@ impl Collector for Metrics {
         page.causes(counters)?;
         page.processes(&self.sources.processes)?;
         page.engines(&self.sources.containers)?;
+        page.tcp(&self.sources.tcp)?;
         page.interfaces(counters)?;
         page.gauge(
             "sweep_seconds",
@@ -372,6 +374,33 @@ impl Page<'_> {
             self.counters(name, help, values)?;
         }
         Ok(())
+    }
+
+    fn tcp(&mut self, counts: &TcpCounts) -> fmt::Result {
+        for (name, help, times) in [
+            (
+                "tcp_round_trip_seconds",
+                "Smoothed round-trip times of TCP connections, as sockets of this host told them with an event",
+                counts.round_trip(),
+            ),
+            (
+                "tcp_handshake_seconds",
+                "From SYNs of TCP to their answers",
+                counts.handshake(),
+            ),
+        ] {
+            times.encode(self.family(name, help, times.metric_type())?)?;
+        }
+        self.counter(
+            "tcp_retransmitted_segments",
+            "Segments that sockets of this host sent again, as far as they were told",
+            counts.retrans(),
+        )?;
+        self.counter(
+            "tcp_forgotten_connections",
+            "Connections whose last figures were forgotten for want of room",
+            counts.forgotten(),
+        )
     }
 
     fn audit(&mut self, log: &Log) -> fmt::Result {

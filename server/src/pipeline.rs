@@ -9,6 +9,7 @@ mod enrich;
 mod layer7;
 mod namespaces;
 mod places;
+mod quality;
 mod stored;
 mod uuid;
 
@@ -35,6 +36,8 @@ use layer7::Layer7;
 pub use layer7::{DnsCounts, NamedAddress, SharedDnsCounts};
 pub use namespaces::Namespaces;
 use places::Places;
+use quality::Qualities;
+pub use quality::TcpCounts;
 pub use stored::{Stored, StoredCounts};
 use uuid::Uuids;
 
@@ -65,6 +68,7 @@ pub struct Pipeline {
     processes: Option<Processes>,
     drop_reasons: DropReasons,
     layer7: Layer7,
+    qualities: Qualities,
     namespaces: Namespaces,
     uuids: Uuids,
     stored: StoredCounts,
@@ -96,6 +100,7 @@ impl Pipeline {
             processes: None,
             drop_reasons: DropReasons::default(),
             layer7: Layer7::default(),
+            qualities: Qualities::default(),
             namespaces,
             uuids: Uuids::new(),
             stored: StoredCounts::default(),
@@ -187,6 +192,7 @@ impl Pipeline {
             places: &mut self.places,
             processes: self.processes.as_mut(),
             interners: &mut self.interners,
+            qualities: &mut self.qualities,
         };
         let mut flow = enrich::flow(event, &mut context);
         let interners = &mut self.interners;
@@ -206,6 +212,12 @@ impl Pipeline {
     pub fn names(&self) -> Vec<NamedAddress> {
         let now = Time::now().as_nanos() - self.wall_offset_ns;
         self.layer7.list(now, self.wall_offset_ns)
+    }
+
+    /// What TCP connections did.
+    #[must_use]
+    pub fn tcp(&self) -> TcpCounts {
+        self.qualities.counts()
     }
 
     /// What became of DNS messages.

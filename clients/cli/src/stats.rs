@@ -89,6 +89,8 @@ pub(crate) enum Order {
     Flows,
     /// Dropped packets.
     Drops,
+    /// TCP segments that sides on the server's host sent again.
+    Retrans,
 }
 
 impl From<Order> for SummaryOrder {
@@ -98,6 +100,7 @@ impl From<Order> for SummaryOrder {
             Order::Packets => Self::Packets,
             Order::Flows => Self::Flows,
             Order::Drops => Self::Drops,
+            Order::Retrans => Self::Retransmissions,
         }
     }
 }
@@ -222,7 +225,7 @@ fn print(summary: Option<FlowSummary>, args: &StatsArgs) -> anyhow::Result<ExitC
     let summary = summary.unwrap_or_default();
     let text = match args.output {
         Output::Json => json::print(&summary, "sextant.flow.v1.FlowSummary") + "\n",
-        Output::Table => summary_table(&summary, &args.group_by),
+        Output::Table => summary_table(&summary, &args.group_by, args.order),
     };
     let mut out = out::stdout();
     out.write_all(text.as_bytes())?;
@@ -230,14 +233,26 @@ fn print(summary: Option<FlowSummary>, args: &StatsArgs) -> anyhow::Result<ExitC
     Ok(ExitCode::SUCCESS)
 }
 
-/// Groups, the others, and the total.
-fn summary_table(summary: &FlowSummary, group_by: &[FlowField]) -> String {
+/// Groups, the others, and the total; what was sent again where that is meant.
+fn summary_table(summary: &FlowSummary, group_by: &[FlowField], order: Order) -> String {
+    let traffic_row = |cells, columns, traffic: Option<&Traffic>| {
+        let mut row = traffic_row(cells, columns, traffic);
+        if order == Order::Retrans {
+            row.push(grouped(
+                traffic.map_or(0, |traffic| traffic.retransmissions),
+            ));
+        }
+        row
+    };
     let mut head: Vec<String> = group_by.iter().map(|f| name(*f).to_uppercase()).collect();
     if head.is_empty() {
         head.push(String::new());
     }
     let columns = head.len();
     head.extend(["FLOWS", "PACKETS", "BYTES", "DROPS", "PACKETS/S", "BYTES/S"].map(String::from));
+    if order == Order::Retrans {
+        head.push("RETRANS".into());
+    }
     let mut rows = vec![head];
     for group in &summary.groups {
         let values = group.values.iter().map(|value| harmless(value));
@@ -257,7 +272,7 @@ fn summary_table(summary: &FlowSummary, group_by: &[FlowField]) -> String {
         summary.total.as_ref(),
     ));
     let mut aligns = vec![Align::Left; columns];
-    aligns.extend([Align::Right; 6]);
+    aligns.extend([Align::Right; 7]);
     table(&rows, &aligns)
 }
 

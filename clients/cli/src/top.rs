@@ -149,7 +149,7 @@ impl Model {
             }
             KeyCode::Char('o') => self.order = next(self.order),
             KeyCode::Tab => self.view = next(self.view),
-            KeyCode::Char(digit @ '1'..='7') => {
+            KeyCode::Char(digit @ '1'..='8') => {
                 let views = View::value_variants();
                 self.view = views[digit as usize - '1' as usize];
             }
@@ -199,6 +199,7 @@ impl Model {
     fn order(&self) -> SummaryOrder {
         match self.view {
             View::Drops => SummaryOrder::Drops,
+            View::Retrans => SummaryOrder::Retransmissions,
             _ => self.order.into(),
         }
     }

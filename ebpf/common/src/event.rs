@@ -1,6 +1,6 @@
 //! The record of both rings.
 
-use crate::{POINTS, Side};
+use crate::{Figures, POINTS, Side};
 
 /// What an event tells.
 #[repr(u8)]
@@ -56,6 +56,8 @@ pub struct Event {
     pub points: [u32; POINTS],
     /// Who is behind side `a` and side `b` of the key.
     pub sides: [Side; 2],
+    /// What a socket of this host knows of the connection.
+    pub figures: Figures,
     /// TCP control bits seen, as in `Entry`.
     pub tcp_flags_seen: u32,
     /// Packets of the flow that were dropped, by direction, as in `Entry`.
@@ -72,7 +74,9 @@ pub struct Event {
     pub source_port: u16,
     /// Port of the receiver.
     pub destination_port: u16,
-    /// TCP control bits of this packet.
+    /// As in `Entry`.
+    pub handshake: [u16; 2],
+    /// TCP control bits of this packet, with `ZERO_WINDOW`.
     pub tcp_flags: u16,
     /// Address space.
     pub zone: u16,

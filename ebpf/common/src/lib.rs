@@ -10,6 +10,7 @@ mod drop;
 mod event;
 mod key;
 mod payload;
+mod quality;
 mod who;
 
 pub use cause::{CAUSES, Cause};
@@ -20,6 +21,9 @@ pub use drop::{
 pub use event::{Event, Kind, reason};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6, query_of};
 pub use payload::{Carries, DNS_PORT, PAYLOAD_ROOMS, Payload};
+pub use quality::{
+    FIGURES_OF_A, FIGURES_OF_B, Figures, NO_FIGURES, ZERO_WINDOW, micros, short_micros,
+};
 pub use who::{
     CGROUP_DEPTH, CGROUP_NAME, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner, ProcessRecord, Side, Told,
     WhoLayout, side, start_of,
@@ -66,7 +70,8 @@ pub struct Entry {
     pub opening: u32,
     /// Observation point that counted last; 0 for none yet.
     pub owner: [u32; 2],
-    /// TCP control bits seen, 16 bits a direction, `A_TO_B` in the low half.
+    /// TCP control bits seen, and `ZERO_WINDOW`, 16 bits a direction, `A_TO_B` in the
+    /// low half.
     pub tcp_flags: u32,
     /// VLAN ids of the first packet and the initiator; see `tags`.
     pub tags: [u16; 2],
@@ -82,8 +87,9 @@ pub struct Entry {
     pub dropped: [u32; 2],
     /// Why the last of them was dropped, as in `DropKey`.
     pub drop_reason: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Of TCP, from the SYN to its answer, and to the answer of that: each as
+    /// `short_micros`, 0 for not seen.
+    pub handshake: [u16; 2],
     /// Who is behind side `a` and side `b`.
     pub sides: [Side; 2],
 }
@@ -340,7 +346,7 @@ const _: () = {
     assert!(size_of::<Key6>() == 40);
     assert!(size_of::<Entry>() == 128);
     assert!(size_of::<FragmentKey>() == 40);
-    assert!(size_of::<Event>() == 208);
+    assert!(size_of::<Event>() == 232);
     assert!(size_of::<Payload>() == size_of::<Event>() + 16);
     assert!(size_of::<DropKey>() == 48);
     assert!(size_of::<DropCount>() == 80);

@@ -5,7 +5,7 @@
 //! costs little. What is not told when the storm ends, the daemon tells.
 
 use aya_ebpf::bindings::BPF_NOEXIST;
-use sextant_ebpf_common::{Cause, DropCount, Event, Kind, POINTS, Tally, reason};
+use sextant_ebpf_common::{Cause, DropCount, Event, Figures, Kind, POINTS, Tally, reason};
 
 use super::Dropped;
 use crate::{
@@ -91,6 +91,8 @@ unsafe fn raise(it: *const Dropped, now: u64, drops: u32) {
     (*event).owner = [0; 2];
     (*event).points = [0; POINTS];
     (*event).sides = first.sides;
+    (*event).figures = Figures::default();
+    (*event).handshake = [0; 2];
     (*event).tcp_flags_seen = 0;
     (*event).dropped = [0; 2];
     (*event).drop_reason = key.reason;

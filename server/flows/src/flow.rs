@@ -13,6 +13,7 @@ mod intern;
 pub mod ip_protocol;
 mod process;
 pub mod proto;
+mod quality;
 pub mod redaction;
 pub mod sketch;
 mod summary;
@@ -29,6 +30,7 @@ pub use counters::{Counters, DirectionCounters, EndReason, Point, Points};
 pub(crate) use intern::HeldKey;
 pub use intern::{Interned, Interner, Interners};
 pub use process::Process;
+pub use quality::{Figures, ResetBy, TcpQuality};
 pub use summary::Summary;
 pub use transport::{L4, TcpFlags};
 

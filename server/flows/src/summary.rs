@@ -54,6 +54,8 @@ pub struct Counts {
     pub bytes: u64,
     /// Dropped packets.
     pub drops: u64,
+    /// TCP segments that sides with a socket there sent again.
+    pub retransmissions: u64,
 }
 
 impl Counts {
@@ -62,6 +64,7 @@ impl Counts {
         self.packets = self.packets.saturating_add(more.packets);
         self.bytes = self.bytes.saturating_add(more.bytes);
         self.drops = self.drops.saturating_add(more.drops);
+        self.retransmissions = self.retransmissions.saturating_add(more.retransmissions);
     }
 
     fn take(&mut self, less: &Self) {
@@ -76,6 +79,7 @@ impl Counts {
             SummaryOrder::Packets => self.packets,
             SummaryOrder::Flows => self.flows,
             SummaryOrder::Drops => self.drops,
+            SummaryOrder::Retransmissions => self.retransmissions,
         }
     }
 }
@@ -169,6 +173,7 @@ impl Tally {
                 let since = self.window.since.as_nanos();
                 let delta = self.deltas.advance(flow, &totals, since);
                 (counts.packets, counts.bytes) = delta.added;
+                counts.retransmissions = delta.retransmissions;
                 before = delta.before;
             }
             Measure::Nothing => {}

@@ -5,7 +5,10 @@ use std::net::IpAddr;
 use sextant_ebpf_common::{self as common, Kind, initiator, point_parts, reason};
 use sextant_proto::flow as pb;
 
-use super::places::{Places, observation_point, trace_sub_type};
+use super::{
+    places::{Places, observation_point, trace_sub_type},
+    quality::Qualities,
+};
 use crate::{
     datapath::{DropReasons, Role},
     flow::{
@@ -33,6 +36,7 @@ pub(super) struct Context<'a> {
     pub(super) places: &'a mut Places,
     pub(super) processes: Option<&'a mut Processes>,
     pub(super) interners: &'a mut Interners,
+    pub(super) qualities: &'a mut Qualities,
 }
 
 /// The flow of an event, without time and id.
@@ -154,7 +158,7 @@ fn counters(
     let direction = |index: usize| DirectionCounters {
         packets: event.packets[index],
         bytes: event.bytes[index],
-        tcp_flags: (event.tcp_flags_seen >> (16 * index)) as u16,
+        tcp_flags: (event.tcp_flags_seen >> (16 * index)) as u16 & TcpFlags::ALL,
         dropped: u64::from(event.dropped[index]),
     };
     let ended = event.kind == Kind::Ended as u8;
@@ -171,6 +175,7 @@ fn counters(
         observation_points: context.places.points(event, context.interners),
         source_process: source.map(|known| known.process),
         destination_process: destination.map(|known| known.process),
+        tcp: context.qualities.of(event),
     }
 }
 

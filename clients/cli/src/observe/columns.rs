@@ -28,6 +28,15 @@ pub(crate) enum Column {
     Container,
     /// Users of sender and receiver.
     User,
+    /// Smoothed round-trip times of TCP, as the initiator's socket and the other one know
+    /// them.
+    Rtt,
+    /// TCP segments that the initiator and the other side sent again.
+    Retrans,
+    /// From the SYN of TCP to its answer.
+    Handshake,
+    /// Which side reset the connection.
+    Reset,
 }
 
 impl Column {
@@ -42,6 +51,10 @@ impl Column {
             Self::Unit => "unit",
             Self::Container => "container",
             Self::User => "user",
+            Self::Rtt => "rtt",
+            Self::Retrans => "retrans",
+            Self::Handshake => "handshake",
+            Self::Reset => "reset",
         }
     }
 
@@ -71,6 +84,10 @@ impl Column {
             Self::Unit => sides(&fields, |process| text_of(process, "unit")),
             Self::Container => sides(&fields, container),
             Self::User => sides(&fields, user),
+            Self::Rtt => ends(&fields, ["srtt_us", "reverse_srtt_us"], micros),
+            Self::Retrans => ends(&fields, ["retrans", "reverse_retrans"], |n| n.to_string()),
+            Self::Handshake => tcp(&fields, "handshake_us").map(micros),
+            Self::Reset => of_tcp(&fields).and_then(|tcp| text_of(tcp, "reset_by")),
         };
         value.unwrap_or_else(|| "-".into())
     }
@@ -90,8 +107,41 @@ fn sides(fields: &Struct, of: impl Fn(&Struct) -> Option<String>) -> Option<Stri
     Some(format!("{}/{}", shown(source), shown(destination)))
 }
 
-fn text_of(process: &Struct, key: &str) -> Option<String> {
-    match &process.fields.get(key)?.kind {
+/// What is known of a TCP connection.
+fn of_tcp(fields: &Struct) -> Option<&Struct> {
+    match &fields.fields.get("tcp")?.kind {
+        Some(Kind::StructValue(tcp)) => Some(tcp),
+        _ => None,
+    }
+}
+
+fn tcp(fields: &Struct, key: &str) -> Option<f64> {
+    match of_tcp(fields)?.fields.get(key)?.kind {
+        Some(Kind::NumberValue(number)) => Some(number),
+        _ => None,
+    }
+}
+
+/// `initiator/other`, with `-` for what is not known; nothing if neither is.
+fn ends(fields: &Struct, keys: [&str; 2], show: impl Fn(f64) -> String) -> Option<String> {
+    let known = keys.map(|key| tcp(fields, key));
+    let [there, back] = known.map(|end| end.map_or_else(|| "-".into(), &show));
+    known
+        .iter()
+        .any(Option::is_some)
+        .then(|| format!("{there}/{back}"))
+}
+
+fn micros(us: f64) -> String {
+    match us {
+        us if us < 1000.0 => format!("{us}us"),
+        us if us < 1_000_000.0 => format!("{:.1}ms", us / 1000.0),
+        us => format!("{:.2}s", us / 1_000_000.0),
+    }
+}
+
+fn text_of(fields: &Struct, key: &str) -> Option<String> {
+    match &fields.fields.get(key)?.kind {
         Some(Kind::StringValue(value)) => Some(text::harmless(value)),
         Some(Kind::NumberValue(value)) => Some(value.to_string()),
         _ => None,

@@ -8,16 +8,16 @@ use ratatui::{
     widgets::{Row, Table},
 };
 use sextant_proto::sextant::{
-    flow::v1::{SummaryGroup, Traffic},
+    flow::v1::{SummaryGroup, SummaryOrder, Traffic},
     status::v1::Status,
 };
 
 use super::{Model, View};
 use crate::text::{Align, bytes, grouped, harmless, percent, short, table};
 
-const HELP: &str = "q quit  1-7,Tab view  o order  / filter  p pause";
+const HELP: &str = "q quit  1-8,Tab view  o order  / filter  p pause";
 /// Columns behind the fields'.
-const NUMBERS: [&str; 5] = ["FLOWS", "PKT/S", "BYTES/S", "BYTES", "DROPS"];
+const NUMBERS: [&str; 4] = ["FLOWS", "PKT/S", "BYTES/S", "BYTES"];
 /// With these an IPv4 address is whole in 80 columns.
 const NUMBER_WIDTHS: [u16; 5] = [5, 5, 8, 8, 5];
 
@@ -38,11 +38,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) {
 /// The same as text, with all rows.
 pub(super) fn text(model: &Model) -> String {
     let mut page = head(model).join("\n") + "\n";
-    let mut rows = vec![columns(model.view)];
-    rows.extend(groups(model).map(|group| cells(model.view, group)));
+    let mut rows = vec![columns(model)];
+    rows.extend(groups(model).map(|group| cells(model, group)));
     let fields = model.view.heads().len();
     let mut aligns = vec![Align::Left; fields];
-    aligns.extend([Align::Right; NUMBERS.len()]);
+    aligns.extend([Align::Right; NUMBERS.len() + 1]);
     page += &table(&rows, &aligns);
     page
 }
@@ -95,6 +95,7 @@ fn head(model: &Model) -> [String; 3] {
             model.view.title(),
             match model.view {
                 View::Drops => "drops".into(),
+                View::Retrans => "retrans".into(),
                 _ => format!("{:?}", model.order).to_lowercase(),
             },
             grouped(model.summary.group_count),
@@ -120,20 +121,33 @@ fn foot(model: &Model) -> String {
     }
 }
 
-/// Groups of the view: drops alone where they are meant.
+/// Whether segments that were sent again are told, in the place of drops.
+fn tells_retrans(model: &Model) -> bool {
+    model.order() == SummaryOrder::Retransmissions
+}
+
+/// Groups of the view: drops, and what was sent again, alone where they are meant.
 fn groups(model: &Model) -> impl Iterator<Item = &SummaryGroup> {
     model.summary.groups.iter().filter(|group| {
         let traffic = group.traffic.unwrap_or_default();
-        model.view != View::Drops || traffic.drops > 0
+        match model.view {
+            View::Drops => traffic.drops > 0,
+            View::Retrans => traffic.retransmissions > 0,
+            _ => true,
+        }
     })
 }
 
-fn columns(view: View) -> Vec<String> {
-    let heads = view.heads().iter().chain(&NUMBERS);
+fn columns(model: &Model) -> Vec<String> {
+    let last = match tells_retrans(model) {
+        true => "RETR",
+        false => "DROPS",
+    };
+    let heads = model.view.heads().iter().chain(&NUMBERS).chain([&last]);
     heads.map(|head| (*head).to_owned()).collect()
 }
 
-fn cells(view: View, group: &SummaryGroup) -> Vec<String> {
+fn cells(model: &Model, group: &SummaryGroup) -> Vec<String> {
     let mut cells: Vec<String> = group
         .values
         .iter()
@@ -145,20 +159,23 @@ fn cells(view: View, group: &SummaryGroup) -> Vec<String> {
             }
         })
         .collect();
-    cells.resize(view.heads().len(), "-".into());
+    cells.resize(model.view.heads().len(), "-".into());
     let traffic: Traffic = group.traffic.unwrap_or_default();
     cells.extend([
         short(traffic.flows as f64),
         short(traffic.packets_per_second),
         bytes(traffic.bytes_per_second),
         bytes(traffic.bytes as f64),
-        short(traffic.drops as f64),
+        short(match tells_retrans(model) {
+            true => traffic.retransmissions,
+            false => traffic.drops,
+        } as f64),
     ]);
     cells
 }
 
 fn rows(model: &Model) -> Table<'static> {
-    let rows = groups(model).map(|group| Row::new(cells(model.view, group)));
+    let rows = groups(model).map(|group| Row::new(cells(model, group)));
     let fields = model.view.heads().iter().map(|head| match *head {
         "PORT" => Constraint::Length(5),
         "PROTO" => Constraint::Length(6),
@@ -166,5 +183,5 @@ fn rows(model: &Model) -> Table<'static> {
     });
     let widths = fields.chain(NUMBER_WIDTHS.map(Constraint::Length));
     let bold = Style::new().add_modifier(Modifier::BOLD);
-    Table::new(rows.collect::<Vec<_>>(), widths).header(Row::new(columns(model.view)).style(bold))
+    Table::new(rows.collect::<Vec<_>>(), widths).header(Row::new(columns(model)).style(bold))
 }

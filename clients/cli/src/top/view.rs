@@ -24,6 +24,8 @@ pub(crate) enum View {
     /// By containers of client and server.
     #[value(alias = "container")]
     Containers,
+    /// As flows, by TCP segments that were sent again.
+    Retrans,
 }
 
 impl View {
@@ -37,13 +39,14 @@ impl View {
             Self::Units => "Units",
             Self::Containers => "Containers",
             Self::Drops => "Drops",
+            Self::Retrans => "Flows",
         }
     }
 
     /// What rows are grouped by; both directions of a connection are one group.
     pub(super) fn fields(self) -> &'static [FlowField] {
         match self {
-            Self::Flows => &[
+            Self::Flows | Self::Retrans => &[
                 FlowField::ClientIp,
                 FlowField::ServerIp,
                 FlowField::ServerPort,
@@ -78,7 +81,7 @@ impl View {
     /// Heads of the fields' columns.
     pub(super) fn heads(self) -> &'static [&'static str] {
         match self {
-            Self::Flows => &["CLIENT", "SERVER", "PORT", "PROTO"],
+            Self::Flows | Self::Retrans => &["CLIENT", "SERVER", "PORT", "PROTO"],
             Self::Endpoints => &["CLIENT", "SERVER"],
             Self::Ports => &["PORT", "PROTO"],
             Self::Processes | Self::Units | Self::Containers => &["CLIENT", "SERVER", "PORT"],

@@ -1,7 +1,7 @@
 //! Counts of a flow of our own datapath; they travel in `Flow.extensions` as
 //! a `google.protobuf.Struct`, since Hubble has no fields for them.
 
-use super::{Interface, Interned, Process};
+use super::{Interface, Interned, Process, TcpQuality};
 
 /// Packets and bytes of one direction since the flow began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct Counters {
     pub source_process: Option<Interned<Process>>,
     /// The process that receives, if it is on this host.
     pub destination_process: Option<Interned<Process>>,
+    /// How well it does, of TCP, if anything is known of that.
+    pub tcp: Option<Box<TcpQuality>>,
 }
 
 impl Counters {

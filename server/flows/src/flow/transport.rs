@@ -24,6 +24,9 @@ impl TcpFlags {
     /// ECN nonce.
     pub const NS: u16 = 1 << 8;
 
+    /// All of them.
+    pub const ALL: u16 = 0x1ff;
+
     /// Each bit and its name, in the order in which Hubble prints them.
     pub const NAMES: [(u16, &str); 9] = [
         (Self::SYN, "SYN"),

@@ -97,6 +97,7 @@ fn traffic(counts: Counts, since: Time, until: Time) -> api::Traffic {
         flows_per_second: counts.flows as f64 / seconds,
         packets_per_second: counts.packets as f64 / seconds,
         bytes_per_second: counts.bytes as f64 / seconds,
+        retransmissions: counts.retransmissions,
         drops_per_second: counts.drops as f64 / seconds,
     }
 }

@@ -39,8 +39,16 @@ pub(super) struct Deltas {
 struct Noted {
     packets: u64,
     bytes: u64,
-    /// Of them, counted in the window.
+    retransmissions: u64,
+    /// Of packets and bytes, counted in the window.
     counted: (u64, u64),
+}
+
+impl Noted {
+    /// Whether they may be of the same flow, told before these.
+    fn is_before(&self, now: &Totals) -> bool {
+        now.packets >= self.packets && now.bytes >= self.bytes
+    }
 }
 
 /// Packets and bytes of a flow.
@@ -48,6 +56,8 @@ struct Noted {
 pub(super) struct Delta {
     /// Since its last event.
     pub(super) added: (u64, u64),
+    /// Of TCP segments that were sent again, those since its last event.
+    pub(super) retransmissions: u64,
     /// Counted before, in the window.
     pub(super) before: (u64, u64),
 }
@@ -60,15 +70,25 @@ impl Deltas {
             return Delta::default();
         };
         let last = self.last.get(&key).copied();
-        let added = Self::added(flow, now, since, last);
+        let (packets, bytes, retransmissions) = Self::added(flow, now, since, last);
+        let added = (packets, bytes);
         let before = last.unwrap_or_default().counted;
         if now.ended {
             self.last.remove(&key);
-            return Delta { added, before };
+            return Delta {
+                added,
+                retransmissions,
+                before,
+            };
         }
         let mut noted = Noted {
             packets: now.packets,
             bytes: now.bytes,
+            // Not each event tells it.
+            retransmissions: match last {
+                Some(last) if last.is_before(now) => now.retransmissions.max(last.retransmissions),
+                _ => now.retransmissions,
+            },
             counted: before,
         };
         if flow.time.unwrap_or_default().as_nanos() >= since {
@@ -76,21 +96,28 @@ impl Deltas {
             noted.counted.1 = before.1.saturating_add(added.1);
         }
         self.note(key, noted);
-        Delta { added, before }
+        Delta {
+            added,
+            retransmissions,
+            before,
+        }
     }
 
-    fn added(flow: &Flow, now: &Totals, since: i64, last: Option<Noted>) -> (u64, u64) {
+    /// Packets, bytes, and segments sent again.
+    fn added(flow: &Flow, now: &Totals, since: i64, last: Option<Noted>) -> (u64, u64, u64) {
         match last {
-            Some(last) if now.packets >= last.packets && now.bytes >= last.bytes => {
-                (now.packets - last.packets, now.bytes - last.bytes)
-            }
-            _ if now.idle => (0, 0),
+            Some(last) if last.is_before(now) => (
+                now.packets - last.packets,
+                now.bytes - last.bytes,
+                now.retransmissions.saturating_sub(last.retransmissions),
+            ),
+            _ if now.idle => (0, 0, 0),
             _ => {
                 let time = flow.time.unwrap_or_default().as_nanos();
                 let duration = i64::try_from(now.duration_ns).unwrap_or(i64::MAX);
                 match time.saturating_sub(duration) >= since {
-                    true => (now.packets, now.bytes),
-                    false => (0, 0),
+                    true => (now.packets, now.bytes, now.retransmissions),
+                    false => (0, 0, 0),
                 }
             }
         }

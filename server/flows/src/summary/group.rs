@@ -220,7 +220,7 @@ impl Groups {
 /// Most bytes of a `SummaryGroup` with such values and so many parts: each count
 /// of a `Traffic` has nine or ten.
 fn message_bytes(values: &[String], parts: usize) -> usize {
-    const TRAFFIC: usize = 84;
+    const TRAFFIC: usize = 95;
     let values: usize = values.iter().map(|value| value.len() + 6).sum();
     values + (parts + 1) * TRAFFIC + 48
 }

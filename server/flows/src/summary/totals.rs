@@ -19,6 +19,8 @@ pub(super) struct Totals {
     pub(super) packets: u64,
     /// Of both directions.
     pub(super) bytes: u64,
+    /// TCP segments that sides with a socket there sent again, since the connection began.
+    pub(super) retransmissions: u64,
     /// From the first to the last packet.
     pub(super) duration_ns: u64,
     /// It is the flow's last event.
@@ -67,6 +69,11 @@ fn of(counters: &Counters) -> Totals {
     Totals {
         packets: forward.packets.saturating_add(reverse.packets),
         bytes: forward.bytes.saturating_add(reverse.bytes),
+        retransmissions: counters
+            .tcp
+            .as_ref()
+            .and_then(|tcp| tcp.retrans())
+            .unwrap_or(0),
         duration_ns: counters.duration_ns,
         ended: counters.end.is_some(),
         idle: counters.end == Some(EndReason::Idle),
@@ -106,6 +113,16 @@ impl Extensions {
             b"bytes" | b"reverse_bytes" => {
                 totals.bytes = totals.bytes.saturating_add(count());
                 self.counted = true;
+            }
+            b"tcp" => {
+                // Field 5 of a value is a struct.
+                for entry in messages(value, 5).flat_map(|tcp| messages(tcp, 1)) {
+                    let (key, value) = (messages(entry, 1).next(), messages(entry, 2).next());
+                    if let (Some(b"retrans" | b"reverse_retrans"), Some(value)) = (key, value) {
+                        let more = number(value).map_or(0, |number| number as u64);
+                        totals.retransmissions = totals.retransmissions.saturating_add(more);
+                    }
+                }
             }
             b"duration_ns" => totals.duration_ns = count(),
             b"drops" => self.drops = count(),

@@ -62,7 +62,7 @@ pub(super) fn l4(event: &Event) -> L4 {
 /// The packet's flags. The end of a flow is none; what was seen of them in all
 /// is in the counters.
 fn tcp_flags(event: &Event) -> Option<TcpFlags> {
-    (event.kind != Kind::Ended as u8).then_some(TcpFlags(event.tcp_flags))
+    (event.kind != Kind::Ended as u8).then_some(TcpFlags(event.tcp_flags & TcpFlags::ALL))
 }
 
 /// Type and code: from the header, else from the flow's key, which has the

@@ -10,7 +10,8 @@
 //! namespace `namespace/interface:direction`), `network_namespace` (of the
 //! interface, if it is not the daemon's own), `protocol_number` and `protocol`
 //! (IANA's keyword) of a protocol that `l4` has no field for, `source_process` and
-//! `destination_process` (Structs, see `flow::Process`). A key without a meaning for the
+//! `destination_process` (Structs, see `flow::Process`), `tcp` (Struct, see
+//! `flow::TcpQuality`). A key without a meaning for the
 //! flow is left out.
 
 use prost::Message as _;
@@ -88,6 +89,9 @@ fn fields(counters: &Counters, flow: &Flow) -> Struct {
         if let Some(process) = process {
             put(key, process.value());
         }
+    }
+    if let Some(tcp) = &counters.tcp {
+        put("tcp", tcp.value());
     }
     if let Some(L4::Other { protocol }) = flow.l4 {
         put("protocol_number", number(protocol.into()));

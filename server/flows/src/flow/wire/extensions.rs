@@ -3,13 +3,16 @@
 
 use super::{WireForm, put};
 use crate::flow::{
-    Cold, Counters, Flow, Interned, L4, Points, Process, TcpFlags, ip_protocol, proto::STRUCT_URL,
+    Cold, Counters, Flow, Interned, L4, Points, Process, TcpFlags, TcpQuality, ip_protocol,
+    proto::STRUCT_URL, quality::Field,
 };
 
 const EXTENSIONS: u32 = 150_000;
 /// Fields of `google.protobuf.Value`.
 const NUMBER_FIXED64: u8 = 2 << 3 | 1;
 const STRING: u32 = 3;
+const TRUE: [u8; 2] = [4 << 3, 1];
+const STRUCT: u32 = 5;
 const LIST: u32 = 6;
 
 /// Appends the extensions: those that the flow came with, or its counters.
@@ -80,6 +83,9 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
     if let Some(process) = &counters.source_process {
         ready("source_process", process, out);
     }
+    if let Some(tcp) = &counters.tcp {
+        quality(tcp, out);
+    }
     flags("tcp_flags", forward.tcp_flags, out);
     if counters.vlan != [0; 2] {
         entry("vlan", out, |out| {
@@ -104,6 +110,23 @@ fn ready(key: &str, process: &Interned<Process>, out: &mut Vec<u8>) {
     put::long_message(1, out, |out| {
         put::bytes(1, key.as_bytes(), out);
         put::set_bytes(2, process.wire(), out);
+    });
+}
+
+fn quality(tcp: &TcpQuality, out: &mut Vec<u8>) {
+    put::long_message(1, out, |out| {
+        put::bytes(1, b"tcp", out);
+        put::long_message(2, out, |out| {
+            put::long_message(STRUCT, out, |out| {
+                for (key, field) in tcp.fields() {
+                    match field {
+                        Field::Number(value) => number(key, value.into(), out),
+                        Field::Text(value) => text(key, value, out),
+                        Field::True => entry(key, out, |out| out.extend_from_slice(&TRUE)),
+                    }
+                }
+            });
+        });
     });
 }
 

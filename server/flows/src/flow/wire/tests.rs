@@ -7,8 +7,8 @@ use sextant_proto::flow as pb;
 
 use super::encode;
 use crate::flow::{
-    Counters, DirectionCounters, EndReason, Flow, Interface, Interned, Interners, L4, Point,
-    Points, Process, Summary, Time,
+    Counters, DirectionCounters, EndReason, Figures, Flow, Interface, Interned, Interners, L4,
+    Point, Points, Process, ResetBy, Summary, TcpQuality, Time,
     proto::{from_proto, to_proto},
 };
 
@@ -141,7 +141,39 @@ fn counters(numbers: &[u64]) -> Counters {
         observation_points: (dice.roll(2) == 1).then(|| points.into()),
         source_process: process(&mut dice),
         destination_process: process(&mut dice),
+        tcp: quality(&mut dice),
     }
+}
+
+fn quality(dice: &mut Dice<'_>) -> Option<Box<TcpQuality>> {
+    let mut number = |most: u64| (dice.roll(2) == 1).then(|| dice.roll(most) as u32);
+    let mut figures = || {
+        Some(Figures {
+            retrans: number(9)?,
+            lost: number(9)?,
+            srtt_us: number(1 << 31),
+            rtt_min_us: number(1 << 31),
+        })
+    };
+    let figures = [figures(), figures()];
+    let (handshake_us, established_us) = (number(1 << 31), number(1 << 31));
+    let resets = [
+        None,
+        Some(ResetBy::Client),
+        Some(ResetBy::Server),
+        Some(ResetBy::Both),
+    ];
+    let reset_by = resets[dice.roll(4) as usize];
+    let zero_window = [dice.roll(2) == 1, dice.roll(2) == 1];
+    (dice.roll(4) > 0).then(|| {
+        Box::new(TcpQuality {
+            figures,
+            handshake_us,
+            established_us,
+            zero_window,
+            reset_by,
+        })
+    })
 }
 
 fn process(dice: &mut Dice<'_>) -> Option<Interned<Process>> {
