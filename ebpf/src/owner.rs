@@ -101,6 +101,7 @@ unsafe fn tell(tgid: u32, leader: u64, now: &Told) {
         return;
     };
     process::tell(record.as_mut_ptr(), leader);
+    process::tell_command_line(record.as_mut_ptr(), leader);
     ring::submit_quietly(&PROCESSES, record, maps::process_level());
     let _ = TOLD.insert(&tgid, now, 0);
 }

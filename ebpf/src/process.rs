@@ -4,9 +4,12 @@
 //! All is read from the kernel's structures, at the places that the daemon found.
 //! Bound: as many components of a path as a record has.
 
-use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
+use aya_ebpf::helpers::generated::{
+    bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user,
+};
 use sextant_ebpf_common::{
-    CGROUP_DEPTH, CGROUP_NAME, EXE_DEPTH, EXE_NAME, NO_FIELD, ProcessRecord, WhoLayout,
+    CGROUP_DEPTH, CGROUP_NAME, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD, ProcessRecord,
+    WhoLayout,
 };
 
 /// Components and mounts on the way from an executable to the root, at most.
@@ -25,6 +28,8 @@ static WHO_LAYOUT: WhoLayout = WhoLayout {
     task_comm: 0,
     task_mm: 0,
     mm_exe: 0,
+    mm_arguments: NO_FIELD,
+    mm_arguments_end: NO_FIELD,
     file_mount: 0,
     file_dentry: 0,
     dentry_parent: 0,
@@ -98,12 +103,35 @@ pub unsafe fn tell(record: *mut ProcessRecord, leader: u64) {
     let cred: u64 = read(leader, field(&layout.task_cred));
     (*record).uid = read(cred, field(&layout.cred_uid));
     (*record).comm = read(leader, field(&layout.task_comm));
-    (*record).pad = 0;
+    (*record).command_length = 0;
     (*record).cgroup = 0;
     (*record).exe_depth = 0;
     (*record).cgroup_depth = 0;
     tell_executable(record, leader);
     tell_cgroup(record, leader);
+}
+
+/// The command line of the running process, whose record it is, as it is now: of
+/// what is not in memory nothing is told, since nobody may wait here.
+#[inline(never)]
+pub unsafe fn tell_command_line(record: *mut ProcessRecord, leader: u64) {
+    let layout = layout();
+    let place = field(&layout.mm_arguments);
+    let mm: u64 = read(leader, field(&layout.task_mm));
+    if place == NO_FIELD || mm == 0 {
+        return;
+    }
+    let from: u64 = read(mm, place);
+    let end: u64 = read(mm, field(&layout.mm_arguments_end));
+    let length = end.saturating_sub(from);
+    let known = match length < COMMAND_LINE as u64 {
+        true => length as u32,
+        false => COMMAND_LINE as u32,
+    };
+    let to = (&raw mut (*record).command_line).cast();
+    if known > 0 && bpf_probe_read_user(to, known, from as *const _) == 0 {
+        (*record).command_length = length as u32;
+    }
 }
 
 /// From its dentry up to the root, over the mounts that it is under.

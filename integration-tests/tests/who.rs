@@ -274,6 +274,42 @@ fn sockets_from_before_and_those_passed_on_have_who_holds_them() {
     check(&daemon, &[&holds, &new], &workers.pids());
 }
 
+#[test]
+fn command_lines_are_told_where_they_are_wanted_without_secrets() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Netns::new();
+    let config = "[command_lines]\nenabled = true\nredact = ['hunter\\d']\n";
+    let daemon = Daemon::start(&namespace, config, &["--interface", "lo"]);
+    let server = format!("serve tcp 127.0.0.1:{PORT}");
+    let _server = Talk::server(&namespace, folder.path(), &server);
+    namespace.try_run(&format!(
+        "curl -sm 2 -A hunter2 -H 'Authorization: Bearer S3CRET' http://user:S3CRET@127.0.0.1:{PORT}/"
+    ));
+    let shown = format!(
+        "curl -sm 2 -A HUBBLE_REDACTED -H 'Authorization: HUBBLE_REDACTED' \
+         http://user:HUBBLE_REDACTED@127.0.0.1:{PORT}/"
+    );
+    let of = |flow: &Flow, side: &str| of_process(flow, side, "command_line");
+    eventually("the command line", || {
+        let flows = daemon.flows();
+        let found = flows
+            .iter()
+            .find_map(|flow| of(flow, "source_process").filter(|line| line.starts_with("curl")))?;
+        assert_eq!(found, shown);
+        Some(())
+    });
+    let own = format!("{} {server}", env!("CARGO_BIN_EXE_talk"));
+    let flows = daemon.flows();
+    assert!(
+        flows
+            .iter()
+            .any(|flow| of(flow, "destination_process").as_ref() == Some(&own))
+    );
+}
+
 /// Cgroups of the unified hierarchy; removed when dropped.
 struct Cgroups(Vec<PathBuf>);
 
@@ -352,5 +388,8 @@ fn a_unit_and_a_container_are_endpoints_for_the_real_client() {
             (shown.lines().filter(|line| is_one(line)).count() == 3).then_some(())
         });
     }
+    let flows = daemon.flows();
+    let told = |flow: &Flow| of_process(flow, "source_process", "command_line");
+    assert!(!flows.iter().any(|flow| told(flow).is_some()), "not wanted");
     drop((server, clients));
 }

@@ -43,7 +43,7 @@ use crate::{
     store::{Ring, Room},
 };
 
-use datapath::RunningDatapath;
+use datapath::{RunningDatapath, Who};
 use peers::Peers;
 use serving::{Serving, Sockets, hosts};
 
@@ -212,7 +212,11 @@ impl Core {
             Arc::clone(&self.identities),
             self.config.cluster_name.clone(),
             Arc::clone(&self.known_links),
-            (self.config.containers.clone(), self.containers.clone()),
+            Who {
+                sockets: self.config.containers.clone(),
+                containers: self.containers.clone(),
+                command_lines: self.config.command_lines.clone(),
+            },
         );
         datapath.await.map(Some)
     }

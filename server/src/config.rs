@@ -34,7 +34,7 @@ use ipnet::IpNet;
 
 pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};
 pub use containers::{Engine, EngineSocket};
-pub use datapath::{Datapath, Names};
+pub use datapath::{CommandLines, Datapath, Names};
 pub use error::{ConfigError, Mistake};
 pub use example::example;
 pub use flags::{Command, Flags};
@@ -79,6 +79,8 @@ pub struct Config {
     pub names: Names,
     /// Where engines of containers are asked for names.
     pub containers: Vec<EngineSocket>,
+    /// Command lines of processes.
+    pub command_lines: CommandLines,
     /// Who is who.
     pub identity: Identity,
     /// Other servers that are announced to relays.
@@ -263,6 +265,7 @@ impl Default for Config {
             cpu_budget_percent: 0,
             names: Names::default(),
             containers: containers::usual(),
+            command_lines: CommandLines::default(),
             identity: Identity::default(),
             peers: Vec::new(),
         }
@@ -374,6 +377,7 @@ impl Config {
             ),
             ("names", self.names == other.names),
             ("containers", self.containers == other.containers),
+            ("command_lines", self.command_lines == other.command_lines),
             ("identity", self.identity == other.identity),
             ("peer", self.peers == other.peers),
         ];

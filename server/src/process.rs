@@ -8,6 +8,7 @@
 //! not seen for longest are forgotten.
 
 pub mod cgroup;
+pub mod command_line;
 mod endpoint;
 mod lookup;
 mod users;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 use cgroup::{Belonging, Container, is_id};
+use command_line::CommandLines;
 use endpoint::{Endpoints, is_same};
 use users::Users;
 
@@ -137,6 +139,8 @@ pub struct Processes {
     known: Generations<Side, Known>,
     endpoints: Endpoints,
     containers: Containers,
+    /// Where they are wanted.
+    command_lines: Option<CommandLines>,
     users: Users,
     /// Wall time of the boot, in nanoseconds.
     boot_ns: i64,
@@ -151,10 +155,16 @@ impl Processes {
             known: Generations::new(MOST),
             endpoints: Endpoints::new(identities, cluster),
             containers,
+            command_lines: None,
             users: Users::default(),
             boot_ns: lookup::boot_ns(),
             counts: ProcessCounts::default(),
         }
+    }
+
+    /// Command lines are told from now on.
+    pub fn tell_command_lines(&mut self, lines: CommandLines) {
+        self.command_lines = Some(lines);
     }
 
     /// What became of them.
@@ -314,6 +324,10 @@ impl Processes {
             exe: seen.exe.clone(),
             cgroup: seen.cgroup_path.clone(),
             cgroup_id: seen.cgroup,
+            command_line: match &self.command_lines {
+                Some(lines) => lines.line(&seen.command_line, seen.command_length),
+                None => String::new(),
+            },
             ..Process::default()
         };
         belongs(&mut process, belonging, named);

@@ -25,8 +25,8 @@ pub use quality::{
     FIGURES_OF_A, FIGURES_OF_B, Figures, NO_FIGURES, ZERO_WINDOW, micros, short_micros,
 };
 pub use who::{
-    CGROUP_DEPTH, CGROUP_NAME, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner, ProcessRecord, Side, Told,
-    WhoLayout, side, start_of,
+    CGROUP_DEPTH, CGROUP_NAME, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner, ProcessRecord,
+    Side, Told, WhoLayout, side, start_of,
 };
 
 /// Index of the direction from the key's side `a` to side `b`.

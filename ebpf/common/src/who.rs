@@ -56,6 +56,9 @@ pub const CGROUP_NAME: usize = 96;
 /// Components of a cgroup's path that are kept.
 pub const CGROUP_DEPTH: usize = 8;
 
+/// Bytes of a command line.
+pub const COMMAND_LINE: usize = 512;
+
 /// A process, told when it first makes a socket, after it executed another file,
 /// and of those that had sockets before.
 #[repr(C)]
@@ -75,8 +78,9 @@ pub struct ProcessRecord {
     pub exe_depth: u32,
     /// How many components `cgroup_path` has.
     pub cgroup_depth: u32,
-    /// Zero.
-    pub pad: u32,
+    /// Bytes of the command line, as long as it is; `command_line` has the first. 0
+    /// where it is not wanted, or not known.
+    pub command_length: u32,
     /// Name of the thread group's leader, ended by a zero.
     pub comm: [u8; 16],
     /// Path of its executable, the last component first, each ended by a zero.
@@ -84,6 +88,8 @@ pub struct ProcessRecord {
     /// Path of its cgroup in the same way: in the unified hierarchy, else in that
     /// of the pids controller.
     pub cgroup_path: [[u8; CGROUP_NAME]; CGROUP_DEPTH],
+    /// Its arguments, each ended by a zero.
+    pub command_line: [u8; COMMAND_LINE],
 }
 
 /// What was told of a process, so that it is told once.
@@ -125,6 +131,10 @@ pub struct WhoLayout {
     pub task_mm: u32,
     /// `mm_struct.exe_file`.
     pub mm_exe: u32,
+    /// `mm_struct.arg_start`; `NO_FIELD` if command lines are not wanted.
+    pub mm_arguments: u32,
+    /// `mm_struct.arg_end`.
+    pub mm_arguments_end: u32,
     /// `file.f_path.mnt`.
     pub file_mount: u32,
     /// `file.f_path.dentry`.
@@ -170,7 +180,7 @@ const _: () = {
     assert!(size_of::<Side>() == 8);
     assert!(
         size_of::<ProcessRecord>()
-            == 16 + 24 + 16 + EXE_NAME * EXE_DEPTH + CGROUP_NAME * CGROUP_DEPTH
+            == 16 + 24 + 16 + EXE_NAME * EXE_DEPTH + CGROUP_NAME * CGROUP_DEPTH + COMMAND_LINE
     );
-    assert!(size_of::<WhoLayout>() == 29 * 4);
+    assert!(size_of::<WhoLayout>() == 31 * 4);
 };

@@ -23,9 +23,19 @@ use crate::{
     identity::Identities,
     overhead,
     pipeline::Pipeline,
-    process::Processes,
+    process::{Processes, command_line::CommandLines},
     service::DatapathParts,
 };
+
+/// What is told of processes.
+pub(super) struct Who {
+    /// Where engines are asked.
+    pub(super) sockets: Vec<EngineSocket>,
+    /// What they say.
+    pub(super) containers: Containers,
+    /// Whether command lines are told, and what is hidden in them.
+    pub(super) command_lines: config::CommandLines,
+}
 
 /// The datapath, attached and read.
 pub(super) struct RunningDatapath {
@@ -58,13 +68,21 @@ impl RunningDatapath {
         identities: Arc<Identities>,
         cluster: String,
         known_links: Arc<ArcSwap<Links>>,
-        engines: (Vec<EngineSocket>, Containers),
+        who: Who,
     ) -> anyhow::Result<Self> {
-        let (sockets, containers) = engines;
-        let processes = Processes::new(Arc::clone(&identities), cluster, containers.clone());
+        let Who {
+            sockets,
+            containers,
+            command_lines,
+        } = who;
+        let mut processes = Processes::new(Arc::clone(&identities), cluster, containers.clone());
+        if command_lines.enabled {
+            let lines = CommandLines::new(&command_lines.redact);
+            processes.tell_command_lines(lines.context("command_lines.redact")?);
+        }
         let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
-        let loaded = Loaded::new(&settings(config))?;
+        let loaded = Loaded::new(&settings(config, &command_lines))?;
         let zones = config
             .zones
             .iter()
@@ -247,7 +265,7 @@ fn active_interval(config: &config::Datapath) -> Duration {
     }
 }
 
-fn settings(config: &config::Datapath) -> Settings {
+fn settings(config: &config::Datapath, lines: &config::CommandLines) -> Settings {
     Settings {
         flows4: config.flows_ipv4,
         flows6: config.flows_ipv6,
@@ -262,5 +280,6 @@ fn settings(config: &config::Datapath) -> Settings {
         // The loopback of each namespace is in a zone of its own.
         several_zones: !config.zones.is_empty() || !config.namespaces.is_empty(),
         who: config.processes,
+        command_lines: lines.enabled,
     }
 }

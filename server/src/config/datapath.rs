@@ -74,6 +74,15 @@ impl Default for Datapath {
     }
 }
 
+/// Command lines of processes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CommandLines {
+    /// They are told.
+    pub enabled: bool,
+    /// Regular expressions of what is hidden in them, beside the usual.
+    pub redact: Vec<String>,
+}
+
 /// Names of addresses by DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {

@@ -77,6 +77,15 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.containers, sockets);
         section.finish();
     }
+    if let Some(mut section) = top.section("command_lines") {
+        let lines = &mut draft.config.command_lines;
+        set(&mut lines.enabled, section.item("enabled").switch());
+        set(
+            &mut lines.redact,
+            section.item("redact").texts(values::regex),
+        );
+        section.finish();
+    }
     if let Some(mut identity) = top.section("identity") {
         let world = identity.item("world").text(world_by_family);
         set(&mut draft.config.identity.world_by_family, world);

@@ -15,6 +15,8 @@ use std::{
 use globset::Glob;
 use ipnet::IpNet;
 
+use crate::process;
+
 /// Longest name of an interface (`IFNAMSIZ` without its final zero).
 const MAX_INTERFACE: usize = 15;
 
@@ -144,6 +146,17 @@ pub(super) fn glob(text: &str) -> Parsed<String> {
         return interface(text);
     }
     wildcards(text).map(|()| text.to_owned())
+}
+
+/// A regular expression that can be afforded.
+pub(super) fn regex(text: &str) -> Parsed<String> {
+    match process::command_line::compile(text) {
+        Ok(_) if !text.is_empty() => Ok(text.to_owned()),
+        Ok(_) => Err("the pattern is empty; leave it out".into()),
+        Err(_) => Err(format!(
+            "`{text}` is no regular expression, or too large a one; write for example `--pin (\\d+)`"
+        )),
+    }
 }
 
 /// A glob of any names.

@@ -67,6 +67,8 @@ pub struct Settings {
     pub several_zones: bool,
     /// Find out which process is behind a flow.
     pub who: bool,
+    /// Tell command lines too.
+    pub command_lines: bool,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -119,7 +121,7 @@ impl Loaded {
             return Err(DatapathError::NoPrograms);
         }
         let types = Types::default();
-        let (layout, who) = who::layout(settings.who, &types);
+        let (layout, who) = who::layout(settings, &types);
         if !matches!(who, Who::Known(_)) {
             return Self::load(settings, &types, layout, who);
         }

@@ -177,6 +177,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         several_namespaces,
         several_zones: true,
         who: drops,
+        command_lines: true,
     }
 }
 

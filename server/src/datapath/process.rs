@@ -24,6 +24,10 @@ pub struct ProcessSeen {
     pub cgroup: u64,
     /// Path of its cgroup; `/` for the root.
     pub cgroup_path: String,
+    /// Its arguments, a zero behind each, as far as they are known.
+    pub command_line: Vec<u8>,
+    /// How many bytes they have.
+    pub command_length: usize,
 }
 
 /// In the place of what was cut.
@@ -31,7 +35,11 @@ const CUT: char = '…';
 
 impl From<&ProcessRecord> for ProcessSeen {
     fn from(record: &ProcessRecord) -> Self {
+        let command_length = record.command_length as usize;
+        let known = record.command_line.get(..command_length);
         Self {
+            command_line: known.unwrap_or(&record.command_line).to_vec(),
+            command_length,
             pid: record.tgid,
             start: start_of(record.start_ns),
             ppid: record.ppid,

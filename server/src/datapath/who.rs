@@ -8,14 +8,14 @@ use aya::{
     maps::{Array, MapData},
     programs::{CgroupAttachMode, CgroupSock, Iter},
 };
-use sextant_ebpf_common::WhoLayout;
+use sextant_ebpf_common::{NO_FIELD, WhoLayout};
 
 use super::{
     cgroup_root,
     holders::{Found, Holders},
     kernel,
     layout::{self, Types},
-    loader::chain,
+    loader::{Settings, chain},
 };
 
 /// Number of the initial pid namespace (`PROC_PID_INIT_INO`), of which the kernel
@@ -36,15 +36,20 @@ pub(super) enum Who {
 }
 
 /// Where things are in this kernel, before anything is loaded.
-pub(super) fn layout(wanted: bool, types: &Types) -> (WhoLayout, Who) {
-    if !wanted {
+pub(super) fn layout(settings: &Settings, types: &Types) -> (WhoLayout, Who) {
+    if !settings.who {
         return (WhoLayout::default(), Who::Off);
     }
     if let Some(reason) = foreign_pids() {
         return (WhoLayout::default(), Who::Refused(reason));
     }
     match types.find(layout::who::find) {
-        Ok(layout) => (layout, Who::Known(None)),
+        Ok(mut layout) => {
+            if !settings.command_lines {
+                layout.mm_arguments = NO_FIELD;
+            }
+            (layout, Who::Known(None))
+        }
         Err(reason) => (WhoLayout::default(), Who::Refused(reason)),
     }
 }

@@ -27,6 +27,9 @@ pub(super) fn find(side: Side) -> Option<ProcessSeen> {
     let unified = path_of(&|group| group.hierarchy == 0).filter(|path| path != "/");
     let pids = || path_of(&|group| group.controllers.iter().any(|name| name == "pids"));
     Some(ProcessSeen {
+        // Reading it could take as long as its process likes.
+        command_line: Vec::new(),
+        command_length: 0,
         pid: side.tgid,
         start: side.start,
         ppid: u32::try_from(stat.ppid).unwrap_or(0),

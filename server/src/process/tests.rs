@@ -20,6 +20,8 @@ fn seen(pid: u32, start: u32, exe: &str, cgroup_path: &str) -> ProcessSeen {
         exe: exe.into(),
         cgroup: 7,
         cgroup_path: cgroup_path.into(),
+        command_line: b"x\0--password\0S3CRET\0".into(),
+        command_length: 20,
     }
 }
 
@@ -92,6 +94,19 @@ fn a_container_of_a_user_is_in_the_namespace_of_that_user() {
         let known = processes.behind(side(pid, 100), &mut interners).unwrap();
         assert_eq!(known.endpoint.unwrap().namespace, "user-1000");
     }
+}
+
+#[test]
+fn command_lines_are_told_where_they_are_wanted_without_secrets() {
+    let (mut off, mut on, mut interners) = (processes(), processes(), Interners::default());
+    on.tell_command_lines(CommandLines::new::<&str>(&[]).unwrap());
+    let mut of = |processes: &mut Processes| {
+        processes.learn(&[seen(7, 100, "/bin/x", "/")], &mut interners);
+        let known = processes.behind(side(7, 100), &mut interners).unwrap();
+        known.process.command_line.clone()
+    };
+    assert_eq!(of(&mut off), "");
+    assert_eq!(of(&mut on), "x --password HUBBLE_REDACTED");
 }
 
 fn named(namespace: Option<&str>, name: &str) -> Named {

@@ -37,6 +37,8 @@ pub(crate) enum Column {
     Handshake,
     /// Which side reset the connection.
     Reset,
+    /// Command lines, where the server tells them.
+    Command,
 }
 
 impl Column {
@@ -55,6 +57,7 @@ impl Column {
             Self::Retrans => "retrans",
             Self::Handshake => "handshake",
             Self::Reset => "reset",
+            Self::Command => "command",
         }
     }
 
@@ -88,6 +91,7 @@ impl Column {
             Self::Retrans => ends(&fields, ["retrans", "reverse_retrans"], |n| n.to_string()),
             Self::Handshake => tcp(&fields, "handshake_us").map(micros),
             Self::Reset => of_tcp(&fields).and_then(|tcp| text_of(tcp, "reset_by")),
+            Self::Command => sides(&fields, |process| text_of(process, "command_line")),
         };
         value.unwrap_or_else(|| "-".into())
     }

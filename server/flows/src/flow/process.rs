@@ -5,8 +5,8 @@
 //! `uid` (numbers), `start_time` (RFC 3339, to a hundredth of a second), `name`
 //! (that of its first thread), `exe` (path, as its own root has it), `cgroup`
 //! (path), `unit` (systemd's), `container` (its id), `container_name` (by its engine),
-//! `engine` (what runs it), `user` (that of `uid` on the host). A key without a value
-//! is left out.
+//! `engine` (what runs it), `user` (that of `uid` on the host), `command_line`. A key
+//! without a value is left out.
 
 use prost_types::{Struct, Value, value::Kind};
 
@@ -29,6 +29,8 @@ pub struct Process {
     pub name: String,
     /// Path of its executable.
     pub exe: String,
+    /// Its arguments in one line, secrets hidden; empty where that is not wanted.
+    pub command_line: String,
     /// Path of its cgroup.
     pub cgroup: String,
     /// Number of its cgroup in the unified hierarchy; 0 if not known.
@@ -57,6 +59,7 @@ impl Process {
         let number = |number: u32| Kind::NumberValue(number.into());
         [
             ("cgroup", text(&self.cgroup)),
+            ("command_line", text(&self.command_line)),
             ("container", text(&self.container)),
             ("container_name", text(&self.container_name)),
             ("engine", text(&self.engine)),
@@ -110,6 +113,7 @@ impl Heap for Process {
         [
             &self.name,
             &self.exe,
+            &self.command_line,
             &self.cgroup,
             &self.unit,
             &self.container,

@@ -8,7 +8,7 @@
 use pb::layer7::Record;
 use sextant_proto::flow as pb;
 
-use super::{Endpoint, Flow, Interned, Summary};
+use super::{Endpoint, Flow, Interned, Process, Summary};
 
 /// Stands for what is hidden, as in Hubble.
 pub const REDACTED: &str = "HUBBLE_REDACTED";
@@ -24,15 +24,19 @@ pub enum Sensitive {
     HttpHeaders,
     /// Names that DNS tells, and hosts of URLs.
     DnsNames,
+    /// Command lines of processes, which may have all of the others in them: they are
+    /// hidden with any of these.
+    CommandLines,
 }
 
 impl Sensitive {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::UrlPath,
         Self::UrlQuery,
         Self::HttpHeaders,
         Self::DnsNames,
+        Self::CommandLines,
     ];
 
     /// As the configuration has it.
@@ -43,7 +47,21 @@ impl Sensitive {
             Self::UrlQuery => "url-query",
             Self::HttpHeaders => "http-headers",
             Self::DnsNames => "dns-names",
+            Self::CommandLines => "command-lines",
         }
+    }
+}
+
+fn hide_command_line(side: &mut Option<Interned<Process>>) {
+    let process = side
+        .as_ref()
+        .filter(|process| !process.command_line.is_empty());
+    let hidden = process.map(|process| Process {
+        command_line: String::new(),
+        ..Process::clone(process)
+    });
+    if let Some(hidden) = hidden {
+        *side = Some(hidden.into());
     }
 }
 
@@ -92,6 +110,14 @@ impl Redaction {
                 _ => {}
             }
         }
+        if let Some(counters) = flow.counters.as_deref_mut() {
+            for process in [
+                &mut counters.source_process,
+                &mut counters.destination_process,
+            ] {
+                hide_command_line(process);
+            }
+        }
         if self.hides(Sensitive::DnsNames) {
             flow.source_names = None;
             flow.destination_names = None;
@@ -110,7 +136,16 @@ impl Redaction {
             names.into_iter().any(Option::is_some)
                 || sides.into_iter().flatten().any(|side| has_fqdn_label(side))
         };
+        let has_command_line = || {
+            let counters = flow.counters.as_ref();
+            counters.is_some_and(|counters| {
+                let sides = [&counters.source_process, &counters.destination_process];
+                let mut processes = sides.into_iter().flatten();
+                processes.any(|process| !process.command_line.is_empty())
+            })
+        };
         matches!(flow.summary, Summary::Text(_))
+            || has_command_line()
             || flow
                 .cold
                 .as_ref()

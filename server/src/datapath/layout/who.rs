@@ -25,6 +25,8 @@ pub(in super::super) fn find(btf: &Btf) -> Result<WhoLayout, LayoutError> {
         task_comm: offset("task_struct", "comm")?,
         task_mm: offset("task_struct", "mm")?,
         mm_exe: offset("mm_struct", "exe_file")?,
+        mm_arguments: offset("mm_struct", "arg_start")?,
+        mm_arguments_end: offset("mm_struct", "arg_end")?,
         file_mount: offset("file", "f_path.mnt")?,
         file_dentry: offset("file", "f_path.dentry")?,
         dentry_parent: offset("dentry", "d_parent")?,

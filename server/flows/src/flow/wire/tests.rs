@@ -182,6 +182,7 @@ fn process(dice: &mut Dice<'_>) -> Option<Interned<Process>> {
     let [
         name,
         exe,
+        command_line,
         cgroup,
         unit,
         container,
@@ -197,6 +198,7 @@ fn process(dice: &mut Dice<'_>) -> Option<Interned<Process>> {
         start_time: Some(Time::from_nanos(number().into())),
         name,
         exe,
+        command_line,
         cgroup,
         cgroup_id: number().into(),
         unit,
