@@ -441,6 +441,43 @@ fn mistakes_are_refused_with_what_to_do() {
 }
 
 #[test]
+fn what_each_part_needs_is_told_and_what_is_off_without_it() {
+    if !root() {
+        return;
+    }
+    let few = "-all,+bpf,+net_admin,+perfmon";
+    let out = Command::new("setpriv")
+        .args(["--bounding-set", few, "--inh-caps", few])
+        .arg(sextant_integration_tests::daemon::binary())
+        .arg("probe")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(out.status.success(), "{text}");
+    for (part, found) in [
+        ("programs", "yes"),
+        ("names", "yes"),
+        (
+            "lookup",
+            "no  a process that the kernel did not tell has no executable: sextantd lacks CAP_SYS_PTRACE",
+        ),
+        (
+            "netns",
+            "no  only the network namespace that sextantd runs in: sextantd lacks CAP_SYS_ADMIN",
+        ),
+    ] {
+        assert!(
+            text.contains(&format!("\n{part:<9} {found}")),
+            "{part}: {text}"
+        );
+    }
+    let needs = text
+        .lines()
+        .filter(|line| line.trim_start().starts_with("needs "));
+    assert!(needs.count() >= 7, "{text}");
+}
+
+#[test]
 fn replay_needs_no_rights() {
     if !root() {
         return;

@@ -20,6 +20,7 @@ mod grpc;
 mod http;
 mod images;
 mod named;
+mod probe;
 
 #[cfg(test)]
 mod tests;
@@ -27,3 +28,4 @@ mod tests;
 pub use directory::{Containers, EngineState, EngineStatus};
 pub use follow::follow;
 pub use named::Named;
+pub use probe::probe;

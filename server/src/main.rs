@@ -11,6 +11,7 @@ use sextant_flows::printable::{printable, printable_lines};
 use sextantd::{
     address_space, app,
     config::{self, Command, ConfigError, Flags},
+    containers,
     datapath::Report,
     descriptors, log,
 };
@@ -43,17 +44,22 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> anyhow::Result<()> {
+    // One that is no text is a mistake, and not absent.
+    let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     if let Some(Command::Probe) = flags.command {
         let report = Report::take();
         print!("{}", printable_lines(&report.to_string()));
+        let config = config::load(flags, environment).unwrap_or_default();
+        print!(
+            "{}",
+            printable_lines(&containers::probe(&config.containers))
+        );
         anyhow::ensure!(
             report.is_usable(),
             "this kernel lets no packets be observed"
         );
         return Ok(());
     }
-    // One that is no text is a mistake, and not absent.
-    let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     if let Some(Command::Check) = flags.command {
         println!("{}", printable(&config::check(flags, environment)?));
         return Ok(());

@@ -149,7 +149,7 @@ async fn session(part: Part) -> Result<Infallible, EngineError> {
 }
 
 /// The socket itself, or those where a part of the path is `*`.
-fn places(pattern: &EngineSocket) -> Vec<EngineSocket> {
+pub(super) fn places(pattern: &EngineSocket) -> Vec<EngineSocket> {
     let text = pattern.path.to_string_lossy();
     let Some((before, after)) = text.split_once("/*/") else {
         return vec![pattern.clone()];

@@ -9,6 +9,7 @@ use super::{
     kernel,
     loader::Drops,
     netlink::{Access, Requests},
+    rights::{self, PROGRAMS, SYS_ADMIN, SYS_PTRACE},
     who::Who,
 };
 
@@ -48,6 +49,8 @@ impl Report {
                 abilities.insert(1, tcx);
                 abilities.extend(drops(&loaded.drops));
                 abilities.extend(who(&loaded.who));
+                abilities.push(lookup());
+                abilities.push(names());
             }
             Err(error) => abilities.push(ability("programs", Err(error.to_string()))),
         }
@@ -104,6 +107,23 @@ impl Report {
     }
 }
 
+/// What a part needs of whoever runs it, where it is not the same for all.
+fn needs(name: &str) -> Option<String> {
+    let programs = rights::names(&PROGRAMS);
+    Some(match name {
+        "programs" => format!("{programs}, or root"),
+        "drops" => format!("{programs}; a kernel that is not locked down for confidentiality"),
+        "who" => format!(
+            "{programs}; the pid and cgroup namespaces of the host; a mounted cgroup2 hierarchy, or {}",
+            rights::names(&[SYS_ADMIN])
+        ),
+        "lookup" => rights::names(&[SYS_PTRACE]),
+        "names" => programs,
+        "netns" => format!("{programs}, and {}", rights::names(&[SYS_ADMIN])),
+        _ => return None,
+    })
+}
+
 /// A note that says what follows, or why it is not there.
 fn ability(name: &'static str, found: Result<String, String>) -> Ability {
     Ability {
@@ -155,7 +175,30 @@ fn who(who: &Who) -> Option<Ability> {
     Some(ability("who", found))
 }
 
+/// Of processes that the kernel did not tell; root alone may not look at those of others
+/// in a container.
+fn lookup() -> Ability {
+    let found = match rights::lacking(&[SYS_PTRACE]) {
+        None => Ok("a process that the kernel did not tell is looked up in /proc".into()),
+        Some(lacking) => Err(format!(
+            "a process that the kernel did not tell has no executable: sextantd lacks {lacking}"
+        )),
+    };
+    ability("lookup", found)
+}
+
+fn names() -> Ability {
+    ability(
+        "names",
+        Ok("names of addresses are taken from DNS as it passes by".into()),
+    )
+}
+
 fn namespaces(tried: Result<(), String>) -> Ability {
+    let tried = match rights::lacking(&[SYS_ADMIN]) {
+        Some(lacking) => tried.and(Err(format!("sextantd lacks {lacking} to enter others"))),
+        None => tried,
+    };
     let yes = |()| "other network namespaces can be observed too".into();
     let no = |reason| format!("only the network namespace that sextantd runs in: {reason}");
     ability("netns", tried.map(yes).map_err(no))
@@ -225,6 +268,9 @@ impl fmt::Display for Report {
         for ability in &self.abilities {
             let found = if ability.present { "yes" } else { "no " };
             writeln!(f, "{:<9} {found} {}", ability.name, ability.note)?;
+            if let Some(needs) = needs(ability.name) {
+                writeln!(f, "              needs {needs}")?;
+            }
         }
         Ok(())
     }
