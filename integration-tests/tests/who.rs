@@ -7,6 +7,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::Write as _,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -389,6 +390,14 @@ fn a_unit_and_a_container_are_endpoints_for_the_real_client() {
         });
     }
     let flows = daemon.flows();
+    let number = |path: &PathBuf| fs::metadata(path).unwrap().ino();
+    let of_client = |flow: &&Flow| {
+        flow.source
+            .as_ref()
+            .is_some_and(|side| side.pod_name == short)
+    };
+    let mut sent = flows.iter().filter(of_client).peekable();
+    assert!(sent.peek().is_some() && sent.all(|flow| flow.cgroup_id == number(&cgroups.0[1])));
     let told = |flow: &Flow| of_process(flow, "source_process", "command_line");
     assert!(!flows.iter().any(|flow| told(flow).is_some()), "not wanted");
     drop((server, clients));

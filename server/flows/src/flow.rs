@@ -259,6 +259,18 @@ pub struct Flow {
 }
 
 impl Flow {
+    /// The cgroup of the sender's process, by its number in the unified hierarchy, where
+    /// the flow or that process has it; else 0.
+    #[must_use]
+    pub fn cgroup_id(&self) -> u64 {
+        let said = self.cold.as_ref().map_or(0, |cold| cold.cgroup_id);
+        let sender = || self.counters.as_ref()?.source_process.as_ref();
+        match said {
+            0 => sender().map_or(0, |process| process.cgroup_id),
+            said => said,
+        }
+    }
+
     /// The cold part, made when absent.
     pub fn cold_mut(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()

@@ -141,7 +141,7 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
         trace_context: cold.trace_context,
         sock_xlate_point: cold.sock_xlate_point,
         socket_cookie: cold.socket_cookie,
-        cgroup_id: cold.cgroup_id,
+        cgroup_id: flow.cgroup_id(),
         summary: flow.summary.to_text(flow),
         extensions: cold.extensions.map(|boxed| *boxed).or_else(|| {
             let counters = flow.counters.as_deref()?;
