@@ -359,3 +359,38 @@ fn an_answer_that_nobody_asked_for_gives_no_name() {
     assert!(routed.names().iter().all(|listed| listed.name == "a.test"));
     assert_eq!(routed.names_of_connection(one), ["a.test"]);
 }
+
+#[test]
+fn where_dns_gave_no_name_that_of_the_hosts_file_counts() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hosts");
+    std::fs::write(
+        &file,
+        "10.9.1.2 Db.Shop.test db # the one\n127.0.0.1 localhost\n",
+    )
+    .unwrap();
+    let place = Place::new(&format!("[names]\nhosts_file = '{}'\n", file.display()));
+    let named = |name: &str| {
+        place.here.try_run("ping -c 1 -W 1 10.9.1.2");
+        let filter = format!("observe --last 100 --to-fqdn {name} --protocol icmp");
+        !hubble::hubble(&place.daemon.server(), &filter).is_empty()
+    };
+    eventually("names of the file", || named("db.shop.test").then_some(()));
+    assert!(named("db"));
+    std::fs::write(&file, "10.9.1.2 other.test\n").unwrap();
+    eventually("the new name", || named("other.test").then_some(()));
+    // What the client was told by DNS is better.
+    place.dig("web.test");
+    eventually("the name of DNS", || named("web.test").then_some(()));
+    place.here.run("ping -c 1 -W 1 10.9.1.2");
+    let names = eventually("a flow after it", || {
+        let flows = place.daemon.flows().into_iter().rev();
+        let mut pings =
+            flows.filter(|flow| flow.destination_names.contains(&"web.test".to_owned()));
+        pings.next().map(|flow| flow.destination_names)
+    });
+    assert_eq!(names, ["web.test"]);
+}

@@ -177,10 +177,11 @@ impl Core {
             Arc::clone(&known_links),
             namespaces.clone(),
         );
-        pipeline.set_names(names::Settings {
+        let settings = names::Settings {
             capacity: config.names.capacity,
             shortest_ns: config.names.ttl_floor.as_nanos() as u64,
-        });
+        };
+        pipeline.set_names(settings, config.names.hosts_file.clone());
         let audit = Log::open(&config.audit, &config.state_dir)?;
         let core = Self {
             config,

@@ -6,6 +6,7 @@
 //! where they should. A clock that was set back by more than that is followed.
 
 mod enrich;
+mod hosts;
 mod layer7;
 mod namespaces;
 mod places;
@@ -16,7 +17,7 @@ mod uuid;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use sextant_ebpf_common as common;
@@ -147,6 +148,7 @@ impl Pipeline {
         if let Some(processes) = &mut self.processes {
             processes.learn(&batch.processes, &mut self.interners);
         }
+        self.layer7.follow();
         let mut flows = std::mem::take(&mut self.flows);
         let raised = batch.events.iter().map(|event| (event, None));
         let carried = batch.payloads.iter();
@@ -202,9 +204,9 @@ impl Pipeline {
         flow
     }
 
-    /// How names are kept from now on.
-    pub fn set_names(&mut self, settings: crate::names::Settings) {
-        self.layer7.set(settings);
+    /// How names are kept from now on, and the file that has some where DNS has not.
+    pub fn set_names(&mut self, settings: crate::names::Settings, hosts: Option<PathBuf>) {
+        self.layer7.set(settings, hosts);
     }
 
     /// The names of addresses that count now, in no order.

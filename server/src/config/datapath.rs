@@ -1,6 +1,6 @@
 //! What is observed, how much of it is kept in the kernel, and what is known by it.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// The eBPF side.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,13 +83,15 @@ pub struct CommandLines {
     pub redact: Vec<String>,
 }
 
-/// Names of addresses by DNS.
+/// Names of addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
     /// Addresses with names, counted for each client.
     pub capacity: usize,
     /// A name counts for at least so long, however short its TTL is.
     pub ttl_floor: Duration,
+    /// The file with names where DNS has none, as `/etc/hosts`; `None` is none.
+    pub hosts_file: Option<PathBuf>,
 }
 
 impl Default for Names {
@@ -97,6 +99,7 @@ impl Default for Names {
         Self {
             capacity: 65_536,
             ttl_floor: Duration::from_secs(60),
+            hosts_file: Some("/etc/hosts".into()),
         }
     }
 }

@@ -70,6 +70,8 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.names.capacity, capacity);
         let floor = names.item("ttl_floor").duration(limits::TTL_FLOOR);
         set(&mut draft.config.names.ttl_floor, floor);
+        let hosts = names.item("hosts_file").text(values::hosts_file);
+        set(&mut draft.config.names.hosts_file, hosts);
         names.finish();
     }
     if let Some(mut section) = top.section("containers") {

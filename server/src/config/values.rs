@@ -118,6 +118,17 @@ pub(super) fn path<P: AsRef<Path> + ?Sized>(path: &P) -> Parsed<PathBuf> {
     Ok(path.into())
 }
 
+/// A file like `/etc/hosts`, or `off`.
+pub(super) fn hosts_file(text: &str) -> Parsed<Option<PathBuf>> {
+    match text {
+        "off" => Ok(None),
+        _ if Path::new(text).is_absolute() && !text.contains('\0') => Ok(Some(text.into())),
+        _ => Err(format!(
+            "`{text}` is no absolute path; write `/etc/hosts`, or `off` for none"
+        )),
+    }
+}
+
 /// The file of the audit log: a name in the state folder, or an absolute path.
 pub(super) fn audit_file(text: &str) -> Parsed<PathBuf> {
     let path = Path::new(text);

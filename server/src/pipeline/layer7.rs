@@ -6,12 +6,13 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use sextant_ebpf_common as common;
 
-use super::enrich;
+use super::{enrich, hosts::Hosts};
 use crate::{
     datapath::Carried,
     dns::{self, Seen, Watcher},
@@ -34,6 +35,7 @@ const DEFAULT_SETTINGS: names::Settings = names::Settings {
 pub(super) struct Layer7 {
     dns: Watcher,
     names: Names,
+    hosts: Hosts,
     shared: SharedDnsCounts,
 }
 
@@ -84,6 +86,7 @@ impl Default for Layer7 {
         Self {
             dns: Watcher::default(),
             names: Names::new(DEFAULT_SETTINGS),
+            hosts: Hosts::default(),
             shared: SharedDnsCounts::default(),
         }
     }
@@ -91,8 +94,14 @@ impl Default for Layer7 {
 
 impl Layer7 {
     /// Forgets all names; those to come are kept by these settings.
-    pub(super) fn set(&mut self, settings: names::Settings) {
+    pub(super) fn set(&mut self, settings: names::Settings, hosts: Option<PathBuf>) {
         self.names = Names::new(settings);
+        self.hosts = Hosts::new(hosts);
+    }
+
+    /// Looks at files; once for many packets.
+    pub(super) fn follow(&mut self) {
+        self.hosts.follow();
     }
 
     /// Names that count at a time of the monotonic clock, with wall times.
@@ -157,7 +166,8 @@ impl Layer7 {
         }
     }
 
-    /// Names both sides of a flow, as the other one knows them.
+    /// Names both sides of a flow, as the other one knows them by DNS; else as this
+    /// host's file has them, which says nothing of other address spaces.
     pub(super) fn name(
         &mut self,
         flow: &mut Flow,
@@ -165,15 +175,18 @@ impl Layer7 {
         identities: &Snapshot,
         interners: &mut Interners,
     ) {
-        if self.names.is_empty() {
-            return;
-        }
         let (source, destination) = enrich::addresses(event);
         let mut named = |client, address| {
-            let client = client_of(client, event.zone, identities);
-            let began = event.first_ns;
-            self.names
-                .of(client, event.zone, address, began, &mut interners.names)
+            let (began, zone, interner) = (event.first_ns, event.zone, &mut interners.names);
+            let by_dns = match self.names.is_empty() {
+                true => None,
+                false => {
+                    let client = client_of(client, zone, identities);
+                    self.names.of(client, zone, address, began, interner)
+                }
+            };
+            let is_own = zone == 0 || zone >= common::LOOPBACK_ZONES;
+            by_dns.or_else(|| is_own.then(|| self.hosts.of(address, interner))?)
         };
         flow.source_names = named(destination, source);
         flow.destination_names = named(source, destination);

@@ -102,6 +102,20 @@ fn every_setting_of_the_datapath_arrives() {
 fn settings_of_names_arrive() {
     let is = right("[names]\ncapacity = 16\nttl_floor = '0s'").names;
     assert_eq!((is.capacity, is.ttl_floor), (16, Duration::ZERO));
+    let hosts = |text: &str| {
+        right(&format!("[names]\nhosts_file = '{text}'"))
+            .names
+            .hosts_file
+    };
+    assert_eq!(hosts("off"), None);
+    assert_eq!(hosts("/x/hosts"), Some("/x/hosts".into()));
+    check(
+        "[names]\nhosts_file = 'hosts'",
+        &[(
+            "file:2: names.hosts_file: `hosts` is no absolute path",
+            "`off`",
+        )],
+    );
 }
 
 #[test]
