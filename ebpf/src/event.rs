@@ -13,6 +13,7 @@ use crate::{
     atomic,
     clock::{coarse_now, precise_now, precise_now_compared},
     maps::{self, OBSERVED},
+    nat,
     packet::Packet,
     quality, ring,
 };
@@ -32,6 +33,7 @@ pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, rea
         maps::count(Cause::Sampled, 1, packet.bytes);
         return;
     }
+    nat::tell(skb, packet, reasons);
     let Some(mut record) = OBSERVED.reserve::<Event>(0) else {
         maps::count(Cause::ObservedRingFull, 1, packet.bytes);
         return;

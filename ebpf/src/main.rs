@@ -4,7 +4,8 @@
 //! what leaves on the wire, `table` finds or makes the entry of the flow and
 //! counts, `event` raises events, `payload` copies what DNS packets carry, `dropped`
 //! watches the kernel drop packets. `owner` keeps who made a socket, `holders` who
-//! has those from before, `who` looks there; `quality` asks TCP's sockets how they fare.
+//! has those from before, `who` looks there; `quality` asks TCP's sockets how they fare,
+//! `nat` the connection tracking what it translates.
 //! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
 //! (ring buffer); the observers never change a packet or its fate.
 #![no_std]
@@ -28,6 +29,7 @@ mod link;
 mod listener;
 mod maps;
 mod namespace;
+mod nat;
 mod observe;
 mod once;
 mod opening;

@@ -246,11 +246,12 @@ impl Core {
             limits.clone(),
             lookback(config),
         );
-        let (stored, dns, tcp, processes) = {
+        let (stored, dns, nat, tcp, processes) = {
             let pipeline = lock(&self.pipeline);
             (
                 pipeline.stored(),
                 pipeline.dns(),
+                pipeline.nat(),
                 pipeline.tcp(),
                 pipeline.processes(),
             )
@@ -259,6 +260,7 @@ impl Core {
             ring: self.ring.clone(),
             stored,
             dns,
+            nat,
             tcp,
             processes,
             containers: self.containers.clone(),

@@ -10,7 +10,7 @@ use sextant_ebpf_common::{Cause, Tally};
 use crate::{
     containers::Containers,
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
-    pipeline::{DnsCounts, Namespaces, SharedDnsCounts, StoredCounts, TcpCounts},
+    pipeline::{DnsCounts, Namespaces, NatCounts, SharedDnsCounts, StoredCounts, TcpCounts},
     process::ProcessCounts,
     store::{Delivered, Deliveries, Ring},
 };
@@ -24,6 +24,8 @@ pub struct Sources {
     pub stored: StoredCounts,
     /// DNS messages and names.
     pub dns: SharedDnsCounts,
+    /// Translated connections.
+    pub nat: NatCounts,
     /// TCP connections.
     pub tcp: TcpCounts,
     /// Processes behind flows.

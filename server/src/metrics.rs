@@ -12,6 +12,7 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
+use sextant_ebpf_common::Tally;
 use sextant_flows::printable::printable;
 
 use crate::{
@@ -23,7 +24,7 @@ use crate::{
     ledger::{Events, Ledger, Payloads, Sources},
     listener::Hosts,
     overhead::Overhead,
-    pipeline::TcpCounts,
+    pipeline::{NatCounts, TcpCounts},
     process::ProcessCounts,
     service::{Limits, pages},
 };
@@ -111,6 +112,7 @@ impl Collector for Metrics {
         page.processes(&self.sources.processes)?;
         page.engines(&self.sources.containers)?;
         page.tcp(&self.sources.tcp)?;
+        page.nat(&self.sources.nat, counters)?;
         page.interfaces(counters)?;
         page.gauge(
             "sweep_seconds",
@@ -374,6 +376,24 @@ impl Page<'_> {
             self.counters(name, help, values)?;
         }
         Ok(())
+    }
+
+    fn nat(&mut self, counts: &NatCounts, counters: &Counters) -> fmt::Result {
+        let fates = [
+            ("told", counts.told()),
+            ("lost", counters.tally(Tally::TranslationLost).packets),
+            ("forgotten", counts.forgotten()),
+        ];
+        self.counters(
+            "nat_translations",
+            "Translations of addresses that the kernel told, those that found the ring full, and connections that were forgotten for want of room",
+            fates.map(|(fate, count)| ([("fate", fate)], count)),
+        )?;
+        self.counter(
+            "nat_joined_events",
+            "Events of a translated connection that were joined with its other leg",
+            counts.joined(),
+        )
     }
 
     fn tcp(&mut self, counts: &TcpCounts) -> fmt::Result {

@@ -9,6 +9,7 @@ mod enrich;
 mod hosts;
 mod layer7;
 mod namespaces;
+mod nat;
 mod places;
 mod quality;
 mod stored;
@@ -36,6 +37,8 @@ use crate::{
 use layer7::Layer7;
 pub use layer7::{DnsCounts, NamedAddress, SharedDnsCounts};
 pub use namespaces::Namespaces;
+pub use nat::NatCounts;
+use nat::Translations;
 use places::Places;
 use quality::Qualities;
 pub use quality::TcpCounts;
@@ -70,6 +73,7 @@ pub struct Pipeline {
     drop_reasons: DropReasons,
     layer7: Layer7,
     qualities: Qualities,
+    translations: Translations,
     namespaces: Namespaces,
     uuids: Uuids,
     stored: StoredCounts,
@@ -102,6 +106,7 @@ impl Pipeline {
             drop_reasons: DropReasons::default(),
             layer7: Layer7::default(),
             qualities: Qualities::default(),
+            translations: Translations::default(),
             namespaces,
             uuids: Uuids::new(),
             stored: StoredCounts::default(),
@@ -149,6 +154,7 @@ impl Pipeline {
             processes.learn(&batch.processes, &mut self.interners);
         }
         self.layer7.follow();
+        self.translations.learn(&batch.translations);
         let mut flows = std::mem::take(&mut self.flows);
         let raised = batch.events.iter().map(|event| (event, None));
         let carried = batch.payloads.iter();
@@ -187,6 +193,9 @@ impl Pipeline {
 
     /// The flow of an event, with names of both sides.
     fn flow(&mut self, event: &common::Event, wall: i64, identities: &Snapshot) -> Flow {
+        let mut joined = *event;
+        let leg = self.translations.join(&mut joined);
+        let event = &joined;
         let mut context = enrich::Context {
             identities,
             origin: &self.origin,
@@ -197,6 +206,9 @@ impl Pipeline {
             qualities: &mut self.qualities,
         };
         let mut flow = enrich::flow(event, &mut context);
+        if let Some(leg) = leg {
+            leg.mark(&mut flow, identities);
+        }
         let interners = &mut self.interners;
         self.layer7.name(&mut flow, event, identities, interners);
         flow.time = Some(self.rising(wall));
@@ -214,6 +226,12 @@ impl Pipeline {
     pub fn names(&self) -> Vec<NamedAddress> {
         let now = Time::now().as_nanos() - self.wall_offset_ns;
         self.layer7.list(now, self.wall_offset_ns)
+    }
+
+    /// What became of translated connections.
+    #[must_use]
+    pub fn nat(&self) -> NatCounts {
+        self.translations.counts()
     }
 
     /// What TCP connections did.

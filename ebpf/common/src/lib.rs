@@ -9,6 +9,7 @@ mod cause;
 mod drop;
 mod event;
 mod key;
+mod nat;
 mod payload;
 mod quality;
 mod who;
@@ -20,6 +21,7 @@ pub use drop::{
 };
 pub use event::{Event, Kind, reason};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6, query_of};
+pub use nat::{NatLayout, Translation, Tuple};
 pub use payload::{Carries, DNS_PORT, PAYLOAD_ROOMS, Payload};
 pub use quality::{
     FIGURES_OF_A, FIGURES_OF_B, Figures, NO_FIGURES, ZERO_WINDOW, micros, short_micros,
@@ -300,10 +302,14 @@ pub enum Tally {
     CreatedDrop = 4,
     /// Payloads handed to the daemon.
     Copied = 5,
+    /// Translations told to the daemon.
+    Translated = 6,
+    /// Translations that found the ring full.
+    TranslationLost = 7,
 }
 
 /// How many tallies there are.
-pub const TALLIES: u32 = 6;
+pub const TALLIES: u32 = 8;
 
 /// Key of an IP datagram whose fragments are on their way.
 #[repr(C)]
@@ -401,7 +407,9 @@ mod tests {
 mod user {
     use aya::Pod;
 
-    use crate::{CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning, WhoLayout};
+    use crate::{
+        CauseCount, DropLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning, WhoLayout,
+    };
 
     // SAFETY: `repr(C)` integers without padding.
     unsafe impl Pod for CauseCount {}
@@ -413,6 +421,8 @@ mod user {
     unsafe impl Pod for NetLayout {}
     // SAFETY: as above.
     unsafe impl Pod for WhoLayout {}
+    // SAFETY: as above.
+    unsafe impl Pod for NatLayout {}
     // SAFETY: as above.
     unsafe impl Pod for Joints {}
     // SAFETY: as above.

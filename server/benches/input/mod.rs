@@ -82,6 +82,7 @@ pub(crate) fn batch(events: u64) -> Batch {
     Batch {
         events: (0..events).map(raw).collect(),
         processes: Vec::new(),
+        translations: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 1_700_000_000_000_000_000,

@@ -22,6 +22,8 @@ unsafe impl Plain for sextant_ebpf_common::Key6 {}
 unsafe impl Plain for sextant_ebpf_common::Entry {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::Event {}
+// SAFETY: integers only, without padding.
+unsafe impl Plain for sextant_ebpf_common::Translation {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::Payload {}
 // SAFETY: as above.

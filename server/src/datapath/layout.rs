@@ -4,6 +4,7 @@
 //! programs and passes them as constants. Where something is not found the
 //! feature is off and says so.
 
+pub(super) mod nat;
 mod places;
 mod reasons;
 pub(super) mod who;

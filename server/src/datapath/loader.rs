@@ -9,7 +9,7 @@ use aya::{
     programs::{RawTracePoint, SchedClassifier},
 };
 use sextant_ebpf_common::{
-    CauseCount, DropLayout, InterfaceTotals, Joints, NetLayout, Tuning, WhoLayout,
+    CauseCount, DropLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning, WhoLayout,
 };
 
 use super::{
@@ -105,6 +105,8 @@ pub struct Loaded {
     pub(super) joints: Array<MapData, Joints>,
     pub(super) namespaces: HashMap<MapData, u64, u32>,
     pub(super) who: Who,
+    /// Why translated connections are not told, if they are not.
+    pub(super) nat: Result<(), String>,
     pub(super) processes: RingBuf<MapData>,
     pub(super) found: Found,
     pub(super) holders: Option<Holders>,
@@ -122,25 +124,31 @@ impl Loaded {
         }
         let types = Types::default();
         let (layout, who) = who::layout(settings, &types);
-        if !matches!(who, Who::Known(_)) {
-            return Self::load(settings, &types, layout, who);
+        let nat = types.find(layout::nat::find);
+        if !matches!(who, Who::Known(_)) && nat.is_err() {
+            return Self::load(settings, &types, (layout, who), nat);
         }
-        Self::load(settings, &types, layout, who).or_else(|error| {
-            // An older kernel may lack what that needs alone.
-            let why = Who::Refused(error.to_string());
-            Self::load(settings, &types, WhoLayout::default(), why).map_err(|_| error)
+        Self::load(settings, &types, (layout, who.clone()), nat).or_else(|error| {
+            // An older kernel may lack what these need alone.
+            let why = error.to_string();
+            let who = match who {
+                Who::Known(_) => Who::Refused(why.clone()),
+                other => other,
+            };
+            Self::load(settings, &types, (WhoLayout::default(), who), Err(why)).map_err(|_| error)
         })
     }
 
     fn load(
         settings: &Settings,
         types: &Types,
-        layout: WhoLayout,
-        mut who: Who,
+        (layout, mut who): (WhoLayout, Who),
+        nat: Result<NatLayout, String>,
     ) -> Result<Self, DatapathError> {
         let tells_who = matches!(who, Who::Known(_));
         let (drop_layout, reasons, mut drops) = drop_layout(settings.drops, types);
         let net_layout = net_layout(settings.several_namespaces, types)?;
+        let nat_layout = *nat.as_ref().unwrap_or(&NatLayout::ABSENT);
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
             // Nothing in the object is relocated by the kernel's types, which
@@ -168,6 +176,7 @@ impl Loaded {
             .override_global("PROCESS_LEVEL", &u64::from(PROCESS_RING_BYTES / 4), true)
             .override_global("TELLS_WHO", &u32::from(tells_who), true)
             .override_global("WHO_LAYOUT", &layout, true)
+            .override_global("NAT_LAYOUT", &nat_layout, true)
             .override_global("NET_LAYOUT", &net_layout, true)
             .override_global("DROP_LAYOUT", &drop_layout, true)
             .load(OBJECT)
@@ -220,6 +229,7 @@ impl Loaded {
             joints: typed(&mut ebpf, "JOINTS")?,
             namespaces: typed(&mut ebpf, "NAMESPACES")?,
             who,
+            nat: nat.map(drop),
             processes: typed(&mut ebpf, "PROCESSES")?,
             found,
             holders,

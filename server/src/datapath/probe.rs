@@ -51,6 +51,7 @@ impl Report {
                 abilities.extend(who(&loaded.who));
                 abilities.push(lookup());
                 abilities.push(names());
+                abilities.push(nat(&loaded.nat));
             }
             Err(error) => abilities.push(ability("programs", Err(error.to_string()))),
         }
@@ -73,6 +74,7 @@ impl Report {
         hook: Hook,
         drops: &Drops,
         who: &Who,
+        nat: &Result<(), String>,
         several_namespaces: bool,
     ) -> Self {
         let has_tcx = hook == Hook::Tcx;
@@ -86,6 +88,7 @@ impl Report {
         ];
         abilities.extend(self::drops(drops));
         abilities.extend(self::who(who));
+        abilities.push(self::nat(nat));
         if several_namespaces {
             abilities.push(namespaces(Ok(())));
         }
@@ -192,6 +195,12 @@ fn names() -> Ability {
         "names",
         Ok("names of addresses are taken from DNS as it passes by".into()),
     )
+}
+
+fn nat(told: &Result<(), String>) -> Ability {
+    let yes = |()| "both legs of a connection whose addresses are translated are joined".into();
+    let no = |reason| format!("legs of translated connections are not joined: {reason}");
+    ability("nat", told.clone().map(yes).map_err(no))
 }
 
 fn namespaces(tried: Result<(), String>) -> Ability {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use aya::maps::{Array, MapData, RingBuf};
-use sextant_ebpf_common::{Event, Kind, ProcessRecord, interface_parts, point_parts};
+use sextant_ebpf_common::{Event, Kind, ProcessRecord, Translation, interface_parts, point_parts};
 
 use super::{
     Counters, DatapathError, Losses, Lost, Payloads, ProcessSeen, Volumes, bpf, ends::Ends,
@@ -27,6 +27,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct Batch {
     /// Events in the order of the rings.
     pub events: Vec<Event>,
+    /// Connections with translated addresses, of these events or later ones.
+    pub translations: Vec<Translation>,
     /// What packets carry, as far as the events reach at least.
     pub payloads: Payloads,
     /// Processes that are behind events of this batch or later ones, and were not
@@ -131,6 +133,7 @@ impl Reader {
         let batch = &self.batch;
         let has_none =
             batch.events.is_empty() && batch.payloads.is_empty() && batch.processes.is_empty();
+        let has_none = has_none && batch.translations.is_empty();
         if has_none && batch.lost == Lost::default() {
             return;
         }
@@ -138,6 +141,7 @@ impl Reader {
         sink(&self.batch);
         self.batch.events.clear();
         self.batch.payloads.clear();
+        self.batch.translations.clear();
         self.batch.processes.clear();
         self.batch.lost = Lost::default();
     }
@@ -182,19 +186,29 @@ impl Reader {
     }
 
     fn read_events(&mut self) -> usize {
-        let events = &mut self.batch.events;
-        let mut taken = 0;
+        let Batch {
+            events,
+            translations,
+            ..
+        } = &mut self.batch;
+        let (mut taken, mut told) = (0, 0);
         for ring in [&mut self.denied, &mut self.observed] {
             while events.len() < BATCH
+                && translations.len() < BATCH
                 && let Some(item) = ring.next()
             {
+                if let Some(translation) = bpf::record::<Translation>(&item) {
+                    told += 1;
+                    translations.push(translation);
+                    continue;
+                }
                 taken += 1;
                 events.extend(bpf::record::<Event>(&item));
             }
         }
         self.volumes
             .read(taken as u64, (taken - events.len()) as u64);
-        taken
+        taken + told
     }
 
     /// After the events, so that each has its process: it was told before.

@@ -116,6 +116,7 @@ impl Datapath {
                 attachments.hook(),
                 &loaded.drops,
                 &loaded.who,
+                &loaded.nat,
                 loaded.several_namespaces,
             ),
             attachments,

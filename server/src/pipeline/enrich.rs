@@ -176,6 +176,7 @@ fn counters(
         source_process: source.map(|known| known.process),
         destination_process: destination.map(|known| known.process),
         tcp: context.qualities.of(event),
+        nat: None,
     }
 }
 

@@ -83,6 +83,7 @@ fn flows_of(events: Vec<Raw>) -> Vec<Flow> {
     pipeline.observe(&Batch {
         events,
         processes: Vec::new(),
+        translations: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 1_000_000_000,
@@ -173,6 +174,7 @@ fn a_container_that_no_inventory_knows_has_a_direction() {
     pipeline.observe(&Batch {
         events: vec![out, answer, inward],
         processes: Vec::new(),
+        translations: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 1_000_000_000,
@@ -196,6 +198,7 @@ fn a_late_event_is_stamped_after_the_one_before_but_a_clock_set_back_is_followed
         pipeline.observe(&Batch {
             events: vec![packet(time_ns)],
             processes: Vec::new(),
+            translations: Vec::new(),
             lost: Lost::default(),
             payloads: Payloads::default(),
             wall_offset_ns,
@@ -247,6 +250,7 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
     pipeline.observe(&Batch {
         events: vec![drop(8), drop(9)],
         processes: Vec::new(),
+        translations: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 0,
@@ -298,6 +302,7 @@ fn a_flow_of_which_nothing_got_through_ends_as_dropped() {
             .map(|(packets, dropped, _)| ended(packets, dropped))
             .into(),
         processes: Vec::new(),
+        translations: Vec::new(),
         lost: Lost::default(),
         payloads: Payloads::default(),
         wall_offset_ns: 0,
@@ -360,6 +365,7 @@ fn losses_in_the_kernel_are_events_for_everyone() {
     let (mut pipeline, ring) = pipeline();
     pipeline.observe(&Batch {
         processes: Vec::new(),
+        translations: Vec::new(),
         events: vec![packet(1)],
         payloads: Payloads::default(),
         lost: Lost {

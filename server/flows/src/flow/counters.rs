@@ -1,7 +1,7 @@
 //! Counts of a flow of our own datapath; they travel in `Flow.extensions` as
 //! a `google.protobuf.Struct`, since Hubble has no fields for them.
 
-use super::{Interface, Interned, Process, TcpQuality};
+use super::{Interface, Interned, Nat, Process, TcpQuality};
 
 /// Packets and bytes of one direction since the flow began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +78,8 @@ pub struct Counters {
     pub destination_process: Option<Interned<Process>>,
     /// How well it does, of TCP, if anything is known of that.
     pub tcp: Option<Box<TcpQuality>>,
+    /// How its addresses are translated, if they are.
+    pub nat: Option<Box<Nat>>,
 }
 
 impl Counters {

@@ -10,8 +10,8 @@ use prost_types::Any;
 use sextant_proto::flow::{self as pb, layer7::Record};
 
 use super::{
-    Address, Cold, Counters, Endpoint, Ethernet, Flow, Interface, L4, Origin, Points, TcpQuality,
-    Uuid, Workload,
+    Address, Cold, Counters, Endpoint, Ethernet, Flow, Interface, L4, Nat, Origin, Points,
+    TcpQuality, Uuid, Workload,
 };
 use crate::event::{Event, Stamped};
 
@@ -132,7 +132,13 @@ impl Heap for Ethernet {
 
 impl Heap for Counters {
     fn heap_bytes(&self) -> usize {
-        self.tcp.heap_bytes()
+        self.tcp.heap_bytes() + self.nat.heap_bytes()
+    }
+}
+
+impl Heap for Nat {
+    fn heap_bytes(&self) -> usize {
+        0
     }
 }
 

@@ -11,7 +11,7 @@
 //! interface, if it is not the daemon's own), `protocol_number` and `protocol`
 //! (IANA's keyword) of a protocol that `l4` has no field for, `source_process` and
 //! `destination_process` (Structs, see `flow::Process`), `tcp` (Struct, see
-//! `flow::TcpQuality`). A key without a meaning for the
+//! `flow::TcpQuality`), `nat` (Struct, see `flow::Nat`). A key without a meaning for the
 //! flow is left out.
 
 use prost::Message as _;
@@ -92,6 +92,9 @@ fn fields(counters: &Counters, flow: &Flow) -> Struct {
     }
     if let Some(tcp) = &counters.tcp {
         put("tcp", tcp.value());
+    }
+    if let Some(nat) = &counters.nat {
+        put("nat", nat.value());
     }
     if let Some(L4::Other { protocol }) = flow.l4 {
         put("protocol_number", number(protocol.into()));

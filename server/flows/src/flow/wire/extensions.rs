@@ -3,7 +3,7 @@
 
 use super::{WireForm, put};
 use crate::flow::{
-    Cold, Counters, Flow, Interned, L4, Points, Process, TcpFlags, TcpQuality, ip_protocol,
+    Cold, Counters, Flow, Interned, L4, Nat, Points, Process, TcpFlags, TcpQuality, ip_protocol,
     proto::STRUCT_URL, quality::Field,
 };
 
@@ -54,6 +54,9 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
     }
     if let Some(reason) = counters.kernel_drop_reason.as_deref() {
         text("kernel_drop_reason", reason, out);
+    }
+    if let Some(nat) = &counters.nat {
+        translation(nat, out);
     }
     if !namespace.is_empty() {
         text("network_namespace", namespace, out);
@@ -110,6 +113,25 @@ fn ready(key: &str, process: &Interned<Process>, out: &mut Vec<u8>) {
     put::long_message(1, out, |out| {
         put::bytes(1, key.as_bytes(), out);
         put::set_bytes(2, process.wire(), out);
+    });
+}
+
+fn translation(nat: &Nat, out: &mut Vec<u8>) {
+    put::long_message(1, out, |out| {
+        put::bytes(1, b"nat", out);
+        put::long_message(2, out, |out| {
+            put::long_message(STRUCT, out, |out| {
+                for (key, ends) in nat.fields() {
+                    entry(key, out, |out| {
+                        put::message(STRUCT, out, |out| {
+                            for (key, end) in ends {
+                                text(key, &end, out);
+                            }
+                        });
+                    });
+                }
+            });
+        });
     });
 }
 

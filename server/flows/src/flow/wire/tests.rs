@@ -7,7 +7,7 @@ use sextant_proto::flow as pb;
 
 use super::encode;
 use crate::flow::{
-    Counters, DirectionCounters, EndReason, Figures, Flow, Interface, Interned, Interners, L4,
+    Counters, DirectionCounters, EndReason, Figures, Flow, Interface, Interned, Interners, L4, Nat,
     Point, Points, Process, ResetBy, Summary, TcpQuality, Time,
     proto::{from_proto, to_proto},
 };
@@ -142,7 +142,15 @@ fn counters(numbers: &[u64]) -> Counters {
         source_process: process(&mut dice),
         destination_process: process(&mut dice),
         tcp: quality(&mut dice),
+        nat: nat(&mut dice),
     }
+}
+
+fn nat(dice: &mut Dice<'_>) -> Option<Box<Nat>> {
+    let texts = ["10.0.0.1:80", "[2001:db8:1:2:3:4:5:6]:65535"];
+    let mut end = || texts[dice.roll(2) as usize].parse().unwrap();
+    let (original, reply) = ([end(), end()], [end(), end()]);
+    (dice.roll(2) == 1).then(|| Box::new(Nat { original, reply }))
 }
 
 fn quality(dice: &mut Dice<'_>) -> Option<Box<TcpQuality>> {
