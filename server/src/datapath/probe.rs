@@ -115,7 +115,9 @@ fn needs(name: &str) -> Option<String> {
     let programs = rights::names(&PROGRAMS);
     Some(match name {
         "programs" => format!("{programs}, or root"),
-        "drops" => format!("{programs}; a kernel that is not locked down for confidentiality"),
+        "drops" | "nat" => {
+            format!("{programs}; a kernel that is not locked down for confidentiality")
+        }
         "who" => format!(
             "{programs}; the pid and cgroup namespaces of the host; a mounted cgroup2 hierarchy, or {}",
             rights::names(&[SYS_ADMIN])
