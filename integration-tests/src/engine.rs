@@ -57,10 +57,30 @@ impl Engine {
         let at = folder.path().display();
         let config = format!(
             "version = 2\nroot = '{at}/root'\nstate = '{at}/state'\n[grpc]\naddress = '{at}/socket'\n\
-             [plugins.'io.containerd.internal.v1.opt']\npath = '{at}/opt'\n"
+             [plugins.'io.containerd.internal.v1.opt']\npath = '{at}/opt'\n\
+             [plugins.'io.containerd.grpc.v1.cri']\nsandbox_image = '{IMAGE}'\ndisable_apparmor = true\n\
+             restrict_oom_score_adj = true\n\
+             [plugins.'io.containerd.grpc.v1.cri'.containerd]\nsnapshotter = 'native'\n"
         );
         fs::write(folder.path().join("config.toml"), config).unwrap();
         Self::start(Kind::Containerd, namespace, folder)
+    }
+
+    /// containerd with the image for pods, which podman makes.
+    #[must_use]
+    pub fn pods(namespace: &Netns, folder: TempDir, labels: &[&str]) -> Self {
+        let engine = Self::containerd(namespace, folder);
+        let (at, podman) = (engine.folder.path(), podman(engine.folder.path()));
+        let archive = archive(at);
+        let import = format!("{podman} import {} {archive} {IMAGE}", changes(labels));
+        let image = at.join("image.tar");
+        let save = format!(
+            "{podman} save --format docker-archive -o {} {IMAGE}",
+            image.display()
+        );
+        crate::netns::host(&format!("{import} && {save}"));
+        engine.run(&format!("-n k8s.io images import {}", image.display()));
+        engine
     }
 
     fn start(kind: Kind, namespace: &Netns, folder: TempDir) -> Self {
@@ -148,22 +168,23 @@ impl Engine {
     }
 
     fn import(&self, labels: &[&str]) {
-        let changes: Vec<String> = labels
-            .iter()
-            .map(|label| format!("--change 'LABEL {label}'"))
-            .collect();
-        let archive = self.folder.path().join("rootfs.tar");
-        let tar = Command::new("tar")
-            .args(["-C", &self.rootfs().to_string_lossy(), "-cf"])
-            .arg(&archive)
-            .arg(".")
-            .status();
-        assert!(tar.unwrap().success());
-        self.run(&format!(
-            "import {} {} {IMAGE}",
-            changes.join(" "),
-            archive.display()
-        ));
+        let archive = archive(self.folder.path());
+        self.run(&format!("import {} {archive} {IMAGE}", changes(labels)));
+    }
+
+    /// How to list containers, and to remove one.
+    fn removals(&self) -> &'static [(&'static str, &'static [&'static str])] {
+        match self.kind {
+            Kind::Docker => &[("ps -aq --no-trunc", &["rm -f"])],
+            Kind::Podman => &[("ps -aq --no-trunc", &["rm -f -t 0"])],
+            Kind::Containerd => &[
+                ("containers ls -q", &["tasks rm -f", "containers rm"]),
+                (
+                    "-n k8s.io containers ls -q",
+                    &["-n k8s.io tasks rm -f", "-n k8s.io containers rm"],
+                ),
+            ],
+        }
     }
 
     fn log(&self) -> String {
@@ -175,17 +196,12 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let all = match self.kind {
-            Kind::Docker | Kind::Podman => "ps -aq --no-trunc",
-            Kind::Containerd => "containers ls -q",
-        };
-        for id in self.try_run(all).1.split_whitespace() {
-            match self.kind {
-                Kind::Docker => drop(self.try_run(&format!("rm -f {id}"))),
-                Kind::Podman => drop(self.try_run(&format!("rm -f -t 0 {id}"))),
-                Kind::Containerd => {
-                    let _ = self.try_run(&format!("tasks rm -f {id}"));
-                    let _ = self.try_run(&format!("containers rm {id}"));
+        // A hanging one would not do it.
+        self.signal("CONT");
+        for (list, remove) in self.removals() {
+            for id in self.try_run(list).1.split_whitespace() {
+                for remove in *remove {
+                    let _ = self.try_run(&format!("{remove} {id}"));
                 }
             }
         }
@@ -201,6 +217,23 @@ impl Drop for Engine {
             .arg(self.folder.path())
             .status();
     }
+}
+
+/// The files of a container, as one.
+fn archive(folder: &Path) -> String {
+    let archive = folder.join("rootfs.tar").display().to_string();
+    let files = folder.join("rootfs");
+    crate::netns::host(&format!("tar -C {} -cf {archive} .", files.display()));
+    archive
+}
+
+/// What an image says of itself, and what it does unless it is told.
+fn changes(labels: &[&str]) -> String {
+    let labels = labels
+        .iter()
+        .map(|label| format!("--change 'LABEL {label}'"));
+    let command = r#"--change 'CMD ["/bin/sleep", "10000"]'"#.to_owned();
+    labels.chain([command]).collect::<Vec<_>>().join(" ")
 }
 
 fn socket(folder: &Path) -> PathBuf {

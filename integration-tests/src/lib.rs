@@ -16,6 +16,7 @@ pub mod foreign;
 pub mod frame;
 pub mod hubble;
 pub mod netns;
+pub mod pods;
 pub mod raw;
 pub mod rootless;
 pub mod slow;

@@ -9,6 +9,7 @@ use sextant_integration_tests::{
     engine::{Engine, IMAGE},
     eventually,
     hubble::hubble,
+    pods,
     root,
 };
 use tempfile::TempDir;
@@ -189,4 +190,65 @@ fn containers_of_containerd_have_its_ids_and_nerdctls_names() {
         &daemon,
         "--from-label container=client --to-workload Container/api",
     );
+}
+
+/// As containerd's own API has them, and by CRI alone.
+fn containers_of_pods(engine: &str) {
+    if !root() {
+        return;
+    }
+    let Setup {
+        namespace,
+        daemon,
+        folder,
+    } = setup(engine);
+    let says = [
+        &IMAGE_SAYS[..],
+        &[
+            "io.kubernetes.pod.namespace=evil",
+            "io.kubernetes.pod.name=evil",
+        ],
+    ]
+    .concat();
+    let containerd = Engine::pods(&namespace, folder, &says);
+    let ask = "while true; do wget -q -O- http://127.0.0.1:7777/; sleep 0.2; done";
+    pods::run(
+        &containerd,
+        "shop",
+        "web-7d9",
+        "nginx",
+        &["/bin/httpd", "-f", "-p", "7777", "-h", "/www"],
+    );
+    pods::run(
+        &containerd,
+        "system",
+        "client",
+        "curl",
+        &["/bin/sh", "-c", ask],
+    );
+    for filter in [
+        "--from-pod kubernetes.system/client --to-pod shop/web-7d9",
+        "--from-namespace kubernetes.system --to-label app=web-7d9,pod=web-7d9",
+        "--from-label k8s:app=client --to-workload Container/nginx",
+    ] {
+        flow(&daemon, filter);
+    }
+    let labels = labels_of(&daemon, "web-7d9");
+    assert!(labels.contains("sextant:engine=containerd"), "{labels:?}");
+    assert!(
+        !labels
+            .iter()
+            .any(|label| label.contains("evil") || label.contains("baked")),
+        "{labels:?}"
+    );
+}
+
+#[test]
+fn containers_of_pods_have_the_names_of_their_pods_by_containerd() {
+    containers_of_pods("containerd");
+}
+
+#[test]
+fn containers_of_pods_have_the_names_of_their_pods_by_cri() {
+    containers_of_pods("cri");
 }
