@@ -9,8 +9,7 @@ use sextant_integration_tests::{
     engine::{Engine, IMAGE},
     eventually,
     hubble::hubble,
-    pods,
-    root,
+    pods, root,
 };
 use tempfile::TempDir;
 

@@ -5,7 +5,8 @@
 //! containers alone: one of a user (by the credentials of its socket) those in that
 //! user's slice, root's all.
 //!
-//! Bound: `MOST` containers of each socket; those beyond are counted.
+//! Bound: `MOST` containers of each socket, and bytes: an engine of a user may be
+//! whatever that user likes. Those beyond are counted.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +24,10 @@ use crate::config::EngineSocket;
 
 /// Containers of one socket.
 pub(super) const MOST: usize = 16_384;
+
+/// Bytes of what an engine says; of one that is not root's.
+const ROOM: usize = 32 << 20;
+const ROOM_OF_USER: usize = 2 << 20;
 
 /// The containers of this host; clones share them.
 #[derive(Clone, Debug)]
@@ -69,6 +74,8 @@ struct Table {
     /// Whose process is at the other end.
     uid: Option<u32>,
     named: FxHashMap<String, Arc<Named>>,
+    /// Of `named`.
+    bytes: usize,
     /// Those of the list before: their last flows are still to end.
     gone: FxHashMap<String, Arc<Named>>,
     state: EngineState,
@@ -150,6 +157,28 @@ impl Containers {
 }
 
 impl Table {
+    fn room(&self) -> usize {
+        match self.uid {
+            Some(0) => ROOM,
+            _ => ROOM_OF_USER,
+        }
+    }
+
+    fn insert(&mut self, id: String, named: Arc<Named>) {
+        let before = self
+            .named
+            .get(&id)
+            .map_or(0, |before| before.bytes() + id.len());
+        let bytes = self.bytes - before + named.bytes() + id.len();
+        let is_over = self.named.len() >= MOST && before == 0;
+        if is_over || bytes > self.room() {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes = bytes;
+        self.named.insert(id, named);
+    }
+
     fn may_name(&self, user: Option<u32>) -> bool {
         match self.uid {
             Some(0) => true,
@@ -183,6 +212,7 @@ impl Part {
         let table = tables.entry(self.socket.clone()).or_default();
         if table.uid != Some(uid) {
             table.named.clear();
+            table.bytes = 0;
             table.gone.clear();
             table.uid = Some(uid);
         }
@@ -206,31 +236,20 @@ impl Part {
 
     /// All its containers.
     pub(super) fn replace(&self, named: impl IntoIterator<Item = (String, Named)>) {
-        let mut left_out = 0;
-        let mut list: FxHashMap<String, Named> = FxHashMap::default();
-        for (id, named) in named {
-            match list.len() < MOST {
-                true => drop(list.insert(id, named)),
-                false => left_out += 1,
-            }
-        }
         let mut tables = self.all.write();
         let Some(table) = tables.get_mut(&self.socket) else {
             return;
         };
         let mut before = std::mem::take(&mut table.named);
         let mut is_new = false;
-        table.named.reserve(list.len());
-        for (id, named) in list {
+        (table.bytes, table.left_out) = (0, 0);
+        for (id, named) in named {
             // Readers tell by the pointer whether a container changed.
             let known = before.remove(&id).filter(|known| **known == named);
             is_new |= known.is_none();
-            table
-                .named
-                .insert(id, known.unwrap_or_else(|| Arc::new(named)));
+            table.insert(id, known.unwrap_or_else(|| Arc::new(named)));
         }
         table.gone = before;
-        table.left_out = left_out;
         drop(tables);
         if is_new {
             self.all.changed();
@@ -246,11 +265,7 @@ impl Part {
         if table.named.get(&id).is_some_and(|known| **known == named) {
             return;
         }
-        if table.named.len() >= MOST && !table.named.contains_key(&id) {
-            table.left_out += 1;
-            return;
-        }
-        table.named.insert(id, Arc::new(named));
+        table.insert(id, Arc::new(named));
         drop(tables);
         self.all.changed();
     }

@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     directory::Part,
@@ -26,6 +26,8 @@ const ALL: &str = "/containers/json?all=true";
 const AGAIN: Duration = Duration::from_secs(60);
 /// And not sooner than this.
 const SOONEST: Duration = Duration::from_secs(1);
+/// Between two that events are about.
+const SPACE: Duration = Duration::from_millis(2);
 /// The engine works at most one part in so many on lists.
 const SHARE: u32 = 20;
 
@@ -116,6 +118,8 @@ pub(super) async fn session(engine: &'static str, part: &Part) -> Result<Infalli
                 event = events.next::<Event>() => {
                     if let Some((id, named)) = docker.ask(&event?.actor.id).await? {
                         part.put(id, named);
+                        // More than these a second are not new for anybody.
+                        sleep(SPACE).await;
                     }
                 }
                 _ = wanted.changed() => {
@@ -209,7 +213,7 @@ impl Docker {
         let baked = match image {
             Ok(image) => {
                 let labels = image.config.unwrap_or_default().labels.unwrap_or_default();
-                Some(Arc::new(Baked::new(&labels)))
+                Baked::new(&labels).map(Arc::new)
             }
             Err(EngineError::Refused(..)) => None,
             Err(error) => return Err(error),
@@ -273,7 +277,7 @@ mod tests {
     }
 
     fn of(labels: &[(&str, &str)], baked: Option<&[(&str, &str)]>) -> Named {
-        let baked = baked.map(|labels| Baked::new(&map(labels)));
+        let baked = baked.and_then(|labels| Baked::new(&map(labels)));
         describe(
             "docker",
             "api-1".into(),

@@ -15,11 +15,9 @@ use tonic_prost::ProstCodec;
 
 use super::{
     error::EngineError,
-    http::{connect, within},
+    http::{connect, longest, within},
 };
 
-/// An answer.
-const LONGEST: usize = 32 << 20;
 /// containerd's namespace of a call.
 const NAMESPACE: &str = "containerd-namespace";
 
@@ -44,7 +42,7 @@ impl Calls {
         let channel = within("connect", endpoint.connect_with_connector(connector)).await?;
         let grpc = Grpc::new(channel.map_err(EngineError::Transport)?);
         Ok(Self {
-            grpc: grpc.max_decoding_message_size(LONGEST),
+            grpc: grpc.max_decoding_message_size(longest(uid)),
             uid,
         })
     }

@@ -17,8 +17,10 @@ use super::error::EngineError;
 
 /// For a connection, and for each answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// An answer: a list of all containers, at about a kilobyte each.
+/// An answer: a list of all containers, at about a kilobyte each; of an engine that is
+/// not root's.
 const LONGEST: usize = 32 << 20;
+const LONGEST_OF_USER: usize = 4 << 20;
 /// One message of a stream.
 const LONGEST_MESSAGE: usize = 1 << 20;
 
@@ -41,6 +43,14 @@ pub(super) async fn connect(path: &Path) -> Result<(UnixStream, u32), EngineErro
     })?;
     let credentials = stream.peer_cred().map_err(EngineError::Connect)?;
     Ok((stream, credentials.uid()))
+}
+
+/// Bytes that the answer of an engine of this user may have.
+pub(super) fn longest(uid: u32) -> usize {
+    match uid {
+        0 => LONGEST,
+        _ => LONGEST_OF_USER,
+    }
 }
 
 /// The outcome, unless it takes too long.
@@ -83,8 +93,9 @@ impl Http {
     ) -> Result<T, EngineError> {
         let answer = async {
             let response = self.send(what, uri).await?;
-            let body = Limited::new(response.into_body(), LONGEST).collect().await;
-            let body = body.map_err(|_| EngineError::Body(what, LONGEST))?;
+            let most = longest(self.uid);
+            let body = Limited::new(response.into_body(), most).collect().await;
+            let body = body.map_err(|_| EngineError::Body(what, most))?;
             serde_json::from_slice(&body.to_bytes()).map_err(|error| EngineError::Json(what, error))
         };
         within(what, answer).await?

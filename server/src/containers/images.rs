@@ -1,7 +1,8 @@
 //! What images bring along: labels of an image are on each container of it, and say
 //! nothing of who runs it.
 //!
-//! Bound: `MOST` images; then all are forgotten and asked for again.
+//! Bound: `MOST` images; then all are forgotten and asked for again. One with more than
+//! `MOST_LABELS` labels counts as one that cannot be looked at.
 
 use std::{
     collections::BTreeMap,
@@ -13,14 +14,17 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Images that are remembered.
 const MOST: usize = 1024;
+const MOST_LABELS: usize = 1024;
 
 /// Labels of one image, by key and value.
 #[derive(Debug, Default)]
 pub(super) struct Baked(FxHashSet<u64>);
 
 impl Baked {
-    pub(super) fn new(labels: &BTreeMap<String, String>) -> Self {
-        Self(labels.iter().map(|(key, value)| mark(key, value)).collect())
+    /// `None` for too many.
+    pub(super) fn new(labels: &BTreeMap<String, String>) -> Option<Self> {
+        let marks = labels.iter().map(|(key, value)| mark(key, value));
+        (labels.len() <= MOST_LABELS).then(|| Self(marks.collect()))
     }
 
     /// The image says just this.

@@ -78,6 +78,19 @@ pub struct Named {
     pub labels: Vec<String>,
 }
 
+impl Named {
+    /// Memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let namespace = self.namespace.as_ref().map_or(0, String::len);
+        let labels = self
+            .labels
+            .iter()
+            .map(|label| label.len() + size_of::<String>());
+        let texts = namespace + self.pod_name.len() + self.container.len();
+        size_of::<Self>() + texts + labels.sum::<usize>()
+    }
+}
+
 /// A name as engines allow it.
 pub(super) fn name(text: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');

@@ -96,6 +96,32 @@ fn of_too_many_containers_those_beyond_are_counted() {
     );
 }
 
+#[test]
+fn an_engine_of_a_user_cannot_take_much_memory() {
+    let containers = Containers::default();
+    let part = containers.of(socket(Path::new("/x")));
+    part.connected(1000);
+    let large = || Named {
+        labels: vec!["x".repeat(300); 32],
+        ..named("a")
+    };
+    let many = (0..directory::MOST).map(|n| (format!("{n:064x}"), large()));
+    part.replace(many);
+    let status = containers.engines().remove(0);
+    assert!(
+        status.containers < 250 && status.left_out > 16_000,
+        "{status:?}"
+    );
+    // What is changed takes the place of what was.
+    for n in 0..1000 {
+        let mut named = large();
+        named.container = format!("{n}");
+        part.put(format!("{:064x}", 0), named);
+    }
+    let found = containers.find(&format!("{:064x}", 0), Some(1000)).unwrap();
+    assert_eq!(found.container, "999");
+}
+
 /// Reads a request and gives its path.
 async fn request(stream: &mut UnixStream) -> String {
     let mut read = Vec::new();
