@@ -283,12 +283,16 @@ fn command_lines_are_told_where_they_are_wanted_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let namespace = Netns::new();
     let config = "[command_lines]\nenabled = true\nredact = ['hunter\\d']\n";
-    let daemon = Daemon::start(&namespace, config, &["--interface", "lo"]);
+    // Its socket is older than the daemon.
     let server = format!("serve tcp 127.0.0.1:{PORT}");
     let _server = Talk::server(&namespace, folder.path(), &server);
-    namespace.try_run(&format!(
+    let daemon = Daemon::start(&namespace, config, &["--interface", "lo"]);
+    let curl = || {
+        namespace.try_run(&format!(
         "curl -sm 2 -A hunter2 -H 'Authorization: Bearer S3CRET' http://user:S3CRET@127.0.0.1:{PORT}/"
-    ));
+    ))
+    };
+    curl();
     let shown = format!(
         "curl -sm 2 -A HUBBLE_REDACTED -H 'Authorization: HUBBLE_REDACTED' \
          http://user:HUBBLE_REDACTED@127.0.0.1:{PORT}/"
@@ -303,12 +307,12 @@ fn command_lines_are_told_where_they_are_wanted_without_secrets() {
         Some(())
     });
     let own = format!("{} {server}", env!("CARGO_BIN_EXE_talk"));
-    let flows = daemon.flows();
-    assert!(
-        flows
-            .iter()
-            .any(|flow| of(flow, "destination_process").as_ref() == Some(&own))
-    );
+    eventually("that of the server", || {
+        curl();
+        let flows = daemon.flows();
+        let is_own = |flow: &Flow| of(flow, "destination_process").as_ref() == Some(&own);
+        flows.iter().any(is_own).then_some(())
+    });
 }
 
 /// Cgroups of the unified hierarchy; removed when dropped.

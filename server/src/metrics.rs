@@ -322,10 +322,11 @@ impl Page<'_> {
             ("looked_up", counts.looked_up()),
             ("not_found", counts.not_found()),
             ("forgotten", counts.forgotten()),
+            ("command_line_unread", counts.command_lines_unread()),
         ];
         self.counters(
             "processes_not_told",
-            "Processes that the kernel did not tell, by what became of them, and those that were forgotten for want of room",
+            "Processes that the kernel did not tell, by what became of them; those that were forgotten, or whose command line was not read, for want of room",
             fates.map(|(fate, count)| ([("fate", fate)], count)),
         )?;
         let sides = counts.sides();

@@ -11,14 +11,18 @@ pub mod cgroup;
 pub mod command_line;
 mod endpoint;
 mod lookup;
+mod older;
 mod users;
 
 #[cfg(test)]
 mod tests;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use sextant_ebpf_common::{Side, side};
@@ -34,6 +38,7 @@ use crate::{
 use cgroup::{Belonging, Container, is_id};
 use command_line::CommandLines;
 use endpoint::{Endpoints, is_same};
+use older::Older;
 use users::Users;
 
 /// Processes that are remembered.
@@ -68,6 +73,7 @@ struct Counts {
     looked_up: AtomicU64,
     not_found: AtomicU64,
     forgotten: AtomicU64,
+    command_lines_unread: AtomicU64,
     /// Of flows that ended: with a process, then by `common::side`.
     sides: [AtomicU64; 4],
 }
@@ -110,6 +116,12 @@ impl ProcessCounts {
         self.0.forgotten.load(Relaxed)
     }
 
+    /// Those whose command line was not asked for, for want of room.
+    #[must_use]
+    pub fn command_lines_unread(&self) -> u64 {
+        self.0.command_lines_unread.load(Relaxed)
+    }
+
     /// Who was behind the sides of flows that ended.
     #[must_use]
     pub fn sides(&self) -> Sides {
@@ -140,7 +152,7 @@ pub struct Processes {
     endpoints: Endpoints,
     containers: Containers,
     /// Where they are wanted.
-    command_lines: Option<CommandLines>,
+    command_lines: Option<(CommandLines, Older)>,
     users: Users,
     /// Wall time of the boot, in nanoseconds.
     boot_ns: i64,
@@ -163,8 +175,12 @@ impl Processes {
     }
 
     /// Command lines are told from now on.
-    pub fn tell_command_lines(&mut self, lines: CommandLines) {
-        self.command_lines = Some(lines);
+    ///
+    /// # Errors
+    /// There is no thread to be had for those of older processes.
+    pub fn tell_command_lines(&mut self, lines: CommandLines) -> io::Result<()> {
+        self.command_lines = Some((lines, Older::start()?));
+        Ok(())
     }
 
     /// What became of them.
@@ -181,6 +197,22 @@ impl Processes {
         }
         for seen in seen {
             self.add(seen, interners);
+        }
+        self.hear_of_older(interners);
+    }
+
+    /// Command lines that were asked for.
+    fn hear_of_older(&mut self, interners: &mut Interners) {
+        let Some((lines, older)) = &self.command_lines else {
+            return;
+        };
+        for found in older.found() {
+            let Some(known) = self.known.use_mut(&found.side) else {
+                continue;
+            };
+            let mut process = Process::clone(&known.process);
+            process.command_line = lines.line(&found.known, found.length);
+            known.process = interners.processes.intern(process);
         }
     }
 
@@ -263,6 +295,25 @@ impl Processes {
         known
     }
 
+    /// As it is to be told; one that is not known yet is asked for.
+    fn command_line(&self, seen: &ProcessSeen) -> String {
+        let Some((lines, older)) = &self.command_lines else {
+            return String::new();
+        };
+        if seen.command_length > 0 {
+            return lines.line(&seen.command_line, seen.command_length);
+        }
+        let side = Side {
+            tgid: seen.pid,
+            start: seen.start,
+        };
+        // A thread of the kernel has none.
+        if !seen.exe.is_empty() && !older.ask(side) {
+            self.counts.0.command_lines_unread.fetch_add(1, Relaxed);
+        }
+        String::new()
+    }
+
     /// What it belongs to, by its cgroup, and what the engine says of that.
     fn belonging(&self, path: &str) -> (Belonging, Option<Arc<Named>>) {
         let mut belonging = Belonging::of(path);
@@ -324,10 +375,7 @@ impl Processes {
             exe: seen.exe.clone(),
             cgroup: seen.cgroup_path.clone(),
             cgroup_id: seen.cgroup,
-            command_line: match &self.command_lines {
-                Some(lines) => lines.line(&seen.command_line, seen.command_length),
-                None => String::new(),
-            },
+            command_line: self.command_line(seen),
             ..Process::default()
         };
         belongs(&mut process, belonging, named);

@@ -78,7 +78,9 @@ impl RunningDatapath {
         let mut processes = Processes::new(Arc::clone(&identities), cluster, containers.clone());
         if command_lines.enabled {
             let lines = CommandLines::new(&command_lines.redact);
-            processes.tell_command_lines(lines.context("command_lines.redact")?);
+            processes
+                .tell_command_lines(lines.context("command_lines.redact")?)
+                .context("starting the thread for command lines")?;
         }
         let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;

@@ -99,7 +99,8 @@ fn a_container_of_a_user_is_in_the_namespace_of_that_user() {
 #[test]
 fn command_lines_are_told_where_they_are_wanted_without_secrets() {
     let (mut off, mut on, mut interners) = (processes(), processes(), Interners::default());
-    on.tell_command_lines(CommandLines::new::<&str>(&[]).unwrap());
+    let lines = CommandLines::new::<&str>(&[]).unwrap();
+    on.tell_command_lines(lines).unwrap();
     let mut of = |processes: &mut Processes| {
         processes.learn(&[seen(7, 100, "/bin/x", "/")], &mut interners);
         let known = processes.behind(side(7, 100), &mut interners).unwrap();
