@@ -1,15 +1,20 @@
 //! Who opened a flow: side `a` or `b` of its key.
 
 use aya_ebpf::bindings::__sk_buff;
-use sextant_ebpf_common::{A_TO_B, initiator};
+use sextant_ebpf_common::{A_TO_B, initiator, point_parts};
 
 use crate::{
     clock::precise_now,
-    listener::listens,
+    listener::{is_connected, listens},
     maps::settled_at_ns,
     packet::Packet,
     parse::{ACK, SYN, TCP, UDP},
+    who::{CURRENT, receiving_namespace, sending_namespace},
 };
+
+const GUESSED: u8 = initiator::GUESSED;
+/// By sockets, but a guess all the same.
+const BY_SOCKET: u8 = GUESSED | initiator::BY_SOCKET;
 
 /// Ports from here on are given to clients, unless the host is told otherwise
 /// (`ip_local_port_range`).
@@ -32,17 +37,73 @@ pub fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
         }
     } else if precise_now() >= settled_at_ns() {
         // A server that goes on after a pause is none that opens a flow.
-        if packet.protocol == UDP && is_served_from_source(packet) && listens(skb, packet, false) {
-            return receiver | initiator::GUESSED;
+        if packet.protocol == UDP
+            && is_served_from_source(packet)
+            && listens(skb, packet, false, CURRENT)
+        {
+            return receiver | BY_SOCKET;
         }
         return sender;
     }
-    let guess = if is_sender_the_client(skb, packet) {
-        sender
+    let guess = if packet.protocol == TCP {
+        by_sockets(skb, packet)
     } else {
-        receiver
+        Guess::None
     };
-    guess | initiator::GUESSED
+    match guess {
+        Guess::Sender => sender | BY_SOCKET,
+        Guess::Receiver => receiver | BY_SOCKET,
+        // Sockets of UDP clients may look like listening ones, so there the ports alone tell.
+        Guess::None if packet.source_port >= packet.destination_port => sender | GUESSED,
+        Guess::None => receiver | GUESSED,
+    }
+}
+
+/// The client, as sockets tell it.
+enum Guess {
+    None,
+    Sender,
+    Receiver,
+}
+
+/// Who listens is the server. A socket of this host at whose port nobody listens called
+/// the other side, unless the ports look as if it were the server, who may listen no more.
+#[inline(never)]
+fn by_sockets(skb: *mut __sk_buff, packet: &Packet) -> Guess {
+    let (_, egress) = point_parts(packet.point);
+    let to = receiving_namespace(packet, egress);
+    // SAFETY: the kernel gives a valid context.
+    let carries_socket = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
+    let from = if carries_socket {
+        sending_namespace(packet, egress)
+    } else {
+        None
+    };
+    if let Some(to) = to
+        && listens(skb, packet, true, to)
+    {
+        return Guess::Sender;
+    }
+    if let Some(from) = from
+        && listens(skb, packet, false, from)
+    {
+        return Guess::Receiver;
+    }
+    if from.is_some() {
+        // With both ends here and no listener nothing tells one from the other.
+        let both = to.is_some_and(|to| is_connected(skb, packet, to));
+        return if both || is_served_from_source(packet) {
+            Guess::None
+        } else {
+            Guess::Sender
+        };
+    }
+    match to {
+        Some(to) if !is_served_at_destination(packet) && is_connected(skb, packet, to) => {
+            Guess::Receiver
+        }
+        _ => Guess::None,
+    }
 }
 
 /// The side of the key that sent the packet.
@@ -61,18 +122,8 @@ fn is_served_from_source(packet: &Packet) -> bool {
     packet.source_port < EPHEMERAL && packet.destination_port >= EPHEMERAL
 }
 
-/// In the middle of a flow: who listens is the server, else who has the lower
-/// port. Sockets of UDP clients may look like listening ones, so there the ports
-/// alone tell.
+/// They look like a question.
 #[inline(always)]
-fn is_sender_the_client(skb: *mut __sk_buff, packet: &Packet) -> bool {
-    if packet.protocol == TCP {
-        if listens(skb, packet, true) {
-            return true;
-        }
-        if listens(skb, packet, false) {
-            return false;
-        }
-    }
-    packet.source_port >= packet.destination_port
+fn is_served_at_destination(packet: &Packet) -> bool {
+    packet.destination_port < EPHEMERAL && packet.source_port >= EPHEMERAL
 }

@@ -84,7 +84,7 @@ unsafe fn is_over(entry: *mut Entry, packet: &Packet, seen: u32, opening: u32) -
     }
     let tags = (*entry).tags;
     let direction = packet.direction & 1;
-    let opened_here = initiator_of(tags) & !initiator::GUESSED == sender(packet);
+    let opened_here = initiator_of(tags) & initiator::B == sender(packet);
     if !opened_here {
         return either & ACK != 0;
     }

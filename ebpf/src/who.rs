@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The packet's own network namespace.
-const CURRENT: u64 = u64::MAX;
+pub const CURRENT: u64 = u64::MAX;
 /// Kinds of sockets (linux/net.h) and address families (linux/socket.h).
 pub const STREAM: u32 = 1;
 const INET: u32 = 2;
@@ -79,6 +79,22 @@ pub fn receiving_namespace(packet: &Packet, egress: bool) -> Option<u64> {
     if !egress {
         return Some(CURRENT);
     }
+    beyond(packet)
+}
+
+/// The network namespace that the packet came from, as far as its sender's socket may be
+/// there.
+#[inline(always)]
+pub fn sending_namespace(packet: &Packet, egress: bool) -> Option<u64> {
+    if egress {
+        return Some(CURRENT);
+    }
+    beyond(packet)
+}
+
+/// That at the other end of the interface.
+#[inline(always)]
+fn beyond(packet: &Packet) -> Option<u64> {
     match maps::joints(packet.point)?.peer_namespace {
         0 => None,
         OWN_NAMESPACE => Some(CURRENT),

@@ -12,6 +12,7 @@ mod namespaces;
 mod nat;
 mod places;
 mod quality;
+mod servers;
 mod stored;
 mod uuid;
 
@@ -42,6 +43,7 @@ use nat::Translations;
 use places::Places;
 use quality::Qualities;
 pub use quality::TcpCounts;
+use servers::Servers;
 pub use stored::{Stored, StoredCounts};
 use uuid::Uuids;
 
@@ -74,6 +76,7 @@ pub struct Pipeline {
     layer7: Layer7,
     qualities: Qualities,
     translations: Translations,
+    servers: Servers,
     namespaces: Namespaces,
     uuids: Uuids,
     stored: StoredCounts,
@@ -107,6 +110,7 @@ impl Pipeline {
             layer7: Layer7::default(),
             qualities: Qualities::default(),
             translations: Translations::default(),
+            servers: Servers::default(),
             namespaces,
             uuids: Uuids::new(),
             stored: StoredCounts::default(),
@@ -193,9 +197,10 @@ impl Pipeline {
 
     /// The flow of an event, with names of both sides.
     fn flow(&mut self, event: &common::Event, wall: i64, identities: &Snapshot) -> Flow {
-        let mut joined = *event;
-        let leg = self.translations.join(&mut joined);
-        let event = &joined;
+        let mut mended = *event;
+        self.servers.see(&mut mended);
+        let leg = self.translations.join(&mut mended);
+        let event = &mended;
         let mut context = enrich::Context {
             identities,
             origin: &self.origin,

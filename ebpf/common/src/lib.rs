@@ -46,6 +46,8 @@ pub mod initiator {
     pub const GUESSED: u8 = 2;
     /// Bit: `Entry::opening` is known.
     pub const OPENING: u8 = 4;
+    /// Bit: the guess is by sockets of this host, not by ports alone.
+    pub const BY_SOCKET: u8 = 8;
 }
 
 /// Further observation points that an entry remembers beside the two owners.
@@ -131,7 +133,7 @@ pub const fn tick_began(tick: u32, now_ns: u64) -> u64 {
 const VLAN_BITS: u32 = 12;
 
 /// VLAN ids, outer first, 0 for none, and in the bits above the first one who
-/// initiated (`initiator::A` or `B`, perhaps with `GUESSED` and `OPENING`): a byte
+/// initiated (`initiator::A` or `B`, perhaps with `GUESSED`, `OPENING` and `BY_SOCKET`): a byte
 /// of its own would make each entry 8 bytes longer.
 #[must_use]
 pub const fn tags(vlan: [u16; 2], initiator: u8) -> [u16; 2] {
@@ -147,7 +149,7 @@ pub const fn vlan_of(tags: [u16; 2]) -> [u16; 2] {
 /// The initiator of `tags`.
 #[must_use]
 pub const fn initiator_of(tags: [u16; 2]) -> u8 {
-    (tags[0] >> VLAN_BITS) as u8 & (initiator::B | initiator::GUESSED)
+    (tags[0] >> VLAN_BITS) as u8 & (initiator::B | initiator::GUESSED | initiator::BY_SOCKET)
 }
 
 /// Whether `Entry::opening` is known.

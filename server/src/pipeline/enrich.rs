@@ -44,7 +44,7 @@ pub(super) fn flow(event: &common::Event, context: &mut Context<'_>) -> Flow {
     let (number, egress) = point_parts(event.point);
     let (interface, role) = context.places.interface(number, context.interners);
     let (source, destination) = addresses(event);
-    let opened_by = event.initiator & !initiator::GUESSED;
+    let opened_by = event.initiator & initiator::B;
     let is_reply = event.direction != opened_by;
     let observed = observation_point(role, egress);
     let processes = behind(event, context);
@@ -154,7 +154,7 @@ fn counters(
     [source, destination]: [Option<Known>; 2],
     context: &mut Context<'_>,
 ) -> Counters {
-    let forward = usize::from(event.initiator & !initiator::GUESSED);
+    let forward = usize::from(event.initiator & initiator::B);
     let direction = |index: usize| DirectionCounters {
         packets: event.packets[index],
         bytes: event.bytes[index],

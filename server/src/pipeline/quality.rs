@@ -141,7 +141,7 @@ impl Qualities {
         }
         self.count_handshake(event);
         let mut figures = self.figures(event);
-        let opened_by = event.initiator & !initiator::GUESSED;
+        let opened_by = event.initiator & initiator::B;
         let mut seen = [
             event.tcp_flags_seen as u16,
             (event.tcp_flags_seen >> 16) as u16,

@@ -64,7 +64,7 @@ pub(super) fn last_packet(entry: &Entry, now: Moment) -> u64 {
 
 pub(super) fn last_event<K: Sides>(key: &K, entry: &Entry, now: Moment) -> Event {
     let opened_by = initiator_of(entry.tags);
-    let from_a = opened_by & !initiator::GUESSED == initiator::A;
+    let from_a = opened_by & initiator::B == initiator::A;
     let direction = usize::from(!from_a);
     let owner = entry.owner[direction];
     let mut event = Event {
