@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use sextant_integration_tests::{
     Daemon, Netns,
+    daemon::binary,
     engine::{Engine, IMAGE},
     eventually,
     hubble::hubble,
@@ -64,6 +65,18 @@ fn flow(daemon: &Daemon, filter: &str) -> String {
     })
 }
 
+/// What the own client shows.
+fn own(daemon: &Daemon, arguments: &str) -> String {
+    let out = std::process::Command::new(binary().with_file_name("sextant"))
+        .args(["--server", &daemon.server()])
+        .args(arguments.split_whitespace())
+        .env("HOME", "/nonexistent")
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
 fn now() -> String {
     let date = std::process::Command::new("date")
         .args(["-u", "+%FT%T.%NZ"])
@@ -119,6 +132,17 @@ fn containers_of_docker_have_the_names_that_it_gives_them() {
         label.contains("baked") || label.contains("nginx") || label.contains("system")
     });
     assert!(!of_image, "{labels:?}");
+
+    let id = docker.run("inspect --format {{.Id}} client");
+    for container in ["client", &id[..12], id.trim()] {
+        let shown = format!("observe --last 20 --from-container {container} --columns container");
+        assert!(own(&daemon, &shown).contains("client/api-1"), "{shown}");
+    }
+    let nobody = own(&daemon, "observe --last 20 --container nobody");
+    assert_eq!(
+        nobody.lines().filter(|line| line.contains("api-1")).count(),
+        0
+    );
 
     docker.run("rename client other");
     flow(&daemon, "--from-pod docker/other --to-pod shop/api-1");
