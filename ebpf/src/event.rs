@@ -20,7 +20,8 @@ use crate::{
 
 /// Raises an event with the totals of the flow, unless it is sampled away.
 #[inline(never)]
-pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet, reasons: u8) {
+pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
+    let reasons = (&raw const packet.reasons).read_volatile();
     maps::tally(Tally::Raised, 1, 0);
     let now = precise_now_compared();
     let since = now.saturating_sub((*entry).first_ns) / 1000;

@@ -64,6 +64,9 @@ pub struct Packet {
     pub has_mac: bool,
     /// Of a new flow: as in `Entry`.
     pub initiator: u8,
+    /// Why it is news. Here, so that the verifier knows nothing of it and walks the ways
+    /// behind it once.
+    pub reasons: u8,
 }
 
 impl Packet {

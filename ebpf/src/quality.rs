@@ -17,11 +17,8 @@ use crate::{
     listener::LISTEN,
     packet::Packet,
     parse::{SYN, TCP},
-    who::{STREAM, TUPLE4, TUPLE6, receiving_namespace, tuple_of},
+    who::{STREAM, receiving_namespace, size_of_tuple, tuple_of},
 };
-
-/// `rtt_min` before the first round trip.
-const NO_SAMPLE: u32 = u32::MAX;
 
 /// Tells what the sender's socket knows, if the packet carries one, else what the
 /// receiver's does, if it is on this host.
@@ -30,11 +27,8 @@ pub unsafe fn tell(event: *mut Event, skb: *mut __sk_buff, packet: &Packet) {
     if packet.protocol != TCP || packet.later_fragment {
         return;
     }
-    let [sending, receiving] = if packet.direction == 0 {
-        [FIGURES_OF_A, FIGURES_OF_B]
-    } else {
-        [FIGURES_OF_B, FIGURES_OF_A]
-    };
+    let direction = packet.direction as u32 & 1;
+    let (sending, receiving) = (FIGURES_OF_A + direction, FIGURES_OF_B - direction);
     let socket: *mut bpf_sock = (*skb).__bindgen_anon_2.sk;
     if !socket.is_null() {
         // Of a handshake there is none yet.
@@ -49,7 +43,7 @@ pub unsafe fn tell(event: *mut Event, skb: *mut __sk_buff, packet: &Packet) {
     else {
         return;
     };
-    let size = if packet.family == 4 { TUPLE4 } else { TUPLE6 };
+    let size = size_of_tuple(packet);
     let found = bpf_sk_lookup_tcp(skb.cast(), tuple.cast(), size, namespace, 0);
     if !found.is_null() {
         read(event, found.cast(), receiving);
@@ -68,10 +62,9 @@ unsafe fn read(event: *mut Event, socket: *mut bpf_sock, of: u32) {
     if tcp.is_null() {
         return;
     }
-    let least = (*tcp).rtt_min;
     (*event).figures.of = of;
     (*event).figures.srtt_us = (*tcp).srtt_us >> 3;
-    (*event).figures.rtt_min_us = if least == NO_SAMPLE { 0 } else { least };
+    (*event).figures.rtt_min_us = (*tcp).rtt_min;
     (*event).figures.retrans = (*tcp).total_retrans;
     (*event).figures.lost = (*tcp).lost_out;
 }

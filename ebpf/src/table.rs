@@ -107,7 +107,7 @@ fn created(full: Cause) -> Tally {
 }
 
 #[inline(always)]
-unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
+unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
     let direction = packet.direction & 1;
     if (*entry).owner[direction] != packet.point && !counts_here(entry, skb, packet) {
         maps::count(Cause::SeenElsewhere, packet.packets, packet.bytes);
@@ -124,7 +124,8 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     let before = atomic::fetch_add(&raw mut (*entry).packets[direction], packet.packets);
     let reasons = news(entry, packet, direction, before == 0);
     if reasons != 0 {
-        event::raise(entry, skb, packet, reasons);
+        (&raw mut packet.reasons).write_volatile(reasons);
+        event::raise(entry, skb, packet);
     }
     if payload::is_wanted(packet) {
         payload::copy(entry, skb, packet);

@@ -36,11 +36,18 @@ static ADDRESS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// Where the addresses of a socket are put together, for the sake of the stack.
 #[map]
-static TUPLE: PerCpuArray<[u32; 9]> = PerCpuArray::with_max_entries(1, 0);
+static TUPLE: PerCpuArray<Tuple> = PerCpuArray::with_max_entries(1, 0);
 
-/// Bytes of it by family.
-pub const TUPLE4: u32 = 12;
-pub const TUPLE6: u32 = 36;
+/// `struct bpf_sock_tuple`: remote address, local address, ports; and room beyond it.
+pub type Tuple = [u32; 16];
+
+/// Bytes of it by family: 12 or 36. Worked out, not chosen, so that the verifier has one
+/// way to walk; it sees that the size is 4 to 63.
+#[inline(always)]
+pub fn size_of_tuple(packet: &Packet) -> u32 {
+    let size = u32::from(packet.family).wrapping_sub(3).wrapping_mul(12);
+    size & 63 | 4
+}
 
 /// A `Side` in a register, the process in the upper half: what is returned in
 /// memory takes an argument.
@@ -213,16 +220,12 @@ unsafe fn receiver_of(skb: *mut __sk_buff, packet: &Packet, namespace: u64) -> F
     let Some(tuple) = tuple_of(packet) else {
         return nobody(side::ELSEWHERE);
     };
-    if packet.family == 4 {
-        look_up(skb, packet.protocol, tuple, TUPLE4, namespace)
-    } else {
-        look_up(skb, packet.protocol, tuple, TUPLE6, namespace)
-    }
+    look_up(skb, packet, packet.protocol, tuple, namespace)
 }
 
-/// What the receiver's socket is looked up by: of IPv6 all of it, of IPv4 `TUPLE4` bytes.
+/// What the receiver's socket is looked up by.
 #[inline(always)]
-pub unsafe fn tuple_of(packet: &Packet) -> Option<*mut [u32; 9]> {
+pub unsafe fn tuple_of(packet: &Packet) -> Option<*mut Tuple> {
     let tuple = TUPLE.get_ptr_mut(0)?;
     let ports =
         u32::from(packet.source_port.to_be()) | u32::from(packet.destination_port.to_be()) << 16;
@@ -248,45 +251,52 @@ unsafe fn listener_at(
     at_source: bool,
     namespace: u64,
 ) -> Found {
-    let (address, port) = if at_source {
-        (&packet.source, packet.source_port)
-    } else {
-        (&packet.destination, packet.destination_port)
-    };
-    let Some(tuple) = TUPLE.get_ptr_mut(0) else {
+    let Some(tuple) = tuple_of_listener(packet, !at_source) else {
         return nobody(side::ELSEWHERE);
     };
-    let ports = u32::from(port.to_be()) << 16;
-    let found = if packet.family == 4 {
-        (*tuple)[0] = 0;
-        (*tuple)[1] = address[0];
-        (*tuple)[2] = ports;
-        look_up(skb, TCP, tuple, TUPLE4, namespace)
-    } else {
-        for n in 0..4 {
-            (*tuple)[n] = 0;
-            (*tuple)[n + 4] = address[n];
-        }
-        (*tuple)[8] = ports;
-        look_up(skb, TCP, tuple, TUPLE6, namespace)
-    };
+    let found = look_up(skb, packet, TCP, tuple, namespace);
     if found >> 32 == 0 {
         return nobody(side::NO_OWNER);
     }
     found
 }
 
-/// The owner of the socket with this tuple (`struct bpf_sock_tuple`: remote
-/// address, local address, ports). Each kind of socket by instructions of its own,
-/// as the verifier wants it.
+/// With no remote side only a listening socket can be found, at the packet's destination
+/// or at its source.
+#[inline(always)]
+pub unsafe fn tuple_of_listener(packet: &Packet, at_destination: bool) -> Option<*mut Tuple> {
+    let tuple = TUPLE.get_ptr_mut(0)?;
+    let (address, port) = if at_destination {
+        (&packet.destination, packet.destination_port)
+    } else {
+        (&packet.source, packet.source_port)
+    };
+    let ports = u32::from(port.to_be()) << 16;
+    if packet.family == 4 {
+        (*tuple)[0] = 0;
+        (*tuple)[1] = address[0];
+        (*tuple)[2] = ports;
+    } else {
+        for n in 0..4 {
+            (*tuple)[n] = 0;
+            (*tuple)[n + 4] = address[n];
+        }
+        (*tuple)[8] = ports;
+    }
+    Some(tuple)
+}
+
+/// The owner of the socket with this tuple. Each kind of socket by instructions of its
+/// own, as the verifier wants it.
 #[inline(always)]
 unsafe fn look_up(
     skb: *mut __sk_buff,
+    packet: &Packet,
     protocol: u8,
-    tuple: *mut [u32; 9],
-    size: u32,
+    tuple: *mut Tuple,
     namespace: u64,
 ) -> Found {
+    let size = size_of_tuple(packet);
     let socket = if protocol == UDP {
         bpf_sk_lookup_udp(skb.cast(), tuple.cast(), size, namespace, 0)
     } else {

@@ -19,7 +19,7 @@ pub struct Figures {
     pub of: u32,
     /// Smoothed round-trip time in microseconds; 0 for none measured yet.
     pub srtt_us: u32,
-    /// The least round-trip time of late; 0 for none measured yet.
+    /// The least round-trip time of late; 0 and `u32::MAX` for none measured yet.
     pub rtt_min_us: u32,
     /// Segments sent again since the connection began.
     pub retrans: u32,

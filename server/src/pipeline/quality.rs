@@ -234,7 +234,7 @@ fn side(event: &common::Event) -> usize {
 
 fn with(mut figures: [Option<Figures>; 2], event: &common::Event) -> [Option<Figures>; 2] {
     let told = event.figures;
-    let measured = |us: u32| (us > 0).then_some(us);
+    let measured = |us: u32| (us > 0 && us < u32::MAX).then_some(us);
     figures[side(event)] = Some(Figures {
         srtt_us: measured(told.srtt_us),
         rtt_min_us: measured(told.rtt_min_us),
