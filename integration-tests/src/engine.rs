@@ -102,6 +102,13 @@ impl Engine {
         socket(self.folder.path())
     }
 
+    /// A word that no other engine has.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let name = self.folder.path().file_name();
+        name.unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// The files of a container.
     #[must_use]
     pub fn rootfs(&self) -> PathBuf {
@@ -209,6 +216,11 @@ impl Drop for Engine {
         let _ = self.child.wait();
         // What watches over containers outlives the engine.
         kill_all_of(self.folder.path());
+        let cgroups = format!(
+            "rmdir /sys/fs/cgroup/*/kubepods/*-{0} /sys/fs/cgroup/kubepods/*-{0}",
+            self.mark()
+        );
+        let _ = Command::new("sh").args(["-c", &cgroups]).output();
         let _ = Command::new("sh")
             .args([
                 "-c",

@@ -54,7 +54,7 @@ pub fn run(engine: &Engine, namespace: &str, name: &str, container: &str, comman
             "log_directory": "{}", "labels": {{"app": "{name}", "pod-template-hash": "7d9"}},
             "linux": {{"cgroup_parent": "/kubepods/pod{name}-{}", "security_context": {NODE}}}}}"#,
         folder.join("logs").display(),
-        std::process::id(),
+        engine.mark(),
     );
     let sandbox = call(folder, "RunPodSandbox", &format!(r#"{{"config": {pod}}}"#));
     let command: Vec<String> = command.iter().map(|word| format!("{word:?}")).collect();
