@@ -4,6 +4,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
@@ -46,6 +47,12 @@ s.send(b"x")
 assert s.recv(10) == b"x"
 print(s.getsockname()[1])
 "#;
+
+/// The own command line: `SEXTANT`, or that of this build.
+fn client_binary() -> PathBuf {
+    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/sextant");
+    std::env::var_os("SEXTANT").map_or_else(|| built.into(), PathBuf::from)
+}
 
 /// Client's host, router, server's host.
 struct Hosts {
@@ -272,6 +279,14 @@ fn both_legs_are_one_story_with_their_processes() {
             .lines()
             .all(|line| line.contains("\"source_xlated\":\"10.9.2.1\""))
     );
+    let columns = Command::new(client_binary())
+        .args(["--server", &daemon.server(), "observe", "--last", "1000"])
+        .args(["--columns", "nat", "--snat-ip", "10.9.2.1"])
+        .output()
+        .unwrap();
+    let columns = String::from_utf8(columns.stdout).unwrap();
+    assert!(columns.contains(">10.9.1.1:8080=10.9.2.1:"), "{columns}");
+    assert!(columns.contains(">10.9.2.2:80"), "{columns}");
     assert!(daemon.metric(&hosts.router, "sextant_nat_joined_events_total") >= 32);
     assert_eq!(
         daemon.metric(

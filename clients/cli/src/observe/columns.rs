@@ -37,6 +37,8 @@ pub(crate) enum Column {
     Handshake,
     /// Which side reset the connection.
     Reset,
+    /// Of translated addresses, the initiator's leg and the other one: client>server each.
+    Nat,
     /// Command lines, where the server tells them.
     Command,
 }
@@ -57,6 +59,7 @@ impl Column {
             Self::Retrans => "retrans",
             Self::Handshake => "handshake",
             Self::Reset => "reset",
+            Self::Nat => "nat",
             Self::Command => "command",
         }
     }
@@ -90,6 +93,7 @@ impl Column {
             Self::Rtt => ends(&fields, ["srtt_us", "reverse_srtt_us"], micros),
             Self::Retrans => ends(&fields, ["retrans", "reverse_retrans"], |n| n.to_string()),
             Self::Handshake => tcp(&fields, "handshake_us").map(micros),
+            Self::Nat => legs(&fields),
             Self::Reset => of_tcp(&fields).and_then(|tcp| text_of(tcp, "reset_by")),
             Self::Command => sides(&fields, |process| text_of(process, "command_line")),
         };
@@ -124,6 +128,20 @@ fn tcp(fields: &Struct, key: &str) -> Option<f64> {
         Some(Kind::NumberValue(number)) => Some(number),
         _ => None,
     }
+}
+
+/// `client>server` of both legs.
+fn legs(fields: &Struct) -> Option<String> {
+    let within = |fields: &Struct, key: &str| match &fields.fields.get(key)?.kind {
+        Some(Kind::StructValue(inner)) => Some(inner.clone()),
+        _ => None,
+    };
+    let nat = within(fields, "nat")?;
+    let (original, reply) = (within(&nat, "original")?, within(&nat, "reply")?);
+    let end = |tuple, key| text_of(tuple, key).unwrap_or_else(|| "-".into());
+    let (client, called) = (end(&original, "source"), end(&original, "destination"));
+    let (outside, server) = (end(&reply, "destination"), end(&reply, "source"));
+    Some(format!("{client}>{called}={outside}>{server}"))
 }
 
 /// `initiator/other`, with `-` for what is not known; nothing if neither is.
