@@ -27,6 +27,18 @@ pub unsafe fn fetch_add(place: *mut u64, n: u64) -> u64 {
     atomic_xadd::<u64, u64, { AcqRel }>(place, n)
 }
 
+/// Adds to a smaller one; ordered, as its result is told.
+#[inline(always)]
+pub unsafe fn fetch_add32(place: *mut u32, n: u32) -> u32 {
+    atomic_xadd::<u32, u32, { AcqRel }>(place, n)
+}
+
+/// Sets a word; what was written before is seen by who sees it.
+#[inline(always)]
+pub unsafe fn set(place: *mut u32, value: u32) {
+    atomic_xchg::<u32, { AcqRel }>(place, value);
+}
+
 /// Takes the value and leaves zero.
 #[inline(always)]
 pub unsafe fn take(place: *mut u64) -> u64 {

@@ -21,6 +21,7 @@ mod atomic;
 mod clock;
 mod dropped;
 mod event;
+mod flows;
 mod fragment;
 mod gso;
 mod holders;

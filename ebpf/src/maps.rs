@@ -6,19 +6,11 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 use sextant_ebpf_common::{
-    CAUSES, Cause, CauseCount, DIRECT_SLOTS, DropCount, DropKey, EXTRA_SLOTS, Entry, FragmentKey,
-    FragmentPorts, InterfaceTotals, Joints, Key4, Key6, TALLIES, Tally, Tuning,
+    CAUSES, Cause, CauseCount, DIRECT_SLOTS, DropCount, DropKey, EXTRA_SLOTS, FragmentKey,
+    FragmentPorts, InterfaceTotals, Joints, TALLIES, Tally, Tuning,
 };
 
 use crate::packet::Packet;
-
-/// IPv4 flows. A plain hash: a live flow is never evicted in silence.
-#[map]
-pub static FLOWS4: HashMap<Key4, Entry> = HashMap::with_max_entries(131_072, 0);
-
-/// IPv6 flows.
-#[map]
-pub static FLOWS6: HashMap<Key6, Entry> = HashMap::with_max_entries(65_536, 0);
 
 /// Fragmented datagrams on their way. LRU: an old one is of no use.
 #[map]

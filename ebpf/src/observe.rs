@@ -4,10 +4,11 @@ use aya_ebpf::programs::TcContext;
 use sextant_ebpf_common::{Cause, Key4, Key6, interface_number, point};
 
 use crate::{
-    clock, gso, link,
+    clock,
+    flows::{Ipv4, Ipv6},
+    gso, link,
     link::{ETHERNET, IPV4, IPV6},
-    maps::{self, FLOWS4, FLOWS6},
-    namespace,
+    maps, namespace,
     packet::Packet,
     parse::{self, Stop},
     read::{Copied, Linear, Read},
@@ -41,10 +42,8 @@ pub fn packet<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) {
         Some(IPV6) => parse::ipv6(&linear, l3, packet),
         _ => Err(Stop::Slow),
     };
-    if parsed.is_ok() {
+    if parsed.is_ok() || slow(ctx, packet) {
         account(ctx, packet);
-    } else {
-        slow(ctx, packet);
     }
 }
 
@@ -76,17 +75,19 @@ fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Pack
 }
 
 /// Any layout: tags in the frame, options, extension headers, fragments,
-/// headers beyond the linear part; and what is no IP packet at all.
+/// headers beyond the linear part; and what is no IP packet at all. Tells whether
+/// there is a packet to count in a flow.
 #[inline(never)]
-fn slow(ctx: &TcContext, packet: &mut Packet) {
+fn slow(ctx: &TcContext, packet: &mut Packet) -> bool {
     // The zone is part of a fragment's key.
     packet.zone = maps::zone(packet.point);
     match slow_parse(&Copied(ctx), packet) {
-        Ok(()) => account(ctx, packet),
+        Ok(()) => true,
         Err(cause) => {
             let bytes = u64::from(packet.len);
             maps::add_to_totals(packet.point, 1, bytes);
             maps::count(cause, 1, bytes);
+            false
         }
     }
 }
@@ -121,12 +122,12 @@ fn account(ctx: &TcContext, packet: &mut Packet) {
 fn flow4(ctx: &TcContext, packet: &mut Packet) {
     let (key, direction) = Key4::of(packet.source[0], packet.destination[0], &packet.ends());
     packet.direction = direction;
-    table::record(&FLOWS4, &key, ctx.skb.skb, packet, Cause::Table4Full);
+    table::record::<Ipv4>(&key, ctx.skb.skb, packet);
 }
 
 #[inline(always)]
 fn flow6(ctx: &TcContext, packet: &mut Packet) {
     let (key, direction) = Key6::of(&packet.source, &packet.destination, &packet.ends());
     packet.direction = direction;
-    table::record(&FLOWS6, &key, ctx.skb.skb, packet, Cause::Table6Full);
+    table::record::<Ipv6>(&key, ctx.skb.skb, packet);
 }

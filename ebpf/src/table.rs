@@ -4,17 +4,14 @@
 //! is lost. A packet that passes several observation points is counted at the
 //! first of them (`once`).
 
-use aya_ebpf::{
-    bindings::{__sk_buff, BPF_NOEXIST},
-    macros::map,
-    maps::{HashMap, PerCpuArray},
-};
-use sextant_ebpf_common::{Cause, Entry, Side, Tally, ZERO_WINDOW, reason, tags, tick};
+use aya_ebpf::bindings::__sk_buff;
+use sextant_ebpf_common::{Cause, Entry, Side, ZERO_WINDOW, reason, tags, tick};
 
 use crate::{
     atomic,
     clock::precise_now_compared,
     event,
+    flows::{self, Family},
     initiator::who_spoke_first,
     maps::{self, tuning},
     once::counts_here,
@@ -24,86 +21,48 @@ use crate::{
     payload, quality, reopen, who,
 };
 
-const EEXIST: i32 = -17;
-const E2BIG: i32 = -7;
-
-/// Where a new entry is made.
-#[map]
-static FRESH: PerCpuArray<Entry> = PerCpuArray::with_max_entries(1, 0);
-
 /// Counts a packet in its flow and raises an event when it is news.
 #[inline(always)]
-pub fn record<K>(
-    table: &HashMap<K, Entry>,
-    key: &K,
-    skb: *mut __sk_buff,
-    packet: &mut Packet,
-    full: Cause,
-) {
-    let mut found = table.get_ptr_mut(key);
+pub fn record<F: Family>(key: &F::Key, skb: *mut __sk_buff, packet: &mut Packet) {
+    let hash = flows::hash::<F>(key);
+    let mut found = flows::find::<F>(key, hash);
+    if found.is_none() {
+        found = flows::find_far::<F>(key, hash);
+    }
     if found.is_none() {
         packet.initiator = who_spoke_first(skb, packet);
-        if !create(table, key, skb, packet, full) {
+        if !prepare(skb, packet) {
             return;
         }
-        found = table.get_ptr_mut(key);
+        found = flows::insert::<F>(key, hash, packet.packets, packet.bytes);
     }
-    let Some(entry) = found else {
-        // Removed in between.
-        maps::count(Cause::InsertFailed, packet.packets, packet.bytes);
-        return;
-    };
-    // SAFETY: a value of the table; the program holds the RCU read lock.
-    unsafe { update(entry, skb, packet) }
+    // Otherwise it is counted where there was no room for it.
+    if let Some(entry) = found {
+        // SAFETY: a slot of the table, which is not taken away while a program runs
+        // that found it.
+        unsafe { update(entry, skb, packet) }
+    }
 }
 
-/// A function of its own, and the entry made in a map, for the sake of the 512
-/// bytes of stack.
+/// Makes a new entry. A function of its own, and the entry in a map, for the sake of
+/// the 512 bytes of stack.
 #[inline(never)]
-fn create<K>(
-    table: &HashMap<K, Entry>,
-    key: &K,
-    skb: *mut __sk_buff,
-    packet: &Packet,
-    full: Cause,
-) -> bool {
-    let Some(entry) = FRESH.get_ptr_mut(0) else {
+fn prepare(skb: *mut __sk_buff, packet: &Packet) -> bool {
+    let Some(entry) = flows::fresh() else {
         maps::count(Cause::InsertFailed, packet.packets, packet.bytes);
         return false;
     };
     let (opening, is_opening) = opening(skb, packet);
     // SAFETY: a per-CPU slot, of which all other fields are zero and stay so.
-    let entry = unsafe {
+    unsafe {
         (*entry).first_ns = precise_now_compared();
         (*entry).due = due_after(packet.now);
         (*entry).opening = opening;
         (*entry).tags = tags(packet.vlan, packet.initiator | is_opening);
         (*entry).sides = [Side::default(); 2];
         who::look(entry, skb, packet);
-        &*entry
-    };
-    let cause = match table.insert(key, entry, u64::from(BPF_NOEXIST)) {
-        Ok(()) => {
-            maps::tally(created(full), 1, 0);
-            return true;
-        }
-        // Another CPU was first; its entry is as good.
-        Err(EEXIST) => return true,
-        Err(E2BIG) => full,
-        Err(_) => Cause::InsertFailed,
-    };
-    maps::count(cause, packet.packets, packet.bytes);
-    false
-}
-
-/// The tally of the table that is full for this cause. The daemon learns by it
-/// how full the table is, without a walk.
-#[inline(always)]
-fn created(full: Cause) -> Tally {
-    match full {
-        Cause::Table6Full => Tally::Created6,
-        _ => Tally::Created4,
     }
+    true
 }
 
 #[inline(always)]

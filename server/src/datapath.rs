@@ -14,6 +14,7 @@ mod clsact;
 mod counters;
 mod ends;
 mod eventfd;
+mod flow_table;
 mod grace;
 mod holders;
 mod hook;

@@ -285,7 +285,7 @@ impl Page<'_> {
         }
         self.gauge(
             "resident_bytes",
-            "Resident memory of the daemon",
+            "Resident memory of the daemon, without the flow tables that are mapped into it",
             load.resident_bytes as f64,
         )?;
         self.gauge(

@@ -6,12 +6,14 @@
 #![cfg_attr(not(test), no_std)]
 
 mod cause;
+pub mod claim;
 mod drop;
 mod event;
 mod key;
 mod nat;
 mod payload;
 mod quality;
+pub mod slot;
 mod who;
 
 pub use cause::{CAUSES, Cause};
@@ -353,6 +355,8 @@ const _: () = {
     assert!(size_of::<Key4>() == 16);
     assert!(size_of::<Key6>() == 40);
     assert!(size_of::<Entry>() == 128);
+    assert!(size_of::<slot::Slot<Key4>>() == 152);
+    assert!(size_of::<slot::Slot<Key6>>() == 176);
     assert!(size_of::<FragmentKey>() == 40);
     assert!(size_of::<Event>() == 232);
     assert!(size_of::<Payload>() == size_of::<Event>() + 16);

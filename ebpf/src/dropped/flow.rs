@@ -1,13 +1,12 @@
 //! Tells a flow that a packet of it was dropped, so that its end does not claim
 //! what did not get through, and learns from it who is behind the packet.
 
-use aya_ebpf::maps::HashMap;
-use sextant_ebpf_common::{Ends, Entry, ICMP_MESSAGE, Key4, Key6};
+use sextant_ebpf_common::{Ends, ICMP_MESSAGE, Key4, Key6};
 
 use super::{Dropped, ICMP, ICMP6, skb};
 use crate::{
     atomic,
-    maps::{FLOWS4, FLOWS6},
+    flows::{self, Family, Ipv4, Ipv6},
 };
 
 /// Room at the end of the counter for all CPUs that add at once.
@@ -27,16 +26,18 @@ pub(super) unsafe fn tell(it: *mut Dropped) {
     };
     if key.family == 4 {
         let (flow, direction) = Key4::of(key.source[0], key.destination[0], &ends);
-        count(&FLOWS4, &flow, direction, it);
+        count::<Ipv4>(&flow, direction, it);
     } else {
         let (flow, direction) = Key6::of(&key.source, &key.destination, &ends);
-        count(&FLOWS6, &flow, direction, it);
+        count::<Ipv6>(&flow, direction, it);
     }
 }
 
 #[inline(always)]
-unsafe fn count<K>(flows: &HashMap<K, Entry>, key: &K, direction: usize, it: *mut Dropped) {
-    let Some(entry) = flows.get_ptr_mut(key) else {
+unsafe fn count<F: Family>(key: &F::Key, direction: usize, it: *mut Dropped) {
+    let hash = flows::hash::<F>(key);
+    let found = flows::find::<F>(key, hash);
+    let Some(entry) = found.or_else(|| flows::find_far::<F>(key, hash)) else {
         return;
     };
     (*it).first.sides[0] = (*entry).sides[direction & 1];

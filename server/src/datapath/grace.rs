@@ -1,4 +1,5 @@
-//! Short grace periods while many programs are attached or detached.
+//! Grace periods: the wait for programs that run, and short ones while many
+//! programs are attached or detached.
 //!
 //! For each TCX link the kernel waits, with the lock of all network settings
 //! held, until every CPU has left the old list of programs: 10 to 25 ms. With
@@ -11,7 +12,24 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
     os::fd::AsRawFd as _,
+    thread,
+    time::Duration,
 };
+
+/// `membarrier` (linux/membarrier.h): until every CPU has been outside of a program
+/// that ran at the time of the call.
+const MEMBARRIER_GLOBAL: libc::c_int = 1;
+/// Where the kernel has it not (CPUs without ticks): no program runs for so long.
+const LONG: Duration = Duration::from_millis(100);
+
+/// Waits until all programs have returned that run now.
+pub(super) fn wait_for_programs() {
+    // SAFETY: no memory is passed.
+    let refused = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) } != 0;
+    if refused {
+        thread::sleep(LONG);
+    }
+}
 
 const SETTING: &str = "/sys/kernel/rcu_expedited";
 /// With fewer links the wait is less than what the setting is worth.

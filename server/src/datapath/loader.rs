@@ -10,16 +10,19 @@ use aya::{
 };
 use sextant_ebpf_common::{
     CauseCount, DropLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning, WhoLayout,
+    slot::{Hashed, slots_for},
 };
 
 use super::{
-    DatapathError, Holders, Objects, bpf,
+    DatapathError, Holders, Objects,
+    bpf::{self, Plain},
+    flow_table::{self, FlowTable, Seeds},
     holders::Found,
     hook::{Program, Programs},
     kernel,
     layout::{self, DropReasons, Types},
     rights,
-    tables::Tables,
+    tables::{FLOW_TABLES, Tables},
     tcx,
     who::{self, Who},
 };
@@ -149,14 +152,22 @@ impl Loaded {
         let (drop_layout, reasons, mut drops) = drop_layout(settings.drops, types);
         let net_layout = net_layout(settings.several_namespaces, types)?;
         let nat_layout = *nat.as_ref().unwrap_or(&NatLayout::ABSENT);
+        let slots = [settings.flows4, settings.flows6].map(slots_for);
+        let seeds = flow_table::seeds().map_err(|source| DatapathError::System {
+            action: "drawing the secret numbers of the flow tables",
+            source,
+        })?;
         let settled_at = bpf::monotonic_ns() + SETTLE_NS;
         let mut ebpf = EbpfLoader::new()
             // Nothing in the object is relocated by the kernel's types, which
             // are some 20 MiB to read.
             .btf(None)
             .verifier_log_level(verifier_log_level())
-            .map_max_entries("FLOWS4", settings.flows4)
-            .map_max_entries("FLOWS6", settings.flows6)
+            .map_max_entries(FLOW_TABLES[0], slots[0])
+            .map_max_entries(FLOW_TABLES[1], slots[1])
+            .override_global("SLOTS4", &slots[0], true)
+            .override_global("SLOTS6", &slots[1], true)
+            .override_global("HASH_SEEDS", &seeds, true)
             .map_max_entries("DROPS", settings.flows_dropped)
             .map_max_entries("OBSERVED", settings.observed_ring_bytes)
             .map_max_entries("DENIED", settings.denied_ring_bytes)
@@ -215,8 +226,8 @@ impl Loaded {
             payload: typed(&mut ebpf, "PAYLOAD")?,
             rests: typed(&mut ebpf, "RESTS")?,
             tables: Tables {
-                flows4: hash(&mut ebpf, "FLOWS4")?,
-                flows6: hash(&mut ebpf, "FLOWS6")?,
+                flows4: flow_table(&mut ebpf, FLOW_TABLES[0], slots[0], seeds)?,
+                flows6: flow_table(&mut ebpf, FLOW_TABLES[1], slots[1], seeds)?,
                 drops: hash(&mut ebpf, "DROPS")?,
                 capacities: [settings.flows4, settings.flows6, settings.flows_dropped],
                 clock_offset: typed(&mut ebpf, "CLOCK_OFFSET")?,
@@ -330,6 +341,21 @@ fn typed<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Data
     ebpf.take_map(name)
         .and_then(|map| T::try_from(map).ok())
         .ok_or(DatapathError::Missing { what: "map", name })
+}
+
+fn flow_table<K: Hashed + Plain>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+    slots: u32,
+    seeds: Seeds,
+) -> Result<FlowTable<K>, DatapathError> {
+    let Some(Map::Array(map)) = ebpf.take_map(name) else {
+        return Err(DatapathError::Missing { what: "map", name });
+    };
+    FlowTable::new(map.fd().as_fd(), slots, seeds).map_err(|source| DatapathError::System {
+        action: "mapping a flow table",
+        source,
+    })
 }
 
 fn hash(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, DatapathError> {

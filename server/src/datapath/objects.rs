@@ -13,7 +13,7 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 
-use super::DatapathError;
+use super::{DatapathError, tables::FLOW_TABLES};
 
 /// Descriptors of all programs and maps; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +113,16 @@ impl Objects {
             }
         };
         self.0.maps.iter().map(of).collect()
+    }
+
+    /// Bytes of the maps that the daemon has in its own memory too: the flow tables.
+    #[must_use]
+    pub fn mapped_bytes(&self) -> u64 {
+        let maps = self.maps();
+        let mapped = maps
+            .iter()
+            .filter(|map| FLOW_TABLES.contains(&map.name.as_str()));
+        mapped.map(|map| map.bytes).sum()
     }
 
     /// Has the kernel measure the run time of programs, which itself costs some

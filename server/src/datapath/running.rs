@@ -78,7 +78,7 @@ impl Datapath {
         watch: LinkWatch,
     ) -> Result<(Self, Reader, Sweeper, Option<Holders>), DatapathError> {
         let counters = Counters::new(loaded.counts, loaded.tallies, loaded.totals);
-        let volumes = Volumes::default();
+        let volumes = Volumes::new(loaded.tables.capacities);
         let tuner = Tuner::new(loaded.tuning);
         let (ends, losses) = (Ends::new()?, Losses::default());
         let reader = Reader::new(

@@ -1,26 +1,25 @@
 //! Finds flows that have ended, removes them from the kernel's tables and
 //! raises their last event with the totals; from a fill level on it makes room.
 //!
-//! An entry is read and removed in one step. It has been idle for a while by
-//! then; a packet that comes at that very moment opens a new flow. Bound: while
-//! room is made, 40 bytes (IPv6 64) an entry of the table.
+//! A packet that comes while a flow is taken out opens a new flow, or still counts in
+//! the old one, before its totals are read. Bound: while room is made, 36 bytes a flow
+//! in the table.
 
 mod drops;
 mod last_event;
 mod stage;
 
-use std::{io, os::fd::AsFd as _, time::Duration};
+use std::time::Duration;
 
-use aya::maps::MapData;
-use sextant_ebpf_common::{Entry, Event};
+use sextant_ebpf_common::{Event, slot::Hashed};
 
 use self::{
     last_event::{Sides, last_event, last_packet},
     stage::Stage,
 };
 use super::{
-    bpf::{BatchWalk, lookup_and_delete},
     clock::Moment,
+    flow_table::FlowTable,
     volumes::{Swept, Volume},
 };
 
@@ -42,66 +41,46 @@ pub struct Timeouts {
 }
 
 /// A flow that may be ended to make room.
-struct Candidate<K> {
+struct Candidate {
     /// Who goes first: the lowest turn, and of those the longest silent.
     rank: (u8, u32),
-    key: K,
+    slot: u32,
     counted: Volume,
 }
 
-/// Removes ended flows of one table; their last events go to `out`. With `keep`
-/// no more entries than that stay, as far as there are any that may go. `swept`
-/// has what was removed also when the rest fails.
-pub(super) fn sweep<K: Sides>(
-    table: &MapData,
+/// Takes ended flows out of one table; their last events go to `out`. With `keep`
+/// no more than that stay, as far as there are any that may go.
+pub(super) fn sweep<K: Sides + Hashed>(
+    table: &FlowTable<K>,
     now: Moment,
     timeouts: &Timeouts,
     keep: Option<u64>,
     swept: &mut Swept,
     out: &mut impl FnMut(Event),
-) -> io::Result<()> {
-    let fd = table.fd().as_fd();
-    let mut ended: Vec<K> = Vec::new();
-    let mut candidates: Vec<Candidate<K>> = Vec::new();
-    let mut remove = |key: &K, swept: &mut Swept| {
-        if let Some(entry) = lookup_and_delete::<K, Entry>(fd, key)? {
-            swept.removed += 1;
-            swept.ended.add(entry.packets, entry.bytes);
-            out(last_event(key, &entry, now));
+) {
+    let mut ended: Vec<u32> = Vec::new();
+    let mut candidates: Vec<Candidate> = Vec::new();
+    table.each(|slot, key, entry| {
+        let idle = Duration::from_nanos(now.ns.saturating_sub(last_packet(entry, now)));
+        let stage = Stage::of(key.protocol(), entry);
+        if idle >= stage.limit(key.protocol(), timeouts) {
+            ended.push(slot);
+            return;
         }
-        io::Result::Ok(())
-    };
-    let mut walk = BatchWalk::<K, Entry>::new(fd, BATCH);
-    loop {
-        let more = walk.next(|key, entry| {
-            let idle = Duration::from_nanos(now.ns.saturating_sub(last_packet(entry, now)));
-            let stage = Stage::of(key.protocol(), entry);
-            if idle >= stage.limit(key.protocol(), timeouts) {
-                ended.push(*key);
-                return;
-            }
-            swept.entries += 1;
-            let mut counted = Volume::default();
-            counted.add(entry.packets, entry.bytes);
-            swept.live += counted;
-            if keep.is_some()
-                && let Some(rank) = stage.rank(idle)
-            {
-                candidates.push(Candidate {
-                    rank,
-                    key: *key,
-                    counted,
-                });
-            }
-        })?;
-        // Removing between batches is safe: the walk goes by bucket.
-        for key in ended.drain(..) {
-            remove(&key, swept)?;
+        swept.entries += 1;
+        let mut counted = Volume::default();
+        counted.add(entry.packets, entry.bytes);
+        swept.live += counted;
+        if keep.is_some()
+            && let Some(rank) = stage.rank(idle)
+        {
+            candidates.push(Candidate {
+                rank,
+                slot,
+                counted,
+            });
         }
-        if !more {
-            break;
-        }
-    }
+    });
     let surplus = keep.map_or(0, |keep| swept.entries.saturating_sub(keep)) as usize;
     if 0 < surplus && surplus < candidates.len() {
         candidates.select_nth_unstable_by_key(surplus, |candidate| candidate.rank);
@@ -109,7 +88,11 @@ pub(super) fn sweep<K: Sides>(
     for candidate in candidates.iter().take(surplus) {
         swept.entries -= 1;
         swept.live -= candidate.counted;
-        remove(&candidate.key, swept)?;
+        ended.push(candidate.slot);
     }
-    Ok(())
+    table.take(&ended, |key, entry| {
+        swept.removed += 1;
+        swept.ended.add(entry.packets, entry.bytes);
+        out(last_event(key, entry, now));
+    });
 }

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use sextant_ebpf_common::{Event, Key4, Key6, Kind, Tally};
+use sextant_ebpf_common::{Event, Kind, Tally};
 
 use super::{
     Counters, DatapathError, Stopper, Timeouts, Tuner, Volumes,
@@ -150,42 +150,30 @@ impl Sweeper {
         let (now, timeouts) = (self.tables.now(), &self.timeouts);
         let mut swept = Swept::default();
         let mut each = |event| out.push(event);
-        let result = match table {
-            0 => sweep::<Key4>(
-                &self.tables.flows4,
-                now,
-                timeouts,
-                keep,
-                &mut swept,
-                &mut each,
-            ),
-            1 => sweep::<Key6>(
-                &self.tables.flows6,
-                now,
-                timeouts,
-                keep,
-                &mut swept,
-                &mut each,
-            ),
+        let (flows4, flows6) = (&self.tables.flows4, &self.tables.flows6);
+        let mut result = Ok(());
+        match table {
+            0 => sweep(flows4, now, timeouts, keep, &mut swept, &mut each),
+            1 => sweep(flows6, now, timeouts, keep, &mut swept, &mut each),
             _ => {
                 let interval = self.tuner.interval();
-                sweep_drops(
+                result = sweep_drops(
                     &self.tables.drops,
                     now.ns,
                     interval,
                     keep,
                     &mut swept,
                     &mut each,
-                )
+                );
             }
-        };
+        }
         out.hand_on();
         self.fills[table].swept(swept.removed, keep.is_some());
         match result {
             Ok(()) => self.volumes.swept(table, swept),
             Err(error) => {
                 self.volumes.swept_in_part(table, swept);
-                tracing::warn!(%error, "flow table not swept; ended flows stay in it");
+                tracing::warn!(%error, "table of drops not swept; those that are over stay in it");
             }
         }
     }

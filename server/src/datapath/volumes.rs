@@ -63,6 +63,7 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct Counts {
+    capacities: [u32; 3],
     tables: [Table; 3],
     read: AtomicU64,
     ended: AtomicU64,
@@ -100,6 +101,21 @@ pub struct ReaderCounts {
 }
 
 impl Volumes {
+    /// Nothing yet, of tables that are for so many entries.
+    pub(super) fn new(capacities: [u32; 3]) -> Self {
+        Self(Arc::new(Counts {
+            capacities,
+            ..Counts::default()
+        }))
+    }
+
+    /// How many entries the tables are for. Those of flows have slots for half as many
+    /// more, so that each flow finds one.
+    #[must_use]
+    pub fn capacities(&self) -> [u32; 3] {
+        self.0.capacities
+    }
+
     /// Entries in the tables of IPv4 flows, IPv6 flows and drops.
     #[must_use]
     pub fn entries(&self) -> [u64; 3] {

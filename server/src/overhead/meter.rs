@@ -28,13 +28,16 @@ pub struct Load {
     pub datapath_cpu: f64,
     /// Nanoseconds a packet, in all programs, as last measured; 0 if never.
     pub ns_per_packet: f64,
-    /// Resident memory of the daemon in bytes.
+    /// Resident memory of the daemon in bytes, without the kernel's flow tables that
+    /// are mapped into it.
     pub resident_bytes: u64,
 }
 
 /// Looks again and again.
 pub(super) struct Meter {
     datapath: Option<Datapath>,
+    /// Bytes of maps in the daemon's own memory.
+    mapped: u64,
     last: Instant,
     packets: u64,
     looks: u32,
@@ -45,6 +48,9 @@ impl Meter {
     pub(super) fn new(datapath: Option<Datapath>) -> Self {
         let mut meter = Self {
             packets: 0,
+            mapped: datapath
+                .as_ref()
+                .map_or(0, |datapath| datapath.objects.mapped_bytes()),
             datapath,
             last: Instant::now(),
             looks: 0,
@@ -53,7 +59,7 @@ impl Meter {
         meter.packets = meter.seen();
         if let Some((cpu_time, resident_bytes)) = process() {
             meter.load.cpu_time = cpu_time;
-            meter.load.resident_bytes = resident_bytes;
+            meter.load.resident_bytes = resident_bytes.saturating_sub(meter.mapped);
         }
         meter
     }
@@ -78,7 +84,7 @@ impl Meter {
             let used = cpu_time.saturating_sub(self.load.cpu_time).as_secs_f64();
             self.load.daemon_cpu = smooth(self.load.daemon_cpu, used / passed);
             self.load.cpu_time = cpu_time;
-            self.load.resident_bytes = resident_bytes;
+            self.load.resident_bytes = resident_bytes.saturating_sub(self.mapped);
         }
         self.load
     }

@@ -106,9 +106,7 @@ impl Parts {
                 let interfaces = parts.counters.unobserved();
                 interfaces.into_iter().map(messages::unobserved).collect()
             }),
-            tables: datapath.map_or_else(Vec::new, |parts| {
-                messages::tables(parts.volumes.entries(), &parts.objects.maps())
-            }),
+            tables: datapath.map_or_else(Vec::new, |parts| messages::tables(&parts.volumes)),
             dns: datapath.map(|_| messages::dns(&ledger.payloads)),
             processes: datapath.map(|_| messages::processes(&self.sources.processes)),
             container_engines: {

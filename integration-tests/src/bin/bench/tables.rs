@@ -12,10 +12,9 @@ use crate::{
 
 /// No flow ends and none is told again: a packet's event is not in its cost.
 const STILL: &str = "[datapath]\nother_idle = \"1h\"\nactive_interval = \"1h\"\n";
-const LARGE: &str = "flows_ipv4 = 1048576\n";
+/// A million flows are below the fill level from which room is made.
+const LARGE: &str = "flows_ipv4 = 1400000\n";
 const FLOWS: [u32; 5] = [100, 1000, 10_000, 100_000, 1_000_000];
-/// The most flows in a table of the default size, whose walk has a goal.
-const SWEPT: u32 = 100_000;
 /// Packets of one pass over the flows.
 const PASS: u32 = 200_000;
 
@@ -40,15 +39,12 @@ fn packets(bench: &mut Bench) -> anyhow::Result<()> {
         packets.push((f64::from(flows), packet(bench.runs(), &namespace, flows)?));
     }
     let of = |end: Option<&(f64, Samples)>| end.map_or(f64::NAN, |(_, samples)| samples.median());
-    for (text, curve) in [
-        ("packet of one flow, with 1,000,000 ÷ with 100", &busy),
-        (
-            "packet, each of another flow, of 1,000,000 ÷ of 100",
-            &packets,
-        ),
-    ] {
-        let growth = of(curve.last()) / of(curve.first());
-        add(bench, text, "", Samples(vec![growth]), 2.0);
+    let growth = of(busy.last()) / of(busy.first());
+    let text = "packet of one flow, with 1,000,000 ÷ with 100";
+    add(bench, text, "", Samples(vec![growth]), 2.0);
+    if let Some((_, missed)) = packets.last() {
+        let text = "packet, each of another flow, of 1,000,000";
+        add(bench, text, "ns", missed.clone(), 250.0);
     }
     bench.report.add_series(Series {
         name: "packet-by-flows",
@@ -63,12 +59,13 @@ fn packets(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In the tables as they are by default.
+/// The walk over a table, and what it takes of memory.
 fn sweeps(bench: &mut Bench) -> anyhow::Result<()> {
     let namespace = Netns::new();
-    let daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, STILL, &[]);
+    let config = format!("{STILL}{LARGE}");
+    let daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, &config, &[]);
     let mut sweeps = Vec::new();
-    for flows in FLOWS.into_iter().filter(|flows| *flows <= SWEPT) {
+    for flows in FLOWS {
         spread(&namespace, flows, flows);
         sweeps.push((f64::from(flows), sweep(bench.runs(), &daemon, flows)?));
     }
@@ -78,10 +75,10 @@ fn sweeps(bench: &mut Bench) -> anyhow::Result<()> {
         .map_or_else(Samples::default, |(_, samples)| samples.clone());
     add(
         bench,
-        "walk over a table of 100,000 flows",
+        "walk over a table of 1,000,000 flows",
         "ms",
         swept,
-        50.0,
+        20.0,
     );
     bench.report.add_series(Series {
         name: "sweep-by-flows",
@@ -114,7 +111,7 @@ fn memory(bench: &mut Bench, daemon: &Daemon) -> anyhow::Result<()> {
         let bytes = map.context("no such map")?.bytes;
         let each = Samples(vec![bytes as f64 / capacity as f64]);
         let text = format!("kernel memory of an {family} flow");
-        add(bench, &text, "bytes", each, 200.0);
+        add(bench, &text, "bytes", each, 256.0);
     }
     Ok(())
 }

@@ -8,7 +8,9 @@ use tonic::Status;
 
 use crate::{
     containers::{EngineState, EngineStatus},
-    datapath::{InterfaceCount, MapCost, Objects, ProgramCost, Report, Unobserved, Volume},
+    datapath::{
+        InterfaceCount, MapCost, Objects, ProgramCost, Report, Unobserved, Volume, Volumes,
+    },
     dns::Malformed,
     flow::Time,
     ledger::{Events, Ledger, Packets, Payloads},
@@ -25,8 +27,8 @@ const KINDS: [(u32, &str); 5] = [
     (9, "lru_hash"),
     (27, "ringbuf"),
 ];
-/// The tables, by their maps.
-const TABLES: [(&str, &str); 3] = [("ipv4", "FLOWS4"), ("ipv6", "FLOWS6"), ("drops", "DROPS")];
+/// The tables, as `Volumes` has them.
+const TABLES: [&str; 3] = ["ipv4", "ipv6", "drops"];
 
 pub(super) fn duration(duration: Duration) -> prost_types::Duration {
     prost_types::Duration {
@@ -100,18 +102,15 @@ pub(super) fn attachment(interface: InterfaceCount) -> api::Attachment {
     }
 }
 
-pub(super) fn tables(entries: [u64; 3], maps: &[MapCost]) -> Vec<api::FlowTable> {
-    let capacity = |name: &str| {
-        let map = maps.iter().find(|map| map.name == name);
-        map.map_or(0, |map| u64::from(map.max_entries))
-    };
+pub(super) fn tables(volumes: &Volumes) -> Vec<api::FlowTable> {
+    let found = volumes.entries().into_iter().zip(volumes.capacities());
     TABLES
         .iter()
-        .zip(entries)
-        .map(|((name, map), entries)| api::FlowTable {
+        .zip(found)
+        .map(|(name, (entries, capacity))| api::FlowTable {
             name: (*name).into(),
             entries,
-            capacity: capacity(map),
+            capacity: capacity.into(),
         })
         .collect()
 }

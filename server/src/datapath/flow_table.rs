@@ -1,0 +1,185 @@
+//! A table of flows as the daemon has it: the kernel's array of slots, mapped into
+//! its memory. Programs fill slots, this alone frees them. A walk is no system call;
+//! what a flow counted is exact when it is taken out, since no program is left that
+//! might still count there.
+//!
+//! Bound: the slots that the map was made with. They are the kernel's memory, though
+//! the daemon's resident size has it too.
+
+use std::{
+    fmt, io,
+    marker::PhantomData,
+    mem::MaybeUninit,
+    os::fd::{AsRawFd as _, BorrowedFd},
+    ptr::{self, NonNull},
+    sync::atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{AcqRel, Acquire, Relaxed, Release},
+    },
+};
+
+use sextant_ebpf_common::{
+    Entry,
+    slot::{Hashed, SEEDS, Slot, WINDOW, state, window},
+};
+
+use super::{bpf::Plain, grace};
+
+/// Secret numbers of the programs' hash.
+pub(super) type Seeds = [u64; SEEDS];
+
+/// Other ones at each start.
+pub(super) fn seeds() -> io::Result<Seeds> {
+    let mut seeds = [0; SEEDS];
+    for seed in &mut seeds {
+        *seed = getrandom::u64().map_err(io::Error::from)?;
+    }
+    Ok(seeds)
+}
+
+/// The slots of one family of addresses.
+pub(super) struct FlowTable<K> {
+    /// Of the map, which lives as long.
+    memory: NonNull<AtomicU64>,
+    slots: u32,
+    seeds: Seeds,
+    keys: PhantomData<K>,
+}
+
+// SAFETY: all that is shared in the memory is read and written by atomic operations.
+unsafe impl<K> Send for FlowTable<K> {}
+
+impl<K> FlowTable<K> {
+    /// Bytes of a slot: whole words, as the kernel's arrays have them.
+    const BYTES: usize = size_of::<Slot<K>>();
+    const WORDS: usize = Self::BYTES / size_of::<u64>();
+    const ENTRY: usize = std::mem::offset_of!(Slot<K>, entry) / size_of::<u64>();
+}
+
+impl<K: Hashed + Plain> FlowTable<K> {
+    /// Maps the array behind `map`, which has so many slots.
+    pub(super) fn new(map: BorrowedFd<'_>, slots: u32, seeds: Seeds) -> io::Result<Self> {
+        const {
+            assert!(Self::BYTES.is_multiple_of(size_of::<u64>()));
+            // State and key are read as they are laid out there.
+            assert!(std::mem::offset_of!(Slot<K>, key) == size_of::<u64>());
+        }
+        // SAFETY: a new mapping; the kernel refuses what is larger than the array.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                slots as usize * Self::BYTES,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        let memory = NonNull::new(memory)
+            .filter(|memory| memory.as_ptr() != libc::MAP_FAILED)
+            .ok_or_else(io::Error::last_os_error)?;
+        Ok(Self {
+            memory: memory.cast(),
+            slots,
+            seeds,
+            keys: PhantomData,
+        })
+    }
+
+    /// Calls `each` for every flow, with the number of its slot.
+    pub(super) fn each(&self, mut each: impl FnMut(u32, &K, &Entry)) {
+        for at in 0..self.slots {
+            if self.state(at).load(Acquire) & state::MASK == state::LIVE {
+                let slot = self.read(at);
+                each(at, &slot.key, &slot.entry);
+            }
+        }
+    }
+
+    /// Takes flows out, by the numbers of their slots; `each` gets what they counted in
+    /// the end. Waits for programs that run, some milliseconds.
+    pub(super) fn take(&self, flows: &[u32], mut each: impl FnMut(&K, &Entry)) {
+        let is_found_no_more = |at: &&u32| {
+            let state = self.state(**at);
+            let live = state.load(Acquire);
+            let ending = live & !state::MASK | state::ENDING;
+            live & state::MASK == state::LIVE
+                && state
+                    .compare_exchange(live, ending, AcqRel, Acquire)
+                    .is_ok()
+        };
+        let ending: Vec<u32> = flows.iter().filter(is_found_no_more).copied().collect();
+        if ending.is_empty() {
+            return;
+        }
+        grace::wait_for_programs();
+        for at in ending {
+            let slot = self.read(at);
+            self.free(at, &slot.key);
+            each(&slot.key, &slot.entry);
+        }
+    }
+
+    fn free(&self, at: u32, key: &K) {
+        for n in Self::ENTRY..Self::WORDS {
+            self.word(at, n).store(0, Relaxed);
+        }
+        self.state(at).store(state::FREE, Release);
+        let hash = key.hash(|n| self.seeds[n]);
+        let first = window(hash, 0, self.slots);
+        if !(first..first + WINDOW).contains(&at) {
+            self.spilled(first).fetch_sub(1, AcqRel);
+        }
+    }
+
+    /// A copy, field by field as of slightly different moments.
+    fn read(&self, at: u32) -> Slot<K> {
+        let mut slot = MaybeUninit::<Slot<K>>::uninit();
+        for n in 0..Self::WORDS {
+            let word = self.word(at, n).load(Relaxed);
+            // SAFETY: within the slot, of which all words are written.
+            unsafe { slot.as_mut_ptr().cast::<u64>().add(n).write(word) };
+        }
+        // SAFETY: keys and entries are plain, and valid for any bytes.
+        unsafe { slot.assume_init() }
+    }
+
+    fn word(&self, at: u32, n: usize) -> &AtomicU64 {
+        debug_assert!(at < self.slots && n < Self::WORDS);
+        // SAFETY: within the mapping, which is aligned to pages.
+        unsafe { self.memory.add(at as usize * Self::WORDS + n).as_ref() }
+    }
+
+    fn state(&self, at: u32) -> &AtomicU32 {
+        // SAFETY: the first half of the first word.
+        unsafe { &*ptr::from_ref(self.word(at, 0)).cast::<AtomicU32>() }
+    }
+
+    fn spilled(&self, at: u32) -> &AtomicU32 {
+        // SAFETY: the second half of it.
+        unsafe { &*ptr::from_ref(self.word(at, 0)).cast::<AtomicU32>().add(1) }
+    }
+}
+
+impl<K> Drop for FlowTable<K> {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `new`; no reference to it is left.
+        unsafe {
+            libc::munmap(
+                self.memory.as_ptr().cast(),
+                self.slots as usize * Self::BYTES,
+            )
+        };
+    }
+}
+
+impl<K> fmt::Debug for FlowTable<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowTable")
+            .field("slots", &self.slots)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
