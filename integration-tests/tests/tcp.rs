@@ -255,7 +255,7 @@ fn what_is_sent_again_is_what_the_kernel_counts() {
     ];
     there.run(
         "nft add table inet loss && nft add chain inet loss in \"{ type filter hook input priority 0; }\" && \
-         nft add rule inet loss in tcp dport { 7101, 7102 } tcp flags & fin == 0 numgen random mod 10 == 0 drop",
+         nft add rule inet loss in tcp dport { 7101, 7102 } tcp flags ! fin numgen random mod 10 == 0 drop",
     );
     let daemon = Daemon::start(&here, QUICK, &["--interface", "veth0"]);
     let again = || -> f64 {
