@@ -1,7 +1,7 @@
 //! Loads the eBPF object: sizes, constants, programs. Two steps: `Settings`
 //! say what is wanted, `Loaded` is what the kernel accepted.
 
-use std::os::fd::AsFd as _;
+use std::{os::fd::AsFd as _, panic::resume_unwind, thread};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
@@ -192,18 +192,7 @@ impl Loaded {
             .override_global("DROP_LAYOUT", &drop_layout, true)
             .load(OBJECT)
             .map_err(|error| refused("creating eBPF maps", &error))?;
-        for name in CLASSIFIERS {
-            let program: &mut SchedClassifier = ebpf
-                .program_mut(name)
-                .and_then(|program| program.try_into().ok())
-                .ok_or(DatapathError::Missing {
-                    what: "program",
-                    name,
-                })?;
-            program
-                .load()
-                .map_err(|error| refused("loading the classifier programs", &error))?;
-        }
+        load_classifiers(&mut ebpf)?;
         if drops == Drops::Observed {
             drops = watch_drops(&mut ebpf);
         }
@@ -247,6 +236,27 @@ impl Loaded {
             ebpf,
         })
     }
+}
+
+/// At once, since the kernel takes some tenths of a second to verify each.
+fn load_classifiers(ebpf: &mut Ebpf) -> Result<(), DatapathError> {
+    let found = ebpf
+        .programs_mut()
+        .filter(|(name, _)| CLASSIFIERS.contains(name));
+    let classifiers: Vec<&mut SchedClassifier> = found
+        .filter_map(|(_, program)| program.try_into().ok())
+        .collect();
+    thread::scope(|scope| {
+        let loads: Vec<_> = classifiers
+            .into_iter()
+            .map(|program| scope.spawn(|| program.load()))
+            .collect();
+        for load in loads {
+            let loaded = load.join().unwrap_or_else(|panic| resume_unwind(panic));
+            loaded.map_err(|error| refused("loading the classifier programs", &error))?;
+        }
+        Ok(())
+    })
 }
 
 /// How full a ring may be before its reader is woken from a pause: an eighth, so
