@@ -362,6 +362,33 @@ fn a_flood_ends_no_established_connection_and_its_own_flows_end_with_their_total
     drop((client, server));
 }
 
+#[test]
+fn flows_that_go_for_room_while_there_is_some_have_all_their_ends_told() {
+    if !root() {
+        return;
+    }
+    // A quarter of it is more than may wait for the reader.
+    let namespace = Netns::new();
+    let config = "[datapath]\nflows_ipv4 = 98304\nother_idle = \"1h\"\n";
+    let daemon = Daemon::start(&namespace, config, &["--interface", "lo"]);
+    namespace.run(
+        "python3 -c 'import socket,struct\n\
+         r=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); r.bind((\"\",5201))\n\
+         s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind((\"127.0.0.1\",40000))\n\
+         for n in range(90000):\n \
+         s.sendto(b\"x\",(socket.inet_ntoa(struct.pack(\"!I\",0x7f100000+n)),5201)); r.recv(1)'",
+    );
+    let left = eventually("room is made", || {
+        let status = daemon.own_status()?;
+        let ipv4 = status.tables.iter().find(|table| table.name == "ipv4")?;
+        (20_000..60_000)
+            .contains(&ipv4.entries)
+            .then_some(ipv4.entries)
+    });
+    let lost = "sextant_lost_events_total{place=\"ends\",cause=\"full\"}";
+    assert_eq!(daemon.metric(&namespace, lost), 0, "{left} are left");
+}
+
 /// Whether a drop of a datagram to this port was told.
 fn is_drop_seen(daemon: &Daemon, port: u16) -> bool {
     let to_it = FlowFilter {

@@ -1,6 +1,6 @@
 //! Ends of flows on their way from the sweeper to the reader.
 //!
-//! The sweeper must never wait, or the tables fill up. Bound: `MOST` ends, 3
+//! The sweeper waits for room only while the tables have some. Bound: `MOST` ends, 3
 //! MiB; those that find no room are counted and left out, and their packets are
 //! in the ledger all the same.
 
@@ -48,6 +48,11 @@ impl Ends {
         ends.clear();
         self.0.waiting.set();
         lost as u64
+    }
+
+    /// How many find room.
+    pub(super) fn room(&self) -> usize {
+        MOST - self.lock().len()
     }
 
     /// Appends at most so many to `to`, of those that ended at `until` or before;

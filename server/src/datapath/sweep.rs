@@ -48,14 +48,16 @@ struct Candidate {
     counted: Volume,
 }
 
-/// Takes ended flows out of one table; their last events go to `out`. With `keep`
-/// no more than that stay, as far as there are any that may go.
+/// Takes ended flows out of one table; their last events go to `out`, in parts of
+/// which `make_room` is told the length before. With `keep` no more than that stay, as
+/// far as there are any that may go.
 pub(super) fn sweep<K: Sides + Hashed>(
     table: &FlowTable<K>,
     now: Moment,
     timeouts: &Timeouts,
     keep: Option<u64>,
     swept: &mut Swept,
+    make_room: impl Fn(usize),
     out: &mut impl FnMut(Event),
 ) {
     let mut ended: Vec<u32> = Vec::new();
@@ -90,9 +92,12 @@ pub(super) fn sweep<K: Sides + Hashed>(
         swept.live -= candidate.counted;
         ended.push(candidate.slot);
     }
-    table.take(&ended, |key, entry| {
-        swept.removed += 1;
-        swept.ended.add(entry.packets, entry.bytes);
-        out(last_event(key, entry, now));
-    });
+    for part in ended.chunks(BATCH) {
+        make_room(part.len());
+        table.take(part, |key, entry| {
+            swept.removed += 1;
+            swept.ended.add(entry.packets, entry.bytes);
+            out(last_event(key, entry, now));
+        });
+    }
 }

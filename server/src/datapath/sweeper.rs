@@ -2,8 +2,8 @@
 //! one fills up, so that a flood leaves room for the next connection.
 //!
 //! How full a table is, is known without a walk: entries made, as the programs
-//! count them, less those removed. Nothing that serves or stores is waited for;
-//! what comes out goes to `Ends`.
+//! count them, less those removed. What comes out goes to `Ends`, whose reader is
+//! waited for while the table has room, and not longer.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const LOOKS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(20)];
 /// Ends that are handed on at once.
 const BATCH: usize = 4096;
+/// How long so many ends wait for room, and between two looks whether there is some.
+const PATIENCE: Duration = Duration::from_secs(1);
+const NAP: Duration = Duration::from_millis(1);
 
 /// The tables, in the order of `Volumes::entries`.
 const TABLES: [Tally; 3] = [Tally::Created4, Tally::Created6, Tally::CreatedDrop];
@@ -44,6 +47,11 @@ impl Fill {
     /// Entries above which there is pressure.
     fn is_high(&self, created: u64) -> bool {
         created.saturating_sub(self.removed) > self.capacity - self.capacity.div_ceil(4)
+    }
+
+    /// More entries than the table is for.
+    fn is_over(&self, created: u64) -> bool {
+        created.saturating_sub(self.removed) > self.capacity
     }
 
     /// How many entries may stay, when there is pressure.
@@ -149,12 +157,13 @@ impl Sweeper {
         };
         let (now, timeouts) = (self.tables.now(), &self.timeouts);
         let mut swept = Swept::default();
+        let room = |ends| self.wait_for_room(ends);
         let mut each = |event| out.push(event);
         let (flows4, flows6) = (&self.tables.flows4, &self.tables.flows6);
         let mut result = Ok(());
         match table {
-            0 => sweep(flows4, now, timeouts, keep, &mut swept, &mut each),
-            1 => sweep(flows6, now, timeouts, keep, &mut swept, &mut each),
+            0 => sweep(flows4, now, timeouts, keep, &mut swept, room, &mut each),
+            1 => sweep(flows6, now, timeouts, keep, &mut swept, room, &mut each),
             _ => {
                 let interval = self.tuner.interval();
                 result = sweep_drops(
@@ -176,6 +185,26 @@ impl Sweeper {
                 tracing::warn!(%error, "table of drops not swept; those that are over stay in it");
             }
         }
+    }
+}
+
+impl Sweeper {
+    /// Lets the reader take ends until so many more find room, unless a table is over its
+    /// capacity: packets matter more.
+    fn wait_for_room(&self, ends: usize) {
+        let began = Instant::now();
+        while self.ends.room() < ends && began.elapsed() < PATIENCE && !self.is_any_over() {
+            let [is_stopping] = eventfd::wait([self.stop.as_fd()], NAP);
+            if is_stopping {
+                break;
+            }
+        }
+    }
+
+    fn is_any_over(&self) -> bool {
+        let is_over =
+            |(fill, tally): (&Fill, Tally)| fill.is_over(self.counters.tally(tally).packets);
+        self.fills.iter().zip(TABLES).any(is_over)
     }
 }
 
