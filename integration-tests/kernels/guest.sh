@@ -129,7 +129,10 @@ verified() {
     /tools/bpftool prog show | sed -n 's/^\([0-9]*\): .* name \(sextant[a-z_]*\).*/\1 \2/p' | while read -r id program; do
         for file in /proc/$pid/fdinfo/*; do
             grep -q "^prog_id:[^0-9]*$id\$" "$file" || continue
-            echo "$program $(sed -n 's/^verified_insns:[^0-9]*//p' "$file")"
+            # Links tell their program's number, too.
+            count=$(sed -n 's/^verified_insns:[^0-9]*//p' "$file")
+            [ -n "$count" ] || continue
+            echo "$program $count"
             break
         done
     done
