@@ -3,6 +3,9 @@
 //! Values are read when they are asked for; nothing is counted twice. Served
 //! at `/metrics` in OpenMetrics text.
 
+mod connections;
+mod who;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::middleware::from_fn_with_state;
@@ -12,20 +15,16 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
-use sextant_ebpf_common::Tally;
 use sextant_flows::printable::printable;
 
 use crate::{
     audit::Log,
-    containers::{Containers, EngineStatus},
     datapath::{Counters, InterfaceCount},
     dns::Malformed,
     identity::NumberCounts,
     ledger::{Events, Ledger, Payloads, Sources},
     listener::Hosts,
     overhead::Overhead,
-    pipeline::{NatCounts, TcpCounts},
-    process::ProcessCounts,
     service::{Limits, pages},
 };
 
@@ -292,135 +291,6 @@ impl Page<'_> {
             "budget_step",
             "How coarse events are to keep the overhead budget; 0 is as configured",
             f64::from(budget.step),
-        )
-    }
-
-    fn identities(&mut self, counts: &NumberCounts) -> fmt::Result {
-        self.gauge(
-            "identities",
-            "Label sets that have an identity",
-            counts.kept() as f64,
-        )?;
-        let fates = [
-            ("forgotten", counts.forgotten()),
-            ("refused", counts.refused()),
-        ];
-        self.counters(
-            "identities_lost",
-            "Label sets whose identity was given up for others, or that got none, for want of room",
-            fates.map(|(fate, count)| ([("fate", fate)], count)),
-        )
-    }
-
-    fn processes(&mut self, counts: &ProcessCounts) -> fmt::Result {
-        self.gauge(
-            "processes",
-            "Processes behind flows that are known",
-            counts.known() as f64,
-        )?;
-        let fates = [
-            ("looked_up", counts.looked_up()),
-            ("not_found", counts.not_found()),
-            ("forgotten", counts.forgotten()),
-            ("command_line_unread", counts.command_lines_unread()),
-        ];
-        self.counters(
-            "processes_not_told",
-            "Processes that the kernel did not tell, by what became of them; those that were forgotten, or whose command line was not read, for want of room",
-            fates.map(|(fate, count)| ([("fate", fate)], count)),
-        )?;
-        let sides = counts.sides();
-        let sides = [
-            ("process", sides.process),
-            ("unknown", sides.unknown),
-            ("no_socket", sides.no_socket),
-            ("elsewhere", sides.elsewhere),
-        ];
-        self.counters(
-            "flow_sides",
-            "Sides of flows that ended, by who was behind them",
-            sides.map(|(who, count)| ([("who", who)], count)),
-        )
-    }
-
-    fn engines(&mut self, containers: &Containers) -> fmt::Result {
-        let engines = containers.engines();
-        let of = |value: fn(&EngineStatus) -> u64| {
-            let named = |engine: &EngineStatus| (engine.socket.to_string(), value(engine));
-            engines.iter().map(named).collect::<Vec<_>>()
-        };
-        let known = of(|engine| engine.containers);
-        let mut family = self.family(
-            "engine_containers",
-            "Containers that an engine named",
-            ConstGauge::new(0_i64).metric_type(),
-        )?;
-        for (socket, count) in &known {
-            let labels = [("socket", socket.as_str())];
-            ConstGauge::new(*count as i64).encode(family.encode_family(&labels)?)?;
-        }
-        for (name, help, values) in [
-            (
-                "engine_failures",
-                "Sessions with an engine of containers that ended or did not begin",
-                of(|engine| engine.failures),
-            ),
-            (
-                "engine_containers_left_out",
-                "Containers of an engine that found no room",
-                of(|engine| engine.left_out),
-            ),
-        ] {
-            let values = values
-                .iter()
-                .map(|(socket, value)| ([("socket", socket.as_str())], *value));
-            self.counters(name, help, values)?;
-        }
-        Ok(())
-    }
-
-    fn nat(&mut self, counts: &NatCounts, counters: &Counters) -> fmt::Result {
-        let fates = [
-            ("told", counts.told()),
-            ("lost", counters.tally(Tally::TranslationLost).packets),
-            ("forgotten", counts.forgotten()),
-        ];
-        self.counters(
-            "nat_translations",
-            "Translations of addresses that the kernel told, those that found the ring full, and connections that were forgotten for want of room",
-            fates.map(|(fate, count)| ([("fate", fate)], count)),
-        )?;
-        self.counter(
-            "nat_joined_events",
-            "Events of a translated connection that were joined with its other leg",
-            counts.joined(),
-        )
-    }
-
-    fn tcp(&mut self, counts: &TcpCounts) -> fmt::Result {
-        for (name, help, times) in [
-            (
-                "tcp_round_trip_seconds",
-                "Smoothed round-trip times of TCP connections, as sockets of this host told them with an event",
-                counts.round_trip(),
-            ),
-            (
-                "tcp_handshake_seconds",
-                "From SYNs of TCP to their answers",
-                counts.handshake(),
-            ),
-        ] {
-            times.encode(self.family(name, help, times.metric_type())?)?;
-        }
-        self.counter(
-            "tcp_retransmitted_segments",
-            "Segments that sockets of this host sent again, as far as they were told",
-            counts.retrans(),
-        )?;
-        self.counter(
-            "tcp_forgotten_connections",
-            "Connections whose last figures were forgotten for want of room",
-            counts.forgotten(),
         )
     }
 

@@ -1,0 +1,59 @@
+//! How connections do: translated addresses, TCP.
+
+use std::fmt;
+
+use prometheus_client::encoding::EncodeMetric as _;
+use sextant_ebpf_common::Tally;
+
+use super::Page;
+use crate::{
+    datapath::Counters,
+    pipeline::{NatCounts, TcpCounts},
+};
+
+impl Page<'_> {
+    pub(super) fn nat(&mut self, counts: &NatCounts, counters: &Counters) -> fmt::Result {
+        let fates = [
+            ("told", counts.told()),
+            ("lost", counters.tally(Tally::TranslationLost).packets),
+            ("forgotten", counts.forgotten()),
+        ];
+        self.counters(
+            "nat_translations",
+            "Translations of addresses that the kernel told, those that found the ring full, and connections that were forgotten for want of room",
+            fates.map(|(fate, count)| ([("fate", fate)], count)),
+        )?;
+        self.counter(
+            "nat_joined_events",
+            "Events of a translated connection that were joined with its other leg",
+            counts.joined(),
+        )
+    }
+
+    pub(super) fn tcp(&mut self, counts: &TcpCounts) -> fmt::Result {
+        for (name, help, times) in [
+            (
+                "tcp_round_trip_seconds",
+                "Smoothed round-trip times of TCP connections, as sockets of this host told them with an event",
+                counts.round_trip(),
+            ),
+            (
+                "tcp_handshake_seconds",
+                "From SYNs of TCP to their answers",
+                counts.handshake(),
+            ),
+        ] {
+            times.encode(self.family(name, help, times.metric_type())?)?;
+        }
+        self.counter(
+            "tcp_retransmitted_segments",
+            "Segments that sockets of this host sent again, as far as they were told",
+            counts.retrans(),
+        )?;
+        self.counter(
+            "tcp_forgotten_connections",
+            "Connections whose last figures were forgotten for want of room",
+            counts.forgotten(),
+        )
+    }
+}
