@@ -55,3 +55,24 @@ pub fn link(a: (&Netns, &str), b: (&Netns, &str), net: u8, millis: u32) -> Proce
     }
     Process(child)
 }
+
+/// A router between two others, joined with them by slow links: `left0` with the first
+/// net and delay, `right0` with the second. Both families are forwarded.
+///
+/// # Panics
+///
+/// When it cannot be made.
+#[must_use]
+pub fn routed([left, router, right]: [&Netns; 3], nets: [u8; 2], millis: [u32; 2]) -> [Process; 2] {
+    let links = [
+        link((router, "left0"), (left, "slow0"), nets[0], millis[0]),
+        link((router, "right0"), (right, "slow0"), nets[1], millis[1]),
+    ];
+    router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+    for (end, net) in [(left, nets[0]), (right, nets[1])] {
+        end.run(&format!(
+            "ip route add default via 10.9.{net}.1 && ip -6 route add default via fd09:{net}::1"
+        ));
+    }
+    links
+}

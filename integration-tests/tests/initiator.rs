@@ -200,13 +200,7 @@ fn of_what_is_forwarded_a_later_answer_to_a_syn_teaches_the_server() {
         return;
     }
     let [client, router, server] = [Netns::new(), Netns::new(), Netns::new()];
-    let _links = [
-        slow::link((&router, "left0"), (&client, "slow0"), 3, 1),
-        slow::link((&router, "right0"), (&server, "slow0"), 4, 1),
-    ];
-    router.run("sysctl -qw net.ipv4.ip_forward=1");
-    client.run("ip route add default via 10.9.3.1");
-    server.run("ip route add default via 10.9.4.1");
+    let _links = slow::routed([&client, &router, &server], [3, 4], [1, 1]);
     let call = Call::open(&client, &server, "10.9.4.2");
     let daemon = Daemon::start(&router, &format!("{QUICK}{LIVELY}"), &["--interface", "*0"]);
     call.tell("speak");

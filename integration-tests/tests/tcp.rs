@@ -408,13 +408,7 @@ fn a_forwarded_connection_has_its_handshake_and_no_socket_figures() {
         return;
     }
     let [left, router, right] = [Netns::new(), Netns::new(), Netns::new()];
-    let _links = [
-        slow::link((&router, "left0"), (&left, "slow0"), 4, 5),
-        slow::link((&router, "right0"), (&right, "slow0"), 5, 20),
-    ];
-    router.run("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
-    left.run("ip route add default via 10.9.4.1 && ip -6 route add default via fd09:4::1");
-    right.run("ip route add default via 10.9.5.1 && ip -6 route add default via fd09:5::1");
+    let _links = slow::routed([&left, &router, &right], [4, 5], [5, 20]);
     let _servers = [
         server(&right, "0.0.0.0", 7401, 0.0),
         server(&right, "::", 7402, 0.0),
