@@ -1,6 +1,9 @@
 //! Looks a process up by its number, if the programs could not tell it.
 
-use procfs::{Current as _, process::Process};
+use procfs::{
+    Current as _,
+    process::{Process, Stat},
+};
 use sextant_ebpf_common::Side;
 
 use crate::{datapath::ProcessSeen, flow::Time};
@@ -8,14 +11,17 @@ use crate::{datapath::ProcessSeen, flow::Time};
 /// Why a path of the kernel's says that its file was removed.
 const DELETED: &str = " (deleted)";
 
-/// The process with this number, if it is still the one that started then.
-pub(super) fn find(side: Side) -> Option<ProcessSeen> {
+/// The process with this number, if it is still the one that started then: the number
+/// may have been given to another since.
+pub(super) fn same(side: Side) -> Option<(Process, Stat)> {
     let process = Process::new(i32::try_from(side.tgid).ok()?).ok()?;
     let stat = process.stat().ok()?;
-    // The number may have been given to another since.
-    if stat.starttime as u32 != side.start {
-        return None;
-    }
+    (stat.starttime as u32 == side.start).then_some((process, stat))
+}
+
+/// What is known of it.
+pub(super) fn find(side: Side) -> Option<ProcessSeen> {
+    let (process, stat) = same(side)?;
     let exe = process.exe().unwrap_or_default();
     let exe = exe.to_string_lossy();
     let groups = process.cgroups().map(|groups| groups.0).unwrap_or_default();

@@ -13,8 +13,9 @@ use std::{
     thread,
 };
 
-use procfs::process::Process;
 use sextant_ebpf_common::{COMMAND_LINE, Side};
+
+use super::lookup;
 
 const WAITING: usize = 4096;
 
@@ -69,12 +70,11 @@ fn find(side: Side) -> Option<Found> {
     let mut known = Vec::new();
     let most = COMMAND_LINE as u64 + 1;
     file.take(most).read_to_end(&mut known).ok()?;
-    // The number may have been given to another meanwhile.
-    let process = Process::new(i32::try_from(side.tgid).ok()?).ok()?;
-    let is_it = process.stat().ok()?.starttime as u32 == side.start;
+    // Behind the reading, during which the number may have been given to another.
+    lookup::same(side)?;
     let length = known.len();
     known.truncate(COMMAND_LINE);
-    (is_it && length > 0).then_some(Found {
+    (length > 0).then_some(Found {
         side,
         known,
         length,
@@ -83,6 +83,8 @@ fn find(side: Side) -> Option<Found> {
 
 #[cfg(test)]
 mod tests {
+    use procfs::process::Process;
+
     use super::*;
 
     #[test]
