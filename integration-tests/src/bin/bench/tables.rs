@@ -1,8 +1,13 @@
 //! The kernel's table of flows: memory of a flow, the walk over it, and what a
 //! packet costs by the flows in it, when each packet is of another one.
 
-use anyhow::Context as _;
-use sextant_integration_tests::{Daemon, Netns, eventually, root};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context as _, ensure};
+use sextant_integration_tests::{Daemon, Netns, eventually, netns::Process, root};
 
 use crate::{
     Bench,
@@ -32,11 +37,12 @@ fn packets(bench: &mut Bench) -> anyhow::Result<()> {
     let namespace = Netns::new();
     let config = format!("{STILL}{LARGE}");
     let _daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, &config, &[]);
+    let mut sender = Sender::start(&namespace)?;
     let (mut busy, mut packets) = (Vec::new(), Vec::new());
     for flows in FLOWS {
-        spread(&namespace, flows, flows);
-        busy.push((f64::from(flows), packet(bench.runs(), &namespace, 1)?));
-        packets.push((f64::from(flows), packet(bench.runs(), &namespace, flows)?));
+        sender.spread(flows, flows)?;
+        busy.push((f64::from(flows), packet(bench.runs(), &mut sender, 1)?));
+        packets.push((f64::from(flows), packet(bench.runs(), &mut sender, flows)?));
     }
     let of = |end: Option<&(f64, Samples)>| end.map_or(f64::NAN, |(_, samples)| samples.median());
     let growth = of(busy.last()) / of(busy.first());
@@ -64,9 +70,10 @@ fn sweeps(bench: &mut Bench) -> anyhow::Result<()> {
     let namespace = Netns::new();
     let config = format!("{STILL}{LARGE}");
     let daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, &config, &[]);
+    let mut sender = Sender::start(&namespace)?;
     let mut sweeps = Vec::new();
     for flows in FLOWS {
-        spread(&namespace, flows, flows);
+        sender.spread(flows, flows)?;
         sweeps.push((f64::from(flows), sweep(bench.runs(), &daemon, flows)?));
     }
     memory(bench, &daemon)?;
@@ -117,12 +124,12 @@ fn memory(bench: &mut Bench, daemon: &Daemon) -> anyhow::Result<()> {
 }
 
 /// Nanoseconds of a packet, as the programs' statistics have it.
-fn packet(runs: usize, namespace: &Netns, flows: u32) -> anyhow::Result<Samples> {
+fn packet(runs: usize, sender: &mut Sender, flows: u32) -> anyhow::Result<Samples> {
     let _stats = Statistics::on()?;
     let mut samples = Samples::default();
     for _ in 0..runs {
         let before = run_time("sextant_out")?;
-        spread(namespace, flows, PASS);
+        sender.spread(flows, PASS)?;
         let after = run_time("sextant_out")?;
         samples.0.push((after.0 - before.0) / (after.1 - before.1));
     }
@@ -148,13 +155,47 @@ fn sweep(runs: usize, daemon: &Daemon, flows: u32) -> anyhow::Result<Samples> {
     Ok(samples)
 }
 
-/// Sends datagrams on the loopback, each to the next of so many addresses.
-fn spread(namespace: &Netns, flows: u32, packets: u32) {
-    namespace.run(&format!(
-        "python3 -c 'import socket,struct\n\
-         r=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); r.bind((\"\",5201))\n\
-         s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind((\"127.0.0.1\",40000))\n\
-         for n in range({packets}):\n \
-         s.sendto(b\"x\",(socket.inet_ntoa(struct.pack(\"!I\",0x7f100000+n%{flows})),5201)); r.recv(1)'"
-    ));
+/// Sends datagrams on the loopback, each to the next of so many addresses: all from one
+/// process, since flows of another one that has the port begin anew.
+struct Sender {
+    process: Process,
+    asks: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+/// Answers a line with a line, when the datagrams of it are sent.
+const SENDER: &str = "import socket, struct\n\
+    r = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); r.bind(('', 5201))\n\
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 40000))\n\
+    while True:\n \
+    flows, packets = map(int, input().split())\n \
+    for n in range(packets):\n  \
+    s.sendto(b'x', (socket.inet_ntoa(struct.pack('!I', 0x7f100000 + n % flows)), 5201)); r.recv(1)\n \
+    print('sent', flush=True)\n";
+
+impl Sender {
+    fn start(namespace: &Netns) -> anyhow::Result<Self> {
+        let mut child = Command::new("ip")
+            .args(["netns", "exec", &namespace.name, "python3", "-c", SENDER])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("python3")?;
+        let asks = child.stdin.take().context("no way to ask the sender")?;
+        let answers = child.stdout.take().context("no answers of the sender")?;
+        Ok(Self {
+            process: Process(child),
+            asks,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    fn spread(&mut self, flows: u32, packets: u32) -> anyhow::Result<()> {
+        writeln!(self.asks, "{flows} {packets}")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        let ended = self.process.0.try_wait()?;
+        ensure!(answer.trim() == "sent", "the sender ended: {ended:?}");
+        Ok(())
+    }
 }
