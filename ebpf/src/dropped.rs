@@ -12,12 +12,12 @@ mod record;
 mod skb;
 
 use aya_ebpf::{macros::map, maps::PerCpuArray, programs::RawTracePointContext};
-use sextant_ebpf_common::{Cause, DropCount, DropKey, DropLayout, PLACE_COUNT, PLACES, SKB_BYTES};
+use sextant_ebpf_common::{
+    Cause, DropCount, DropKey, DropLayout, PLACE_COUNT, PLACES, SKB_BYTES,
+    protocol::{ICMP, ICMP6},
+};
 
 use crate::maps;
-
-const ICMP: u8 = 1;
-const ICMP6: u8 = 58;
 
 /// Where things are in this kernel's structures.
 #[unsafe(no_mangle)]

@@ -3,12 +3,14 @@
 //! copy of the headers, those of a tunnel and of what is in it included.
 
 use aya_ebpf::programs::TcContext;
-use sextant_ebpf_common::{GENEVE_PORT, VXLAN_PORTS, point_parts};
+use sextant_ebpf_common::{
+    GENEVE_PORT, VXLAN_PORTS, point_parts,
+    protocol::{TCP, UDP},
+};
 
 use crate::{
     link::{IPV4, IPV6},
     packet::Packet,
-    parse::{TCP, UDP},
     read::{Copied, Read},
 };
 

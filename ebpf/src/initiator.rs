@@ -1,14 +1,17 @@
 //! Who opened a flow: side `a` or `b` of its key.
 
 use aya_ebpf::bindings::__sk_buff;
-use sextant_ebpf_common::{A_TO_B, initiator, point_parts};
+use sextant_ebpf_common::{
+    A_TO_B, initiator, point_parts,
+    protocol::{TCP, UDP},
+};
 
 use crate::{
     clock::precise_now,
     listener::{is_connected, listens},
     maps::settled_at_ns,
     packet::Packet,
-    parse::{ACK, SYN, TCP, UDP},
+    parse::{ACK, SYN},
     who::{CURRENT, receiving_namespace, sending_namespace},
 };
 

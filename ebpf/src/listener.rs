@@ -6,9 +6,10 @@ use aya_ebpf::{
     helpers::generated::{bpf_sk_lookup_udp, bpf_sk_release, bpf_skc_lookup_tcp},
 };
 
+use sextant_ebpf_common::protocol::UDP;
+
 use crate::{
     packet::Packet,
-    parse::UDP,
     who::{size_of_tuple, tuple_of, tuple_of_listener},
 };
 

@@ -2,17 +2,19 @@
 //! tracking left in the packet: on its way out, when an event is raised anyway.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_probe_read_kernel};
-use sextant_ebpf_common::{NO_FIELD, NatLayout, Tally, Translation, Tuple, point_parts, reason};
+use sextant_ebpf_common::{
+    NO_FIELD, NatLayout, Tally, Translation, Tuple, point_parts,
+    protocol::{SCTP, TCP, UDP},
+    reason,
+};
 
 use crate::{
     maps::{self, OBSERVED},
     namespace::load,
     packet::Packet,
-    parse::{TCP, UDP},
     ring,
 };
 
-const SCTP: u8 = 132;
 /// Of `_nfct`, those that are no address.
 const NFCT_INFO: u64 = 7;
 /// `IPS_SRC_NAT` and `IPS_DST_NAT` (linux/netfilter/nf_conntrack_common.h).

@@ -3,11 +3,14 @@
 //! datagrams, the socket.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
-use sextant_ebpf_common::{GENEVE_PORT, initiator, opening_offset};
+use sextant_ebpf_common::{
+    GENEVE_PORT, initiator, opening_offset,
+    protocol::{TCP, UDP},
+};
 
 use crate::{
     packet::Packet,
-    parse::{ACK, SYN, TCP, UDP},
+    parse::{ACK, SYN},
     who,
 };
 

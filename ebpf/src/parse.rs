@@ -1,13 +1,12 @@
 //! Headers of a packet: from the network layer to the ports.
 
-use sextant_ebpf_common::{Cause, ICMP_MESSAGE, ZERO_WINDOW};
+use sextant_ebpf_common::{
+    Cause, ICMP_MESSAGE, ZERO_WINDOW,
+    protocol::{DCCP, FRAGMENT, ICMP, ICMP6, IGMP, SCTP, TCP, UDP, UDP_LITE},
+};
 
 use crate::{fragment, packet::Packet, read::Read};
 
-/// IP protocol number of TCP.
-pub const TCP: u8 = 6;
-/// IP protocol number of UDP.
-pub const UDP: u8 = 17;
 /// TCP's control bits (RFC 9293).
 pub const FIN: u16 = 1;
 /// Opens a connection.
@@ -16,14 +15,6 @@ pub const SYN: u16 = 1 << 1;
 pub const RST: u16 = 1 << 2;
 /// Acknowledges.
 pub const ACK: u16 = 1 << 4;
-const ICMP: u8 = 1;
-const IGMP: u8 = 2;
-const ICMP6: u8 = 58;
-const DCCP: u8 = 33;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
-/// IP protocol number of the fragment header.
-pub const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 
 /// Option of a hop-by-hop header (RFC 2675).

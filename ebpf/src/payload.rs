@@ -7,16 +7,12 @@
 use aya_ebpf::{
     bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, macros::map, maps::PerCpuArray,
 };
-use sextant_ebpf_common::{Carries, Cause, DNS_PORT, Entry, PAYLOAD_ROOMS, Payload, Tally};
-
-use crate::{
-    event, maps,
-    maps::PAYLOAD,
-    opening::load,
-    packet::Packet,
-    parse::{TCP, UDP},
-    ring,
+use sextant_ebpf_common::{
+    Carries, Cause, DNS_PORT, Entry, PAYLOAD_ROOMS, Payload, Tally,
+    protocol::{TCP, UDP},
 };
+
+use crate::{event, maps, maps::PAYLOAD, opening::load, packet::Packet, ring};
 
 /// The budget is given anew each time that this many bits of the clock are over:
 /// 1.07 seconds.

@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use sextant_ebpf_common::{
     Entry, Event, FIGURES_OF_A, FIGURES_OF_B, has_opening, initiator, initiator_of, point_parts,
-    short_micros,
+    protocol::TCP, short_micros,
 };
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     initiator::sender,
     listener::LISTEN,
     packet::Packet,
-    parse::{SYN, TCP},
+    parse::SYN,
     who::{STREAM, receiving_namespace, size_of_tuple, tuple_of},
 };
 

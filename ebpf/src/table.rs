@@ -5,7 +5,11 @@
 //! first of them (`once`).
 
 use aya_ebpf::bindings::__sk_buff;
-use sextant_ebpf_common::{Cause, Entry, Side, ZERO_WINDOW, reason, tags, tick};
+use sextant_ebpf_common::{
+    Cause, Entry, Side, ZERO_WINDOW,
+    protocol::{TCP, UDP},
+    reason, tags, tick,
+};
 
 use crate::{
     atomic,
@@ -17,7 +21,7 @@ use crate::{
     once::counts_here,
     opening::opening,
     packet::Packet,
-    parse::{ACK, FIN, RST, SYN, TCP, UDP},
+    parse::{ACK, FIN, RST, SYN},
     payload, quality, reopen, who,
 };
 

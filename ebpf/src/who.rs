@@ -12,15 +12,12 @@ use aya_ebpf::{
     maps::PerCpuArray,
 };
 use sextant_ebpf_common::{
-    Entry, OWN_NAMESPACE, Owner, Side, has_opening, initiator, initiator_of, point_parts, side,
+    Entry, OWN_NAMESPACE, Owner, Side, has_opening, initiator, initiator_of, point_parts,
+    protocol::{TCP, UDP},
+    side,
 };
 
-use crate::{
-    maps, owner,
-    packet::Packet,
-    parse::{TCP, UDP},
-    process,
-};
+use crate::{maps, owner, packet::Packet, process};
 
 /// The packet's own network namespace.
 pub const CURRENT: u64 = u64::MAX;

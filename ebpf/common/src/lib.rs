@@ -12,6 +12,7 @@ mod event;
 mod key;
 mod nat;
 mod payload;
+pub mod protocol;
 mod quality;
 pub mod slot;
 mod who;

@@ -1,9 +1,12 @@
 //! Tells a flow that a packet of it was dropped, so that its end does not claim
 //! what did not get through, and learns from it who is behind the packet.
 
-use sextant_ebpf_common::{Ends, ICMP_MESSAGE, Key4, Key6};
+use sextant_ebpf_common::{
+    Ends, ICMP_MESSAGE, Key4, Key6,
+    protocol::{ICMP, ICMP6},
+};
 
-use super::{Dropped, ICMP, ICMP6, skb};
+use super::{Dropped, skb};
 use crate::{
     atomic,
     flows::{self, Family, Ipv4, Ipv6},

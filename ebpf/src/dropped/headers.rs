@@ -1,22 +1,20 @@
 //! Reads the headers of a dropped packet: as much as there is, and no more.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use sextant_ebpf_common::{Cause, ICMP_MESSAGE};
+use sextant_ebpf_common::{
+    Cause, ICMP_MESSAGE,
+    protocol::{DCCP, FRAGMENT, ICMP, ICMP6, SCTP, TCP, UDP, UDP_LITE},
+};
 
 use super::{
-    Dropped, ICMP, ICMP6,
+    Dropped,
     skb::{self, Place},
 };
 use crate::{
     maps,
-    parse::{FRAGMENT, MAX_EXTENSIONS, extension_length, icmp_query, is_extension},
+    parse::{MAX_EXTENSIONS, extension_length, icmp_query, is_extension},
 };
 
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const DCCP: u8 = 33;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
 /// More than the length fields of IP can tell.
 const LARGE: u64 = 1 << 16;
 

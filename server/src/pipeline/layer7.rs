@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sextant_ebpf_common as common;
+use sextant_ebpf_common::{self as common, protocol::TCP};
 
 use super::{enrich, hosts::Hosts};
 use crate::{
@@ -20,9 +20,6 @@ use crate::{
     identity::Snapshot,
     names::{self, Client, Names},
 };
-
-/// IP protocol number.
-const TCP: u8 = 6;
 
 /// Names count for at least so long, unless it is set.
 const DEFAULT_SETTINGS: names::Settings = names::Settings {

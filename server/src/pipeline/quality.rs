@@ -11,7 +11,7 @@ use std::sync::{
 
 use prometheus_client::metrics::histogram::Histogram;
 use sextant_ebpf_common::{
-    self as common, FIGURES_OF_A, Kind, NO_FIGURES, ZERO_WINDOW, initiator, micros,
+    self as common, FIGURES_OF_A, Kind, NO_FIGURES, ZERO_WINDOW, initiator, micros, protocol::TCP,
 };
 
 use crate::{
@@ -19,7 +19,6 @@ use crate::{
     generations::Generations,
 };
 
-const TCP: u8 = 6;
 const MAX_CONNECTIONS: usize = 65_536;
 
 /// Upper bounds of durations, in seconds: from within a host to around the world.

@@ -4,11 +4,10 @@
 //! Bound: 16,384 addresses and ports; those not met for longest are forgotten, which
 //! leaves a guess what it was.
 
-use sextant_ebpf_common::{self as common, Kind, initiator};
+use sextant_ebpf_common::{self as common, Kind, initiator, protocol::TCP};
 
 use crate::{flow::TcpFlags, generations::Generations};
 
-const TCP: u8 = 6;
 const MAX_SERVERS: usize = 16_384;
 
 /// An address and a port.

@@ -1,17 +1,12 @@
 //! The last event of a flow, from its key and its entry.
 
 use sextant_ebpf_common::{
-    self as common, A_TO_B, Entry, Event, Key4, Key6, Kind, initiator, initiator_of, query_of,
-    vlan_of,
+    self as common, A_TO_B, Entry, Event, Key4, Key6, Kind, initiator, initiator_of,
+    protocol::{ICMP, ICMP6, IGMP, TCP, UDP},
+    query_of, vlan_of,
 };
 
 use crate::datapath::{bpf::Plain, clock::Moment};
-
-pub(super) const TCP: u8 = 6;
-const ICMP: u8 = 1;
-const IGMP: u8 = 2;
-const ICMP6: u8 = 58;
-const UDP: u8 = 17;
 
 /// A key that knows its sides.
 pub(in crate::datapath) trait Sides: Plain {

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use sextant_ebpf_common::Entry;
+use sextant_ebpf_common::{Entry, protocol::TCP};
 
-use super::{Timeouts, last_event::TCP};
+use super::Timeouts;
 
 const FIN: u16 = 1;
 const SYN: u16 = 1 << 1;
@@ -90,9 +90,10 @@ impl Stage {
 
 #[cfg(test)]
 mod tests {
+    use sextant_ebpf_common::protocol::UDP;
+
     use super::*;
 
-    const UDP: u8 = 17;
     const SECOND: Duration = Duration::from_secs(1);
 
     fn entry(packets: [u64; 2], flags: [u16; 2]) -> Entry {

@@ -2,20 +2,14 @@
 
 use std::net::Ipv4Addr;
 
-use sextant_ebpf_common::{Event, GENEVE_PORT, ICMP_MESSAGE, Kind, VXLAN_PORTS};
+use sextant_ebpf_common::{
+    Event, GENEVE_PORT, ICMP_MESSAGE, Kind, VXLAN_PORTS,
+    protocol::{ICMP, ICMP6, IGMP, SCTP, TCP, UDP, UDP_LITE, VRRP},
+};
 use sextant_proto::flow::{self as pb, tunnel::Protocol};
 
 use super::text;
 use crate::flow::{Flow, L4, TcpFlags, proto::l4_to};
-
-const ICMP: u8 = 1;
-const IGMP: u8 = 2;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP6: u8 = 58;
-const VRRP: u8 = 112;
-const SCTP: u8 = 132;
-const UDP_LITE: u8 = 136;
 
 /// The transport layer.
 pub(super) fn l4(event: &Event) -> L4 {
