@@ -12,7 +12,7 @@ use aya_ebpf::{
 use sextant_ebpf_common::{
     Cause, Entry, Key4, Key6, Tally,
     claim::{self, Kept, Outcome, Slots},
-    slot::{Hashed, SEEDS, Slot, WINDOW, WINDOWS, window},
+    slot::{self, Hashed, SEEDS, Slot, WINDOW, WINDOWS, window},
 };
 
 use crate::{atomic, maps};
@@ -104,15 +104,18 @@ pub fn hash<F: Family>(key: &F::Key) -> u64 {
     key.hash(|n| unsafe { core::ptr::read_volatile(&raw const HASH_SEEDS[n]) })
 }
 
-/// The entry of a flow, where nearly all are.
+/// The entry of a flow. Nearly all are in the first window, which is looked at on the
+/// spot.
 #[inline(always)]
 pub fn find<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
-    entry_of(claim::find_near(&View::<F>::new(key, hash), hash)?)
+    match claim::find_near(&View::<F>::new(key, hash), hash) {
+        Some(slot) => entry_of(slot),
+        None => find_far::<F>(key, hash),
+    }
 }
 
-/// The entry of a flow that is not there.
 #[inline(never)]
-pub fn find_far<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
+fn find_far<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
     entry_of(claim::find_far(&View::<F>::new(key, hash), hash)?)
 }
 
@@ -195,7 +198,7 @@ impl<F: Family> Slots for View<'_, F> {
         if number < WINDOW {
             self.first + number
         } else {
-            window(self.hash, number / WINDOW, F::slots()) + number % WINDOW
+            slot::at(self.hash, number, F::slots())
         }
     }
 

@@ -31,9 +31,6 @@ pub fn record<F: Family>(key: &F::Key, skb: *mut __sk_buff, packet: &mut Packet)
     let hash = flows::hash::<F>(key);
     let mut found = flows::find::<F>(key, hash);
     if found.is_none() {
-        found = flows::find_far::<F>(key, hash);
-    }
-    if found.is_none() {
         packet.initiator = who_spoke_first(skb, packet);
         if !prepare(skb, packet) {
             return;

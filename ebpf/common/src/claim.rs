@@ -11,7 +11,7 @@
 //! What is beyond the first window is looked for only if something of that window
 //! is (`Slot::spilled`, counted before such a slot is claimed).
 
-use crate::slot::{state, word};
+use crate::slot::{is_beyond, state, word};
 
 /// Access to the slots that one key may have: by number from 0, and by where they are in
 /// the table. Windows may overlap, so several numbers may be of one slot.
@@ -207,7 +207,7 @@ fn claim<S: Slots>(slots: &S, hash: u64) {
 /// Whether a slot is beyond the first window.
 #[inline(always)]
 fn is_far<S: Slots>(slots: &S, at: u32) -> bool {
-    at.wrapping_sub(slots.at(0)) >= S::WINDOW
+    is_beyond(at, slots.at(0), S::WINDOW)
 }
 
 /// Gives a claimed slot back.

@@ -56,7 +56,7 @@ pub const SEEDS: usize = 11;
 /// not know them, the upper halves are equal no more often than by chance
 /// (Lemire and Kaser, Strongly universal string hashing is fast, 2013): nobody can
 /// fill the windows of others.
-pub trait Hashed: Copy + Eq {
+pub trait Hashed: Copy {
     /// The hash; `seed` gives the numbers.
     fn hash(&self, seed: impl Fn(usize) -> u64) -> u64;
 
@@ -134,6 +134,20 @@ pub const fn window(hash: u64, number: u32, slots: u32) -> u32 {
     let mixed = (mixed ^ mixed >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let begins = slots - (WINDOW - 1);
     (((mixed >> 32) * begins as u64) >> 32) as u32
+}
+
+/// Where the slot of a key with this number is: those of a window follow each other.
+#[inline(always)]
+#[must_use]
+pub const fn at(hash: u64, number: u32, slots: u32) -> u32 {
+    window(hash, number / WINDOW, slots) + number % WINDOW
+}
+
+/// Whether a slot is beyond the window of this length that begins with the first one.
+#[inline(always)]
+#[must_use]
+pub const fn is_beyond(at: u32, first: u32, window: u32) -> bool {
+    at.wrapping_sub(first) >= window
 }
 
 #[cfg(test)]

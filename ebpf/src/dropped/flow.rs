@@ -38,9 +38,7 @@ pub(super) unsafe fn tell(it: *mut Dropped) {
 
 #[inline(always)]
 unsafe fn count<F: Family>(key: &F::Key, direction: usize, it: *mut Dropped) {
-    let hash = flows::hash::<F>(key);
-    let found = flows::find::<F>(key, hash);
-    let Some(entry) = found.or_else(|| flows::find_far::<F>(key, hash)) else {
+    let Some(entry) = flows::find::<F>(key, flows::hash::<F>(key)) else {
         return;
     };
     (*it).first.sides[0] = (*entry).sides[direction & 1];

@@ -19,7 +19,7 @@ unsafe impl Plain for sextant_ebpf_common::Key4 {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::Key6 {}
 // SAFETY: as above.
-unsafe impl Plain for sextant_ebpf_common::Entry {}
+unsafe impl<K: Plain> Plain for sextant_ebpf_common::slot::Slot<K> {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::Event {}
 // SAFETY: integers only, without padding.

@@ -20,7 +20,7 @@ use std::{
 
 use sextant_ebpf_common::{
     Entry,
-    slot::{Hashed, SEEDS, Slot, WINDOW, state, window},
+    slot::{Hashed, SEEDS, Slot, WINDOW, is_beyond, state, window},
 };
 
 use super::{bpf::Plain, grace};
@@ -56,7 +56,10 @@ impl<K> FlowTable<K> {
     const ENTRY: usize = std::mem::offset_of!(Slot<K>, entry) / size_of::<u64>();
 }
 
-impl<K: Hashed + Plain> FlowTable<K> {
+impl<K: Hashed> FlowTable<K>
+where
+    Slot<K>: Plain,
+{
     /// Maps the array behind `map`, which has so many slots.
     pub(super) fn new(map: BorrowedFd<'_>, slots: u32, seeds: Seeds) -> io::Result<Self> {
         const {
@@ -127,7 +130,7 @@ impl<K: Hashed + Plain> FlowTable<K> {
         self.state(at).store(state::FREE, Release);
         let hash = key.hash(|n| self.seeds[n]);
         let first = window(hash, 0, self.slots);
-        if !(first..first + WINDOW).contains(&at) {
+        if is_beyond(at, first, WINDOW) {
             self.spilled(first).fetch_sub(1, AcqRel);
         }
     }
@@ -140,7 +143,7 @@ impl<K: Hashed + Plain> FlowTable<K> {
             // SAFETY: within the slot, of which all words are written.
             unsafe { slot.as_mut_ptr().cast::<u64>().add(n).write(word) };
         }
-        // SAFETY: keys and entries are plain, and valid for any bytes.
+        // SAFETY: a slot is plain, so valid for any bytes.
         unsafe { slot.assume_init() }
     }
 

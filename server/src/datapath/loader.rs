@@ -10,7 +10,7 @@ use aya::{
 };
 use sextant_ebpf_common::{
     CauseCount, DropLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning, WhoLayout,
-    slot::{Hashed, slots_for},
+    slot::{Hashed, Slot, slots_for},
 };
 
 use super::{
@@ -353,12 +353,15 @@ fn typed<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Data
         .ok_or(DatapathError::Missing { what: "map", name })
 }
 
-fn flow_table<K: Hashed + Plain>(
+fn flow_table<K: Hashed>(
     ebpf: &mut Ebpf,
     name: &'static str,
     slots: u32,
     seeds: Seeds,
-) -> Result<FlowTable<K>, DatapathError> {
+) -> Result<FlowTable<K>, DatapathError>
+where
+    Slot<K>: Plain,
+{
     let Some(Map::Array(map)) = ebpf.take_map(name) else {
         return Err(DatapathError::Missing { what: "map", name });
     };

@@ -11,13 +11,17 @@ mod stage;
 
 use std::time::Duration;
 
-use sextant_ebpf_common::{Event, slot::Hashed};
+use sextant_ebpf_common::{
+    Event,
+    slot::{Hashed, Slot},
+};
 
 use self::{
     last_event::{Sides, last_event, last_packet},
     stage::Stage,
 };
 use super::{
+    bpf::Plain,
     clock::Moment,
     flow_table::FlowTable,
     volumes::{Swept, Volume},
@@ -56,10 +60,13 @@ pub(super) fn sweep<K: Sides + Hashed>(
     now: Moment,
     timeouts: &Timeouts,
     keep: Option<u64>,
-    swept: &mut Swept,
     make_room: impl Fn(usize),
-    out: &mut impl FnMut(Event),
-) {
+    mut out: impl FnMut(Event),
+) -> Swept
+where
+    Slot<K>: Plain,
+{
+    let mut swept = Swept::default();
     let mut ended: Vec<u32> = Vec::new();
     let mut candidates: Vec<Candidate> = Vec::new();
     table.each(|slot, key, entry| {
@@ -100,4 +107,5 @@ pub(super) fn sweep<K: Sides + Hashed>(
             out(last_event(key, entry, now));
         });
     }
+    swept
 }

@@ -157,23 +157,16 @@ impl Sweeper {
         };
         let (now, timeouts) = (self.tables.now(), &self.timeouts);
         let mut swept = Swept::default();
+        let mut result = Ok(());
         let room = |ends| self.wait_for_room(ends);
         let mut each = |event| out.push(event);
-        let (flows4, flows6) = (&self.tables.flows4, &self.tables.flows6);
-        let mut result = Ok(());
         match table {
-            0 => sweep(flows4, now, timeouts, keep, &mut swept, room, &mut each),
-            1 => sweep(flows6, now, timeouts, keep, &mut swept, room, &mut each),
+            0 => swept = sweep(&self.tables.flows4, now, timeouts, keep, room, each),
+            1 => swept = sweep(&self.tables.flows6, now, timeouts, keep, room, each),
             _ => {
                 let interval = self.tuner.interval();
-                result = sweep_drops(
-                    &self.tables.drops,
-                    now.ns,
-                    interval,
-                    keep,
-                    &mut swept,
-                    &mut each,
-                );
+                let drops = &self.tables.drops;
+                result = sweep_drops(drops, now.ns, interval, keep, &mut swept, &mut each);
             }
         }
         out.hand_on();
@@ -186,9 +179,7 @@ impl Sweeper {
             }
         }
     }
-}
 
-impl Sweeper {
     /// Lets the reader take ends until so many more find room, unless a table is over its
     /// capacity: packets matter more.
     fn wait_for_room(&self, ends: usize) {

@@ -4,7 +4,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use sextant_ebpf_common::{
     Key4,
     claim::{Kept, Outcome, Slots, find_far, find_near, find_or_insert},
-    slot::{WINDOWS, slots_for},
+    slot::{self, WINDOWS, slots_for},
 };
 
 use super::*;
@@ -51,7 +51,7 @@ impl Slots for View<'_> {
         self.kept[kept as usize].get()
     }
     fn at(&self, number: u32) -> u32 {
-        window(self.hash(), number / WINDOW, self.table.slots) + number % WINDOW
+        slot::at(self.hash(), number, self.table.slots)
     }
     fn place(&self, at: u32) -> Option<u32> {
         Some(at)
