@@ -16,7 +16,7 @@ use crate::{
     initiator::sender,
     listener::LISTEN,
     packet::Packet,
-    parse::SYN,
+    parse::{ACK, SYN},
     who::{STREAM, receiving_namespace, size_of_tuple, tuple_of},
 };
 
@@ -36,6 +36,10 @@ pub unsafe fn tell(event: *mut Event, skb: *mut __sk_buff, packet: &Packet) {
         if !full.is_null() {
             read(event, full, sending);
         }
+        return;
+    }
+    // Who opens a connection comes to a listener, which knows nothing of it.
+    if packet.tcp_flags & (SYN | ACK) == SYN {
         return;
     }
     let (_, egress) = point_parts(packet.point);
