@@ -109,8 +109,8 @@ impl Volumes {
         }))
     }
 
-    /// How many entries the tables are for. Those of flows have slots for half as many
-    /// more, so that each flow finds one.
+    /// How many entries the tables are for. Those of flows have five elevenths as many
+    /// slots more, so that each flow finds one.
     #[must_use]
     pub fn capacities(&self) -> [u32; 3] {
         self.0.capacities
