@@ -36,7 +36,25 @@ impl Engine {
     /// dockerd with an image whose labels are `labels` (`LABEL a=b`); containers survive its end.
     #[must_use]
     pub fn docker(namespace: &Netns, folder: TempDir, labels: &[&str]) -> Self {
-        let json = r#"{"storage-driver": "vfs", "live-restore": true}"#;
+        let network =
+            r#""bridge": "none", "ip-forward": false, "ip-masq": false, "iptables": false"#;
+        Self::docker_with(namespace, folder, labels, network)
+    }
+
+    /// dockerd with a bridge and a proxy in the namespace; also with rules of the firewall of that.
+    #[must_use]
+    pub fn docker_publishing(namespace: &Netns, folder: TempDir, rules: bool) -> Self {
+        let network = format!(
+            r#""userland-proxy-path": "{}", "iptables": {rules}, "ip-masq": {rules}"#,
+            program("docker-proxy")
+        );
+        Self::docker_with(namespace, folder, &[], &network)
+    }
+
+    fn docker_with(namespace: &Netns, folder: TempDir, labels: &[&str], network: &str) -> Self {
+        let json = format!(
+            r#"{{"storage-driver": "vfs", "live-restore": true, "ip6tables": false, {network}}}"#
+        );
         fs::write(folder.path().join("daemon.json"), json).unwrap();
         let engine = Self::start(Kind::Docker, namespace, folder);
         engine.import(labels);
@@ -272,7 +290,7 @@ fn launch(kind: Kind, namespace: &str, folder: &Path) -> Child {
     let line = match kind {
         Kind::Docker => format!(
             "{} --config-file {at}/daemon.json -H unix://{at}/socket --data-root {at}/data --exec-root {at}/exec \
-             -p {at}/pid --bridge=none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false",
+             -p {at}/pid",
             program("dockerd")
         ),
         Kind::Podman => format!(

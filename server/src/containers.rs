@@ -20,6 +20,7 @@ mod grpc;
 mod http;
 mod images;
 mod named;
+mod ports;
 mod probe;
 
 #[cfg(test)]
@@ -27,5 +28,5 @@ mod tests;
 
 pub use directory::{Containers, EngineState, EngineStatus};
 pub use follow::follow;
-pub use named::Named;
+pub use named::{Named, Published};
 pub use probe::probe;

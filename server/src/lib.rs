@@ -40,6 +40,7 @@ pub mod process;
 pub mod record;
 pub mod reloaded;
 pub mod service;
+pub mod services;
 pub mod small_file;
 pub mod state;
 pub mod store;

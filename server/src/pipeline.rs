@@ -13,6 +13,7 @@ mod nat;
 mod places;
 mod quality;
 mod servers;
+mod services;
 mod stored;
 mod uuid;
 
@@ -32,6 +33,7 @@ use crate::{
     identity::Snapshot,
     process::{ProcessCounts, Processes},
     record::normalise,
+    services::Services,
     store::{Event, RingWriter, Stamped},
 };
 
@@ -77,6 +79,7 @@ pub struct Pipeline {
     qualities: Qualities,
     translations: Translations,
     servers: Servers,
+    services: Services,
     namespaces: Namespaces,
     uuids: Uuids,
     stored: StoredCounts,
@@ -111,6 +114,7 @@ impl Pipeline {
             qualities: Qualities::default(),
             translations: Translations::default(),
             servers: Servers::default(),
+            services: Services::default(),
             namespaces,
             uuids: Uuids::new(),
             stored: StoredCounts::default(),
@@ -144,6 +148,11 @@ impl Pipeline {
         self.processes = Some(processes);
     }
 
+    /// Where services of this host are known from.
+    pub fn set_services(&mut self, services: Services) {
+        self.services = services;
+    }
+
     /// Names of the kernel's drop reasons.
     pub fn set_drop_reasons(&mut self, reasons: DropReasons) {
         self.drop_reasons = reasons;
@@ -158,6 +167,7 @@ impl Pipeline {
             processes.learn(&batch.processes, &mut self.interners);
         }
         self.layer7.follow();
+        self.services.follow();
         self.translations.learn(&batch.translations);
         let mut flows = std::mem::take(&mut self.flows);
         let raised = batch.events.iter().map(|event| (event, None));
@@ -214,6 +224,8 @@ impl Pipeline {
         if let Some(leg) = leg {
             leg.mark(&mut flow, identities);
         }
+        let called = leg.map(|leg| leg.called());
+        services::mark(&mut flow, event, called, &self.services, identities);
         let interners = &mut self.interners;
         self.layer7.name(&mut flow, event, identities, interners);
         flow.time = Some(self.rising(wall));

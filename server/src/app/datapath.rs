@@ -25,6 +25,7 @@ use crate::{
     pipeline::Pipeline,
     process::{Processes, command_line::CommandLines},
     service::DatapathParts,
+    services::Services,
 };
 
 /// What is told of processes.
@@ -107,6 +108,7 @@ impl RunningDatapath {
             let mut pipeline = lock(&pipeline);
             pipeline.set_drop_reasons(datapath.drop_reasons());
             pipeline.set_processes(processes);
+            pipeline.set_services(Services::new(containers.clone()));
         }
         // Names are of processes alone.
         let sockets = if config.processes {

@@ -182,6 +182,7 @@ fn describe(namespace: &str, container: &Container) -> Option<(String, Named)> {
         container: name.clone(),
         pod_name: name,
         labels: labels.into_iter().collect(),
+        ..Named::default()
     };
     Some((key, named))
 }

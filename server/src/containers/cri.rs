@@ -163,6 +163,7 @@ fn describe(engine: &'static str, pod: &Sandbox, container: &str, image: &str) -
         pod_name,
         container,
         labels,
+        ..Named::default()
     })
 }
 

@@ -38,6 +38,8 @@ struct Shared {
     tables: RwLock<BTreeMap<EngineSocket, Table>>,
     /// Rises when anything changed.
     version: AtomicU64,
+    /// Rises when ports of the host or addresses of containers changed.
+    reached: AtomicU64,
     /// Rises when a container was met that nobody named.
     wanted: watch::Sender<u64>,
 }
@@ -88,6 +90,7 @@ impl Default for Containers {
         Self(Arc::new(Shared {
             tables: RwLock::default(),
             version: AtomicU64::new(0),
+            reached: AtomicU64::new(0),
             wanted: watch::Sender::new(0),
         }))
     }
@@ -98,6 +101,23 @@ impl Containers {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.0.version.load(Relaxed)
+    }
+
+    /// Rises when ports of the host or addresses of containers changed.
+    #[must_use]
+    pub fn reached_version(&self) -> u64 {
+        self.0.reached.load(Relaxed)
+    }
+
+    /// Looks at all containers that have any, with the user whose engine it is if that
+    /// is not root's.
+    pub fn each_reached(&self, mut look: impl FnMut(&Named, Option<u32>)) {
+        for table in self.read().values() {
+            let Some(uid) = table.uid else { continue };
+            for named in table.named.values().filter(|named| named.is_reached()) {
+                look(named, (uid != 0).then_some(uid));
+            }
+        }
     }
 
     /// The container with this id, which is in a slice of this user's if of any.
@@ -151,8 +171,10 @@ impl Containers {
         tables.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn changed(&self) {
+    /// Something changed; what ports and addresses lead to, too.
+    fn changed(&self, is_reached: bool) {
         self.0.version.fetch_add(1, Relaxed);
+        self.0.reached.fetch_add(u64::from(is_reached), Relaxed);
     }
 }
 
@@ -215,6 +237,7 @@ impl Part {
             table.bytes = 0;
             table.gone.clear();
             table.uid = Some(uid);
+            self.all.changed(true);
         }
         table.state = EngineState::Connected;
     }
@@ -241,18 +264,26 @@ impl Part {
             return;
         };
         let mut before = std::mem::take(&mut table.named);
-        let mut is_new = false;
+        let (mut is_new, mut is_reached) = (false, false);
         (table.bytes, table.left_out) = (0, 0);
         for (id, named) in named {
             // Readers tell by the pointer whether a container changed.
-            let known = before.remove(&id).filter(|known| **known == named);
-            is_new |= known.is_none();
-            table.insert(id, known.unwrap_or_else(|| Arc::new(named)));
+            let named = match before.remove(&id) {
+                Some(known) if *known == named => known,
+                known => {
+                    is_new = true;
+                    is_reached |= named.is_reached() || known.is_some_and(|it| it.is_reached());
+                    Arc::new(named)
+                }
+            };
+            table.insert(id, named);
         }
+        // With them what they were reached by.
+        is_reached |= before.values().any(|gone| gone.is_reached());
         table.gone = before;
         drop(tables);
-        if is_new {
-            self.all.changed();
+        if is_new || is_reached {
+            self.all.changed(is_reached);
         }
     }
 
@@ -262,12 +293,31 @@ impl Part {
         let Some(table) = tables.get_mut(&self.socket) else {
             return;
         };
-        if table.named.get(&id).is_some_and(|known| **known == named) {
+        let known = table.named.get(&id);
+        if known.is_some_and(|known| **known == named) {
             return;
         }
+        let is_reached = named.is_reached() || known.is_some_and(|known| known.is_reached());
         table.insert(id, Arc::new(named));
         drop(tables);
-        self.all.changed();
+        self.all.changed(is_reached);
+    }
+
+    /// A container that is gone: its ports lead nowhere, its name stays for its last flows.
+    pub(super) fn closed(&self, id: &str) {
+        let mut tables = self.all.write();
+        let Some(table) = tables.get_mut(&self.socket) else {
+            return;
+        };
+        let known = table.named.get(id).filter(|known| known.is_reached());
+        let Some(mut named) = known.map(|known| Named::clone(known)) else {
+            return;
+        };
+        named.published = Vec::new();
+        named.addresses = Vec::new();
+        table.insert(id.to_owned(), Arc::new(named));
+        drop(tables);
+        self.all.changed(true);
     }
 }
 
@@ -282,7 +332,8 @@ impl Containers {
     }
 
     /// It says so.
-    pub(crate) fn say<const N: usize>(&self, named: [(&str, Named); N]) {
+    pub(crate) fn say<'a>(&self, named: impl IntoIterator<Item = (&'a str, Named)>) {
+        let named = named.into_iter();
         let named = named.map(|(id, named)| (id.to_owned(), named));
         self.part().replace(named);
     }

@@ -1,5 +1,5 @@
 //! Docker's API, which podman speaks too: a list of containers, and events of those
-//! that are made, started or renamed.
+//! that are made, started, renamed or end.
 //!
 //! A compose project is the namespace if compose, or whoever ran the container, said
 //! so; one that the image brings along is not. `docker compose build` labels images
@@ -16,10 +16,14 @@ use super::{
     http::Http,
     images::{Baked, Images},
     named::{self, Named},
+    ports::{NetworkSettings, Port, Reached},
 };
 
-/// Events: `{"type":["container"],"event":["create","start","rename"]}`.
-const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22create%22%2C%22start%22%2C%22rename%22%5D%7D";
+/// Events: `{"type":["container"],"event":["create","start","rename","die","died"]}`;
+/// the last is podman's word.
+const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B%22create%22%2C%22start%22%2C%22rename%22%2C%22die%22%2C%22died%22%5D%7D";
+/// A container has ports and addresses while it is in these states.
+const RUNS: [&str; 2] = ["running", "paused"];
 const ALL: &str = "/containers/json?all=true";
 
 /// All are listed again: an event may have been lost on the engine's side.
@@ -45,6 +49,9 @@ struct Listed {
     #[serde(rename = "ImageID")]
     image_id: Option<String>,
     labels: Option<BTreeMap<String, String>>,
+    state: Option<String>,
+    ports: Option<Vec<Port>>,
+    network_settings: Option<NetworkSettings>,
 }
 
 #[derive(Deserialize)]
@@ -55,6 +62,14 @@ struct Inspected {
     /// Its id.
     image: String,
     config: Option<Config>,
+    state: Option<State>,
+    network_settings: Option<NetworkSettings>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct State {
+    status: Option<String>,
 }
 
 /// Of a container, or of an image.
@@ -91,6 +106,7 @@ struct Told {
     image: String,
     image_id: String,
     labels: BTreeMap<String, String>,
+    reached: Reached,
 }
 
 /// Follows the engine until it fails.
@@ -116,11 +132,13 @@ pub(super) async fn session(engine: &'static str, part: &Part) -> Result<Infalli
         loop {
             tokio::select! {
                 event = events.next::<Event>() => {
-                    if let Some((id, named)) = docker.ask(&event?.actor.id).await? {
-                        part.put(id, named);
-                        // More than these a second are not new for anybody.
-                        sleep(SPACE).await;
+                    let id = event?.actor.id;
+                    match docker.ask(&id).await? {
+                        Some((id, named)) => part.put(id, named),
+                        None => part.closed(&id),
                     }
+                    // More than these a second are not new for anybody.
+                    sleep(SPACE).await;
                 }
                 _ = wanted.changed() => {
                     sleep_until(soonest).await;
@@ -152,6 +170,10 @@ impl Docker {
                 image: one.image.unwrap_or_default(),
                 image_id: one.image_id.unwrap_or_default(),
                 labels: one.labels.unwrap_or_default(),
+                reached: match runs(one.state.as_deref()) {
+                    true => Reached::listed(one.ports, one.network_settings),
+                    false => Reached::default(),
+                },
             };
             all.extend(self.named(told).await?);
         }
@@ -171,12 +193,17 @@ impl Docker {
             Err(error) => return Err(error),
         };
         let config = one.config.unwrap_or_default();
+        let state = one.state.and_then(|state| state.status);
         let told = Told {
             id: one.id,
             name: Some(one.name),
             image: config.image.unwrap_or_default(),
             image_id: one.image,
             labels: config.labels.unwrap_or_default(),
+            reached: match runs(state.as_deref()) {
+                true => Reached::inspected(one.network_settings.unwrap_or_default()),
+                false => Reached::default(),
+            },
         };
         self.named(told).await
     }
@@ -188,16 +215,10 @@ impl Docker {
             return Ok(None);
         };
         let baked = self.baked(&told.image_id).await?;
-        Ok(Some((
-            told.id,
-            describe(
-                self.engine,
-                name,
-                &told.image,
-                told.labels,
-                baked.as_deref(),
-            ),
-        )))
+        let labels = told.labels;
+        let mut named = describe(self.engine, name, &told.image, labels, baked.as_deref());
+        told.reached.tell(&mut named);
+        Ok(Some((told.id, named)))
     }
 
     /// What the image brings along; `None` if that cannot be told.
@@ -258,7 +279,13 @@ fn describe(
         container: name.clone(),
         pod_name: name,
         labels: all,
+        ..Named::default()
     }
+}
+
+/// Engines that do not say it list those that run.
+fn runs(state: Option<&str>) -> bool {
+    state.is_none_or(|state| RUNS.contains(&state))
 }
 
 /// Fit to be put into an address.

@@ -9,7 +9,7 @@
 //!
 //! Pure. Bound: `MOST_LABELS` labels, of `LONGEST_KEY` and `LONGEST_VALUE` bytes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use sextant_flows::printable::is_odd;
 
@@ -76,9 +76,50 @@ pub struct Named {
     pub container: String,
     /// More labels than these names, each with its source, sorted.
     pub labels: Vec<String>,
+    /// Ports of the host that lead to it, sorted.
+    pub published: Vec<Published>,
+    /// Its addresses in networks of its engine.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// A port of the host behind which a container serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Published {
+    /// IANA's number of the protocol: TCP, UDP or SCTP.
+    pub protocol: u8,
+    /// On the host.
+    pub port: u16,
+    /// Of the host; `None` is all of both families, unspecified all of one.
+    pub address: Option<IpAddr>,
+}
+
+/// The number of a protocol by its name in the APIs of engines.
+pub(super) fn protocol(name: &str) -> Option<u8> {
+    match name {
+        "tcp" => Some(6),
+        "udp" => Some(17),
+        "sctp" => Some(132),
+        _ => None,
+    }
 }
 
 impl Named {
+    /// Namespace and name as the container's endpoint has them, of this user's or of
+    /// the system's (`docs/who.md`).
+    #[must_use]
+    pub fn endpoint_name(&self, user: Option<u32>) -> (String, String) {
+        let namespace = match user {
+            Some(user) => format!("user-{user}"),
+            None => self.namespace.clone().unwrap_or_else(|| self.engine.into()),
+        };
+        (namespace, self.pod_name.clone())
+    }
+
+    /// Whether a port or an address leads to it.
+    pub(super) fn is_reached(&self) -> bool {
+        !self.published.is_empty() || !self.addresses.is_empty()
+    }
+
     /// Memory that it takes, about.
     pub(super) fn bytes(&self) -> usize {
         let namespace = self.namespace.as_ref().map_or(0, String::len);
@@ -87,7 +128,8 @@ impl Named {
             .iter()
             .map(|label| label.len() + size_of::<String>());
         let texts = namespace + self.pod_name.len() + self.container.len();
-        size_of::<Self>() + texts + labels.sum::<usize>()
+        let ports = size_of_val(&self.published[..]) + size_of_val(&self.addresses[..]);
+        size_of::<Self>() + ports + texts + labels.sum::<usize>()
     }
 }
 

@@ -18,7 +18,7 @@ use std::{
 use sextant_ebpf_common::{self as common, Kind, Side, Translation, Tuple};
 use sextant_proto::flow as pb;
 
-use super::enrich;
+use super::{enrich, services};
 use crate::{
     flow::{Endpoint, Flow, Interned, Nat},
     generations::Generations,
@@ -201,7 +201,12 @@ impl Connection {
 }
 
 impl Leg {
-    /// Tells it in a flow of the leg.
+    /// What the client called.
+    pub(super) fn called(&self) -> SocketAddr {
+        self.nat.original[1]
+    }
+
+    /// Tells it in a flow of the leg: the inventory's name of what was called, else who answers.
     pub(super) fn mark(&self, flow: &mut Flow, identities: &Snapshot) {
         let Nat { original, reply } = self.nat;
         let [client, called] = original;
@@ -219,13 +224,15 @@ impl Leg {
         if self.is_from_client && client.ip() != translated.ip() {
             flow.cold_mut().source_xlated = translated.ip().to_string();
         }
-        if called != server
-            && let Some(service) = service(called.ip(), identities)
-        {
-            let cold = flow.cold_mut();
-            match self.is_from_client {
-                true => cold.destination_service = Some(service),
-                false => cold.source_service = Some(service),
+        if called != server {
+            let answers = match self.is_from_client {
+                true => &flow.destination,
+                false => &flow.source,
+            };
+            let service =
+                service(identities.resolve(called.ip())).or_else(|| service(answers.as_deref()?));
+            if let Some(service) = service {
+                services::tell(flow, service, self.is_from_client);
             }
         }
         if let Some(counters) = &mut flow.counters {
@@ -243,9 +250,8 @@ fn name(side: &mut Option<Interned<Endpoint>>, address: IpAddr, identities: &Sna
     }
 }
 
-/// What the inventory has at the address that was called.
-fn service(address: IpAddr, identities: &Snapshot) -> Option<Box<pb::Service>> {
-    let known = identities.resolve(address);
+/// An endpoint with a name as the service that it is for those who call it.
+fn service(known: &Endpoint) -> Option<Box<pb::Service>> {
     (!known.pod_name.is_empty()).then(|| {
         Box::new(pb::Service {
             name: known.pod_name.clone(),

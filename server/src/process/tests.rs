@@ -117,6 +117,7 @@ fn named(namespace: Option<&str>, name: &str) -> Named {
         pod_name: name.into(),
         container: name.into(),
         labels: vec!["docker:team=red".into(), "sextant:image=api:3".into()],
+        ..Named::default()
     }
 }
 

@@ -1,0 +1,56 @@
+//! Which service of this host a flow is of: by the port that was called.
+
+use std::net::SocketAddr;
+
+use sextant_ebpf_common as common;
+use sextant_proto::flow as pb;
+
+use super::enrich;
+use crate::{flow::Flow, identity::Snapshot, services::Services};
+
+/// Tells the service behind the port of this host that is called, if there is one.
+/// `called` is where the client called if its packets were sent on.
+pub(super) fn mark(
+    flow: &mut Flow,
+    event: &common::Event,
+    called: Option<SocketAddr>,
+    services: &Services,
+    identities: &Snapshot,
+) {
+    // The loopback of another namespace is another's.
+    let is_elsewhere = |flow: &Flow| {
+        let interface = flow.interface.as_ref();
+        interface.is_some_and(|interface| !interface.namespace.is_empty())
+    };
+    if services.is_empty() || is_elsewhere(flow) {
+        return;
+    }
+    let (source, destination) = enrich::addresses(event);
+    let is_from_client = flow.is_reply == Some(false);
+    let (address, port) = match is_from_client {
+        true => (destination, event.destination_port),
+        false => (source, event.source_port),
+    };
+    let at = called.unwrap_or_else(|| SocketAddr::new(address, port));
+    if !identities.look_up(at.ip()).1 {
+        return;
+    }
+    let counters = flow.counters.as_deref();
+    let process = counters.and_then(|counters| match is_from_client {
+        true => counters.destination_process.as_deref(),
+        false => counters.source_process.as_deref(),
+    });
+    let answering = process.and_then(|process| process.uid);
+    if let Some(service) = services.find(event.protocol, at, answering) {
+        tell(flow, Box::new(service.clone()), is_from_client);
+    }
+}
+
+/// Puts a service at the side of the server.
+pub(super) fn tell(flow: &mut Flow, service: Box<pb::Service>, is_from_client: bool) {
+    let cold = flow.cold_mut();
+    match is_from_client {
+        true => cold.destination_service = Some(service),
+        false => cold.source_service = Some(service),
+    }
+}
