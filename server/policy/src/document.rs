@@ -1,0 +1,185 @@
+//! Documents that people write, and the policies in them: CiliumNetworkPolicy,
+//! CiliumClusterwideNetworkPolicy and Kubernetes' NetworkPolicy, in YAML or JSON.
+//!
+//! What is not known, or not supported yet, is refused by its path in the document,
+//! never passed over. Of a text either all documents are good or none is taken.
+//!
+//! Bound: 8 MiB of text, 10,000 documents, a million values, 50,000 of them by aliases.
+
+mod cilium;
+mod icmp;
+mod kubernetes;
+mod peers;
+mod port;
+mod problem;
+mod selector;
+
+use std::fmt;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+pub use problem::{Problem, Problems};
+
+use crate::policy::Policy;
+use problem::Path;
+
+/// Bytes of a text.
+const MAX_TEXT: usize = 8 << 20;
+/// Documents of a text.
+const MAX_DOCUMENTS: usize = 10_000;
+/// Values of a text.
+const MAX_NODES: usize = 1_000_000;
+/// Values that stand there by aliases.
+const MAX_ALIASED: usize = 50_000;
+
+/// Name and namespace; what else is there says nothing of the policy.
+#[derive(Debug, Default, Deserialize)]
+struct Metadata {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    namespace: String,
+}
+
+/// The policies of a text, in their order.
+///
+/// # Errors
+///
+/// All problems that were found, each with its document and path.
+pub fn parse(text: &str) -> Result<Vec<Policy>, Problems> {
+    let mut policies: Vec<Policy> = Vec::new();
+    let mut problems = Vec::new();
+    for (number, value) in documents(text)?.into_iter().enumerate() {
+        let name = title(&value);
+        let path = Path::default();
+        let mut found = Vec::new();
+        for (value, path) in items(value, &path) {
+            match policy(value, &path) {
+                Ok(policy) if policies.iter().any(|other| other.id == policy.id) => {
+                    let what = format!("{} is there twice", policy.id);
+                    found.push(path.problem(what, "give each a name of its own"));
+                }
+                Ok(policy) => policies.push(policy),
+                Err(more) => found.extend(more),
+            }
+        }
+        problems.extend(found.into_iter().map(|problem| Problem {
+            document: number + 1,
+            title: name.clone(),
+            ..problem
+        }));
+    }
+    if problems.is_empty() {
+        Ok(policies)
+    } else {
+        Err(Problems(problems))
+    }
+}
+
+/// The documents of a text; empty ones are left out.
+fn documents(text: &str) -> Result<Vec<Value>, Problems> {
+    let refused =
+        |what: String, remedy: &str| Err(Problems(vec![Path::default().problem(what, remedy)]));
+    if text.len() > MAX_TEXT {
+        let what = format!("{} bytes are more than {MAX_TEXT}", text.len());
+        return refused(what, "divide it");
+    }
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+        budget: serde_saphyr::budget! {
+            max_documents: MAX_DOCUMENTS,
+            max_nodes: MAX_NODES,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: MAX_ALIASED,
+        },
+    };
+    match serde_saphyr::from_multiple_with_options::<Value>(text, options) {
+        Ok(mut values) => {
+            values.retain(|value| !value.is_null());
+            Ok(values)
+        }
+        Err(error) => refused(error.to_string(), "write YAML or JSON"),
+    }
+}
+
+/// What a document is called, for those who look for it.
+fn title(value: &Value) -> String {
+    let text = |pointer| value.pointer(pointer).and_then(Value::as_str);
+    let kind = text("/kind").unwrap_or("?");
+    match (text("/metadata/namespace"), text("/metadata/name")) {
+        (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        (None, Some(name)) => format!("{kind} {name}"),
+        _ => kind.to_owned(),
+    }
+}
+
+/// The items of a list, or the document itself.
+fn items(mut value: Value, path: &Path) -> Vec<(Value, Path)> {
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or("");
+    if !kind.ends_with("List") {
+        return vec![(value, path.clone())];
+    }
+    let Some(Value::Array(items)) = value.get_mut("items").map(Value::take) else {
+        return Vec::new();
+    };
+    let path = path.field("items");
+    items
+        .into_iter()
+        .enumerate()
+        .map(|(n, item)| (item, path.item(n)))
+        .collect()
+}
+
+fn policy(value: Value, path: &Path) -> Result<Policy, Vec<Problem>> {
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("");
+    let (group, kind) = (text("apiVersion"), text("kind"));
+    match (group, kind) {
+        ("cilium.io/v2", "CiliumNetworkPolicy" | "CiliumClusterwideNetworkPolicy") => {
+            cilium::policy(typed(value, path)?, path)
+        }
+        ("networking.k8s.io/v1", "NetworkPolicy") => kubernetes::policy(typed(value, path)?, path),
+        _ => {
+            let what = format!("`{group}` `{kind}` is no policy");
+            let remedy = "write CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy of cilium.io/v2, or NetworkPolicy of networking.k8s.io/v1";
+            Err(vec![path.problem(what, remedy)])
+        }
+    }
+}
+
+fn typed<T: DeserializeOwned>(value: Value, path: &Path) -> Result<T, Vec<Problem>> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let at = path.joined(&error.path().to_string());
+        vec![at.problem(error.inner().to_string(), "see the format of this kind")]
+    })
+}
+
+/// A list that was written, though it may be empty: that is not the same as none.
+type List<T> = Option<Vec<T>>;
+
+/// Whether something is in a list.
+fn has_items<T>(list: &List<T>) -> bool {
+    list.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+/// A number or a text, as Kubernetes has them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum NumberOrText {
+    Number(i64),
+    Text(String),
+}
+
+impl fmt::Display for NumberOrText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

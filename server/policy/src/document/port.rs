@@ -1,0 +1,181 @@
+//! Ports and protocols of documents.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{
+    List, icmp,
+    problem::{Path, Problem},
+};
+use crate::ports::{Layer4, Ports, Which, protocol};
+
+/// Ports of a list; ICMP types of a list.
+const MAX_PORTS: usize = 40;
+/// Letters of a port's name (RFC 6335, 5.1).
+const MAX_NAME: usize = 15;
+
+/// A part of `toPorts`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct PortRule {
+    ports: List<PortProtocol>,
+    #[serde(rename = "terminatingTLS")]
+    terminating_tls: Option<Value>,
+    #[serde(rename = "originatingTLS")]
+    originating_tls: Option<Value>,
+    server_names: Option<Value>,
+    listener: Option<Value>,
+    rules: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct PortProtocol {
+    #[serde(default)]
+    port: String,
+    #[serde(default)]
+    end_port: i64,
+    #[serde(default)]
+    protocol: String,
+}
+
+/// What `toPorts` and `icmps` say.
+pub(super) fn layer4(
+    to_ports: &List<PortRule>,
+    icmps: &List<icmp::IcmpRule>,
+    path: &Path,
+    problems: &mut Vec<Problem>,
+) -> Layer4 {
+    let is_empty = |ports: &List<PortRule>| ports.as_ref().is_none_or(Vec::is_empty);
+    if is_empty(to_ports) && icmps.as_ref().is_none_or(Vec::is_empty) {
+        return Layer4::All;
+    }
+    if !is_empty(to_ports) && icmps.as_ref().is_some_and(|icmps| !icmps.is_empty()) {
+        let what = "cannot stand beside toPorts";
+        problems.push(path.field("icmps").problem(what, "write a rule for each"));
+    }
+    let mut found = Vec::new();
+    for (n, rule) in to_ports.iter().flatten().enumerate() {
+        let path = path.field("toPorts").item(n);
+        rule.refuse_unsupported(&path, problems);
+        rule.add_to(&mut found, &path, problems);
+    }
+    icmp::add_to(icmps, &mut found, &path.field("icmps"), problems);
+    Layer4::Ports(found)
+}
+
+impl PortRule {
+    fn refuse_unsupported(&self, path: &Path, problems: &mut Vec<Problem>) {
+        for (field, name) in [
+            (&self.terminating_tls, "terminatingTLS"),
+            (&self.originating_tls, "originatingTLS"),
+            (&self.server_names, "serverNames"),
+            (&self.listener, "listener"),
+            (&self.rules, "rules"),
+        ] {
+            if field.is_some() {
+                problems.push(path.field(name).not_supported());
+            }
+        }
+    }
+
+    fn add_to(&self, found: &mut Vec<Ports>, path: &Path, problems: &mut Vec<Problem>) {
+        let path = path.field("ports");
+        let ports = self.ports.as_deref().unwrap_or_default();
+        if ports.len() > MAX_PORTS {
+            let what = format!("{} ports are more than {MAX_PORTS}", ports.len());
+            problems.push(path.problem(what, "write a range, or another part of toPorts"));
+        }
+        for (n, port) in ports.iter().enumerate() {
+            match port.ports(&path.item(n)) {
+                Ok(more) => found.extend(more),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+}
+
+impl PortProtocol {
+    fn ports(&self, path: &Path) -> Result<Vec<Ports>, Problem> {
+        let protocols = protocols(&self.protocol, path)?;
+        let which = which(&self.port, self.end_port, path)?;
+        let has_ports = protocols.iter().all(|number| has_ports(*number));
+        if !has_ports && which != Which::Every {
+            let what = format!("{} has no ports", self.protocol);
+            return Err(path.field("port").problem(what, "write \"0\""));
+        }
+        Ok(protocols
+            .iter()
+            .map(|&protocol| Ports {
+                protocol,
+                which: which.clone(),
+            })
+            .collect())
+    }
+}
+
+fn has_ports(number: u8) -> bool {
+    matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP)
+}
+
+/// The numbers of a protocol, whose name may be in any case.
+pub(super) fn protocols(name: &str, path: &Path) -> Result<&'static [u8], Problem> {
+    Ok(match name.to_ascii_uppercase().as_str() {
+        "" | "ANY" => &[protocol::TCP, protocol::UDP, protocol::SCTP],
+        "TCP" => &[protocol::TCP],
+        "UDP" => &[protocol::UDP],
+        "SCTP" => &[protocol::SCTP],
+        "IGMP" => &[2],
+        "IPIP" => &[4],
+        "IPV6" => &[41],
+        "GRE" => &[47],
+        "ESP" => &[50],
+        "AH" => &[51],
+        "VRRP" => &[112],
+        _ => {
+            let what = format!("`{name}` is no protocol");
+            let remedy = "write TCP, UDP, SCTP, ANY, IGMP, IPIP, IPV6, GRE, ESP, AH or VRRP";
+            return Err(path.field("protocol").problem(what, remedy));
+        }
+    })
+}
+
+/// The ports from `port` to `end`, 0 for that one alone.
+pub(super) fn which(port: &str, end: i64, path: &Path) -> Result<Which, Problem> {
+    let Ok(end) = u16::try_from(end) else {
+        let what = format!("{end} is no port");
+        return Err(path.field("endPort").problem(what, "write 1 to 65535"));
+    };
+    if is_name(port) {
+        if end != 0 {
+            let what = "cannot stand beside a port's name";
+            return Err(path.field("endPort").problem(what, "leave it out"));
+        }
+        return Ok(Which::Named(port.to_ascii_lowercase()));
+    }
+    let is_number = !port.is_empty()
+        && port.bytes().all(|digit| digit.is_ascii_digit())
+        && (port == "0" || !port.starts_with('0'));
+    let first = port.parse::<u16>().ok().filter(|_| is_number);
+    match first {
+        Some(0) if end == 0 || end == u16::MAX => Ok(Which::Every),
+        Some(first) => Ok(Which::Range(first, end.max(first))),
+        None => {
+            let what = format!("`{port}` is no port");
+            let remedy = "write a number from 0 (each port) to 65535 in quotes, or a name";
+            Err(path.field("port").problem(what, remedy))
+        }
+    }
+}
+
+/// A name of a service (RFC 6335, 5.1).
+fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME
+        && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && !text.contains("--")
+}

@@ -1,0 +1,209 @@
+//! Policies that are in force together. Judges by the rules as they were written, in
+//! their order: the one that says what is right, not the fastest.
+
+use crate::{
+    endpoint::Endpoint,
+    judgement::{Judgement, Reason, Source, Verdict},
+    policy::{Direction, Effect, Entity, Peer, Peers, Policy, PolicyId, Rule},
+    ports::Layer4,
+};
+
+/// Policies, by kind, namespace and name.
+#[derive(Clone, Debug, Default)]
+pub struct PolicySet {
+    policies: Vec<Policy>,
+    enforcement: Enforcement,
+}
+
+/// Who denies by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enforcement {
+    /// Whom a policy selects, in its direction.
+    #[default]
+    Default,
+    /// Everybody.
+    Always,
+    /// Nobody, whatever policies say.
+    Never,
+}
+
+/// A connection, seen from the end that is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Connection<'a> {
+    /// Who is judged.
+    pub subject: &'a Endpoint,
+    /// The other end.
+    pub peer: &'a Endpoint,
+    /// Who opened it.
+    pub direction: Direction,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// The server's port; the type of an ICMP message; 0 where there is none.
+    pub port: u16,
+}
+
+/// How closely a rule is about a connection: bits of the port and one for the
+/// protocol, then whether its peer is told.
+type Specific = (u8, bool);
+
+impl PolicySet {
+    /// Of these policies; of two with the same name the later one counts.
+    pub fn new(policies: impl IntoIterator<Item = Policy>, enforcement: Enforcement) -> Self {
+        let mut by_id = std::collections::BTreeMap::new();
+        for policy in policies {
+            by_id.insert(policy.id.clone(), policy);
+        }
+        Self {
+            policies: by_id.into_values().collect(),
+            enforcement,
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    /// Whether any policy is about an endpoint in a direction.
+    #[must_use]
+    pub fn selects(&self, endpoint: &Endpoint, direction: Direction) -> bool {
+        self.rules(endpoint, direction).next().is_some()
+    }
+
+    /// The verdict on a connection.
+    #[must_use]
+    pub fn judge(&self, connection: &Connection<'_>) -> Judgement<'_> {
+        if self.enforcement == Enforcement::Never {
+            return allowed(Reason::NotSelected);
+        }
+        let mut found = Found::default();
+        for source in self.rules(connection.subject, connection.direction) {
+            found.add(source, matched(source.rule, connection));
+        }
+        found.judgement(self.enforcement == Enforcement::Always)
+    }
+
+    fn rules<'a>(
+        &'a self,
+        subject: &Endpoint,
+        direction: Direction,
+    ) -> impl Iterator<Item = Source<'a>> {
+        self.policies.iter().flat_map(move |policy| {
+            let specs = policy
+                .specs
+                .iter()
+                .filter(move |spec| spec.subject.matches(subject));
+            specs
+                .flat_map(|spec| &spec.rules)
+                .filter(move |rule| rule.direction == direction)
+                .map(|rule| Source {
+                    policy: &policy.id,
+                    rule,
+                })
+        })
+    }
+}
+
+const EVERYBODY: Peer = Peer::Entity(Entity::All);
+
+/// How closely a rule is about a connection, if it is.
+fn matched(rule: &Rule, connection: &Connection<'_>) -> Option<Specific> {
+    let is_peer_told = match &rule.peers {
+        Peers::Everybody => false,
+        Peers::These(peers) => {
+            let mut matching = peers.iter().filter(|peer| peer.matches(connection.peer));
+            let first = matching.next()?;
+            *first != EVERYBODY || matching.any(|peer| *peer != EVERYBODY)
+        }
+    };
+    let server = match connection.direction {
+        Direction::Ingress => connection.subject,
+        Direction::Egress => connection.peer,
+    };
+    let bits = match &rule.layer4 {
+        Layer4::All => 0,
+        Layer4::Ports(ports) => {
+            let matched = ports.iter().filter_map(|ports| {
+                ports.matched_bits(connection.protocol, connection.port, |name| {
+                    server.port(name, connection.protocol)
+                })
+            });
+            matched.max()? + 1
+        }
+    };
+    Some((bits, is_peer_told))
+}
+
+/// Rules that are about a connection.
+#[derive(Default)]
+struct Found<'a> {
+    denying: Vec<Source<'a>>,
+    allowing: Vec<(Source<'a>, Specific)>,
+    default_deny: Vec<&'a PolicyId>,
+    is_selected: bool,
+}
+
+impl<'a> Found<'a> {
+    fn add(&mut self, source: Source<'a>, matched: Option<Specific>) {
+        self.is_selected = true;
+        if source.rule.default_deny && !self.default_deny.contains(&source.policy) {
+            self.default_deny.push(source.policy);
+        }
+        match (matched, source.rule.effect) {
+            (Some(_), Effect::Deny) => self.denying.push(source),
+            (Some(specific), Effect::Allow) => self.allowing.push((source, specific)),
+            (None, _) => {}
+        }
+    }
+
+    fn judgement(self, always: bool) -> Judgement<'a> {
+        if !self.denying.is_empty() {
+            return denied(Reason::Rules(self.denying));
+        }
+        if !self.allowing.is_empty() {
+            let verdict = if needs_authentication(&self.allowing) {
+                Verdict::AllowAuthenticated
+            } else {
+                Verdict::Allow
+            };
+            let rules = self.allowing.into_iter().map(|(source, _)| source);
+            return Judgement {
+                verdict,
+                reason: Reason::Rules(rules.collect()),
+            };
+        }
+        if always || !self.default_deny.is_empty() {
+            denied(Reason::DefaultDeny(self.default_deny))
+        } else if self.is_selected {
+            allowed(Reason::DefaultAllow)
+        } else {
+            allowed(Reason::NotSelected)
+        }
+    }
+}
+
+/// The closest rule that says something of it decides, as in Cilium.
+fn needs_authentication(allowing: &[(Source<'_>, Specific)]) -> bool {
+    let said = allowing
+        .iter()
+        .filter_map(|(source, specific)| Some((*specific, source.rule.authentication?)));
+    said.max().is_some_and(|(_, required)| required)
+}
+
+fn allowed(reason: Reason<'_>) -> Judgement<'_> {
+    Judgement {
+        verdict: Verdict::Allow,
+        reason,
+    }
+}
+
+fn denied(reason: Reason<'_>) -> Judgement<'_> {
+    Judgement {
+        verdict: Verdict::Deny,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use super::*;
+use crate::{document, label::Labels};
+
+fn set(spec: &str) -> PolicySet {
+    let text = format!(
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p, namespace: shop}}\nspec:\n  \
+         endpointSelector: {{matchLabels: {{app: web}}}}\n{spec}"
+    );
+    match document::parse(&text) {
+        Ok(policies) => PolicySet::new(policies, Enforcement::Default),
+        Err(problems) => panic!("{problems}"),
+    }
+}
+
+fn endpoint(labels: &[&str]) -> Endpoint {
+    Endpoint::new(labels.iter().copied().collect::<Labels>())
+}
+
+fn web() -> Endpoint {
+    endpoint(&["k8s:app=web", "k8s:io.kubernetes.pod.namespace=shop"])
+}
+
+fn api() -> Endpoint {
+    endpoint(&["k8s:app=api", "k8s:io.kubernetes.pod.namespace=shop"])
+}
+
+fn verdict(set: &PolicySet, peer: &Endpoint, direction: Direction, port: u16) -> Verdict {
+    let subject = web();
+    set.judge(&Connection {
+        subject: &subject,
+        peer,
+        direction,
+        protocol: 6,
+        port,
+    })
+    .verdict
+}
+
+#[test]
+fn an_endpoint_denies_by_default_in_the_direction_that_a_policy_is_about() {
+    let set = set("  ingress: [{fromEndpoints: [{matchLabels: {app: api}}]}]\n");
+    let stranger = Endpoint::outside([192, 0, 2, 1].into());
+    assert_eq!(
+        verdict(&set, &api(), Direction::Ingress, 80),
+        Verdict::Allow
+    );
+    assert_eq!(
+        verdict(&set, &stranger, Direction::Ingress, 80),
+        Verdict::Deny
+    );
+    assert_eq!(
+        verdict(&set, &stranger, Direction::Egress, 80),
+        Verdict::Allow
+    );
+    let other = endpoint(&["k8s:app=api", "k8s:io.kubernetes.pod.namespace=other"]);
+    assert_eq!(verdict(&set, &other, Direction::Ingress, 80), Verdict::Deny);
+}
+
+#[test]
+fn an_empty_rule_and_an_empty_list_allow_nothing() {
+    for rules in [
+        "[{}]",
+        "[{fromEndpoints: []}]",
+        "[{fromEntities: [], toPorts: [{ports: [{port: '80'}]}]}]",
+    ] {
+        let set = set(&format!("  ingress: {rules}\n"));
+        assert_eq!(
+            verdict(&set, &api(), Direction::Ingress, 80),
+            Verdict::Deny,
+            "{rules}"
+        );
+    }
+    let set = set("  ingress: [{toPorts: [{ports: [{port: '80'}]}]}]\n");
+    assert_eq!(
+        verdict(&set, &api(), Direction::Ingress, 80),
+        Verdict::Allow
+    );
+    assert_eq!(verdict(&set, &api(), Direction::Ingress, 81), Verdict::Deny);
+}
+
+#[test]
+fn a_denying_rule_beats_a_closer_allowing_one() {
+    let set = set(
+        "  egress: [{toCIDR: [192.0.2.7], toPorts: [{ports: [{port: '443', protocol: TCP}]}]}]\n  \
+         egressDeny: [{toCIDRSet: [{cidr: 192.0.2.0/24, except: [192.0.2.64/26]}]}]\n",
+    );
+    let denied = Endpoint::outside([192, 0, 2, 7].into());
+    assert_eq!(
+        verdict(&set, &denied, Direction::Egress, 443),
+        Verdict::Deny
+    );
+    let subject = web();
+    let judgement = set.judge(&Connection {
+        subject: &subject,
+        peer: &denied,
+        direction: Direction::Egress,
+        protocol: 6,
+        port: 443,
+    });
+    let Reason::Rules(rules) = judgement.reason else {
+        panic!("{judgement:?}");
+    };
+    let told: Vec<_> = rules
+        .iter()
+        .map(|source| format!("{} {}", source.policy, source.rule.place()))
+        .collect();
+    assert_eq!(told, ["CiliumNetworkPolicy shop/p egressDeny[0]"]);
+}
+
+#[test]
+fn policies_that_do_not_deny_by_default_take_away_only_what_they_deny() {
+    let set = set("  enableDefaultDeny: {egress: false}\n  egressDeny: [{toEntities: [world]}]\n");
+    let outside = Endpoint::outside([192, 0, 2, 7].into());
+    assert_eq!(
+        verdict(&set, &outside, Direction::Egress, 80),
+        Verdict::Deny
+    );
+    assert_eq!(verdict(&set, &api(), Direction::Egress, 80), Verdict::Allow);
+}
+
+#[test]
+fn addresses_are_of_those_outside_and_not_of_endpoints() {
+    let set = set("  ingress: [{fromCIDR: [0.0.0.0/0]}]\n");
+    let outside = Endpoint::outside([192, 0, 2, 7].into());
+    assert_eq!(
+        verdict(&set, &outside, Direction::Ingress, 80),
+        Verdict::Allow
+    );
+    assert_eq!(verdict(&set, &api(), Direction::Ingress, 80), Verdict::Deny);
+}
+
+#[test]
+fn the_closest_rule_that_says_so_asks_for_authentication() {
+    let set = set(
+        "  ingress: [{fromEndpoints: [{}], authentication: {mode: required}}, \
+         {fromEndpoints: [{}], toPorts: [{ports: [{port: '80'}]}], authentication: {mode: disabled}}]\n",
+    );
+    assert_eq!(
+        verdict(&set, &api(), Direction::Ingress, 80),
+        Verdict::Allow
+    );
+    assert_eq!(
+        verdict(&set, &api(), Direction::Ingress, 81),
+        Verdict::AllowAuthenticated
+    );
+}
