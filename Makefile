@@ -32,6 +32,10 @@ TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
 # installed, it would start, and change the rules of this host's firewall.
 ENGINE_TOOLS := containerd:containerd runc:runc podman:podman conmon:conmon busybox:busybox-static
 DOCKER := $(TOOLS)/docker
+# A system that a test boots: Debian with systemd and nginx, unpacked once.
+SYSTEM := $(TOOLS)/systemd
+SYSTEM_PACKAGES := debootstrap systemd-container
+SYSTEM_HAS := systemd-sysv,dbus,libpam-systemd,python3-minimal,nginx-light
 # Other kernels, booted without being installed.
 KERNEL_PACKAGES := qemu-system-x86 busybox-static cpio xz-utils iproute2 nftables bpftool util-linux python3
 # Load for the benchmark.
@@ -107,10 +111,13 @@ setup-build:
 absent = $(foreach one,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(one)))),,$(lastword $(subst :, ,$(one)))))
 
 setup-test:
-	$(call install,$(TEST_PACKAGES) $(call absent,$(ENGINE_TOOLS)))
+	$(call install,$(TEST_PACKAGES) $(SYSTEM_PACKAGES) $(call absent,$(ENGINE_TOOLS)))
 	@test -x $(DOCKER)/usr/sbin/dockerd || { mkdir -p $(DOCKER) && cd $(DOCKER) && \
 		{ apt-get download -qq docker.io 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq docker.io; } } && \
 		dpkg-deb --extract docker.io_*.deb . && rm docker.io_*.deb; }
+	@test -e $(SYSTEM)/.complete || { echo "unpacking a system to boot (once, a minute)"; $(SUDO) rm -rf $(SYSTEM) && \
+		$(SUDO) debootstrap --variant=minbase --include=$(SYSTEM_HAS) bookworm $(SYSTEM) >$(TOOLS)/systemd.log 2>&1 && \
+		$(SUDO) touch $(SYSTEM)/.complete || { tail -5 $(TOOLS)/systemd.log; exit 1; }; }
 	@cargo deny --version 2>/dev/null | grep -q '$(CARGO_DENY)' || \
 		cargo install --quiet --locked --version $(CARGO_DENY) cargo-deny
 	@test -x $(TOOLS)/node_modules/.bin/buf || \

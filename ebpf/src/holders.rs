@@ -3,8 +3,8 @@
 //!
 //! Two walks make a round. The first marks the sockets whose owner holds them;
 //! the second gives those that are not marked to the first process that does.
-//! What is held by the init process alone (socket activation) goes to the service
-//! once it has it. Kernel 5.12 (`bpf_sock_from_file` in iterators).
+//! What is held by systemd alone (socket activation), that of the host, of a user or
+//! of a container, goes to the service once it has it, though systemd keeps it too. Kernel 5.12 (`bpf_sock_from_file` in iterators).
 
 use aya_ebpf::{
     helpers::generated::{bpf_seq_write, bpf_sock_from_file},
@@ -17,6 +17,9 @@ use crate::{owner, process};
 
 /// The init process, which makes sockets for others.
 const INIT: u32 = 1;
+/// The name of what does so elsewhere: the manager of a user, the init process of a
+/// container. Who takes that name gives away sockets of their own alone.
+const SYSTEMD: u64 = u64::from_ne_bytes(*b"systemd\0");
 
 /// What the program is called with (`struct bpf_iter__task_file`).
 #[repr(C)]
@@ -66,17 +69,27 @@ pub unsafe fn look(context: *mut TaskFile) {
     let leader = process::leader(task as u64);
     let tgid: u32 = process::read(leader, process::field(&process::layout().task_tgid));
     let start = start_of(process::start(leader));
+    let is_init = makes_for_others(leader, tgid);
     if round & 1 == 0 {
-        mark(owner::of(sock), round, tgid, start);
-    } else if give(owner::made_of(sock), round - 1, tgid, start) {
+        if !is_init {
+            mark(owner::of(sock), round, tgid, start);
+        }
+    } else if give(owner::made_of(sock), round - 1, is_init, tgid, start) {
         tell(context, leader);
     }
+}
+
+/// Whether what it holds may be another's.
+#[inline(always)]
+unsafe fn makes_for_others(leader: u64, tgid: u32) -> bool {
+    let name: u64 = process::read(leader, process::field(&process::layout().task_comm));
+    tgid == INIT || name == SYSTEMD
 }
 
 /// The first walk: is this the one that we think?
 #[inline(always)]
 unsafe fn mark(owner: *mut Owner, round: u32, tgid: u32, start: u32) {
-    if !owner.is_null() && (*owner).tgid == tgid && (*owner).start == start && tgid != INIT {
+    if !owner.is_null() && (*owner).tgid == tgid && (*owner).start == start {
         (*owner).round = round;
     }
 }
@@ -84,18 +97,18 @@ unsafe fn mark(owner: *mut Owner, round: u32, tgid: u32, start: u32) {
 /// The second walk: nobody, or one that holds it no more; tells whether it is
 /// another now.
 #[inline(always)]
-unsafe fn give(owner: *mut Owner, round: u32, tgid: u32, start: u32) -> bool {
+unsafe fn give(owner: *mut Owner, round: u32, is_init: bool, tgid: u32, start: u32) -> bool {
     if owner.is_null() || (*owner).round == round {
         return false;
     }
     let was = ((*owner).tgid, (*owner).start);
     // Init keeps what nobody else has, but others may come behind it.
-    if tgid == INIT && was.0 != 0 {
+    if is_init && was.0 != 0 {
         return false;
     }
     (*owner).tgid = tgid;
     (*owner).start = start;
-    if tgid != INIT {
+    if !is_init {
         (*owner).round = round;
     }
     was != (tgid, start)

@@ -5,6 +5,7 @@
 //! test panics. All of it needs root; `root()` says so where it is missing.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
+pub mod booted;
 pub mod capture;
 pub mod certificates;
 pub mod compare;
