@@ -2,7 +2,7 @@
 //!
 //! `observe` takes a packet through: `link` and `parse` read headers, `gso` tells
 //! what leaves on the wire, `table` finds or makes the entry of the flow and
-//! counts, `event` raises events, `payload` copies what DNS packets carry, `dropped`
+//! counts, `event` raises events, `payload` copies what DNS packets carry and, by `hello`, how TLS begins, `dropped`
 //! watches the kernel drop packets. `owner` keeps who made a socket, `holders` who
 //! has those from before, `who` looks there; `quality` asks TCP's sockets how they fare,
 //! `nat` the connection tracking what it translates.
@@ -24,6 +24,7 @@ mod event;
 mod flows;
 mod fragment;
 mod gso;
+mod hello;
 mod holders;
 mod initiator;
 mod link;

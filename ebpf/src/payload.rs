@@ -1,8 +1,9 @@
 //! Copies the beginning of what some packets carry into a ring of its own.
 //!
-//! Asked for each packet that is counted, so at one observation point only: two
-//! compares for those that are not wanted. Bound: a budget of bytes for each CPU
-//! and second, and the ring; what goes beyond either is counted by cause.
+//! Asked for each packet that is counted, so at one observation point only: three
+//! compares for those that are not wanted. Bound: a budget of bytes for each CPU,
+//! kind and second, so that none takes that of another, and the ring; what goes
+//! beyond either is counted by cause.
 
 use aya_ebpf::{
     bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes, macros::map, maps::PerCpuArray,
@@ -12,7 +13,7 @@ use sextant_ebpf_common::{
     protocol::{TCP, UDP},
 };
 
-use crate::{event, maps, maps::PAYLOAD, opening::load, packet::Packet, ring};
+use crate::{event, hello, maps, maps::PAYLOAD, opening::load, packet::Packet, ring};
 
 /// The budget is given anew each time that this many bits of the clock are over:
 /// 1.07 seconds.
@@ -23,16 +24,19 @@ const WINDOW_BITS: u32 = 30;
 #[unsafe(no_mangle)]
 static PAYLOAD_RATE: u64 = 0;
 
-/// What was copied in this window, and how long the payload is that is looked at.
+/// What was copied in this window, and what is looked at: how long it is, and where.
 struct Spent {
     window: u64,
     bytes: u64,
     length: u32,
+    offset: u32,
+    carries: u32,
     pad: u32,
 }
 
+/// By kind.
 #[map]
-static SPENT: PerCpuArray<Spent> = PerCpuArray::with_max_entries(1, 0);
+static SPENT: PerCpuArray<Spent> = PerCpuArray::with_max_entries(Carries::COUNT + 1, 0);
 
 const _: () = {
     let mut n = 0;
@@ -49,9 +53,14 @@ struct Record<const ROOM: usize> {
     bytes: [u8; ROOM],
 }
 
-/// Whether it is worth a closer look.
+/// Whether it is worth a closer look; `before` is how many packets its direction had.
 #[inline(always)]
-pub fn is_wanted(packet: &Packet) -> bool {
+pub unsafe fn is_wanted(entry: *mut Entry, packet: &Packet, before: u64) -> bool {
+    is_dns(packet) || hello::may_be_in(entry, packet, before)
+}
+
+#[inline(always)]
+fn is_dns(packet: &Packet) -> bool {
     packet.source_port == DNS_PORT || packet.destination_port == DNS_PORT
 }
 
@@ -63,13 +72,21 @@ pub unsafe fn copy(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     if rate == 0 || !matches!(packet.protocol, TCP | UDP) || packet.later_fragment {
         return;
     }
-    let Some(spent) = SPENT.get_ptr_mut(0) else {
-        return;
-    };
     let length = length(skb, packet);
     if length == 0 {
         return;
     }
+    let (carries, offset) = if is_dns(packet) {
+        (Carries::Dns, 0)
+    } else {
+        match hello::place(entry, skb, packet, length) {
+            Some(offset) => (Carries::Hello, offset),
+            None => return,
+        }
+    };
+    let Some(spent) = SPENT.get_ptr_mut(carries as u32) else {
+        return;
+    };
     if !is_within_budget(spent, packet.now >> WINDOW_BITS, length, rate) {
         maps::count(Cause::PayloadBudget, 1, u64::from(length));
         return;
@@ -77,6 +94,8 @@ pub unsafe fn copy(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
     // Through a map: what the verifier reads back it knows nothing of, and what
     // the compiler reads back it has to check.
     (&raw mut (*spent).length).write_volatile(length);
+    (&raw mut (*spent).offset).write_volatile(offset);
+    (&raw mut (*spent).carries).write_volatile(carries as u32);
     let [tiny, small, usual, _] = PAYLOAD_ROOMS;
     let room = length as usize;
     if room <= tiny {
@@ -138,8 +157,9 @@ unsafe fn record<const ROOM: usize>(
     let copied = (most.wrapping_sub(1) & (room - 1)) + 1;
     (*to).head.length = length as u32;
     (*to).head.copied = copied as u32;
-    (*to).head.carries = Carries::Dns as u8;
-    (*to).head.pad = [0; 7];
+    (*to).head.carries = (&raw const (*spent).carries).read_volatile() as u8;
+    (*to).head.pad = [0; 3];
+    (*to).head.offset = (&raw const (*spent).offset).read_volatile();
     let bytes = (&raw mut (*to).bytes).cast();
     if bpf_skb_load_bytes(skb.cast(), packet.headers, bytes, copied as u32) != 0 {
         // It ends within the packet, so this does not happen.

@@ -87,7 +87,7 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
         (&raw mut packet.reasons).write_volatile(reasons);
         event::raise(entry, skb, packet);
     }
-    if payload::is_wanted(packet) {
+    if payload::is_wanted(entry, packet, before) {
         payload::copy(entry, skb, packet);
     }
 }

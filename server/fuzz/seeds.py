@@ -412,12 +412,27 @@ def connections():
     }
 
 
+def hellos():
+    """ClientHellos: behind a plan of 8 bytes as they are sent, and without heads."""
+    recorded = pathlib.Path(__file__).parents[1] / "flows/src/sni/hello/recorded"
+    seeds = {}
+    for file in sorted(recorded.glob("*.hex")):
+        sent = bytes.fromhex("".join(file.read_text().split()))
+        seeds[file.stem] = sent[5:]
+        seeds[f"{file.stem}_cut"] = b"\x50\xff\x40\x90\xff\x20\xff\xff" + sent
+    hello = bytes.fromhex("".join((recorded / "openssl_tls12.hex").read_text().split()))[5:]
+    records = b"".join(b"\x16\3\1\0" + bytes([len(part)]) + part for part in (hello[n:n + 40] for n in range(0, len(hello), 40)))
+    seeds["records"] = b"\x01\x07" * 4 + records
+    return seeds
+
+
 def main():
     capture = list(frames().values())[:12]
     ip = [frames()["ip"], frames()["tcp"][14:]]
     corpora = {
         "decode": frames(),
         "dns": dns(),
+        "sni": hellos(),
         "replay_json": {"flows": FLOWS, "odd": ODD_LINES, "logs": LOGS},
         "replay_pcap": {
             "micros": pcap("<", 0xA1B2C3D4, 1, capture),

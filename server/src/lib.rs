@@ -47,5 +47,5 @@ pub mod store;
 pub mod tls;
 
 pub use sextant_flows::{
-    decode, dns, field, filter, flow, generations, names, replay, selection, summary,
+    decode, dns, field, filter, flow, generations, names, replay, selection, sni, summary,
 };

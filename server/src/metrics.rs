@@ -26,6 +26,7 @@ use crate::{
     listener::Hosts,
     overhead::Overhead,
     service::{Limits, pages},
+    sni,
 };
 
 /// What metrics are made of.
@@ -251,6 +252,41 @@ impl Page<'_> {
         self.gauge(
             "dns_addresses",
             "Addresses with names, counted for each client",
+            names.addresses as f64,
+        )?;
+        self.tls(payloads)
+    }
+
+    fn tls(&mut self, payloads: &Payloads) -> fmt::Result {
+        let (hellos, names) = (payloads.dns.hellos, payloads.dns.server_names);
+        let kinds = [
+            ("yes", hellos.hellos - hellos.nameless),
+            ("no", hellos.nameless),
+        ];
+        self.counters(
+            "tls_hellos",
+            "TLS ClientHellos that were read, by whether they ask for a server name",
+            kinds.map(|(named, count)| ([("named", named)], count)),
+        )?;
+        let malformed = sni::Malformed::ALL.iter().zip(hellos.malformed);
+        self.counters(
+            "tls_malformed",
+            "Beginnings of TLS connections that gave no name, by cause",
+            malformed.map(|(cause, count)| ([("cause", cause.name())], count)),
+        )?;
+        let forgotten = [
+            ("connections", hellos.forgotten),
+            ("addresses", names.forgotten),
+            ("names", names.left_out),
+        ];
+        self.counters(
+            "tls_forgotten",
+            "What was let go for want of room: names of connections, addresses and names of them",
+            forgotten.map(|(what, count)| ([("what", what)], count)),
+        )?;
+        self.gauge(
+            "tls_addresses",
+            "Addresses with names by TLS, counted for each client",
             names.addresses as f64,
         )
     }

@@ -12,6 +12,7 @@ mod namespaces;
 mod nat;
 mod places;
 mod quality;
+mod server_names;
 mod servers;
 mod services;
 mod stored;
@@ -38,7 +39,7 @@ use crate::{
 };
 
 use layer7::Layer7;
-pub use layer7::{DnsCounts, NamedAddress, SharedDnsCounts};
+pub use layer7::{DnsCounts, NameSource, NamedAddress, SharedDnsCounts};
 pub use namespaces::Namespaces;
 pub use nat::NatCounts;
 use nat::Translations;

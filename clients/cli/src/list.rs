@@ -8,7 +8,9 @@ use sextant_proto::{
     observer::{GetNamespacesRequest, GetNodesRequest, Node, Tls, observer_client::ObserverClient},
     relay::NodeState,
     sextant::{
-        flow::v1::{AddressName, ListNamesRequest, flow_service_client::FlowServiceClient},
+        flow::v1::{
+            AddressName, ListNamesRequest, NameSource, flow_service_client::FlowServiceClient,
+        },
         status::v1::{
             Attachment, GetStatusRequest, Volume, status_service_client::StatusServiceClient,
         },
@@ -49,7 +51,7 @@ enum What {
     /// Interfaces with programs, and what passed them.
     #[value(alias = "interface")]
     Interfaces,
-    /// Names of addresses, as clients learned them by DNS.
+    /// Names of addresses, as clients learned them by DNS or asked for them in TLS.
     #[value(alias = "name")]
     Names,
 }
@@ -158,13 +160,18 @@ async fn names(server: Server) -> anyhow::Result<Vec<AddressName>> {
 }
 
 fn name_table(names: &[AddressName]) -> String {
-    let head = ["NAME", "ADDRESS", "CLIENT", "LEARNED", "EXPIRES"];
+    let head = ["NAME", "ADDRESS", "CLIENT", "SOURCE", "LEARNED", "EXPIRES"];
     let mut rows = vec![head.map(String::from).to_vec()];
     rows.extend(names.iter().map(|name| {
         vec![
             harmless(&name.name),
             harmless(&name.address),
             harmless(&name.client),
+            match name.source() {
+                NameSource::Dns => "dns".into(),
+                NameSource::Tls => "tls".into(),
+                NameSource::Unspecified => String::new(),
+            },
             Format::Rfc3339.print(name.learned.as_ref()),
             Format::Rfc3339.print(name.expires.as_ref()),
         ]

@@ -9,6 +9,7 @@ mod cause;
 pub mod claim;
 mod drop;
 mod event;
+mod hello;
 mod key;
 mod nat;
 mod payload;
@@ -23,6 +24,7 @@ pub use drop::{
     is_xdp,
 };
 pub use event::{Event, Kind, reason};
+pub use hello::{HELLO_BYTES, HELLO_OVER, HELLO_PACKETS, hello_end, hello_until};
 pub use key::{Ends, ICMP_MESSAGE, Key4, Key6, query_of};
 pub use nat::{NatLayout, Translation, Tuple};
 pub use payload::{Carries, DNS_PORT, PAYLOAD_ROOMS, Payload};
@@ -137,7 +139,8 @@ const VLAN_BITS: u32 = 12;
 
 /// VLAN ids, outer first, 0 for none, and in the bits above the first one who
 /// initiated (`initiator::A` or `B`, perhaps with `GUESSED`, `OPENING` and `BY_SOCKET`): a byte
-/// of its own would make each entry 8 bytes longer.
+/// of its own would make each entry 8 bytes longer. In those above the second one how
+/// far the look for a ClientHello is (`hello_of`).
 #[must_use]
 pub const fn tags(vlan: [u16; 2], initiator: u8) -> [u16; 2] {
     [vlan[0] | (initiator as u16) << VLAN_BITS, vlan[1]]
@@ -146,7 +149,22 @@ pub const fn tags(vlan: [u16; 2], initiator: u8) -> [u16; 2] {
 /// The VLAN ids of `tags`.
 #[must_use]
 pub const fn vlan_of(tags: [u16; 2]) -> [u16; 2] {
-    [tags[0] & ((1 << VLAN_BITS) - 1), tags[1]]
+    const ID: u16 = (1 << VLAN_BITS) - 1;
+    [tags[0] & ID, tags[1] & ID]
+}
+
+/// How far the look for a ClientHello is, by `tags`.
+#[inline(always)]
+#[must_use]
+pub const fn hello_of(tags: [u16; 2]) -> u8 {
+    (tags[1] >> VLAN_BITS) as u8
+}
+
+/// The bits of `tags`, as one word of a little-endian machine, that `hello_of` reads.
+#[inline(always)]
+#[must_use]
+pub const fn hello_word(bits: u8) -> u32 {
+    (bits as u32) << (16 + VLAN_BITS)
 }
 
 /// The initiator of `tags`.

@@ -2,12 +2,30 @@
 
 use crate::Event;
 
-/// What a packet is taken to carry, by its ports.
+/// What a packet is taken to carry.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carries {
-    /// DNS messages (RFC 1035); over TCP each has its length before it.
+    /// DNS messages (RFC 1035), by its ports; over TCP each has its length before it.
     Dns = 1,
+    /// A part of what may be a TLS ClientHello (RFC 8446), by its place: the first
+    /// bytes that a client sends.
+    Hello = 2,
+}
+
+impl Carries {
+    /// How many kinds there are.
+    pub const COUNT: u32 = 2;
+
+    /// The kind with this number.
+    #[must_use]
+    pub const fn of(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Dns),
+            2 => Some(Self::Hello),
+            _ => None,
+        }
+    }
 }
 
 /// Port of DNS over UDP and TCP.
@@ -30,5 +48,7 @@ pub struct Payload {
     /// A `Carries`.
     pub carries: u8,
     /// Zero.
-    pub pad: [u8; 7],
+    pub pad: [u8; 3],
+    /// Of `Carries::Hello`: where its first byte is in what the client sends.
+    pub offset: u32,
 }

@@ -20,4 +20,5 @@ pub mod names;
 pub mod printable;
 pub mod replay;
 pub mod selection;
+pub mod sni;
 pub mod summary;

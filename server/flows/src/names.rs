@@ -173,15 +173,25 @@ impl Names {
         began_ns: u64,
         interner: &mut Interner<NameList>,
     ) -> Option<Interned<NameList>> {
-        let mut look = |client| {
-            let key = Key {
-                client,
-                zone,
-                address,
-            };
-            self.known.use_mut(&key)?.at(began_ns, interner)
-        };
+        let mut look = |client| self.of_none_but(client, zone, address, began_ns, interner);
         look(client).or_else(|| (client != Client::Host).then(|| look(Client::Host))?)
+    }
+
+    /// As `of`, but what the host learned is for the host alone.
+    pub fn of_none_but(
+        &mut self,
+        client: Client,
+        zone: u16,
+        address: IpAddr,
+        began_ns: u64,
+        interner: &mut Interner<NameList>,
+    ) -> Option<Interned<NameList>> {
+        let key = Key {
+            client,
+            zone,
+            address,
+        };
+        self.known.use_mut(&key)?.at(began_ns, interner)
     }
 
     /// Whether there are none.

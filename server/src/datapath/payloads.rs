@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use aya::maps::{MapData, RingBuf};
-use sextant_ebpf_common::{Event, PAYLOAD_ROOMS, Payload};
+use sextant_ebpf_common::{Carries, Event, PAYLOAD_ROOMS, Payload};
 
 use super::bpf;
 
@@ -25,6 +25,10 @@ pub struct Payloads {
 pub struct Carried<'a> {
     /// As it would be raised for the packet.
     pub event: &'a Event,
+    /// What it is taken for.
+    pub carries: Carries,
+    /// Where the first byte is in what the sender sent; of `Carries::Hello`.
+    pub offset: u32,
     /// How many bytes the packet carries.
     pub length: u32,
     /// The first of them.
@@ -50,6 +54,8 @@ impl Payloads {
         let (head, range) = self.heads.get(index)?;
         Some(Carried {
             event: &head.event,
+            carries: Carries::of(head.carries)?,
+            offset: head.offset,
             length: head.length,
             bytes: self.bytes.get(range.clone())?,
         })
@@ -81,6 +87,7 @@ impl Payloads {
         {
             taken += 1;
             if let Some((head, bytes)) = bpf::head::<Payload>(&item)
+                && Carries::of(head.carries).is_some()
                 && PAYLOAD_ROOMS.contains(&bytes.len())
                 && let Some(bytes) = bytes.get(..head.copied as usize)
             {

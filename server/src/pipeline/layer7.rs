@@ -1,8 +1,9 @@
-//! What packets carry, as flows of their own: DNS so far; and the names that other
-//! flows get from it.
+//! What packets carry: DNS, as flows of their own; and the names that other flows get
+//! from it, and from the TLS server names that clients ask for.
 //!
 //! A name is taken from an answer alone that a query was seen for, so nobody can
-//! tell names who is not asked for them. Bound: those of `dns` and `names`.
+//! tell names who is not asked for them. Bound: those of `dns`, `names` and
+//! `server_names`.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -10,15 +11,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use sextant_ebpf_common::{self as common, protocol::TCP};
+use sextant_ebpf_common::{self as common, Carries, protocol::TCP};
 
-use super::{enrich, hosts::Hosts};
+use super::{
+    enrich,
+    hosts::Hosts,
+    server_names::{End, ServerNames},
+};
 use crate::{
     datapath::Carried,
     dns::{self, Seen, Watcher},
     flow::{Flow, Interners, Time},
     identity::Snapshot,
     names::{self, Client, Names},
+    sni,
 };
 
 /// Names count for at least so long, unless it is set.
@@ -32,20 +38,32 @@ const DEFAULT_SETTINGS: names::Settings = names::Settings {
 pub(super) struct Layer7 {
     dns: Watcher,
     names: Names,
+    server_names: ServerNames,
     hosts: Hosts,
     shared: SharedDnsCounts,
+}
+
+/// How a name was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameSource {
+    /// By an answer of DNS.
+    Dns,
+    /// By the name that the client gave in TLS.
+    Tls,
 }
 
 /// A name of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedAddress {
+    /// How it was learned.
+    pub source: NameSource,
     /// In lower case, without a dot at the end.
     pub name: Arc<str>,
     /// The address.
     pub address: IpAddr,
     /// Its address space.
     pub zone: u16,
-    /// Who asked.
+    /// Who asked for it.
     pub client: Client,
     /// When it was last learned.
     pub learned: Time,
@@ -76,6 +94,10 @@ pub struct DnsCounts {
     pub messages: dns::Counts,
     /// Names.
     pub names: names::Counts,
+    /// Beginnings of TLS.
+    pub hellos: sni::Counts,
+    /// Names by them.
+    pub server_names: names::Counts,
 }
 
 impl Default for Layer7 {
@@ -83,6 +105,7 @@ impl Default for Layer7 {
         Self {
             dns: Watcher::default(),
             names: Names::new(DEFAULT_SETTINGS),
+            server_names: ServerNames::new(DEFAULT_SETTINGS),
             hosts: Hosts::default(),
             shared: SharedDnsCounts::default(),
         }
@@ -93,6 +116,7 @@ impl Layer7 {
     /// Forgets all names; those to come are kept by these settings.
     pub(super) fn set(&mut self, settings: names::Settings, hosts: Option<PathBuf>) {
         self.names = Names::new(settings);
+        self.server_names = ServerNames::new(settings);
         self.hosts = Hosts::new(hosts);
     }
 
@@ -105,7 +129,12 @@ impl Layer7 {
     pub(super) fn list(&self, now_ns: i64, wall_offset_ns: i64) -> Vec<NamedAddress> {
         let now = u64::try_from(now_ns).unwrap_or(0);
         let wall = |ns: u64| Time::from_nanos((ns as i64).saturating_add(wall_offset_ns));
-        let all = self.names.list(now).map(|listed| NamedAddress {
+        let by_dns = self.names.list(now);
+        let by_dns = by_dns.map(|listed| (NameSource::Dns, listed));
+        let by_tls = self.server_names.list(now);
+        let by_tls = by_tls.map(|listed| (NameSource::Tls, listed));
+        let all = by_dns.chain(by_tls).map(|(source, listed)| NamedAddress {
+            source,
             learned: wall(listed.learned_ns),
             expires: wall(listed.until_ns),
             client: listed.client,
@@ -122,9 +151,12 @@ impl Layer7 {
 
     /// Makes the counts known; once for many packets.
     pub(super) fn publish(&self) {
+        let (hellos, server_names) = self.server_names.counts();
         self.shared.set(DnsCounts {
             messages: self.dns.counts(),
             names: self.names.counts(),
+            hellos,
+            server_names,
         });
     }
 
@@ -132,6 +164,11 @@ impl Layer7 {
     pub(super) fn take(&mut self, carried: Carried<'_>, identities: &Snapshot) -> Vec<Seen> {
         let event = carried.event;
         let (source, destination) = enrich::addresses(event);
+        if carried.carries == Carries::Hello {
+            let client = client_of(source, event.zone, identities);
+            self.server_names.take(carried, client);
+            return Vec::new();
+        }
         let (sequence, told) = transport(event);
         let length = told.unwrap_or(carried.length);
         let packet = dns::Packet {
@@ -163,8 +200,9 @@ impl Layer7 {
         }
     }
 
-    /// Names both sides of a flow, as the other one knows them by DNS; else as this
-    /// host's file has them, which says nothing of other address spaces.
+    /// Names both sides of a flow, as the other one knows them by DNS; else as it asked
+    /// for them in TLS, which it says itself; else as this host's file has them, which
+    /// says nothing of other address spaces and is the same for all.
     pub(super) fn name(
         &mut self,
         flow: &mut Flow,
@@ -173,20 +211,20 @@ impl Layer7 {
         interners: &mut Interners,
     ) {
         let (source, destination) = enrich::addresses(event);
-        let mut named = |client, address| {
+        let mut named = |client, address, end| {
             let (began, zone, interner) = (event.first_ns, event.zone, &mut interners.names);
-            let by_dns = match self.names.is_empty() {
-                true => None,
-                false => {
-                    let client = client_of(client, zone, identities);
-                    self.names.of(client, zone, address, began, interner)
-                }
+            let learned = if self.names.is_empty() && self.server_names.is_empty() {
+                None
+            } else {
+                let client = client_of(client, zone, identities);
+                let by_dns = self.names.of(client, zone, address, began, interner);
+                by_dns.or_else(|| self.server_names.of(event, client, end, interner))
             };
             let is_own = zone == 0 || zone >= common::LOOPBACK_ZONES;
-            by_dns.or_else(|| is_own.then(|| self.hosts.of(address, interner))?)
+            learned.or_else(|| is_own.then(|| self.hosts.of(address, interner))?)
         };
-        flow.source_names = named(destination, source);
-        flow.destination_names = named(source, destination);
+        flow.source_names = named(destination, source, End::Source);
+        flow.destination_names = named(source, destination, End::Destination);
     }
 }
 

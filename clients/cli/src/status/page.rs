@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use sextant_proto::sextant::status::v1::{
     Budget, ContainerEngine, Cost, Dns, EventBalance, Ledger, PacketBalance, Processes, Status,
-    Volume,
+    Tls, Volume,
 };
 
 use crate::{
@@ -70,6 +70,9 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
     }
     if let Some(dns) = &status.dns {
         let _ = writeln!(page, "{:<8} {}", "DNS", dns_text(dns));
+        if let Some(tls) = &dns.tls {
+            let _ = writeln!(page, "{:<8} {}", "TLS", tls_text(tls));
+        }
     }
     if let Some(processes) = &status.processes {
         let _ = writeln!(page, "{:<8} {}", "Who", processes_text(processes));
@@ -165,6 +168,27 @@ fn dns_text(dns: &Dns) -> String {
         (dns.forgotten_streams, "TCP streams forgotten"),
         (dns.forgotten_addresses, "addresses forgotten"),
         (dns.left_out_names, "names left out"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "; {} {what}", grouped(count));
+        }
+    }
+    text
+}
+
+fn tls_text(tls: &Tls) -> String {
+    let mut text = format!(
+        "{} hellos, names of {} addresses",
+        grouped(tls.hellos),
+        grouped(tls.addresses)
+    );
+    let malformed: u64 = tls.malformed.iter().map(|cause| cause.connections).sum();
+    for (count, what) in [
+        (tls.nameless, "without a name"),
+        (malformed, "malformed"),
+        (tls.forgotten_connections, "connections forgotten"),
+        (tls.forgotten_addresses, "addresses forgotten"),
+        (tls.left_out_names, "names left out"),
     ] {
         if count > 0 {
             let _ = write!(text, "; {} {what}", grouped(count));

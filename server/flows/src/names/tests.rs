@@ -56,6 +56,13 @@ fn who_asked_for_nothing_has_the_names_of_the_host() {
         .learn(Client::Host, 0, "a.test", (address(9), 60), 0);
     it.names.learn(client(2), 0, "b.test", (address(9), 60), 0);
     assert_eq!(it.of(client(1), 9, 5), ["a.test"]);
+    let mut none_but = |client| {
+        let (names, interner) = (&mut it.names, &mut it.interner);
+        let found = names.of_none_but(client, 0, address(9), 5, interner);
+        found.map(|names| names.to_vec())
+    };
+    assert_eq!(none_but(client(1)), None, "nobody else's");
+    assert_eq!(none_but(client(2)), Some(vec!["b.test".to_owned()]));
     assert_eq!(it.of(client(2), 9, 5), ["b.test"], "its own come first");
     let other = it
         .names

@@ -14,6 +14,7 @@ mod interface;
 mod l4;
 mod pcap;
 mod pcapng;
+mod sni;
 
 use std::{
     io::{self, BufRead},

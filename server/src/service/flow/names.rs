@@ -5,13 +5,15 @@
 
 use std::{collections::HashSet, net::IpAddr};
 
-use sextant_proto::sextant::flow::v1::{AddressName, ListNamesRequest, ListNamesResponse};
+use sextant_proto::sextant::flow::v1::{
+    self as api, AddressName, ListNamesRequest, ListNamesResponse,
+};
 use tonic::Status;
 
 use crate::{
     filter::Glob,
     names::Client,
-    pipeline::NamedAddress,
+    pipeline::{NameSource, NamedAddress},
     service::{
         error::invalid,
         token::{NOT_OF_THIS, fingerprint},
@@ -30,7 +32,7 @@ const MAX_WANTED: usize = 100;
 const MAX_PATTERN: usize = 1024;
 
 /// What orders names: no two have the same.
-type Place = (String, IpAddr, Client, u16);
+type Place = (String, IpAddr, Client, u16, NameSource);
 
 /// A request that is understood.
 #[derive(Debug)]
@@ -110,8 +112,8 @@ impl Query {
         let begin = self
             .after
             .as_ref()
-            .map_or(0, |(name, address, client, zone)| {
-                let after = (name.as_str(), *address, *client, *zone);
+            .map_or(0, |(name, address, client, zone, source)| {
+                let after = (name.as_str(), *address, *client, *zone, *source);
                 all.partition_point(|named| order(named) <= after)
             });
         let mut names = Vec::new();
@@ -136,8 +138,15 @@ impl Query {
     }
 }
 
-fn order(named: &NamedAddress) -> (&str, IpAddr, Client, u16) {
-    (&named.name, named.address, named.client, named.zone)
+fn order(named: &NamedAddress) -> (&str, IpAddr, Client, u16, NameSource) {
+    let NamedAddress {
+        address,
+        client,
+        zone,
+        source,
+        ..
+    } = *named;
+    (&named.name, address, client, zone, source)
 }
 
 fn message(named: &NamedAddress) -> AddressName {
@@ -151,6 +160,11 @@ fn message(named: &NamedAddress) -> AddressName {
         zone: named.zone.into(),
         learned: Some(named.learned.into()),
         expires: Some(named.expires.into()),
+        source: match named.source {
+            NameSource::Dns => api::NameSource::Dns,
+            NameSource::Tls => api::NameSource::Tls,
+        }
+        .into(),
     }
 }
 
@@ -161,14 +175,22 @@ fn token(last: &NamedAddress, request: u64) -> String {
     };
     // The name last: it may have any sign.
     format!(
-        "{request:x}/{}/{client}/{}/{}",
-        last.zone, last.address, last.name
+        "{request:x}/{}/{}/{client}/{}/{}",
+        u8::from(last.source == NameSource::Tls),
+        last.zone,
+        last.address,
+        last.name
     )
 }
 
 fn read(token: &str, request: u64) -> Option<Place> {
-    let mut parts = token.splitn(5, '/');
+    let mut parts = token.splitn(6, '/');
     let of = u64::from_str_radix(parts.next()?, 16).ok()?;
+    let source = match parts.next()? {
+        "0" => NameSource::Dns,
+        "1" => NameSource::Tls,
+        _ => return None,
+    };
     let zone = parts.next()?.parse().ok()?;
     let client = match parts.next()? {
         "" => Client::Host,
@@ -179,7 +201,7 @@ fn read(token: &str, request: u64) -> Option<Place> {
     };
     let address = parts.next()?.parse().ok()?;
     let name = parts.next()?.to_owned();
-    (of == request).then_some((name, address, client, zone))
+    (of == request).then_some((name, address, client, zone, source))
 }
 
 #[cfg(test)]
@@ -189,6 +211,10 @@ mod tests {
 
     fn named(name: &str, last: u8, client: Client) -> NamedAddress {
         NamedAddress {
+            source: match last.is_multiple_of(3) {
+                true => NameSource::Tls,
+                false => NameSource::Dns,
+            },
             name: name.into(),
             address: [192, 0, 2, last].into(),
             zone: 0,
@@ -312,7 +338,7 @@ mod tests {
             }),
             "address[0]"
         );
-        for token in ["x", "0/0//192.0.2.1/a", "1/2/3"] {
+        for token in ["x", "0/0//0/192.0.2.1/a", "0/2//0/192.0.2.1/a", "1/2/3"] {
             assert_eq!(field(with_token(token)), "page_token");
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     ledger::{Events, Ledger, Packets, Payloads},
     overhead::{Budget, Load},
     process::ProcessCounts,
+    sni,
     store::Delivered,
 };
 
@@ -184,6 +185,27 @@ pub(super) fn dns(payloads: &Payloads) -> api::Dns {
             .collect(),
         forgotten_queries: messages.forgotten_queries,
         forgotten_streams: messages.forgotten_streams,
+        addresses: names.addresses,
+        address_capacity: names.capacity,
+        forgotten_addresses: names.forgotten,
+        left_out_names: names.left_out,
+        tls: Some(tls(payloads)),
+    }
+}
+
+fn tls(payloads: &Payloads) -> api::Tls {
+    let (hellos, names) = (payloads.dns.hellos, payloads.dns.server_names);
+    let malformed = sni::Malformed::ALL.iter().zip(hellos.malformed);
+    api::Tls {
+        hellos: hellos.hellos,
+        nameless: hellos.nameless,
+        malformed: malformed
+            .map(|(cause, connections)| api::MalformedHello {
+                cause: cause.name().into(),
+                connections,
+            })
+            .collect(),
+        forgotten_connections: hellos.forgotten,
         addresses: names.addresses,
         address_capacity: names.capacity,
         forgotten_addresses: names.forgotten,

@@ -1,11 +1,15 @@
-//! DNS messages of a capture, and the names that its other packets have by them.
+//! DNS messages of a capture, and the names that its other packets have by them, else
+//! by the TLS server names in it.
 //!
 //! As the datapath does it, but for the host: a capture does not say which address is
 //! its own, so each address is a client by itself.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::Frame;
+use super::{
+    Frame,
+    sni::{Carried, ServerNames},
+};
 use crate::{
     decode::{self, Packet, Transport},
     dns::{self, Seen, Watcher},
@@ -24,6 +28,7 @@ const PORT: u16 = 53;
 pub(super) struct Dns {
     watcher: Watcher,
     names: Names,
+    server_names: ServerNames,
 }
 
 impl Default for Dns {
@@ -31,6 +36,7 @@ impl Default for Dns {
         Self {
             watcher: Watcher::default(),
             names: Names::new(SETTINGS),
+            server_names: ServerNames::new(SETTINGS),
         }
     }
 }
@@ -39,12 +45,18 @@ impl Dns {
     /// Queries, streams and names that the bounded tables forgot.
     pub(super) fn forgotten(&self) -> u64 {
         let (messages, names) = (self.watcher.counts(), self.names.counts());
-        messages.forgotten_queries + messages.forgotten_streams + names.forgotten
+        messages.forgotten_queries
+            + messages.forgotten_streams
+            + names.forgotten
+            + self.server_names.forgotten()
     }
 
     /// The messages that a packet has or completes; learns the names in them.
     pub(super) fn take(&mut self, frame: &Frame<'_>, packet: &Packet) -> Vec<Seen> {
         let mut seen = Vec::new();
+        if let Some(carried) = segment(frame, packet) {
+            self.server_names.take(packet, carried);
+        }
         let Some(packet) = carried(frame, packet) else {
             return seen;
         };
@@ -63,12 +75,13 @@ impl Dns {
     pub(super) fn name(&mut self, flow: &mut Flow, packet: &Packet, interners: &mut Interners) {
         let at_ns = nanos(flow.time.map_or(0, |time| time.as_nanos()));
         let (source, destination) = (packet.ip.source, packet.ip.destination);
+        let [to, from] = self.server_names.of(packet, at_ns, &mut interners.names);
         let mut named = |by, address| {
             let interner = &mut interners.names;
             self.names.of(client(by), 0, address, at_ns, interner)
         };
-        flow.source_names = named(destination, source);
-        flow.destination_names = named(source, destination);
+        flow.source_names = named(destination, source).or(from);
+        flow.destination_names = named(source, destination).or(to);
     }
 }
 
@@ -78,6 +91,26 @@ fn client(address: IpAddr) -> Client {
 
 fn nanos(time: i64) -> u64 {
     u64::try_from(time).unwrap_or(0)
+}
+
+/// What a TCP segment carries; nothing of DNS, which is read otherwise.
+fn segment<'a>(frame: &Frame<'a>, packet: &Packet) -> Option<Carried<'a>> {
+    let Transport::Tcp {
+        source_port,
+        destination_port,
+        ..
+    } = packet.transport
+    else {
+        return None;
+    };
+    if [source_port, destination_port].contains(&PORT) {
+        return None;
+    }
+    let (bytes, _) = decode::carried(frame.link_type.link()?, frame.bytes)?;
+    Some(Carried {
+        at_ns: nanos(frame.time.map_or(0, |time| time.as_nanos())),
+        bytes,
+    })
 }
 
 fn carried<'a>(frame: &Frame<'a>, packet: &Packet) -> Option<dns::Packet<'a>> {
