@@ -30,7 +30,8 @@ TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
 	dnsmasq-base dnsutils curl python3 python3-venv bpftool procps util-linux valgrind
 # Engines of containers, by what they install. Those of others that are there are as good. Docker is only unpacked:
 # installed, it would start, and change the rules of this host's firewall.
-ENGINE_TOOLS := containerd:containerd runc:runc podman:podman conmon:conmon busybox:busybox-static
+ENGINE_TOOLS := containerd:containerd runc:runc podman:podman conmon:conmon busybox:busybox-static \
+	newuidmap:uidmap slirp4netns:slirp4netns
 DOCKER := $(TOOLS)/docker
 # A system that a test boots: Debian with systemd and nginx, unpacked once.
 SYSTEM := $(TOOLS)/systemd

@@ -29,6 +29,8 @@ pub struct Engine {
 enum Kind {
     Docker,
     Podman,
+    /// podman of this user.
+    Rootless(u32),
     Containerd,
 }
 
@@ -67,6 +69,17 @@ impl Engine {
         let engine = Self::start(Kind::Podman, namespace, folder);
         engine.import(labels);
         engine
+    }
+
+    /// podman's service of a user that there is for it alone, with the image, and that user. Needs no
+    /// cgroup of its own.
+    #[must_use]
+    pub fn rootless(namespace: &Netns, folder: TempDir) -> (Self, u32) {
+        let user = 30_000 + std::process::id() % 20_000;
+        prepare_user(folder.path(), user);
+        let engine = Self::start(Kind::Rootless(user), namespace, folder);
+        engine.import(&[]);
+        (engine, user)
     }
 
     /// containerd, without an image.
@@ -150,6 +163,7 @@ impl Engine {
         let client = match self.kind {
             Kind::Docker => format!("{} -H unix://{at}/socket", program("docker")),
             Kind::Podman => podman(self.folder.path()),
+            Kind::Rootless(_) => format!("{} --remote --url unix://{at}/socket", program("podman")),
             Kind::Containerd => format!("{} -a {at}/socket", program("ctr")),
         };
         let out = enter(&self.namespace)
@@ -183,7 +197,7 @@ impl Engine {
 
     fn is_ready(&self) {
         let asks = match self.kind {
-            Kind::Docker | Kind::Podman => "ps",
+            Kind::Docker | Kind::Podman | Kind::Rootless(_) => "ps",
             Kind::Containerd => "version",
         };
         eventually("an engine that answers", || {
@@ -201,7 +215,7 @@ impl Engine {
     fn removals(&self) -> &'static [(&'static str, &'static [&'static str])] {
         match self.kind {
             Kind::Docker => &[("ps -aq --no-trunc", &["rm -f"])],
-            Kind::Podman => &[("ps -aq --no-trunc", &["rm -f -t 0"])],
+            Kind::Podman | Kind::Rootless(_) => &[("ps -aq --no-trunc", &["rm -f -t 0"])],
             Kind::Containerd => &[
                 ("containers ls -q", &["tasks rm -f", "containers rm"]),
                 (
@@ -234,6 +248,9 @@ impl Drop for Engine {
         let _ = self.child.wait();
         // What watches over containers outlives the engine.
         kill_all_of(self.folder.path());
+        if let Kind::Rootless(user) = self.kind {
+            kill_all_by(user);
+        }
         let cgroups = format!(
             "rmdir /sys/fs/cgroup/*/kubepods/*-{0} /sys/fs/cgroup/kubepods/*-{0}",
             self.mark()
@@ -297,6 +314,14 @@ fn launch(kind: Kind, namespace: &str, folder: &Path) -> Child {
             "{} system service --time=0 unix://{at}/socket",
             podman(folder)
         ),
+        Kind::Rootless(user) => as_user(
+            folder,
+            user,
+            &format!(
+                "{} system service --time=0 unix://{at}/socket",
+                podman(folder)
+            ),
+        ),
         Kind::Containerd => format!("{} -c {at}/config.toml", program("containerd")),
     };
     let log = File::options()
@@ -311,6 +336,51 @@ fn launch(kind: Kind, namespace: &str, folder: &Path) -> Child {
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// Files of a user that is known to no other program.
+fn prepare_user(folder: &Path, user: u32) {
+    let at = folder.display();
+    let write = |name: &str, text: String| fs::write(folder.join(name), text).unwrap();
+    let passwd = format!("root:x:0:0::/root:/bin/sh\nsx:x:{user}:{user}::{at}/home:/bin/sh\n");
+    write("passwd", passwd);
+    write("group", format!("root:x:0:\nsx:x:{user}:\n"));
+    write("subids", format!("sx:{}:65536\n", user * 65_536));
+    crate::netns::host(&format!(
+        "mkdir {at}/home {at}/runtime && chmod 700 {at}/runtime && mknod -m 666 {at}/tun c 10 200 && \
+         chown -R {user}:{user} {at}"
+    ));
+}
+
+/// What a user runs who may have a network of their own, as usual hosts have it.
+fn as_user(folder: &Path, user: u32, line: &str) -> String {
+    let at = folder.display();
+    let binds = "passwd:/etc/passwd group:/etc/group subids:/etc/subuid subids:/etc/subgid tun:/dev/net/tun";
+    let binds: String = binds
+        .split(' ')
+        .filter_map(|bind| bind.split_once(':'))
+        .map(|(own, place)| format!("mount --bind {at}/{own} {place} && "))
+        .collect();
+    format!(
+        "unshare --mount sh -c '{binds} cd {at}/home && exec env HOME={at}/home XDG_RUNTIME_DIR={at}/runtime \
+         setpriv --reuid {user} --regid {user} --clear-groups {line}'"
+    )
+}
+
+/// Processes of a user and of those that are this user's.
+fn kill_all_by(user: u32) {
+    let subids = user * 65_536;
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
+        let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+        let uid = uid.and_then(|uids| uids.split_whitespace().next()?.parse::<u32>().ok());
+        if uid.is_some_and(|uid| uid == user || (subids..subids + 65_536).contains(&uid)) {
+            let _ = Command::new("kill")
+                .arg("-9")
+                .arg(entry.file_name())
+                .output();
+        }
+    }
 }
 
 /// One that `make setup` unpacked or installed.

@@ -160,6 +160,54 @@ fn published_by_docker(rules: bool) {
 }
 
 #[test]
+fn ports_that_podman_of_a_user_publishes_are_that_users_services() {
+    if !root() {
+        return;
+    }
+    let Setup {
+        host,
+        outside,
+        daemon,
+        folder,
+    } = setup("podman", "");
+    let (podman, user) = Engine::rootless(&host, folder);
+    let usual = "--ulimit nofile=1024:1024 --ulimit nproc=1000:1000";
+    podman.run(&format!(
+        "run -d {usual} --name web -p 8080:80 {IMAGE} {SERVE}"
+    ));
+    let service = format!("user-{user}/web");
+    are_of(&daemon, &host, "127.0.0.1", 8080, &service);
+    are_of(&daemon, &outside, "10.9.1.1", 8080, &service);
+    // What the user's engine says of a port that is somebody else's is nothing.
+    podman.run("stop -t 0 web");
+    let _other = host.spawn("busybox httpd -f -p 8080 -h /");
+    eventually("the port of nobody's", || {
+        let (ok, _) = host.try_run("curl -s -m 5 -o /dev/null http://127.0.0.1:8080/");
+        let told = services_of(&daemon, "127.0.0.1", 8080);
+        (ok && told.last()?.1.is_none()).then_some(())
+    });
+}
+
+#[test]
+fn ports_that_podman_publishes_are_services() {
+    if !root() {
+        return;
+    }
+    let Setup {
+        host,
+        outside,
+        daemon,
+        folder,
+    } = setup("podman", "");
+    let podman = Engine::podman(&host, folder, &[]);
+    let usual = "--ulimit nofile=1024:1024 --ulimit nproc=1000:1000";
+    podman.run(&format!(
+        "run -d {usual} --name web -p 8080:80 {IMAGE} {SERVE}"
+    ));
+    are_of(&daemon, &outside, "10.9.1.1", 8080, "podman/web");
+}
+
+#[test]
 fn ports_that_docker_publishes_by_its_proxy_are_services() {
     published_by_docker(false);
 }
