@@ -31,6 +31,8 @@ const (
 	purposeCorpus uint64 = iota
 	purposeRequests
 	purposeCEL
+	purposeMetrics
+	purposeMetricsFlows
 )
 
 // pair is the two servers loaded with the same events.

@@ -4,7 +4,9 @@
 //! last; only then the server says that it is ready. Stop: in the other order,
 //! each step within the time budget of the configuration.
 
+mod counting;
 mod datapath;
+mod endpoints;
 mod peers;
 mod replay;
 mod serving;
@@ -30,7 +32,7 @@ use crate::{
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
     listener::Bound,
-    metrics::{self, Metrics},
+    metrics::{self, HubbleMetrics, Metrics},
     names,
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
@@ -43,6 +45,7 @@ use crate::{
     store::{Ring, Room},
 };
 
+use counting::Counting;
 use datapath::{RunningDatapath, Who};
 use peers::Peers;
 use serving::{Serving, Sockets, hosts};
@@ -66,8 +69,9 @@ pub struct App {
     rules: Rules,
     /// Looks at the files of tokens.
     _tokens: JoinSet<()>,
+    counting: Counting,
     /// Keeps the store's writer, and so the streams, alive.
-    _pipeline: Arc<Mutex<Pipeline>>,
+    pipeline: Arc<Mutex<Pipeline>>,
     /// Keeps the lock of the state folder too.
     identities: Arc<Identities>,
 }
@@ -81,6 +85,8 @@ pub struct App {
 pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let (core, links) = Core::new(config).await?;
     let config = &core.config;
+    // Before anything is stored, so that what is replayed is counted too.
+    let counting = Counting::start(&config.hubble, core.ring.clone(), core.draining.subscribe())?;
     replay::load(&config.replay, core.ring.room(), &core.pipeline).await?;
     core.ring.mark_loaded();
     let write_group = config.server.write_group.as_deref();
@@ -96,6 +102,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         Routes::new(health_service),
         &sockets.addresses(),
         datapath.as_ref(),
+        counting.metrics(),
     )?;
     let hosts = hosts(config);
     let routers = [
@@ -120,8 +127,9 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         peers: core.peers,
         _tokens: JoinSet::from_iter([rules.clone().watch()]),
         rules,
+        counting,
         draining: core.draining,
-        _pipeline: core.pipeline,
+        pipeline: core.pipeline,
         identities: core.identities,
     })
 }
@@ -228,6 +236,7 @@ impl Core {
         routes: Routes,
         bound: &[Bound],
         datapath: Option<&RunningDatapath>,
+        hubble: Option<HubbleMetrics>,
     ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
         let limits = Limits::new(&config.server, self.draining.subscribe());
@@ -288,7 +297,14 @@ impl Core {
             .add_service(AuditLogService::new(self.audit.clone()).into_server());
         let identities = self.identities.counts();
         let audit = self.audit.clone();
-        let metrics = Metrics::new(sources, overhead.clone(), identities, limits.clone(), audit);
+        let metrics = Metrics::new(
+            sources,
+            overhead.clone(),
+            identities,
+            limits.clone(),
+            audit,
+            hubble,
+        );
         let routes = limited(with_reflection(routes)?, limits);
         Ok((routes, metrics, overhead))
     }
@@ -328,6 +344,7 @@ impl App {
         };
         tokio::select! {
             error = datapath => error,
+            error = self.counting.failed() => error,
             error = self.serving.failed() => error,
             error = self.overhead.failed() => error.into(),
         }
@@ -341,10 +358,16 @@ impl App {
     /// A group or a token of the new one that is of no use; all stays as it was.
     pub fn reload(&mut self, config: Config) -> anyhow::Result<()> {
         self.rules.change(&config.access)?;
+        let before = &self.config.identity.endpoints;
+        let events = endpoints::changes(before, &config.identity.endpoints);
         self.inventory.replace(config.identity.endpoints.clone());
         self.identities.refresh();
+        for event in events {
+            lock(&self.pipeline).tell(event);
+        }
         self.serving.reload();
         self.peers.reload();
+        self.counting.reload();
         self.config.identity.endpoints = config.identity.endpoints.clone();
         self.config.access = config.access.clone();
         tracing::info!(
@@ -382,6 +405,7 @@ impl App {
         }
         self.draining.send_replace(true);
         let drained = self.serving.drained(deadline).await;
+        self.counting.join().await;
         let audit = self.audit;
         let closed = tokio::task::spawn_blocking(move || audit.close());
         if closed.await.is_err() {

@@ -13,6 +13,7 @@ mod file;
 mod flags;
 mod given;
 mod grants;
+mod hubble;
 mod inventory;
 mod item;
 mod limits;
@@ -31,6 +32,8 @@ mod tests;
 use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
+
+use crate::metrics::Hubble;
 
 pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};
 pub use containers::{Engine, EngineSocket};
@@ -65,6 +68,8 @@ pub struct Config {
     pub metrics_listen: Option<String>,
     /// Its TLS; `None` is plaintext.
     pub metrics_tls: Option<Tls>,
+    /// Metrics of flows under Hubble's names.
+    pub hubble: Hubble,
     /// Flows kept in memory.
     pub flow_capacity: u64,
     /// Bytes that they take at most; by `flow_capacity` when it is not given.
@@ -258,6 +263,7 @@ impl Default for Config {
             audit: Audit::default(),
             metrics_listen: Some("127.0.0.1:9965".into()),
             metrics_tls: None,
+            hubble: Hubble::default(),
             flow_capacity: 131_071,
             flow_bytes: None,
             replay: Vec::new(),
@@ -367,6 +373,7 @@ impl Config {
                 self.metrics_listen == other.metrics_listen,
             ),
             ("metrics", self.metrics_tls == other.metrics_tls),
+            ("metrics.hubble", self.hubble == other.hubble),
             ("flow_capacity", self.flow_capacity == other.flow_capacity),
             ("flow_bytes", self.flow_bytes == other.flow_bytes),
             ("replay", self.replay == other.replay),

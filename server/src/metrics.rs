@@ -4,7 +4,13 @@
 //! at `/metrics` in OpenMetrics text.
 
 mod connections;
+mod hubble;
+mod reading;
 mod who;
+
+pub use hubble::{
+    FileError, Hubble, HubbleError, HubbleMetrics, Kind, Setting, SettingError, check,
+};
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -37,11 +43,12 @@ pub struct Metrics {
     identities: NumberCounts,
     limits: Limits,
     audit: Log,
+    hubble: Option<HubbleMetrics>,
 }
 
 impl Metrics {
     /// Metrics of the ledger, of its sources, of the daemon's own cost, of identities,
-    /// of what calls take and of the audit log.
+    /// of what calls take, of the audit log, and Hubble's of flows.
     #[must_use]
     pub fn new(
         sources: Sources,
@@ -49,9 +56,11 @@ impl Metrics {
         identities: NumberCounts,
         limits: Limits,
         audit: Log,
+        hubble: Option<HubbleMetrics>,
     ) -> Self {
         Self {
             audit,
+            hubble,
             sources,
             overhead,
             identities,
@@ -62,8 +71,16 @@ impl Metrics {
     /// The registry with all of them.
     #[must_use]
     pub fn into_registry(self) -> Registry {
-        let mut registry = Registry::with_prefix("sextant");
-        registry.register_collector(Box::new(self));
+        let mut registry = Registry::default();
+        if let Some(hubble) = &self.hubble {
+            let hubble = Box::new(hubble.clone());
+            registry
+                .sub_registry_with_prefix("hubble")
+                .register_collector(hubble);
+        }
+        registry
+            .sub_registry_with_prefix("sextant")
+            .register_collector(Box::new(self));
         registry
     }
 }
@@ -102,6 +119,9 @@ impl Collector for Metrics {
         page.identities(&self.identities)?;
         page.calls(&self.limits)?;
         page.audit(&self.audit)?;
+        if let Some(hubble) = &self.hubble {
+            page.hubble(&hubble.counts())?;
+        }
         let Some((counters, volumes)) = &self.sources.datapath else {
             return Ok(());
         };
@@ -427,7 +447,12 @@ impl Page<'_> {
 pub fn router(metrics: Metrics, hosts: Hosts) -> axum::Router {
     let log = metrics.audit.clone();
     let registry = Arc::new(metrics.into_registry());
-    let page = axum::routing::get(move || async move { page(&registry) });
+    // A page of many series takes milliseconds, which nobody else waits for.
+    let page = axum::routing::get(move || async move {
+        let page = tokio::task::spawn_blocking(move || page(&registry));
+        page.await
+            .map_err(|_| http::StatusCode::INTERNAL_SERVER_ERROR)
+    });
     axum::Router::new()
         .route("/metrics", page)
         .layer(from_fn_with_state(hosts, Hosts::check))

@@ -33,7 +33,7 @@ pub use intern::{Interned, Interner, Interners};
 pub use nat::Nat;
 pub use process::Process;
 pub use quality::{Figures, ResetBy, TcpQuality};
-pub use summary::Summary;
+pub use summary::{Summary, icmp4_text, icmp6_text};
 pub use transport::{L4, TcpFlags};
 
 /// Seconds and nanoseconds since the Unix epoch, as protobuf's `Timestamp`.

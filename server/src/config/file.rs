@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::{
     Audit, AuditTo, Config, Datapath, Mistake, Server, containers,
     draft::{Draft, set},
-    grants, inventory, limits, listeners, names, outgoing,
+    grants, hubble, inventory, limits, listeners, names, outgoing,
     report::{Once, Report},
     section::Section,
     socket, values,
@@ -54,6 +54,7 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         let listen = metrics.item("listen").text(socket::metrics_listen);
         set(&mut draft.config.metrics_listen, listen);
         draft.config.metrics_tls = listeners::tls(&mut metrics);
+        hubble::metrics(&mut metrics, &mut draft.config.hubble);
         metrics.finish();
     }
     if let Some(mut section) = top.section("datapath") {

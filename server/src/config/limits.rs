@@ -50,6 +50,9 @@ pub(super) const CPU_PERCENT: RangeInclusive<u32> = 0..=100_000;
 /// 0 is where interfaces are without a zone; the datapath has the last ones.
 pub(super) const ZONE: RangeInclusive<u16> = 0..=LAST_ZONE;
 
+/// Of each metric; a series takes about 500 bytes.
+pub(super) const SERIES: RangeInclusive<usize> = 1..=1_000_000;
+
 const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }

@@ -198,6 +198,18 @@ const ICMP6: &[IcmpType] = &[
     (137, "Redirect", &[]),
 ];
 
+/// What Hubble calls an ICMP message.
+#[must_use]
+pub fn icmp4_text(kind: u8, code: u8) -> String {
+    icmp4(kind.into(), code.into())
+}
+
+/// The same for ICMPv6.
+#[must_use]
+pub fn icmp6_text(kind: u8, code: u8) -> String {
+    icmp6(kind.into(), code.into())
+}
+
 fn icmp4(kind: u32, code: u32) -> String {
     icmp(ICMP4, kind, code)
 }
