@@ -33,6 +33,8 @@ TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
 ENGINE_TOOLS := containerd:containerd runc:runc podman:podman conmon:conmon busybox:busybox-static \
 	newuidmap:uidmap slirp4netns:slirp4netns
 DOCKER := $(TOOLS)/docker
+# Prometheus likewise, which would be a service.
+PROMETHEUS := $(TOOLS)/prometheus
 # A system that a test boots: Debian with systemd and nginx, unpacked once.
 SYSTEM := $(TOOLS)/systemd
 SYSTEM_PACKAGES := debootstrap systemd-container
@@ -119,6 +121,10 @@ setup-test:
 	@test -e $(SYSTEM)/.complete || { echo "unpacking a system to boot (once, a minute)"; $(SUDO) rm -rf $(SYSTEM) && \
 		$(SUDO) debootstrap --variant=minbase --include=$(SYSTEM_HAS) bookworm $(SYSTEM) >$(TOOLS)/systemd.log 2>&1 && \
 		$(SUDO) touch $(SYSTEM)/.complete || { tail -5 $(TOOLS)/systemd.log; exit 1; }; }
+	@test -x $(BIN)/prometheus || { mkdir -p $(PROMETHEUS) $(BIN) && cd $(PROMETHEUS) && \
+		{ apt-get download -qq prometheus 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq prometheus; } } && \
+		dpkg-deb --extract prometheus_*.deb . && rm prometheus_*.deb && \
+		mv usr/bin/prometheus usr/bin/promtool $(BIN) && rm -rf $(PROMETHEUS); }
 	@cargo deny --version 2>/dev/null | grep -q '$(CARGO_DENY)' || \
 		cargo install --quiet --locked --version $(CARGO_DENY) cargo-deny
 	@test -x $(TOOLS)/node_modules/.bin/buf || \

@@ -83,6 +83,118 @@ fn counters_equal_the_flows_of_real_traffic() {
     assert!(pings[ping] > 0, "{pings:?}");
 }
 
+/// A metric as it is told: kind, labels in order, meaning.
+type Told = (String, Vec<String>, String);
+
+/// The table of the documentation.
+fn documented() -> BTreeMap<String, Told> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
+    let text = fs::read_to_string(path).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `sextant_"));
+    rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [name, kind, labels, meaning] = cells[..] else {
+            panic!("{row}")
+        };
+        let labels = labels.split(", ").filter(|label| !label.is_empty());
+        let labels = labels.map(|label| label.trim_matches('`').to_owned());
+        let told = (kind.to_owned(), labels.collect(), meaning.to_owned());
+        (name.trim_matches('`').to_owned(), told)
+    })
+    .collect()
+}
+
+/// The metrics of a page; labels where there is a series.
+fn on_page(page: &str) -> BTreeMap<String, (String, Option<Vec<String>>, String)> {
+    let mut metrics = BTreeMap::new();
+    let (mut help, mut now) = (String::new(), String::new());
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').unwrap().1.to_owned();
+        } else if let Some((name, kind)) = line
+            .strip_prefix("# TYPE ")
+            .and_then(|rest| rest.split_once(' '))
+        {
+            let ending = if kind == "counter" { "_total" } else { "" };
+            now = format!("{name}{ending}");
+            metrics.insert(now.clone(), (kind.to_owned(), None, help.clone()));
+        } else if !line.starts_with('#') {
+            let labels = line.split_once('{').map_or("", |(_, rest)| rest);
+            let names = labels
+                .split("=\"")
+                .filter_map(|part| part.rsplit(['"', ',']).next());
+            let names = names.filter(|name| !name.is_empty() && !name.contains([' ', '}']));
+            let names = names.filter(|name| *name != "le").map(str::to_owned);
+            metrics.get_mut(&now).unwrap().1 = Some(names.collect());
+        }
+    }
+    metrics.retain(|name, _| name.starts_with("sextant_"));
+    metrics
+}
+
+#[test]
+fn the_documentation_has_all_metrics_and_no_others() {
+    if !root() {
+        return;
+    }
+    let a = Netns::new();
+    let daemon = Daemon::start(&a, "[metrics]\nhubble = ['flow']\n", &["--interface", "lo"]);
+    let documented = documented();
+    a.run("ping -c 1 127.0.0.1");
+    let page = on_page(&a.run("curl -s http://127.0.0.1:9965/metrics"));
+    let names = |of: Vec<&String>| of.into_iter().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        names(page.keys().collect()),
+        names(documented.keys().collect())
+    );
+    for (name, (kind, labels, meaning)) in page {
+        let told = &documented[&name];
+        assert_eq!((&kind, &meaning), (&told.0, &told.2), "{name}");
+        if let Some(labels) = labels {
+            assert_eq!(labels, told.1, "{name}");
+        }
+    }
+    drop(daemon);
+}
+
+#[test]
+fn totals_and_rates_are_those_of_the_flows() {
+    if !root() {
+        return;
+    }
+    let (a, b) = (Netns::new(), Netns::new());
+    veth((&a, "va"), (&b, "vb"), 1);
+    // Not the loopback, over which the page is asked for.
+    let daemon = Daemon::start(&a, QUICK, &["--interface", "va"]);
+    a.run("ping -c 3 -i 0.2 10.9.1.2");
+    quiet(&a, "va");
+    let rate = |name: &str| {
+        let page = a.run("curl -s http://127.0.0.1:9965/metrics");
+        let value = page.lines().find_map(|line| line.strip_prefix(name));
+        value.unwrap().trim().parse::<f64>().unwrap()
+    };
+    eventually("as many as there are flows", || {
+        let flows = daemon.flows();
+        let of = |verdict| {
+            flows
+                .iter()
+                .filter(|flow| flow.verdict() == verdict)
+                .count() as u64
+        };
+        let value = |name| daemon.metric(&a, name);
+        let is_same = value("sextant_flows_processed_total") == flows.len() as u64
+            && value("sextant_flows_forwarded_total") == of(Verdict::Forwarded)
+            && value("sextant_flows_dropped_total") == of(Verdict::Dropped)
+            && value("sextant_packets_processed_total") >= 6;
+        is_same.then_some(())
+    });
+    // Since the first look, just after the start.
+    assert!(rate("sextant_flows_per_second") > 0.0);
+    let [packets, bytes] = ["sextant_packets_per_second", "sextant_bytes_per_second"].map(rate);
+    assert!(bytes > 60.0 * packets && packets > 0.0, "{packets} {bytes}");
+    assert_eq!(rate("sextant_drop_rate"), 0.0);
+}
+
 #[test]
 fn a_file_is_read_again_and_a_bad_one_changes_nothing() {
     if !root() {

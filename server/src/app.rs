@@ -298,13 +298,15 @@ impl Core {
         let identities = self.identities.counts();
         let audit = self.audit.clone();
         let metrics = Metrics::new(
-            sources,
+            sources.clone(),
             overhead.clone(),
             identities,
             limits.clone(),
             audit,
             hubble,
         );
+        let rates = metrics.rates();
+        tokio::spawn(rates.watch(sources, self.draining.subscribe()));
         let routes = limited(with_reflection(routes)?, limits);
         Ok((routes, metrics, overhead))
     }

@@ -5,12 +5,14 @@
 
 mod connections;
 mod hubble;
+mod rates;
 mod reading;
 mod who;
 
 pub use hubble::{
     FileError, Hubble, HubbleError, HubbleMetrics, Kind, Setting, SettingError, check,
 };
+pub use rates::Rates;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -44,6 +46,7 @@ pub struct Metrics {
     limits: Limits,
     audit: Log,
     hubble: Option<HubbleMetrics>,
+    rates: Rates,
 }
 
 impl Metrics {
@@ -61,11 +64,18 @@ impl Metrics {
         Self {
             audit,
             hubble,
+            rates: Rates::default(),
             sources,
             overhead,
             identities,
             limits,
         }
+    }
+
+    /// What rates look back at; somebody has to keep it.
+    #[must_use]
+    pub fn rates(&self) -> Rates {
+        self.rates.clone()
     }
 
     /// The registry with all of them.
@@ -95,11 +105,6 @@ impl Collector for Metrics {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
         let ring = &self.sources.ring;
-        page.counter(
-            "flows",
-            "Flow events stored since the start",
-            ring.seen_flows(),
-        )?;
         page.gauge("stored_events", "Events in the store", ring.len() as f64)?;
         page.gauge(
             "stored_bytes",
@@ -112,6 +117,7 @@ impl Collector for Metrics {
             self.sources.namespaces.forgotten(),
         )?;
         let ledger = self.sources.take();
+        page.flows(ring, &ledger, &self.rates)?;
         page.events(&ledger.events)?;
         page.delivery(&ledger)?;
         page.dns(&ledger.payloads)?;

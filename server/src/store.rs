@@ -11,6 +11,7 @@ mod deliveries;
 mod rate;
 mod ring;
 mod times;
+mod verdicts;
 
 #[cfg(test)]
 mod tests;
@@ -19,3 +20,4 @@ pub use cursor::{Cursor, MAX_RUN, Read, Run};
 pub use deliveries::{Delivered, Deliveries};
 pub use ring::{Ring, RingWriter, Room};
 pub use sextant_flows::event::{Event, Stamped};
+pub use verdicts::VerdictCounts;

@@ -1,12 +1,76 @@
-//! How the reader of Hubble's metrics does.
+//! Flows as they are stored, and how the reader of Hubble's metrics does.
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use prometheus_client::{encoding::EncodeMetric as _, metrics::gauge::ConstGauge};
 
-use super::{Page, hubble::Counts};
+use super::{
+    Page,
+    hubble::Counts,
+    rates::{Rates, Totals},
+};
+use crate::{ledger::Ledger, store::Ring};
 
 impl Page<'_> {
+    /// Flows by what became of them, and rates of the last minute.
+    pub(super) fn flows(&mut self, ring: &Ring, ledger: &Ledger, rates: &Rates) -> fmt::Result {
+        let (verdicts, seen) = (ring.verdicts(), ledger.packets.seen);
+        let totals = Totals {
+            flows: ring.seen_flows(),
+            dropped: verdicts.dropped,
+            packets: seen.packets,
+            bytes: seen.bytes,
+        };
+        for (name, help, value) in [
+            (
+                "flows_processed",
+                "Flow events stored since the start",
+                totals.flows,
+            ),
+            (
+                "flows_forwarded",
+                "Of these, forwarded or redirected",
+                verdicts.forwarded,
+            ),
+            ("flows_dropped", "Of these, dropped", verdicts.dropped),
+            ("flows_error", "Of these, in error", verdicts.error),
+            (
+                "packets_processed",
+                "Packets that the programs saw, each once",
+                seen.packets,
+            ),
+            ("bytes_processed", "Bytes of these packets", seen.bytes),
+        ] {
+            self.counter(name, help, value)?;
+        }
+        let rates = rates.per_second(Instant::now(), totals);
+        for (name, help, value) in [
+            (
+                "flows_per_second",
+                "Flow events stored in a second, over the last minute",
+                rates.flows,
+            ),
+            (
+                "packets_per_second",
+                "Packets in a second, over the last minute",
+                rates.packets,
+            ),
+            (
+                "bytes_per_second",
+                "Bytes of packets in a second, over the last minute",
+                rates.bytes,
+            ),
+            (
+                "drop_rate",
+                "Share of the last minute's flow events that were dropped, 0 to 1",
+                rates.drop_rate,
+            ),
+        ] {
+            self.gauge(name, help, value)?;
+        }
+        Ok(())
+    }
+
     pub(super) fn hubble(&mut self, counts: &Counts) -> fmt::Result {
         self.counter(
             "hubble_metrics_flows",

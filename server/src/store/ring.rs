@@ -16,7 +16,12 @@ use std::{
 use sextant_proto::flow::layer7::Record;
 use tokio::sync::watch;
 
-use super::{Cursor, Event, Read, rate::Rate, times::Bounds};
+use super::{
+    Cursor, Event, Read,
+    rate::Rate,
+    times::Bounds,
+    verdicts::{VerdictCounts, Verdicts},
+};
 use crate::flow::{
     Time,
     heap::Heap as _,
@@ -203,6 +208,8 @@ struct Shared {
     floor: AtomicU64,
     /// Flows pushed since the start.
     seen_flows: AtomicU64,
+    /// Of these, by what became of them.
+    verdicts: Verdicts,
     /// Of these, those that were loaded before anything could arrive.
     loaded_flows: AtomicU64,
     rate: Rate,
@@ -237,6 +244,7 @@ impl Ring {
             next: AtomicU64::new(0),
             floor: AtomicU64::new(0),
             seen_flows: AtomicU64::new(0),
+            verdicts: Verdicts::default(),
             loaded_flows: AtomicU64::new(0),
             rate: Rate::new(),
             published: watch::Sender::new(0),
@@ -307,6 +315,12 @@ impl Ring {
     #[must_use]
     pub fn seen_flows(&self) -> u64 {
         self.0.seen_flows.load(Ordering::Relaxed)
+    }
+
+    /// What became of them.
+    #[must_use]
+    pub fn verdicts(&self) -> VerdictCounts {
+        self.0.verdicts.values()
     }
 
     /// All flows up to now were loaded from files: they did not arrive.
@@ -383,6 +397,7 @@ impl RingWriter {
             }
             if let Some(flow) = event.as_flow() {
                 flows += 1;
+                self.ring.0.verdicts.count(flow.verdict);
                 self.ring.0.rate.count(flow.time.unwrap_or_default());
             }
             let bytes = self.current.write(next, event);
