@@ -12,7 +12,9 @@ use sextant_integration_tests::{
 };
 use sextant_proto::{
     flow::{Dns, Flow, FlowType, L7FlowType, TraceReason, layer7::Record},
-    sextant::flow::v1::{AddressName, ListNamesRequest, flow_service_client::FlowServiceClient},
+    sextant::flow::v1::{
+        AddressName, ListNamesRequest, NameSource, flow_service_client::FlowServiceClient,
+    },
 };
 
 const RECORDS: &str = "host-record=web.test,10.9.1.2,fd09:1::2\ncname=www.test,web.test\n\
@@ -261,14 +263,21 @@ impl Routed {
         first.collect()
     }
 
+    /// Those that were seen.
     fn names(&self) -> Vec<AddressName> {
-        self.daemon.block_on(async {
-            let channel = connect(&self.daemon.server()).await.unwrap();
-            let request = ListNamesRequest::default();
-            let answer = FlowServiceClient::new(channel).list_names(request).await;
-            answer.unwrap().into_inner().names
-        })
+        let mut all = listed(&self.daemon);
+        all.retain(|name| name.source() != NameSource::HostsFile);
+        all
     }
+}
+
+fn listed(daemon: &Daemon) -> Vec<AddressName> {
+    daemon.block_on(async {
+        let channel = connect(&daemon.server()).await.unwrap();
+        let request = ListNamesRequest::default();
+        let answer = FlowServiceClient::new(channel).list_names(request).await;
+        answer.unwrap().into_inner().names
+    })
 }
 
 #[test]
@@ -373,6 +382,19 @@ fn where_dns_gave_no_name_that_of_the_hosts_file_counts() {
     )
     .unwrap();
     let place = Place::new(&format!("[names]\nhosts_file = '{}'\n", file.display()));
+    // They are listed before any packet comes.
+    let by_file = || {
+        let mut all = listed(&place.daemon);
+        all.retain(|name| name.source() == NameSource::HostsFile);
+        all
+    };
+    let names: Vec<_> = by_file()
+        .into_iter()
+        .map(|name| (name.name, name.address, name.client, name.expires))
+        .collect();
+    let expect = ["db", "db.shop.test"];
+    let expect = expect.map(|name| (name.into(), "10.9.1.2".into(), String::new(), None));
+    assert_eq!(names, expect);
     let named = |name: &str| {
         place.here.try_run("ping -c 1 -W 1 10.9.1.2");
         let filter = format!("observe --last 100 --to-fqdn {name} --protocol icmp");
@@ -381,6 +403,10 @@ fn where_dns_gave_no_name_that_of_the_hosts_file_counts() {
     eventually("names of the file", || named("db.shop.test").then_some(()));
     assert!(named("db"));
     std::fs::write(&file, "10.9.1.2 other.test\n").unwrap();
+    eventually("the list of the new file", || {
+        let all = by_file();
+        (all.len() == 1 && all[0].name == "other.test").then_some(())
+    });
     eventually("the new name", || named("other.test").then_some(()));
     // What the client was told by DNS is better.
     place.dig("web.test");

@@ -241,7 +241,9 @@ impl Pipeline {
 
     /// The names of addresses that count now, in no order.
     #[must_use]
-    pub fn names(&self) -> Vec<NamedAddress> {
+    pub fn names(&mut self) -> Vec<NamedAddress> {
+        // Where no packet comes nobody else looks.
+        self.layer7.follow();
         let now = Time::now().as_nanos() - self.wall_offset_ns;
         self.layer7.list(now, self.wall_offset_ns)
     }

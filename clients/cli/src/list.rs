@@ -51,7 +51,8 @@ enum What {
     /// Interfaces with programs, and what passed them.
     #[value(alias = "interface")]
     Interfaces,
-    /// Names of addresses, as clients learned them by DNS or asked for them in TLS.
+    /// Names of addresses, as clients learned them by DNS or asked for them in TLS, or the
+    /// server's file of hosts has them.
     #[value(alias = "name")]
     Names,
 }
@@ -170,6 +171,7 @@ fn name_table(names: &[AddressName]) -> String {
             match name.source() {
                 NameSource::Dns => "dns".into(),
                 NameSource::Tls => "tls".into(),
+                NameSource::HostsFile => "hosts".into(),
                 NameSource::Unspecified => String::new(),
             },
             Format::Rfc3339.print(name.learned.as_ref()),

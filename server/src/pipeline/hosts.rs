@@ -18,7 +18,7 @@ use std::{
 use rustc_hash::FxBuildHasher;
 
 use crate::{
-    flow::{Interned, Interner, Names},
+    flow::{Interned, Interner, Names, Time},
     small_file,
 };
 
@@ -40,6 +40,7 @@ pub(super) struct Hosts {
     path: Option<PathBuf>,
     looked: Option<Instant>,
     stamp: Option<Stamp>,
+    read_at: Time,
     known: HashMap<IpAddr, Known, FxBuildHasher>,
 }
 
@@ -76,12 +77,29 @@ impl Hosts {
             Ok(bytes) => {
                 let read = parse(&String::from_utf8_lossy(&bytes)).into_iter();
                 self.known = read.map(|(ip, names)| (ip, Known::Read(names))).collect();
+                self.read_at = Time::now();
             }
             Err(error) if error.kind() == ErrorKind::NotFound => self.known.clear(),
             Err(error) => {
                 tracing::warn!(?path, %error, "names of this file stay as they were");
             }
         }
+    }
+
+    /// All names with their addresses, in no order.
+    pub(super) fn list(&self) -> impl Iterator<Item = (IpAddr, &str)> {
+        self.known.iter().flat_map(|(address, known)| {
+            let names: &Names = match known {
+                Known::Read(names) => names,
+                Known::Shared(names) => names,
+            };
+            names.iter().map(|name| (*address, name.as_str()))
+        })
+    }
+
+    /// When the file was read.
+    pub(super) fn read_at(&self) -> Time {
+        self.read_at
     }
 
     /// The names of an address.

@@ -50,6 +50,8 @@ pub enum NameSource {
     Dns,
     /// By the name that the client gave in TLS.
     Tls,
+    /// By this host's file of hosts.
+    HostsFile,
 }
 
 /// A name of an address.
@@ -63,12 +65,12 @@ pub struct NamedAddress {
     pub address: IpAddr,
     /// Its address space.
     pub zone: u16,
-    /// Who asked for it.
-    pub client: Client,
+    /// Who asked for it; `None` is everybody.
+    pub client: Option<Client>,
     /// When it was last learned.
     pub learned: Time,
-    /// Until when it counts.
-    pub expires: Time,
+    /// Until when it counts; `None` while it is in the file.
+    pub expires: Option<Time>,
 }
 
 /// The latest counts; clones share them.
@@ -136,13 +138,22 @@ impl Layer7 {
         let all = by_dns.chain(by_tls).map(|(source, listed)| NamedAddress {
             source,
             learned: wall(listed.learned_ns),
-            expires: wall(listed.until_ns),
-            client: listed.client,
+            expires: Some(wall(listed.until_ns)),
+            client: Some(listed.client),
             zone: listed.zone,
             address: listed.address,
             name: listed.name,
         });
-        all.collect()
+        let by_file = self.hosts.list().map(|(address, name)| NamedAddress {
+            source: NameSource::HostsFile,
+            name: name.into(),
+            address,
+            zone: 0,
+            client: None,
+            learned: self.hosts.read_at(),
+            expires: None,
+        });
+        all.chain(by_file).collect()
     }
 
     pub(super) fn counts(&self) -> SharedDnsCounts {

@@ -26,13 +26,15 @@ const USUAL: usize = 1000;
 const MOST: usize = 10_000;
 /// Bytes of a page, about.
 const MOST_BYTES: usize = 3 << 20;
+/// All clients, in a token.
+const ALL: &str = "*";
 /// Patterns, and addresses, of a request.
 const MAX_WANTED: usize = 100;
 /// Bytes of one of them: the longest name, as text.
 const MAX_PATTERN: usize = 1024;
 
 /// What orders names: no two have the same.
-type Place = (String, IpAddr, Client, u16, NameSource);
+type Place = (String, IpAddr, Option<Client>, u16, NameSource);
 
 /// A request that is understood.
 #[derive(Debug)]
@@ -138,7 +140,7 @@ impl Query {
     }
 }
 
-fn order(named: &NamedAddress) -> (&str, IpAddr, Client, u16, NameSource) {
+fn order(named: &NamedAddress) -> (&str, IpAddr, Option<Client>, u16, NameSource) {
     let NamedAddress {
         address,
         client,
@@ -154,15 +156,17 @@ fn message(named: &NamedAddress) -> AddressName {
         name: named.name.to_string(),
         address: named.address.to_string(),
         client: match named.client {
-            Client::Host => "host".into(),
-            Client::Other(_, address) => address.to_string(),
+            None => String::new(),
+            Some(Client::Host) => "host".into(),
+            Some(Client::Other(_, address)) => address.to_string(),
         },
         zone: named.zone.into(),
         learned: Some(named.learned.into()),
-        expires: Some(named.expires.into()),
+        expires: named.expires.map(Into::into),
         source: match named.source {
             NameSource::Dns => api::NameSource::Dns,
             NameSource::Tls => api::NameSource::Tls,
+            NameSource::HostsFile => api::NameSource::HostsFile,
         }
         .into(),
     }
@@ -170,16 +174,19 @@ fn message(named: &NamedAddress) -> AddressName {
 
 fn token(last: &NamedAddress, request: u64) -> String {
     let client = match last.client {
-        Client::Host => String::new(),
-        Client::Other(zone, address) => format!("{zone},{address}"),
+        None => ALL.to_owned(),
+        Some(Client::Host) => String::new(),
+        Some(Client::Other(zone, address)) => format!("{zone},{address}"),
+    };
+    let source = match last.source {
+        NameSource::Dns => 0,
+        NameSource::Tls => 1,
+        NameSource::HostsFile => 2,
     };
     // The name last: it may have any sign.
     format!(
-        "{request:x}/{}/{}/{client}/{}/{}",
-        u8::from(last.source == NameSource::Tls),
-        last.zone,
-        last.address,
-        last.name
+        "{request:x}/{source}/{}/{client}/{}/{}",
+        last.zone, last.address, last.name
     )
 }
 
@@ -189,14 +196,16 @@ fn read(token: &str, request: u64) -> Option<Place> {
     let source = match parts.next()? {
         "0" => NameSource::Dns,
         "1" => NameSource::Tls,
+        "2" => NameSource::HostsFile,
         _ => return None,
     };
     let zone = parts.next()?.parse().ok()?;
     let client = match parts.next()? {
-        "" => Client::Host,
+        ALL => None,
+        "" => Some(Client::Host),
         other => {
             let (zone, address) = other.split_once(',')?;
-            Client::Other(zone.parse().ok()?, address.parse().ok()?)
+            Some(Client::Other(zone.parse().ok()?, address.parse().ok()?))
         }
     };
     let address = parts.next()?.parse().ok()?;
@@ -211,16 +220,17 @@ mod tests {
 
     fn named(name: &str, last: u8, client: Client) -> NamedAddress {
         NamedAddress {
-            source: match last.is_multiple_of(3) {
-                true => NameSource::Tls,
-                false => NameSource::Dns,
+            source: match last % 3 {
+                0 => NameSource::Tls,
+                1 => NameSource::HostsFile,
+                _ => NameSource::Dns,
             },
             name: name.into(),
             address: [192, 0, 2, last].into(),
             zone: 0,
-            client,
+            client: (last % 3 != 1).then_some(client),
             learned: Time::from_nanos(1),
-            expires: Time::from_nanos(2),
+            expires: (last % 3 != 1).then(|| Time::from_nanos(2)),
         }
     }
 
