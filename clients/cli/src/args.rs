@@ -10,8 +10,8 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use crate::{
-    audit, connection::Connection, list, observe, record, stats, status, text::harmless_lines, top,
-    watch,
+    audit, connection::Connection, list, observe, policy, record, stats, status,
+    text::harmless_lines, top, watch,
 };
 
 /// Shows the network flows of a host, and the state of the server that sees them.
@@ -45,6 +45,12 @@ pub(crate) enum Command {
     Record(record::RecordArgs),
     /// Show who called what writes, or was refused.
     Audit(audit::AuditArgs),
+    /// Look at network policies before they are in force: are they right, what would they do.
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: policy::PolicyCommand,
+    },
     /// Print the completion script for a shell.
     Completion {
         /// The shell.

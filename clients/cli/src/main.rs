@@ -23,6 +23,7 @@ mod list;
 mod manual;
 mod observe;
 mod out;
+mod policy;
 mod record;
 mod settings;
 mod stats;
@@ -75,6 +76,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Top(args) => top::run(connection, &args).await,
         Command::Record(args) => record::run(connection, &args).await,
         Command::Audit(args) => audit::run(connection, &args).await,
+        Command::Policy { command } => policy::run(connection, &command).await,
         Command::Completion { shell } => complete::script(shell),
         Command::Man { dir } => manual::write(&dir),
     }

@@ -152,7 +152,13 @@ fn policy(value: Value, path: &Path) -> Result<Policy, Vec<Problem>> {
 fn typed<T: DeserializeOwned>(value: Value, path: &Path) -> Result<T, Vec<Problem>> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let at = path.joined(&error.path().to_string());
-        vec![at.problem(error.inner().to_string(), "see the format of this kind")]
+        let what = error.inner().to_string();
+        let remedy = if what.ends_with("expected a string") {
+            "put it in quotes"
+        } else {
+            "see the format of this kind"
+        };
+        vec![at.problem(what, remedy)]
     })
 }
 

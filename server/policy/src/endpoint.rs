@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use crate::label::{Label, Labels, RESERVED};
+use crate::label::{ANY, Label, Labels, NAMESPACE, RESERVED};
+
+/// Label that tells a namespace's name to selectors of namespaces; each has it in Kubernetes.
+const NAMESPACE_NAME: &str = "io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name";
 
 /// An endpoint, the host, another node, or somebody outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,9 +19,16 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// With these labels.
+    /// With these labels, and the one of its namespace's name, which follows from them.
     #[must_use]
     pub fn new(labels: Labels) -> Self {
+        let name = labels.with(ANY, NAMESPACE).next();
+        let name = name.map(|label| Label::new("k8s", NAMESPACE_NAME, &label.value));
+        let name = name.filter(|_| labels.with(ANY, NAMESPACE_NAME).next().is_none());
+        let labels = match name {
+            Some(name) => labels.iter().cloned().chain([name]).collect(),
+            None => labels,
+        };
         Self {
             labels,
             ..Self::default()
@@ -43,6 +53,12 @@ impl Endpoint {
     #[must_use]
     pub fn is_host(&self) -> bool {
         self.labels.has_reserved("host")
+    }
+
+    /// Whether nothing is known of it yet: then everything is denied that no policy allows.
+    #[must_use]
+    pub fn is_init(&self) -> bool {
+        self.labels.has_reserved("init")
     }
 
     /// Whether it is outside.

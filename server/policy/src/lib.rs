@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! YAML, JSON ─► document ─► policy ─► set ─► judgement
+//!                      flows ─► traffic ──┴─► simulation
 //! ```
 //!
 //! The meaning is Cilium's: who is selected by a policy in a direction denies by
@@ -18,3 +19,5 @@ pub mod policy;
 pub mod ports;
 pub mod selector;
 pub mod set;
+pub mod simulation;
+pub mod traffic;

@@ -96,6 +96,9 @@ impl fmt::Display for Ports {
     }
 }
 
+/// Protocols that have a name here.
+const NAMED: &[u8] = &[1, 2, 4, 6, 17, 41, 47, 50, 51, 58, 112, 132];
+
 /// What a protocol is called here.
 #[must_use]
 pub fn name_of(number: u8) -> &'static str {
@@ -116,9 +119,44 @@ pub fn name_of(number: u8) -> &'static str {
     }
 }
 
+/// A port, or type of ICMP, with its protocol: `443`, `53/UDP`, `8/ICMP`, `0/112`.
+///
+/// # Errors
+///
+/// In words, for who typed it.
+pub fn port_and_protocol(text: &str) -> Result<(u16, u8), String> {
+    let (port, name) = text.split_once('/').unwrap_or((text, "TCP"));
+    let port = port
+        .parse()
+        .map_err(|_| format!("`{port}` is no port; write 0 to 65535"))?;
+    let is_called =
+        |number: &u8| NAMED.contains(number) && name_of(*number).eq_ignore_ascii_case(name);
+    let by_name = (0..=u8::MAX).find(is_called);
+    let protocol = by_name.or_else(|| name.parse().ok());
+    protocol.map_or_else(
+        || {
+            Err(format!(
+                "`{name}` is no protocol; write TCP, UDP, SCTP, ICMP, ICMPv6 or a number"
+            ))
+        },
+        |protocol| Ok((port, protocol)),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_typed_with_its_protocol_or_is_of_tcp() {
+        assert_eq!(port_and_protocol("443"), Ok((443, 6)));
+        assert_eq!(port_and_protocol("53/udp"), Ok((53, 17)));
+        assert_eq!(port_and_protocol("128/ICMPv6"), Ok((128, 58)));
+        assert_eq!(port_and_protocol("0/89"), Ok((0, 89)));
+        for bad in ["", "x", "70000", "1/x", "1/another protocol/", "-1"] {
+            assert!(port_and_protocol(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_range_is_as_specific_as_its_block_around_the_port() {

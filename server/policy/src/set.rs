@@ -81,7 +81,8 @@ impl PolicySet {
         for source in self.rules(connection.subject, connection.direction) {
             found.add(source, matched(source.rule, connection));
         }
-        found.judgement(self.enforcement == Enforcement::Always)
+        let is_denied = connection.subject.is_init() || self.enforcement == Enforcement::Always;
+        found.judgement(is_denied)
     }
 
     fn rules<'a>(
@@ -157,7 +158,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn judgement(self, always: bool) -> Judgement<'a> {
+    fn judgement(self, is_denied_by_default: bool) -> Judgement<'a> {
         if !self.denying.is_empty() {
             return denied(Reason::Rules(self.denying));
         }
@@ -173,7 +174,7 @@ impl<'a> Found<'a> {
                 reason: Reason::Rules(rules.collect()),
             };
         }
-        if always || !self.default_deny.is_empty() {
+        if is_denied_by_default || !self.default_deny.is_empty() {
             denied(Reason::DefaultDeny(self.default_deny))
         } else if self.is_selected {
             allowed(Reason::DefaultAllow)

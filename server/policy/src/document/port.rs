@@ -140,12 +140,15 @@ pub(super) fn protocols(name: &str, path: &Path) -> Result<&'static [u8], Proble
     })
 }
 
-/// The ports from `port` to `end`, 0 for that one alone.
+/// The ports from `port` to `end`, 0 for that one alone; no text is each port.
 pub(super) fn which(port: &str, end: i64, path: &Path) -> Result<Which, Problem> {
     let Ok(end) = u16::try_from(end) else {
         let what = format!("{end} is no port");
         return Err(path.field("endPort").problem(what, "write 1 to 65535"));
     };
+    if port.is_empty() {
+        return which("0", i64::from(end), path);
+    }
     if is_name(port) {
         if end != 0 {
             let what = "cannot stand beside a port's name";
@@ -153,9 +156,8 @@ pub(super) fn which(port: &str, end: i64, path: &Path) -> Result<Which, Problem>
         }
         return Ok(Which::Named(port.to_ascii_lowercase()));
     }
-    let is_number = !port.is_empty()
-        && port.bytes().all(|digit| digit.is_ascii_digit())
-        && (port == "0" || !port.starts_with('0'));
+    let is_number =
+        port.bytes().all(|digit| digit.is_ascii_digit()) && (port == "0" || !port.starts_with('0'));
     let first = port.parse::<u16>().ok().filter(|_| is_number);
     match first {
         Some(0) if end == 0 || end == u16::MAX => Ok(Which::Every),

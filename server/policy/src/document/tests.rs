@@ -66,7 +66,7 @@ fn a_mistake_is_told_by_document_path_and_remedy() {
         ),
         (
             "  endpointSelector: {}\n  ingress: [{toPorts: [{ports: [{port: 80}]}]}]\n",
-            "spec.ingress[0].toPorts[0].ports[0].port: invalid type: integer `80`, expected a string",
+            "spec.ingress[0].toPorts[0].ports[0].port: invalid type: integer `80`, expected a string; put it in quotes",
         ),
         (
             "  endpointSelector: {}\n  ingress: [{toPorts: [{ports: [{port: '65536'}]}]}]\n",

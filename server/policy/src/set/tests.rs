@@ -144,3 +144,40 @@ fn the_closest_rule_that_says_so_asks_for_authentication() {
         Verdict::AllowAuthenticated
     );
 }
+
+#[test]
+fn an_endpoint_that_nothing_is_known_of_denies_by_default() {
+    let set = PolicySet::default();
+    let (init, peer) = (endpoint(&["reserved:init"]), api());
+    for direction in [Direction::Ingress, Direction::Egress] {
+        let judgement = set.judge(&Connection {
+            subject: &init,
+            peer: &peer,
+            direction,
+            protocol: 6,
+            port: 80,
+        });
+        assert_eq!(judgement.verdict, Verdict::Deny);
+    }
+}
+
+#[test]
+fn a_namespace_has_its_name_as_a_label() {
+    let shop = endpoint(&["k8s:io.kubernetes.pod.namespace=shop"]);
+    let name = "io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name";
+    let told: Vec<_> = shop
+        .labels
+        .with("k8s", name)
+        .map(|label| &label.value)
+        .collect();
+    assert_eq!(told, ["shop"]);
+}
+
+#[test]
+fn a_port_that_is_not_told_is_each_port_of_the_protocol() {
+    let set = set("  ingress: [{toPorts: [{ports: [{protocol: TCP}]}]}]\n");
+    assert_eq!(
+        verdict(&set, &api(), Direction::Ingress, 4711),
+        Verdict::Allow
+    );
+}

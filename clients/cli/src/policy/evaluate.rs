@@ -1,0 +1,119 @@
+//! `sextant policy evaluate`: the verdict on one connection, at both of its ends.
+
+use std::{io::Write as _, net::IpAddr, process::ExitCode};
+
+use clap::{Args, ValueEnum};
+use sextant_policy::{
+    endpoint::Endpoint,
+    judgement::Verdict,
+    label::{Label, NAMESPACE, RESERVED},
+    policy::Direction,
+    ports::port_and_protocol,
+    set::{Connection, Enforcement, PolicySet},
+    simulation::by,
+};
+
+use super::files::FileArgs;
+use crate::{out, text::harmless};
+
+/// Arguments of `policy evaluate`.
+#[derive(Debug, Args)]
+pub(crate) struct EvaluateArgs {
+    #[command(flatten)]
+    files: FileArgs,
+    /// Who opens the connection: an address outside, `host`, or labels
+    /// (`app=web,io.kubernetes.pod.namespace=shop`).
+    #[arg(long, value_name = "WHO")]
+    from: String,
+    /// Namespace of who opens it.
+    #[arg(long, value_name = "NAMESPACE")]
+    from_namespace: Option<String>,
+    /// To whom.
+    #[arg(long, value_name = "WHO")]
+    to: String,
+    /// Namespace of whom.
+    #[arg(long, value_name = "NAMESPACE")]
+    to_namespace: Option<String>,
+    /// The port and protocol: `443`, `53/UDP`, `8/ICMP` (a type), `0/GRE`.
+    #[arg(long, value_name = "PORT[/PROTOCOL]", value_parser = port_and_protocol)]
+    port: (u16, u8),
+    /// Who denies by default.
+    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    mode: Mode,
+}
+
+/// Who denies by default, as Cilium calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Mode {
+    /// Whom a policy selects, in its direction.
+    #[default]
+    Default,
+    /// Everybody.
+    Always,
+    /// Nobody.
+    Never,
+}
+
+impl From<Mode> for Enforcement {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::Default => Self::Default,
+            Mode::Always => Self::Always,
+            Mode::Never => Self::Never,
+        }
+    }
+}
+
+/// Prints it: exit code 1 if the connection is denied.
+pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
+    let set = PolicySet::new(args.files.policies()?, args.mode.into());
+    let client = who(&args.from, args.from_namespace.as_deref());
+    let server = who(&args.to, args.to_namespace.as_deref());
+    let mut out = out::stdout();
+    let mut worst = Verdict::Allow;
+    for (end, subject, peer, direction) in [
+        ("egress", &client, &server, Direction::Egress),
+        ("ingress", &server, &client, Direction::Ingress),
+    ] {
+        let judgement = set.judge(&Connection {
+            subject,
+            peer,
+            direction,
+            protocol: args.port.1,
+            port: args.port.0,
+        });
+        worst = worst.max(judgement.verdict);
+        let verdict = word(judgement.verdict);
+        writeln!(out, "{end}: {verdict}: {}", harmless(&by(&judgement)))?;
+    }
+    writeln!(out, "{}", word(worst))?;
+    out.flush()?;
+    Ok(match worst {
+        Verdict::Deny => ExitCode::FAILURE,
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+pub(super) fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Allow => "allowed",
+        Verdict::AllowAuthenticated => "allowed once authenticated",
+        Verdict::Deny => "denied",
+    }
+}
+
+fn who(text: &str, namespace: Option<&str>) -> Endpoint {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Endpoint::outside(address);
+    }
+    let reserved = ["host", "remote-node", "kube-apiserver", "health", "init"];
+    if reserved.contains(&text) {
+        return Endpoint::new([Label::new(RESERVED, text, "")].into_iter().collect());
+    }
+    let labels = text
+        .split(',')
+        .filter(|label| !label.is_empty())
+        .map(Label::parse);
+    let namespace = namespace.map(|namespace| Label::new("k8s", NAMESPACE, namespace));
+    Endpoint::new(labels.chain(namespace).collect())
+}
