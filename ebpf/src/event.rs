@@ -15,7 +15,7 @@ use crate::{
     maps::{self, OBSERVED},
     nat,
     packet::Packet,
-    quality, ring,
+    quality, ring, who,
 };
 
 /// Raises an event with the totals of the flow, unless it is sampled away.
@@ -113,6 +113,7 @@ pub unsafe fn raise_end(entry: *mut Entry, packet: &Packet, flags: u32) {
     ended(event, entry, direction);
     (*event).packets = packets;
     (*event).bytes = bytes;
+    (*event).socket_cookie = 0;
     (*event).tcp_flags_seen = flags;
     ring::submit(&OBSERVED, record, maps::observed_level());
 }
@@ -187,6 +188,7 @@ unsafe fn fill(
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
     (*event).sides = (*entry).sides;
+    (*event).socket_cookie = who::cookie(skb, packet);
     (*event).figures = Figures::default();
     (*event).handshake = (*entry).handshake;
     (*event).dropped = (*entry).dropped;

@@ -136,6 +136,22 @@ pub fn socket(skb: *mut __sk_buff, packet: &Packet) -> u32 {
     }
 }
 
+/// The cookie of the socket that the packet is of (`SO_COOKIE`); 0 if it carries none,
+/// or one that the kernel answers by, as for a connection that is reset or over.
+#[inline(always)]
+pub unsafe fn cookie(skb: *mut __sk_buff, packet: &Packet) -> u64 {
+    let socket: *mut bpf_sock = (*skb).__bindgen_anon_2.sk;
+    if socket.is_null() {
+        return 0;
+    }
+    let full = bpf_sk_fullsock(socket);
+    // That of a handshake becomes the connection's, with its cookie.
+    if !full.is_null() && packet.protocol == TCP && (*full).type_ != STREAM {
+        return 0;
+    }
+    bpf_get_socket_cookie(skb.cast())
+}
+
 /// Whether the initiator's port has another socket than when the flow began: a
 /// datagram has no handshake that would tell. It costs some nanoseconds, of datagrams
 /// that carry their socket alone.

@@ -40,6 +40,9 @@ pub struct Event {
     pub packets: [u64; 2],
     /// Bytes so far.
     pub bytes: [u64; 2],
+    /// The kernel's cookie of the socket that sends this packet; 0 if it is not of one
+    /// of this host.
+    pub socket_cookie: u64,
     /// Sender; IPv4 in the first word.
     pub source: [u32; 4],
     /// Receiver.

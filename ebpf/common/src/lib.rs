@@ -377,7 +377,7 @@ const _: () = {
     assert!(size_of::<slot::Slot<Key4>>() == 152);
     assert!(size_of::<slot::Slot<Key6>>() == 176);
     assert!(size_of::<FragmentKey>() == 40);
-    assert!(size_of::<Event>() == 232);
+    assert!(size_of::<Event>() == 240);
     assert!(size_of::<Payload>() == size_of::<Event>() + 16);
     assert!(size_of::<DropKey>() == 48);
     assert!(size_of::<DropCount>() == 80);

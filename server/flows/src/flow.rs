@@ -273,6 +273,17 @@ impl Flow {
         }
     }
 
+    /// The kernel's cookie of the socket that sends (`SO_COOKIE`), where the flow or what
+    /// was seen of it has it; else 0.
+    #[must_use]
+    pub fn socket_cookie(&self) -> u64 {
+        let said = self.cold.as_ref().map_or(0, |cold| cold.socket_cookie);
+        match (said, &self.counters) {
+            (0, Some(counters)) => counters.socket_cookie,
+            (said, _) => said,
+        }
+    }
+
     /// The cold part, made when absent.
     pub fn cold_mut(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()

@@ -173,6 +173,7 @@ fn counters(
         kernel_drop_reason: None,
         drops: 0,
         observation_points: context.places.points(event, context.interners),
+        socket_cookie: event.socket_cookie,
         source_process: source.map(|known| known.process),
         destination_process: destination.map(|known| known.process),
         tcp: context.qualities.of(event),

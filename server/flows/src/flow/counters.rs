@@ -72,6 +72,8 @@ pub struct Counters {
     pub drops: u64,
     /// All points at which packets of the flow were seen, if any.
     pub observation_points: Option<Interned<Points>>,
+    /// The kernel's cookie of the socket that sends, if it is on this host; else 0.
+    pub socket_cookie: u64,
     /// The process that sends, if it is on this host.
     pub source_process: Option<Interned<Process>>,
     /// The process that receives, if it is on this host.

@@ -140,7 +140,7 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
         proxy_port: cold.proxy_port,
         trace_context: cold.trace_context,
         sock_xlate_point: cold.sock_xlate_point,
-        socket_cookie: cold.socket_cookie,
+        socket_cookie: flow.socket_cookie(),
         cgroup_id: flow.cgroup_id(),
         summary: flow.summary.to_text(flow),
         extensions: cold.extensions.map(|boxed| *boxed).or_else(|| {

@@ -122,8 +122,8 @@ fn circumstances(
         put_number(29, cold.proxy_port.into(), selects, out);
         message(30, cold.trace_context.as_ref(), selects, out);
         put_int(31, cold.sock_xlate_point, selects, out);
-        put_number(32, cold.socket_cookie, selects, out);
     }
+    put_number(32, flow.socket_cookie(), selects, out);
     put_number(33, flow.cgroup_id(), selects, out);
     if selects(34) {
         put::text(34, out, |out| packet::uuid(&flow.uuid, out));

@@ -152,7 +152,7 @@ fn cold_field(flow: &Flow, number: u32) -> Value<'_> {
         27 => int(cold.map(|cold| cold.debug_capture_point)),
         29 => Value::Uint(cold.map_or(0, |cold| cold.proxy_port.into())),
         31 => int(cold.map(|cold| cold.sock_xlate_point)),
-        32 => Value::Uint(cold.map_or(0, |cold| cold.socket_cookie)),
+        32 => Value::Uint(flow.socket_cookie()),
         33 => Value::Uint(flow.cgroup_id()),
         _ => int(cold.map(|cold| cold.auth_type)),
     }

@@ -139,6 +139,7 @@ fn counters(numbers: &[u64]) -> Counters {
         kernel_drop_reason: (dice.roll(2) == 1).then(|| String::from("NO_SOCKET").into()),
         drops: dice.roll(3),
         observation_points: (dice.roll(2) == 1).then(|| points.into()),
+        socket_cookie: dice.roll(u64::MAX),
         source_process: process(&mut dice),
         destination_process: process(&mut dice),
         tcp: quality(&mut dice),
