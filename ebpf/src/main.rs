@@ -48,8 +48,8 @@ mod table;
 mod who;
 
 use aya_ebpf::{
-    macros::{cgroup_sock, classifier, raw_tracepoint},
-    programs::{RawTracePointContext, SockContext, TcContext},
+    macros::{cgroup_sock, cgroup_sock_addr, classifier, raw_tracepoint},
+    programs::{RawTracePointContext, SockAddrContext, SockContext, TcContext},
 };
 
 /// Lets the next program on the hook run; on clsact it means the same.
@@ -96,6 +96,22 @@ pub fn sextant_drop(ctx: RawTracePointContext) -> i32 {
 pub fn sextant_sock(ctx: SockContext) -> i32 {
     // SAFETY: the kernel gives a valid socket.
     unsafe { owner::made(ctx.sock.cast()) }
+    1
+}
+
+/// A process connects a socket by IPv4. It always may.
+#[cgroup_sock_addr(connect4)]
+pub fn sextant_connect4(ctx: SockAddrContext) -> i32 {
+    // SAFETY: the kernel gives a valid context.
+    unsafe { owner::connects((*ctx.sock_addr).__bindgen_anon_1.sk.cast()) }
+    1
+}
+
+/// The same by IPv6.
+#[cgroup_sock_addr(connect6)]
+pub fn sextant_connect6(ctx: SockAddrContext) -> i32 {
+    // SAFETY: as above.
+    unsafe { owner::connects((*ctx.sock_addr).__bindgen_anon_1.sk.cast()) }
     1
 }
 

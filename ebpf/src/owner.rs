@@ -78,6 +78,27 @@ pub unsafe fn made(socket: *mut core::ffi::c_void) {
         maps::count(Cause::SocketNotOwned, 1, 0);
         return;
     }
+    give_to_running(owner);
+}
+
+/// The running process connects a socket, which another may have made and passed on.
+#[inline(always)]
+pub unsafe fn connects(socket: *mut core::ffi::c_void) {
+    let owner = made_of(socket);
+    if owner.is_null() {
+        maps::count(Cause::SocketNotOwned, 1, 0);
+        return;
+    }
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // Nearly always; a pid that is used again while the socket of who had it is passed
+    // on is not looked for.
+    if (*owner).tgid != tgid {
+        give_to_running(owner);
+    }
+}
+
+#[inline(always)]
+unsafe fn give_to_running(owner: *mut Owner) {
     let leader = process::leader(bpf_get_current_task());
     let start_ns = process::start(leader);
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;

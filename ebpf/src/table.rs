@@ -85,6 +85,7 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
     let reasons = news(entry, packet, direction, before == 0);
     if reasons != 0 {
         (&raw mut packet.reasons).write_volatile(reasons);
+        who::look_again(entry, skb, packet);
         event::raise(entry, skb, packet);
     }
     if payload::is_wanted(entry, packet, before) {

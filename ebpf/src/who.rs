@@ -1,6 +1,6 @@
 //! Who is behind the sides of a flow, by the sockets that its packets come from
-//! and go to. Looked up when a flow is new and where it is seen at a new point,
-//! never for a known packet.
+//! and go to. Looked up when a flow is new and where it is seen at a new point; what
+//! was not found, again at the flow's events; never for a known packet.
 
 use aya_ebpf::{
     bindings::{__sk_buff, bpf_sock},
@@ -73,6 +73,16 @@ pub unsafe fn look(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
             receiver,
             or_of_listener(found, skb, packet, false, namespace),
         );
+    }
+}
+
+/// At a later event: a socket may be there since, or be somebody's. Not at each packet
+/// where each is an event.
+#[inline(always)]
+pub unsafe fn look_again(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
+    let is_known = (*entry).sides[0].tgid != 0 && (*entry).sides[1].tgid != 0;
+    if !is_known && maps::tuning().active_interval_ns != 0 {
+        look(entry, skb, packet);
     }
 }
 

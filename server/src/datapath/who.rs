@@ -6,7 +6,7 @@ use std::{fs, os::fd::AsFd as _};
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapData},
-    programs::{CgroupAttachMode, CgroupSock, Iter},
+    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, Iter},
 };
 use sextant_ebpf_common::{NO_FIELD, WhoLayout};
 
@@ -63,13 +63,36 @@ pub(super) fn attach(
     if let Err(reason) = attach_to_new(ebpf) {
         return (Who::Refused(reason), None);
     }
-    match look_at_old(ebpf, round, found) {
-        Ok(holders) => (Who::Known(own_cgroups_only()), Some(holders)),
+    let not_connecting = attach_to_connecting(ebpf)
+        .err()
+        .map(|reason| format!("not who connects a socket that another process made: {reason}"));
+    let (not_old, holders) = match look_at_old(ebpf, round, found) {
+        Ok(holders) => (None, Some(holders)),
         Err(reason) => {
             let reason = format!("not of sockets from before the start, or passed on: {reason}");
-            (Who::Known(Some(reason)), None)
+            (Some(reason), None)
         }
+    };
+    let limits = [not_old, not_connecting, own_cgroups_only()];
+    let limits: Vec<_> = limits.into_iter().flatten().collect();
+    let limits = (!limits.is_empty()).then(|| limits.join("; "));
+    (Who::Known(limits), holders)
+}
+
+/// To processes that connect.
+fn attach_to_connecting(ebpf: &mut Ebpf) -> Result<(), String> {
+    for name in ["sextant_connect4", "sextant_connect6"] {
+        let root = cgroup_root::open().map_err(|error| error.to_string())?;
+        let program: &mut CgroupSockAddr = ebpf
+            .program_mut(name)
+            .and_then(|program| program.try_into().ok())
+            .ok_or("the build has no program for it")?;
+        program
+            .load()
+            .and_then(|()| program.attach(root, CgroupAttachMode::Single))
+            .map_err(|error| chain(&error))?;
     }
+    Ok(())
 }
 
 fn attach_to_new(ebpf: &mut Ebpf) -> Result<(), String> {
