@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 	nodetypes.SetName(nodeName)
 	code := m.Run()
 	printMeantDifferences()
+	printMeantPolicyDifferences()
 	os.Exit(code)
 }
 
