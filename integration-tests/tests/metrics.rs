@@ -166,6 +166,13 @@ fn totals_and_rates_are_those_of_the_flows() {
     veth((&a, "va"), (&b, "vb"), 1);
     // Not the loopback, over which the page is asked for.
     let daemon = Daemon::start(&a, QUICK, &["--interface", "va"]);
+    let probe = |path: &str| {
+        a.run(&format!(
+            "curl -s -o /dev/null -w '%{{http_code}}' http://127.0.0.1:9965/{path}"
+        ))
+    };
+    eventually("ready", || (probe("readyz") == "200").then_some(()));
+    assert_eq!(probe("livez"), "200");
     a.run("ping -c 3 -i 0.2 10.9.1.2");
     quiet(&a, "va");
     let rate = |name: &str| {

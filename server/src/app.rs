@@ -60,6 +60,8 @@ pub struct App {
     config: Config,
     draining: watch::Sender<bool>,
     health: HealthReporter,
+    /// The same, for the port of metrics.
+    ready: watch::Sender<bool>,
     datapath: Option<RunningDatapath>,
     serving: Serving,
     overhead: Overhead,
@@ -104,10 +106,10 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         datapath.as_ref(),
         counting.metrics(),
     )?;
-    let hosts = hosts(config);
+    let (hosts, ready) = (hosts(config), watch::Sender::new(false));
     let routers = [
         router(routes, rules.clone(), hosts.clone(), core.audit.clone()),
-        metrics::router(metrics, hosts),
+        metrics::router(metrics, hosts, ready.subscribe()),
     ];
     let refusals = handshakes(core.audit.clone());
     let serving = sockets.serve(&config.server, serving, routers, &refusals, &core.draining);
@@ -116,7 +118,9 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         lock(&core.pipeline).tell(agent_started());
     }
     set_serving(&health, true).await;
+    ready.send_replace(true);
     Ok(App {
+        ready,
         config: core.config,
         health,
         datapath,
@@ -395,6 +399,7 @@ impl App {
     /// When the server had failed, or something did not end in time.
     pub async fn stop(self) -> anyhow::Result<()> {
         set_serving(&self.health, false).await;
+        self.ready.send_replace(false);
         let deadline = tokio::time::Instant::now() + self.config.server.drain_timeout;
         if let Some(datapath) = self.datapath {
             let stopped = tokio::time::timeout_at(deadline, datapath.stop());

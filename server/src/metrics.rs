@@ -24,6 +24,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use sextant_flows::printable::printable;
+use tokio::sync::watch;
 
 use crate::{
     audit::Log,
@@ -449,8 +450,9 @@ impl Page<'_> {
     }
 }
 
-/// The page at `/metrics`; who is refused it is in the log.
-pub fn router(metrics: Metrics, hosts: Hosts) -> axum::Router {
+/// The page at `/metrics`; `/livez`, which says that somebody answers, and `/readyz`, whether the
+/// server does. Who is refused them is in the log.
+pub fn router(metrics: Metrics, hosts: Hosts, ready: watch::Receiver<bool>) -> axum::Router {
     let log = metrics.audit.clone();
     let registry = Arc::new(metrics.into_registry());
     // A page of many series takes milliseconds, which nobody else waits for.
@@ -461,8 +463,20 @@ pub fn router(metrics: Metrics, hosts: Hosts) -> axum::Router {
     });
     axum::Router::new()
         .route("/metrics", page)
+        .route("/livez", axum::routing::get(|| async { "ok\n" }))
+        .route(
+            "/readyz",
+            axum::routing::get(move || readiness(ready.clone())),
+        )
         .layer(from_fn_with_state(hosts, Hosts::check))
         .layer(from_fn_with_state(log, pages))
+}
+
+async fn readiness(ready: watch::Receiver<bool>) -> (http::StatusCode, &'static str) {
+    match *ready.borrow() {
+        true => (http::StatusCode::OK, "ok\n"),
+        false => (http::StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+    }
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

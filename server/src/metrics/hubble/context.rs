@@ -187,28 +187,29 @@ impl Context {
         }
     }
 
-    /// Whether a series with these labels is of this endpoint, by what Hubble looks at
-    /// when it is gone: a side told as `pod`, or labels of pod and namespace.
-    pub(super) fn is_of(
+    /// Namespaces and names of the endpoints that a series with these labels is of, by what
+    /// Hubble looks at when one is gone: a side told as `pod`, or labels of pod and namespace.
+    pub(super) fn endpoints<'a>(
         &self,
-        names: &[&str],
-        values: &[&str],
-        namespace: &str,
-        pod: &str,
-    ) -> bool {
-        let value = |label: &str| {
+        names: &'a [&str],
+        values: &'a [&str],
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let value = move |label: &str| {
             let at = names.iter().position(|name| *name == label)?;
             values.get(at).copied()
         };
-        let is_side = |label, identifiers: &Identifiers| {
-            let parts = value(label).and_then(|value| value.split_once('/'));
-            identifiers.has(Identifier::Pod) && parts == Some((namespace, pod))
+        let side = |label: &str, identifiers: &Identifiers| {
+            let is_told = identifiers.has(Identifier::Pod);
+            is_told.then(|| value(label)?.split_once('/')).flatten()
         };
-        is_side("source", &self.source)
-            || is_side("destination", &self.destination)
-            || (value("source_namespace"), value("source_pod")) == (Some(namespace), Some(pod))
-            || (value("destination_namespace"), value("destination_pod"))
-                == (Some(namespace), Some(pod))
+        let labels = |namespace: &str, pod: &str| value(namespace).zip(value(pod));
+        let all = [
+            side("source", &self.source),
+            side("destination", &self.destination),
+            labels("source_namespace", "source_pod"),
+            labels("destination_namespace", "destination_pod"),
+        ];
+        all.into_iter().flatten()
     }
 }
 

@@ -120,9 +120,11 @@ impl Engine {
     /// Removes the series of endpoints that are gone for long enough; when there is
     /// more to remove.
     pub(super) fn forget(&mut self, now: Instant) -> Option<Instant> {
-        while let Some((namespace, name)) = self.gone.due(now) {
+        let gone = self.gone.due(now);
+        if !gone.is_empty() {
+            // All at once: a walk over all series is dear.
             for handler in &mut self.handlers {
-                handler.forget(&namespace, &name);
+                handler.forget(&gone);
             }
         }
         self.gone.next()

@@ -176,12 +176,10 @@ impl<V: Value> Family<V> {
 
     /// Removes the series of which `is_gone` says so, by names and values of labels.
     pub(super) fn remove(&mut self, mut is_gone: impl FnMut(&[&'static str], &[&str]) -> bool) {
-        let (names, mut all) = (&self.labels, Vec::new());
+        let names = &self.labels;
         let mut bytes = 0;
         self.series.retain(|key, _| {
-            all.clear();
-            all.extend(values(key).map(str::to_owned));
-            let texts: Vec<&str> = all.iter().map(String::as_str).collect();
+            let texts: Vec<&str> = values(key).collect();
             let stays = !is_gone(names, &texts);
             bytes += if stays { key.len() } else { 0 };
             stays

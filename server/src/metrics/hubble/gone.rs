@@ -4,7 +4,7 @@
 //! of them; the oldest of more is not waited for.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -54,11 +54,12 @@ impl Gone {
         self.0.front().map(|(due, _)| *due)
     }
 
-    /// The next one that is due.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Named> {
-        let is_due = self.next()? <= now || self.0.len() > MOST;
-        let next = is_due.then(|| self.0.pop_front()).flatten();
-        next.map(|(_, named)| named)
+    /// All that are due.
+    pub(super) fn due(&mut self, now: Instant) -> HashSet<Named> {
+        let over = self.0.len().saturating_sub(MOST);
+        let due = self.0.partition_point(|(due, _)| *due <= now);
+        let due = self.0.drain(..due.max(over));
+        due.map(|(_, named)| named).collect()
     }
 }
 
@@ -84,10 +85,10 @@ mod tests {
             gone.hear(&event(AgentEventType::EndpointDeleted, name), now);
         }
         gone.hear(&event(AgentEventType::EndpointCreated, "web"), now);
-        assert_eq!(gone.due(now + GRACE / 2), None);
+        assert_eq!(gone.due(now + GRACE / 2), HashSet::new());
         let due = gone.due(now + GRACE);
-        assert_eq!(due, Some(("shop".into(), "db".into())));
-        assert_eq!((gone.due(now + GRACE), gone.next()), (None, None));
+        assert_eq!(due, HashSet::from([("shop".into(), "db".into())]));
+        assert_eq!((gone.due(now + GRACE).len(), gone.next()), (0, None));
     }
 
     #[test]
@@ -97,7 +98,8 @@ mod tests {
             let name = number.to_string();
             gone.hear(&event(AgentEventType::EndpointDeleted, &name), now);
         }
-        assert_eq!(gone.due(now), Some(("shop".into(), "0".into())));
-        assert_eq!(gone.due(now), None);
+        let due = HashSet::from([("shop".into(), "0".into())]);
+        assert_eq!(gone.due(now), due);
+        assert_eq!(gone.due(now), HashSet::new());
     }
 }

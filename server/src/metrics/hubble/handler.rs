@@ -6,13 +6,14 @@
 mod l4;
 mod l7;
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use prometheus_client::encoding::DescriptorEncoder;
 use sextant_flows::filter::{FilterError, Filters};
 
 use super::{
     family::{Counter, Durations, Family},
+    gone::Named,
     labels::Labels,
     setting::{Setting, Switches},
 };
@@ -250,11 +251,13 @@ impl Handler {
         }
     }
 
-    /// Removes the series of an endpoint.
-    pub(super) fn forget(&mut self, namespace: &str, pod: &str) {
+    /// Removes the series of endpoints.
+    pub(super) fn forget(&mut self, gone: &HashSet<Named>) {
         let context = &self.setting.context;
-        let is_gone =
-            |names: &[&'static str], values: &[&str]| context.is_of(names, values, namespace, pod);
+        let is_gone = |names: &[&'static str], values: &[&str]| {
+            let mut sides = context.endpoints(names, values);
+            sides.any(|(namespace, name)| gone.contains(&(namespace.to_owned(), name.to_owned())))
+        };
         for family in &mut self.families.counters {
             family.remove(is_gone);
         }
