@@ -144,19 +144,12 @@ impl Pipeline {
         processes.map(Processes::counts).unwrap_or_default()
     }
 
-    /// Where processes of this host are known from.
-    pub fn set_processes(&mut self, processes: Processes) {
-        self.processes = Some(processes);
-    }
-
-    /// Where services of this host are known from.
-    pub fn set_services(&mut self, services: Services) {
-        self.services = services;
-    }
-
-    /// Names of the kernel's drop reasons.
-    pub fn set_drop_reasons(&mut self, reasons: DropReasons) {
+    /// What a datapath knows: names of the kernel's drop reasons, where processes are
+    /// known from, and services of this host.
+    pub fn know(&mut self, reasons: DropReasons, processes: Processes, services: Services) {
         self.drop_reasons = reasons;
+        self.processes = Some(processes);
+        self.services = services;
     }
 
     /// Stores what the datapath raised.

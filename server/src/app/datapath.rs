@@ -17,8 +17,8 @@ use crate::{
     config::{self, EngineSocket},
     containers::{self, Containers},
     datapath::{
-        Batch, Counters, Datapath, DatapathError, InterfaceChoice, LinkWatch, Links, Loaded,
-        Losses, Objects, Report, Settings, Stopper, Timeouts, Tuner, Volumes,
+        Batch, Counters, Datapath, DatapathError, Holders, InterfaceChoice, LinkWatch, Links,
+        Loaded, Losses, Objects, Report, Settings, Stopper, Timeouts, Tuner, Volumes,
     },
     identity::Identities,
     overhead,
@@ -77,12 +77,7 @@ impl RunningDatapath {
             command_lines,
         } = who;
         let mut processes = Processes::new(Arc::clone(&identities), cluster, containers.clone());
-        if command_lines.enabled {
-            let lines = CommandLines::new(&command_lines.redact);
-            processes
-                .tell_command_lines(lines.context("command_lines.redact")?)
-                .context("starting the thread for command lines")?;
-        }
+        tell_command_lines(&mut processes, &command_lines)?;
         let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
         let loaded = Loaded::new(&settings(config, &command_lines))?;
@@ -92,24 +87,15 @@ impl RunningDatapath {
             .map(|(glob, zone)| Ok((globset::Glob::new(glob)?.compile_matcher(), *zone)))
             .collect::<Result<_, globset::Error>>()
             .context("datapath.zone")?;
-        let timeouts = Timeouts {
-            tcp: config.tcp_idle,
-            tcp_opening: config.tcp_opening,
-            tcp_closed: config.tcp_closed,
-            other: config.other_idle,
-        };
+        let (timeouts, force_clsact) = (timeouts(config), config.force_clsact);
         let (datapath, reader, sweeper, holders) =
-            Datapath::start(loaded, choice, zones, timeouts, config.force_clsact, watch).await?;
+            Datapath::start(loaded, choice, zones, timeouts, force_clsact, watch).await?;
         let counters = datapath.counters();
         let (volumes, objects) = (datapath.volumes(), datapath.objects());
         let (tuner, report) = (datapath.tuner(), datapath.report());
         let losses = datapath.losses();
-        {
-            let mut pipeline = lock(&pipeline);
-            pipeline.set_drop_reasons(datapath.drop_reasons());
-            pipeline.set_processes(processes);
-            pipeline.set_services(Services::new(containers.clone()));
-        }
+        let services = Services::new(containers.clone());
+        lock(&pipeline).know(datapath.drop_reasons(), processes, services);
         // Names are of processes alone.
         let sockets = if config.processes {
             sockets
@@ -126,15 +112,8 @@ impl RunningDatapath {
         .context("starting the reader's thread")?;
         let sweeper = Worker::start("datapath-sweep", move || sweeper.run())
             .context("starting the sweeper's thread")?;
-        let holders = holders
-            .map(|holders| {
-                let stopper = holders.stopper();
-                Worker::start("datapath-who", move || holders.run()).map(|worker| (stopper, worker))
-            })
-            .transpose()
-            .context("starting the thread that looks who holds sockets")?;
         Ok(Self {
-            holders,
+            holders: holders.map(look_at).transpose()?,
             counters,
             volumes,
             objects,
@@ -218,6 +197,36 @@ impl RunningDatapath {
         reader.stop();
         self.reader.join().await;
     }
+}
+
+fn tell_command_lines(
+    processes: &mut Processes,
+    config: &config::CommandLines,
+) -> anyhow::Result<()> {
+    if !config.enabled {
+        return Ok(());
+    }
+    let lines = CommandLines::new(&config.redact).context("command_lines.redact")?;
+    processes
+        .tell_command_lines(lines)
+        .context("starting the thread for command lines")
+}
+
+fn timeouts(config: &config::Datapath) -> Timeouts {
+    Timeouts {
+        tcp: config.tcp_idle,
+        tcp_opening: config.tcp_opening,
+        tcp_closed: config.tcp_closed,
+        other: config.other_idle,
+    }
+}
+
+/// Begins to look who holds sockets.
+fn look_at(holders: Holders) -> anyhow::Result<(Stopper, Worker)> {
+    let stopper = holders.stopper();
+    let worker = Worker::start("datapath-who", move || holders.run())
+        .context("starting the thread that looks who holds sockets")?;
+    Ok((stopper, worker))
 }
 
 /// Of a worker that there need not be.

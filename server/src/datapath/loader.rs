@@ -150,48 +150,19 @@ impl Loaded {
     ) -> Result<Self, DatapathError> {
         let tells_who = matches!(who, Who::Known(_));
         let (drop_layout, reasons, mut drops) = drop_layout(settings.drops, types);
-        let net_layout = net_layout(settings.several_namespaces, types)?;
-        let nat_layout = *nat.as_ref().unwrap_or(&NatLayout::ABSENT);
         let slots = [settings.flows4, settings.flows6].map(slots_for);
         let seeds = flow_table::seeds().map_err(|source| DatapathError::System {
             action: "drawing the secret numbers of the flow tables",
             source,
         })?;
-        let settled_at = bpf::monotonic_ns() + SETTLE_NS;
-        let mut ebpf = EbpfLoader::new()
-            // Nothing in the object is relocated by the kernel's types, which
-            // are some 20 MiB to read.
-            .btf(None)
-            .verifier_log_level(verifier_log_level())
-            .map_max_entries(FLOW_TABLES[0], slots[0])
-            .map_max_entries(FLOW_TABLES[1], slots[1])
-            .override_global("SLOTS4", &slots[0], true)
-            .override_global("SLOTS6", &slots[1], true)
-            .override_global("HASH_SEEDS", &seeds, true)
-            .map_max_entries("DROPS", settings.flows_dropped)
-            .map_max_entries("OBSERVED", settings.observed_ring_bytes)
-            .map_max_entries("DENIED", settings.denied_ring_bytes)
-            .map_max_entries("PAYLOAD", settings.payload_ring_bytes)
-            .override_global("PAYLOAD_LEVEL", &level(settings.payload_ring_bytes), true)
-            .override_global("PAYLOAD_RATE", &settings.payload_rate, true)
-            .override_global("OBSERVED_LEVEL", &level(settings.observed_ring_bytes), true)
-            .override_global("DENIED_LEVEL", &level(settings.denied_ring_bytes), true)
-            .override_global("SETTLED_AT_NS", &settled_at, true)
-            .override_global("JIFFY_NS", &bpf::jiffy_ns(), true)
-            .override_global(
-                "SEVERAL_NAMESPACES",
-                &u32::from(settings.several_namespaces),
-                true,
-            )
-            .override_global("SEVERAL_ZONES", &u32::from(settings.several_zones), true)
-            .override_global("PROCESS_LEVEL", &u64::from(PROCESS_RING_BYTES / 4), true)
-            .override_global("TELLS_WHO", &u32::from(tells_who), true)
-            .override_global("WHO_LAYOUT", &layout, true)
-            .override_global("NAT_LAYOUT", &nat_layout, true)
-            .override_global("NET_LAYOUT", &net_layout, true)
-            .override_global("DROP_LAYOUT", &drop_layout, true)
-            .load(OBJECT)
-            .map_err(|error| refused("creating eBPF maps", &error))?;
+        let layouts = Layouts {
+            who: layout,
+            tells_who,
+            nat: *nat.as_ref().unwrap_or(&NatLayout::ABSENT),
+            net: net_layout(settings.several_namespaces, types)?,
+            drop: drop_layout,
+        };
+        let mut ebpf = create(settings, slots, &seeds, &layouts)?;
         load_classifiers(&mut ebpf)?;
         if drops == Drops::Observed {
             drops = watch_drops(&mut ebpf);
@@ -236,6 +207,59 @@ impl Loaded {
             ebpf,
         })
     }
+}
+
+/// Where things are in the kernel's structures, as far as the programs are told.
+struct Layouts {
+    who: WhoLayout,
+    tells_who: bool,
+    nat: NatLayout,
+    net: NetLayout,
+    drop: DropLayout,
+}
+
+/// The maps, and programs that are not loaded yet.
+fn create(
+    settings: &Settings,
+    slots: [u32; 2],
+    seeds: &Seeds,
+    layouts: &Layouts,
+) -> Result<Ebpf, DatapathError> {
+    let settled_at = bpf::monotonic_ns() + SETTLE_NS;
+    EbpfLoader::new()
+        // Nothing in the object is relocated by the kernel's types, which
+        // are some 20 MiB to read.
+        .btf(None)
+        .verifier_log_level(verifier_log_level())
+        .map_max_entries(FLOW_TABLES[0], slots[0])
+        .map_max_entries(FLOW_TABLES[1], slots[1])
+        .override_global("SLOTS4", &slots[0], true)
+        .override_global("SLOTS6", &slots[1], true)
+        .override_global("HASH_SEEDS", seeds, true)
+        .map_max_entries("DROPS", settings.flows_dropped)
+        .map_max_entries("OBSERVED", settings.observed_ring_bytes)
+        .map_max_entries("DENIED", settings.denied_ring_bytes)
+        .map_max_entries("PAYLOAD", settings.payload_ring_bytes)
+        .override_global("PAYLOAD_LEVEL", &level(settings.payload_ring_bytes), true)
+        .override_global("PAYLOAD_RATE", &settings.payload_rate, true)
+        .override_global("OBSERVED_LEVEL", &level(settings.observed_ring_bytes), true)
+        .override_global("DENIED_LEVEL", &level(settings.denied_ring_bytes), true)
+        .override_global("SETTLED_AT_NS", &settled_at, true)
+        .override_global("JIFFY_NS", &bpf::jiffy_ns(), true)
+        .override_global(
+            "SEVERAL_NAMESPACES",
+            &u32::from(settings.several_namespaces),
+            true,
+        )
+        .override_global("SEVERAL_ZONES", &u32::from(settings.several_zones), true)
+        .override_global("PROCESS_LEVEL", &u64::from(PROCESS_RING_BYTES / 4), true)
+        .override_global("TELLS_WHO", &u32::from(layouts.tells_who), true)
+        .override_global("WHO_LAYOUT", &layouts.who, true)
+        .override_global("NAT_LAYOUT", &layouts.nat, true)
+        .override_global("NET_LAYOUT", &layouts.net, true)
+        .override_global("DROP_LAYOUT", &layouts.drop, true)
+        .load(OBJECT)
+        .map_err(|error| refused("creating eBPF maps", &error))
 }
 
 /// At once, since the kernel takes some tenths of a second to verify each.

@@ -98,18 +98,7 @@ impl Datapath {
             timeouts,
             ends,
         )?;
-        if let Drops::Refused(reason) = &loaded.drops {
-            tracing::warn!(%reason, "packets that the kernel drops are not observed");
-        }
-        match &loaded.who {
-            Who::Refused(reason) => {
-                tracing::warn!(%reason, "which process is behind a flow is not known");
-            }
-            Who::Known(Some(limit)) => {
-                tracing::warn!(%limit, "which process is behind a flow is known in part");
-            }
-            Who::Known(None) | Who::Off => {}
-        }
+        warn_of(&loaded.drops, &loaded.who);
         let attachments = Attachments::new(loaded.programs, watch.requests(), force_clsact);
         let mut datapath = Self {
             report: Report::of_running(
@@ -415,4 +404,20 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone is as good as a signal.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Tells what is off.
+fn warn_of(drops: &Drops, who: &Who) {
+    if let Drops::Refused(reason) = drops {
+        tracing::warn!(%reason, "packets that the kernel drops are not observed");
+    }
+    match who {
+        Who::Refused(reason) => {
+            tracing::warn!(%reason, "which process is behind a flow is not known");
+        }
+        Who::Known(Some(limit)) => {
+            tracing::warn!(%limit, "which process is behind a flow is known in part");
+        }
+        Who::Known(None) | Who::Off => {}
+    }
 }

@@ -239,7 +239,7 @@ fn totals_are_the_initiators_even_if_it_is_the_higher_side() {
 #[test]
 fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
     let (mut pipeline, ring) = pipeline();
-    pipeline.set_drop_reasons(Arc::new([(8, "NETFILTER_DROP".to_owned())].into()));
+    pipeline.drop_reasons = Arc::new([(8, "NETFILTER_DROP".to_owned())].into());
     let drop = |drop_reason| Raw {
         kind: Kind::Dropped as u8,
         drop_reason,
@@ -280,7 +280,7 @@ fn a_drop_says_why_and_leaves_open_whether_it_is_a_reply() {
 #[test]
 fn a_flow_of_which_nothing_got_through_ends_as_dropped() {
     let (mut pipeline, ring) = pipeline();
-    pipeline.set_drop_reasons(Arc::new([(8, "NETFILTER_DROP".to_owned())].into()));
+    pipeline.drop_reasons = Arc::new([(8, "NETFILTER_DROP".to_owned())].into());
     let ended = |packets, dropped| Raw {
         kind: Kind::Ended as u8,
         packets,

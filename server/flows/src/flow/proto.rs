@@ -85,21 +85,11 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
     pb::Flow {
         time: flow.time.map(Into::into),
         uuid: flow.uuid.to_text().into_owned(),
-        emitter: flow
-            .origin
-            .emitter
-            .clone()
-            .map(|(name, version)| pb::Emitter { name, version }),
+        emitter: emitter_to(&flow.origin),
         verdict: flow.verdict,
         drop_reason: flow.drop_reason,
         auth_type: cold.auth_type,
-        ethernet: flow.ethernet.as_ref().map(|mac| {
-            let (source, destination) = mac.to_text();
-            pb::Ethernet {
-                source,
-                destination,
-            }
-        }),
+        ethernet: flow.ethernet.as_ref().map(ethernet_to),
         ip: flow
             .ip
             .as_ref()
@@ -130,13 +120,7 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
         drop_reason_desc: flow.drop_reason_desc,
         is_reply: flow.is_reply,
         debug_capture_point: cold.debug_capture_point,
-        interface: flow
-            .interface
-            .as_ref()
-            .map(|interface| pb::NetworkInterface {
-                index: interface.index,
-                name: interface.name.clone(),
-            }),
+        interface: flow.interface.as_deref().map(interface_to),
         proxy_port: cold.proxy_port,
         trace_context: cold.trace_context,
         sock_xlate_point: cold.sock_xlate_point,
@@ -153,6 +137,26 @@ pub fn to_proto(flow: &Flow) -> pb::Flow {
         ingress_denied_by: cold.ingress_denied_by,
         policy_log: cold.policy_log,
         aggregate: cold.aggregate,
+    }
+}
+
+fn emitter_to(origin: &Origin) -> Option<pb::Emitter> {
+    let (name, version) = origin.emitter.clone()?;
+    Some(pb::Emitter { name, version })
+}
+
+fn ethernet_to(mac: &Ethernet) -> pb::Ethernet {
+    let (source, destination) = mac.to_text();
+    pb::Ethernet {
+        source,
+        destination,
+    }
+}
+
+fn interface_to(interface: &Interface) -> pb::NetworkInterface {
+    pb::NetworkInterface {
+        index: interface.index,
+        name: interface.name.clone(),
     }
 }
 

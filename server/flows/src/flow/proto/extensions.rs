@@ -40,23 +40,7 @@ fn fields(counters: &Counters, flow: &Flow) -> Struct {
     if let Some(reason) = &counters.kernel_drop_reason {
         put("kernel_drop_reason", text(reason));
     }
-    if counters.is_drop() {
-        put("drops", number(counters.drops));
-    } else {
-        put("packets", number(counters.forward.packets));
-        put("bytes", number(counters.forward.bytes));
-        put("reverse_packets", number(counters.reverse.packets));
-        put("reverse_bytes", number(counters.reverse.bytes));
-        put("duration_ns", number(counters.duration_ns));
-        for (key, dropped) in [
-            ("dropped_packets", counters.forward.dropped),
-            ("reverse_dropped_packets", counters.reverse.dropped),
-        ] {
-            if dropped > 0 {
-                put(key, number(dropped));
-            }
-        }
-    }
+    totals(counters, &mut put);
     if counters.forward.tcp_flags != 0 {
         put("tcp_flags", flags(counters.forward.tcp_flags));
     }
@@ -106,6 +90,27 @@ fn fields(counters: &Counters, flow: &Flow) -> Struct {
         put("network_namespace", text(namespace));
     }
     out
+}
+
+/// Of a drop how many there were, else what was counted.
+fn totals(counters: &Counters, put: &mut impl FnMut(&str, Kind)) {
+    if counters.is_drop() {
+        put("drops", number(counters.drops));
+        return;
+    }
+    put("packets", number(counters.forward.packets));
+    put("bytes", number(counters.forward.bytes));
+    put("reverse_packets", number(counters.reverse.packets));
+    put("reverse_bytes", number(counters.reverse.bytes));
+    put("duration_ns", number(counters.duration_ns));
+    for (key, dropped) in [
+        ("dropped_packets", counters.forward.dropped),
+        ("reverse_dropped_packets", counters.reverse.dropped),
+    ] {
+        if dropped > 0 {
+            put(key, number(dropped));
+        }
+    }
 }
 
 /// Exact up to 2^53, as any JSON number.

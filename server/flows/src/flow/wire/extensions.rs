@@ -91,14 +91,18 @@ fn fields(counters: &Counters, flow: &Flow, out: &mut Vec<u8>) {
     }
     flags("tcp_flags", forward.tcp_flags, out);
     if counters.vlan != [0; 2] {
-        entry("vlan", out, |out| {
-            put::message(LIST, out, |out| {
-                for tag in counters.vlan.iter().filter(|tag| **tag != 0) {
-                    put::message(1, out, |out| number_value(u64::from(*tag), out));
-                }
-            });
-        });
+        vlan(counters.vlan, out);
     }
+}
+
+fn vlan(tags: [u16; 2], out: &mut Vec<u8>) {
+    entry("vlan", out, |out| {
+        put::message(LIST, out, |out| {
+            for tag in tags.iter().filter(|tag| **tag != 0) {
+                put::message(1, out, |out| number_value(u64::from(*tag), out));
+            }
+        });
+    });
 }
 
 fn entry(key: &str, out: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) {
