@@ -19,6 +19,34 @@ FLOWS = r"""
 {"debug_event":{"type":"DBG_CT_VERDICT","source":{"ID":3,"labels":["a"]},"hash":1,"arg1":2,"message":"m","cpu":0}}
 """.lstrip().encode()
 
+POLICY = b"""
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  endpointSelector: {matchExpressions: [{key: app, operator: NotIn, values: [db]}]}
+  enableDefaultDeny: {egress: false}
+  ingress:
+  - fromEndpoints: [{matchLabels: {"k8s:app": api}}]
+    toPorts: [{ports: [{port: "80", endPort: 90, protocol: TCP}, {port: http}]}]
+    authentication: {mode: required}
+  - icmps: [{fields: [{family: IPv6, type: EchoRequest}, {type: 8}]}]
+  egressDeny: [{toCIDRSet: [{cidr: 10.0.0.0/8, except: [10.1.0.0/16]}]}, {toEntities: [world]}]
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: &n db}
+spec:
+  podSelector: {matchLabels: {app: *n}}
+  policyTypes: [Ingress, Egress]
+  ingress: [{from: [{namespaceSelector: {}, podSelector: {}}, {ipBlock: {cidr: "::/0"}}], ports: [{port: 5432}]}]
+"""
+
+HOST_POLICY = b"""{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "cilium.io/v2",
+"kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": "host"}, "specs": [
+{"nodeSelector": {}, "ingress": [{"fromEntities": ["remote-node", "health"]}, {}],
+"egress": [{"toFQDNs": [{"matchName": "a.example"}]}]}]}]}"""
+
 CONFIG = br"""
 node_name = "n1"
 node_labels = { os = "linux" }
@@ -451,6 +479,7 @@ def main():
         "request": requests(),
         "http2": connections(),
         "flow_proto": flows(),
+        "policy": {"two": POLICY, "list": HOST_POLICY},
         "config": {"whole": CONFIG, "mistakes": b"node_name = 5\n[server]\nlisten = 1\nunknwon = [{a = {b = 1}}]\n"},
         "identities": {
             "two": b'{\n  "k8s:app=web": 256,\n  "k8s:app=db,k8s:env=test": 300\n}',
