@@ -79,6 +79,12 @@ impl Labels {
         self.with(RESERVED, key).next().is_some()
     }
 
+    /// Whether any of them is reserved.
+    #[must_use]
+    pub fn are_reserved(&self) -> bool {
+        self.0.iter().any(|label| label.source == RESERVED)
+    }
+
     /// The namespace that they tell.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {

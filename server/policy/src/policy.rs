@@ -154,7 +154,9 @@ pub enum Peers {
 /// Somebody at the other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// Endpoints with such labels.
+    /// Endpoints with such labels. Whatever is reserved (the host, other nodes, who is
+    /// outside) is none unless the selector asks for a reserved label: what a label
+    /// is not would let them in.
     Endpoints(Selector),
     /// Those outside with such an address, but for the exceptions.
     Addresses(IpNet, Vec<IpNet>),
@@ -167,7 +169,10 @@ impl Peer {
     #[must_use]
     pub fn matches(&self, endpoint: &Endpoint) -> bool {
         match self {
-            Self::Endpoints(selector) => selector.matches(&endpoint.labels),
+            Self::Endpoints(selector) => {
+                let is_one = !endpoint.labels.are_reserved() || selector.asks_for_reserved();
+                is_one && selector.matches(&endpoint.labels)
+            }
             Self::Addresses(net, except) => endpoint.outside.is_some_and(|address| {
                 net.contains(&address) && !except.iter().any(|net| net.contains(&address))
             }),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::label::{ANY, Labels, split_source};
+use crate::label::{ANY, Labels, RESERVED, split_source};
 
 /// What is asked of labels.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -76,6 +76,12 @@ impl Selector {
     #[must_use]
     pub fn asks_for(&self, key: &str) -> bool {
         self.0.iter().any(|requirement| requirement.key == key)
+    }
+
+    /// Whether it asks for a label that is reserved.
+    #[must_use]
+    pub fn asks_for_reserved(&self) -> bool {
+        self.0.iter().any(|one| one.source == RESERVED)
     }
 
     /// What it asks for.

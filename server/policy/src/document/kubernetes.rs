@@ -116,6 +116,17 @@ impl SpecDocument {
         let at = path.field("podSelector");
         let mut subject = self.pod_selector.selector("", &at, problems);
         subject.require(in_namespace(namespace));
+        if self
+            .policy_types
+            .as_ref()
+            .is_some_and(|types| types.len() > 2)
+        {
+            let problem = "more than two are there, and there are two directions";
+            problems.push(
+                path.field("policyTypes")
+                    .problem(problem, "write each once"),
+            );
+        }
         let mut rules = Vec::new();
         if self.is_about(PolicyType::Ingress) {
             let at = path.field("ingress");
@@ -208,8 +219,7 @@ impl PeerDocument {
                 let what = "cannot stand beside a selector";
                 return Err(path.field("ipBlock").problem(what, "write a peer for each"));
             }
-            let except = block.except.as_deref().unwrap_or_default();
-            return excepting(&block.cidr, except, &path.field("ipBlock"));
+            return block.peer(&path.field("ipBlock"));
         }
         if !has_selector {
             let remedy = "write podSelector, namespaceSelector or ipBlock; `podSelector: {}` is the whole namespace";
@@ -231,6 +241,21 @@ impl PeerDocument {
             }
         }
         Ok(Peer::Endpoints(selector))
+    }
+}
+
+impl IpBlock {
+    /// Kubernetes wants an exception to be smaller than its block.
+    fn peer(&self, path: &Path) -> Result<Peer, Problem> {
+        let except = self.except.as_deref().unwrap_or_default();
+        let peer = excepting(&self.cidr, except, path)?;
+        if let Peer::Addresses(whole, parts) = &peer
+            && let Some(n) = parts.iter().position(|part| part == whole)
+        {
+            let at = path.field("except").item(n);
+            return Err(at.problem(format!("is all of {whole}"), "leave the block out"));
+        }
+        Ok(peer)
     }
 }
 

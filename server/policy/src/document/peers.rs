@@ -1,5 +1,7 @@
 //! Peers of documents: endpoints, addresses, entities.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde::Deserialize;
 use serde_json::Value;
@@ -118,12 +120,11 @@ impl Scope<'_> {
     /// A selector that says nothing of namespaces is about the policy's own, or, if
     /// that has none, about endpoints that have one: not about those outside.
     fn of(self, mut selector: Selector) -> Selector {
-        let requirements = selector.requirements();
-        let is_reserved = requirements.iter().any(|one| one.source == "reserved");
-        let has_labels = requirements
+        let has_labels = selector
+            .requirements()
             .iter()
             .any(|one| one.key.starts_with(NAMESPACE_LABELS));
-        if is_reserved || selector.asks_for(NAMESPACE) {
+        if selector.asks_for_reserved() || selector.asks_for(NAMESPACE) {
             return selector;
         }
         if self.namespace.is_empty() {
@@ -186,14 +187,19 @@ pub(super) fn excepting(cidr: &str, except: &[String], path: &Path) -> Result<Pe
 
 /// A network, or one address.
 fn net(text: &str, path: &Path) -> Result<IpNet, Problem> {
-    let parsed = text.parse::<IpNet>().ok();
-    let parsed = parsed.or_else(|| {
-        text.parse()
-            .map(|address: std::net::IpAddr| address.into())
-            .ok()
-    });
-    parsed.map(|net| net.trunc()).ok_or_else(|| {
+    parsed(text).map(|net| net.trunc()).ok_or_else(|| {
         let what = format!("`{text}` is no address or network");
         path.problem(what, "write 192.0.2.0/24 or 2001:db8::/32")
     })
+}
+
+/// A number with zeros before it is refused: some read it as octal.
+fn parsed(text: &str) -> Option<IpNet> {
+    let Some((address, length)) = text.split_once('/') else {
+        return text.parse::<IpAddr>().ok().map(IpNet::from);
+    };
+    let is_plain = length.bytes().all(|digit| digit.is_ascii_digit())
+        && (length == "0" || !length.starts_with('0'));
+    let length = length.parse().ok().filter(|_| is_plain)?;
+    IpNet::new(address.parse().ok()?, length).ok()
 }

@@ -118,9 +118,9 @@ fn has_ports(number: u8) -> bool {
     matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP)
 }
 
-/// The numbers of a protocol, whose name may be in any case.
+/// The numbers of a protocol.
 pub(super) fn protocols(name: &str, path: &Path) -> Result<&'static [u8], Problem> {
-    Ok(match name.to_ascii_uppercase().as_str() {
+    Ok(match name {
         "" | "ANY" => &[protocol::TCP, protocol::UDP, protocol::SCTP],
         "TCP" => &[protocol::TCP],
         "UDP" => &[protocol::UDP],
@@ -140,7 +140,7 @@ pub(super) fn protocols(name: &str, path: &Path) -> Result<&'static [u8], Proble
     })
 }
 
-/// The ports from `port` to `end`, 0 for that one alone; no text is each port.
+/// The ports from `port` to `end`, 0 for that one alone; no text is each port, as 0 is.
 pub(super) fn which(port: &str, end: i64, path: &Path) -> Result<Which, Problem> {
     let Ok(end) = u16::try_from(end) else {
         let what = format!("{end} is no port");
@@ -161,6 +161,12 @@ pub(super) fn which(port: &str, end: i64, path: &Path) -> Result<Which, Problem>
     let first = port.parse::<u16>().ok().filter(|_| is_number);
     match first {
         Some(0) if end == 0 || end == u16::MAX => Ok(Which::Every),
+        // Cilium passes over the end, and allows or denies each port.
+        Some(0) => {
+            let what = "cannot stand beside port 0, which is each port";
+            let remedy = "leave it out, or write 1 as port";
+            Err(path.field("endPort").problem(what, remedy))
+        }
         Some(first) => Ok(Which::Range(first, end.max(first))),
         None => {
             let what = format!("`{port}` is no port");

@@ -81,6 +81,22 @@ fn a_mistake_is_told_by_document_path_and_remedy() {
             "spec.ingress[0].fromCIDR[0]: `10.0.0.0/33` is no address or network",
         ),
         (
+            "  endpointSelector: {}\n  ingress: [{fromCIDR: [10.0.0.0/08]}]\n",
+            "spec.ingress[0].fromCIDR[0]: `10.0.0.0/08` is no address or network",
+        ),
+        (
+            "  endpointSelector: {}\n  ingress: [{fromCIDRSet: [{cidr: 010.0.0.1/32}]}]\n",
+            "spec.ingress[0].fromCIDRSet[0].cidr: `010.0.0.1/32` is no address or network",
+        ),
+        (
+            "  endpointSelector: {}\n  ingress: [{toPorts: [{ports: [{port: '80', protocol: tcp}]}]}]\n",
+            "spec.ingress[0].toPorts[0].ports[0].protocol: `tcp` is no protocol",
+        ),
+        (
+            "  endpointSelector: {}\n  ingress: [{toPorts: [{ports: [{endPort: 8081}]}]}]\n",
+            "spec.ingress[0].toPorts[0].ports[0].endPort: cannot stand beside port 0",
+        ),
+        (
             "  endpointSelector: {}\n  ingress: [{fromCIDRSet: [{cidr: 10.0.0.0/8, except: [11.0.0.0/16]}]}]\n",
             "spec.ingress[0].fromCIDRSet[0].except[0]: 11.0.0.0/16 is not within 10.0.0.0/8",
         ),
@@ -109,6 +125,26 @@ fn a_mistake_is_told_by_document_path_and_remedy() {
         let wanted = format!("document 1 (CiliumNetworkPolicy shop/p): {wanted}");
         assert!(told.starts_with(&wanted), "{told}\nis not\n{wanted}");
         assert!(told.contains("; "), "{told}");
+    }
+}
+
+#[test]
+fn what_kubernetes_refuses_is_refused() {
+    for (spec, wanted) in [
+        (
+            "policyTypes: [Ingress, Egress, Ingress]",
+            "spec.policyTypes: more than two",
+        ),
+        (
+            "ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16, 10.0.0.0/8]}}]}]",
+            "spec.ingress[0].from[0].ipBlock.except[1]: is all of 10.0.0.0/8",
+        ),
+    ] {
+        let told = problems(&format!(
+            "{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: p}}, spec: {{podSelector: {{}}, {spec}}}}}"
+        ));
+        let wanted = format!("document 1 (NetworkPolicy p): {wanted}");
+        assert!(told.starts_with(&wanted), "{told}");
     }
 }
 

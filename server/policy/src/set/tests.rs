@@ -181,3 +181,26 @@ fn a_port_that_is_not_told_is_each_port_of_the_protocol() {
         Verdict::Allow
     );
 }
+
+#[test]
+fn what_a_label_is_not_selects_endpoints_alone() {
+    let outside = Endpoint::outside([192, 0, 2, 1].into());
+    let health = endpoint(&["reserved:health"]);
+    let other = endpoint(&["k8s:io.kubernetes.pod.namespace=other"]);
+    for expression in [
+        "{key: io.kubernetes.pod.namespace, operator: NotIn, values: [shop]}",
+        "{key: io.kubernetes.pod.namespace, operator: NotIn, values: [shop]}, {key: tier, operator: DoesNotExist}",
+    ] {
+        let set = set(&format!(
+            "  ingress: [{{fromEndpoints: [{{matchExpressions: [{expression}]}}]}}]\n"
+        ));
+        let ingress = |peer| verdict(&set, peer, Direction::Ingress, 80);
+        assert_eq!(ingress(&other), Verdict::Allow, "{expression}");
+        assert_eq!(ingress(&outside), Verdict::Deny, "{expression}");
+        assert_eq!(ingress(&health), Verdict::Deny, "{expression}");
+    }
+    let set = set("  ingress: [{fromEndpoints: [{matchLabels: {'reserved:health': ''}}]}]\n");
+    let ingress = |peer| verdict(&set, peer, Direction::Ingress, 80);
+    assert_eq!(ingress(&health), Verdict::Allow);
+    assert_eq!(ingress(&outside), Verdict::Deny);
+}
