@@ -154,10 +154,12 @@ unit: hubble
 	cargo build --package sextantd
 	SEXTANTD=$(CURDIR)/target/debug/sextantd cargo test --workspace --exclude sextant-integration-tests
 
-# Against the real observer, in one process with the test. Verbose: it prints its seed.
+# Against the real observer and the real policy engine, in one process with the test. Verbose: it prints its seeds.
 differential:
 	cargo build --package sextantd
-	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd CGO_ENABLED=0 go test -count=1 -v ./...
+	cargo build --release --package sextant-policy --example judge
+	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd POLICY_JUDGE=$(CURDIR)/target/release/examples/judge \
+		CGO_ENABLED=0 go test -count=1 -v ./...
 
 # In network namespaces, with real programs and real traffic.
 integration: hubble

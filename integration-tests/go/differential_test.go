@@ -1,4 +1,5 @@
-// Package differential holds sextantd against the real Hubble observer: both are loaded with the same events and asked the same.
+// Package differential holds sextantd against the real Hubble observer: both are loaded with the same events and asked the same. In
+// files policy_* it holds the policy engine of sextantd against the real one of Cilium.
 //
 // Run it with "go test -count=1 ." in this folder once sextantd is built (without -count=1 Go may repeat an old result: it does not
 // see that sextantd is another one). The environment:
@@ -6,6 +7,8 @@
 //	SEXTANTD          the binary (default: target/debug, then target/release of this repository)
 //	SEXTANT_SEED      seed of the flows and requests, or "random"
 //	SEXTANT_REQUESTS  how many requests are generated
+//	POLICY_JUDGE      the program that asks the policy engine: target/release/examples/judge
+//	POLICY_SEED       seed of the policies, or "random"
 package differential
 
 import (

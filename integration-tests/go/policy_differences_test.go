@@ -26,6 +26,13 @@ type meantPolicyDifference struct {
 // meantPolicyDifferences is the one list of them.
 var meantPolicyDifferences = []meantPolicyDifference{
 	{
+		name: "rules of a direction that is not in policyTypes",
+		reason: "Kubernetes leaves them out: a policy is for the directions in policyTypes. Upstream applies them all the same. Sextant does as " +
+			"Kubernetes says, and cyclonus agrees.",
+		explains: explainsPolicyTypes,
+		seen:     new(atomic.Int64),
+	},
+	{
 		name: "source of labels in Kubernetes policies",
 		reason: "upstream's selectors for Kubernetes policies find labels of the source k8s alone. On a plain host the labels of containers " +
 			"have their engine as source (docker:team=red) and those of units systemd, so Sextant's find any source.",
@@ -33,11 +40,20 @@ var meantPolicyDifferences = []meantPolicyDifference{
 		seen:     new(atomic.Int64),
 	},
 	{
-		name: "rules of a direction that is not in policyTypes",
-		reason: "Kubernetes leaves them out: a policy is for the directions in policyTypes. Upstream applies them all the same. Sextant does as " +
-			"Kubernetes says, and cyclonus agrees.",
-		explains: explainsPolicyTypes,
+		name: "classes of identities",
+		reason: "upstream's selectors of peers that name a reserved label find the identities that stand for classes too (all other nodes, " +
+			"all of the cluster) by what labels these do not have, and so everybody in the class. Sextant has no such identities.",
+		explains: explainsAggregates,
 		seen:     new(atomic.Int64),
+	},
+	{
+		name: "authentication that contradicts itself",
+		reason: "of two rules for the same peers and ports, one with authentication required and one with it disabled, upstream computes no policy " +
+			"and keeps the one before. Sextant's answer is whether any asks for it.",
+		explains: func(d disagreement) bool {
+			return d.got.Error == "" && slices.Contains(d.want.Verdicts, verdictConflict)
+		},
+		seen: new(atomic.Int64),
 	},
 	{
 		name: "ICMP type 0",
@@ -60,6 +76,18 @@ var meantPolicyDifferences = []meantPolicyDifference{
 		seen:     new(atomic.Int64),
 	},
 	{
+		name:     "name of a port of a protocol without ports",
+		reason:   "upstream takes it, and the rule never matches.",
+		explains: refusedFor("has no ports"),
+		seen:     new(atomic.Int64),
+	},
+	{
+		name:     "endPort beside port 0",
+		reason:   "0, and a port that is missing, are each port: upstream leaves endPort out here too.",
+		explains: refusedFor("cannot stand beside port 0"),
+		seen:     new(atomic.Int64),
+	},
+	{
 		name:     "ICMP type that does not fit in a byte",
 		reason:   "upstream's schema checks types that are text alone, and a number such as 256 is a rule that never matches.",
 		explains: refusedFor("is no type of ICMP"),
@@ -70,7 +98,13 @@ var meantPolicyDifferences = []meantPolicyDifference{
 // explainsAnySource holds where upstream agrees once its selectors for Kubernetes policies find any source.
 func explainsAnySource(d disagreement) bool {
 	return d.got.Error == "" && d.hasKubernetes() &&
-		slices.Equal(askUpstreamWith(d.set.ofTheirTypes().question(), ofAnySource).Verdicts, d.got.Verdicts)
+		slices.Equal(upstreamVariant{change: ofAnySource}.ask(d.set.ofTheirTypes().question()).Verdicts, d.got.Verdicts)
+}
+
+// explainsAggregates holds where upstream agrees once no selector finds a class.
+func explainsAggregates(d disagreement) bool {
+	return d.got.Error == "" && strings.Contains(yamlOf(d.set.documents), "reserved:") &&
+		slices.Equal(upstreamVariant{withoutAggregates: true}.ask(d.set.question()).Verdicts, d.got.Verdicts)
 }
 
 // explainsPolicyTypes holds where upstream agrees once the rules are not there.
@@ -164,14 +198,18 @@ func withoutTypeZero(value any) any {
 	return value
 }
 
-// refusedFor holds where Sextant alone refuses, for this reason in all places.
+// meantRefusals are the reasons for which Sextant alone refuses.
+var meantRefusals []string
+
+// refusedFor holds where Sextant alone refuses, for this reason and perhaps for other ones that are meant.
 func refusedFor(reason string) func(disagreement) bool {
+	meantRefusals = append(meantRefusals, reason)
 	return func(d disagreement) bool {
-		if d.want.Error != "" || d.got.Error == "" {
+		if d.want.Error != "" || !strings.Contains(d.got.Error, reason) {
 			return false
 		}
 		for line := range strings.Lines(d.got.Error) {
-			if !strings.Contains(line, reason) {
+			if !slices.ContainsFunc(meantRefusals, func(meant string) bool { return strings.Contains(line, meant) }) {
 				return false
 			}
 		}
@@ -179,7 +217,7 @@ func refusedFor(reason string) func(disagreement) bool {
 	}
 }
 
-// meant holds for a disagreement that is in the table. A set with mistakes of several kinds is not: it is reduced to one first.
+// meant holds for a disagreement that is in the table.
 func (d disagreement) meant() bool {
 	for i := range meantPolicyDifferences {
 		if meantPolicyDifferences[i].explains(d) {

@@ -12,7 +12,6 @@ import (
 	"github.com/cilium/cilium/pkg/option"
 	"github.com/cilium/cilium/pkg/policy"
 	"github.com/cilium/cilium/pkg/policy/api"
-	policytypes "github.com/cilium/cilium/pkg/policy/types"
 	"github.com/cilium/cilium/pkg/types"
 	"github.com/cilium/cilium/pkg/u8proto"
 
@@ -46,20 +45,29 @@ type policyOracle struct {
 
 // askUpstream is the answer of the real policy engine.
 func askUpstream(question policyQuestion) policyAnswer {
-	return askUpstreamWith(question, func(parsedPolicy) {})
+	return upstreamVariant{}.ask(question)
 }
 
-// askUpstreamWith is its answer when policies are changed after they are parsed.
-func askUpstreamWith(question policyQuestion, change func(parsedPolicy)) policyAnswer {
+// upstreamVariant is upstream with a change, to say whether that is what makes a difference.
+type upstreamVariant struct {
+	// change is done to policies after they are parsed.
+	change func(parsedPolicy)
+	// withoutAggregates has no identities of classes, so that no selector finds them.
+	withoutAggregates bool
+}
+
+func (v upstreamVariant) ask(question policyQuestion) policyAnswer {
 	configureAgent()
 	parsed, err := parsePolicies(question.Policies)
 	if err != nil {
 		return policyAnswer{Error: err.Error()}
 	}
-	for _, one := range parsed {
-		change(one)
+	if v.change != nil {
+		for _, one := range parsed {
+			v.change(one)
+		}
 	}
-	upstream, err := newPolicyOracle(question)
+	upstream, err := newPolicyOracle(question, v.withoutAggregates)
 	if err != nil {
 		return policyAnswer{Error: err.Error()}
 	}
@@ -73,9 +81,14 @@ func askUpstreamWith(question policyQuestion, change func(parsedPolicy)) policyA
 	return policyAnswer{Verdicts: verdicts}
 }
 
-func newPolicyOracle(question policyQuestion) (*policyOracle, error) {
+func newPolicyOracle(question policyQuestion, withoutAggregates bool) (*policyOracle, error) {
 	o := &policyOracle{addresses: map[string]identity.NumericIdentity{}, distilled: map[int]*policy.EndpointPolicy{}}
 	known := identity.ListReservedIdentities()
+	if withoutAggregates {
+		for _, one := range aggregates {
+			delete(known, one)
+		}
+	}
 	named := types.NewNamedPortMultiMap()
 	for i, endpoint := range question.Endpoints {
 		one := identityOf(i, endpoint)
@@ -153,12 +166,12 @@ func (o *policyOracle) judge(one policyCase) string {
 		key = policy.IngressKey()
 	}
 	// A packet has all bits of its port, a wildcard none: zero too is looked up with all.
-	entry, _, _ := distilled.Lookup(key.WithIdentity(o.peer(one.Peer)).
-		WithPortProtoPrefix(u8proto.U8proto(one.Protocol), one.Port, 16))
+	key = key.WithIdentity(o.peer(one.Peer)).WithPortProtoPrefix(u8proto.U8proto(one.Protocol), one.Port, 16)
+	entry, _, _ := distilled.Lookup(key)
 	switch {
 	case entry.IsDeny():
 		return verdictDeny
-	case entry.AuthRequirement.AuthType() != policytypes.AuthTypeDisabled:
+	case authenticates(distilled.Entries(), key):
 		return verdictAuth
 	}
 	return verdictAllow

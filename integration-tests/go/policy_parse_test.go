@@ -119,15 +119,17 @@ func validateSchema(object *unstructured.Unstructured) error {
 }
 
 // knownToSchema is a document without what the agent takes and the schema does not know: two entities, addresses among CIDRs, and what
-// upstream's validator calls an unknown field because it does not write it: an endPort of zero, a description of nothing.
+// upstream's validator calls an unknown field because it does not write it: an endPort of zero, a description or protocol of nothing.
 func knownToSchema(field string, value any) any {
 	switch value := value.(type) {
 	case map[string]any:
 		if end, isNumber := value["endPort"].(int64); isNumber && end == 0 {
 			delete(value, "endPort")
 		}
-		if value["description"] == "" {
-			delete(value, "description")
+		for _, key := range []string{"description", "protocol"} {
+			if value[key] == "" {
+				delete(value, key)
+			}
 		}
 		for key, part := range value {
 			value[key] = knownToSchema(key, part)

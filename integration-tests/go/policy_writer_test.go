@@ -186,7 +186,7 @@ func (w policyWriter) port() tree {
 	if w.chance(20) {
 		port["port"] = pick(w.dice, portNames)
 	}
-	if number := port["port"].(string); w.chance(20) && (number[0] <= '9' || w.mistake()) {
+	if number := port["port"].(string); w.chance(20) && ('1' <= number[0] && number[0] <= '9' || w.mistake()) {
 		port["endPort"] = pick(w.dice, []int{80, 81, 443, 8081, 9000, 65535, 65534, 79, 1, 0, 1000})
 	}
 	if w.chance(75) {
