@@ -62,8 +62,8 @@ impl Field {
         };
         let text = self.kind.to_string();
         let by_name = names.iter().find(|(name, _)| *name == text);
-        let Some(number) = by_name.map_or_else(|| text.parse::<u8>().ok(), |(_, n)| Some(*n))
-        else {
+        let by_name = by_name.map(|(_, number)| *number);
+        let Some(number) = by_name.or_else(|| decimal(&text)) else {
             let what = format!("`{text}` is no type of ICMP");
             let remedy = "write a number from 0 to 255, or a name of this family";
             return Err(path.field("type").problem(what, remedy));
@@ -74,6 +74,13 @@ impl Field {
             which: Which::Range(number, number),
         })
     }
+}
+
+/// A number as it is written; one with zeros before it some read as octal.
+fn decimal(text: &str) -> Option<u8> {
+    text.parse()
+        .ok()
+        .filter(|number: &u8| number.to_string() == text)
 }
 
 /// Names of types (IANA), as Cilium's format has them.

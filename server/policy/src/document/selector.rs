@@ -116,7 +116,11 @@ fn check_value(value: &str, path: &Path, problems: &mut Vec<Problem>) {
 }
 
 fn check_key(key: &str, path: &Path, problems: &mut Vec<Problem>) {
-    let without_source = key.split_once(':').map_or(key, |(_, key)| key);
+    // A source that is empty leaves the colon to the name, which has none.
+    let without_source = match key.split_once(':') {
+        Some((source, key)) if !source.is_empty() => key,
+        _ => key,
+    };
     let name = match without_source.rsplit_once('/') {
         Some((prefix, name)) if !prefix.is_empty() && prefix.len() <= MAX_PREFIX => name,
         Some(_) => "",

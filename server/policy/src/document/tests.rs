@@ -117,6 +117,14 @@ fn a_mistake_is_told_by_document_path_and_remedy() {
             "spec.ingress[0].icmps[0].fields[0].type: `Ech` is no type of ICMP",
         ),
         (
+            "  endpointSelector: {}\n  ingress: [{icmps: [{fields: [{type: '08'}]}]}]\n",
+            "spec.ingress[0].icmps[0].fields[0].type: `08` is no type of ICMP",
+        ),
+        (
+            "  endpointSelector: {matchLabels: {':app': web}}\n  ingress: [{}]\n",
+            "spec.endpointSelector.matchLabels.:app: `:app` is no key of a label",
+        ),
+        (
             "  endpointSelector: {matchLabels: {'k8s:io.kubernetes.pod.namespace': other}}\n  ingress: [{}]\n",
             "spec.endpointSelector: asks for another namespace than the policy's, `shop`",
         ),
