@@ -111,6 +111,31 @@ fn a_simulation_tells_which_real_flows_a_policy_would_deny() {
     assert_eq!(changes(&live), [wanted]);
     let file = ["-f", policy, "--input-file", file.to_str().unwrap()];
     assert_eq!(changes(&file), [wanted]);
+    let suggested = sextant(&[
+        "policy",
+        "suggest",
+        "--server",
+        &server,
+        "--port",
+        "8080",
+        "--endpoint",
+        "app=web",
+        "--endpoint-namespace",
+        "shop",
+    ]);
+    assert!(suggested.status.success(), "{suggested:?}");
+    let suggested = String::from_utf8(suggested.stdout).unwrap();
+    assert!(suggested.contains("app\": stranger"), "{suggested}");
+    let suggested = write(folder.path(), "suggested.yaml", &suggested);
+    let live = [
+        "--server",
+        &server,
+        "-f",
+        suggested.to_str().unwrap(),
+        "--port",
+        "8080",
+    ];
+    assert_eq!(changes(&live), [""; 0]);
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod check;
 mod evaluate;
 mod files;
 mod simulate;
+mod source;
+mod suggest;
 
 use std::process::ExitCode;
 
@@ -21,6 +23,8 @@ pub(crate) enum PolicyCommand {
     Evaluate(evaluate::EvaluateArgs),
     /// Tell which flows of the past these policies, alone in force, would deny or let through.
     Simulate(Box<simulate::SimulateArgs>),
+    /// Write the least policy that allows what endpoints were seen to do.
+    Suggest(Box<suggest::SuggestArgs>),
 }
 
 /// Does it.
@@ -32,5 +36,6 @@ pub(crate) async fn run(
         PolicyCommand::Check(args) => check::run(args),
         PolicyCommand::Evaluate(args) => evaluate::run(args),
         PolicyCommand::Simulate(args) => simulate::run(connection, args).await,
+        PolicyCommand::Suggest(args) => suggest::run(connection, args).await,
     }
 }

@@ -20,6 +20,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use problem::{Problem, Problems};
+pub use selector::is_value;
 
 use crate::policy::Policy;
 use problem::Path;
@@ -75,6 +76,15 @@ pub fn parse(text: &str) -> Result<Vec<Policy>, Problems> {
     } else {
         Err(Problems(problems))
     }
+}
+
+/// A document as YAML.
+///
+/// # Errors
+///
+/// YAML has no form for it.
+pub fn to_yaml(document: &Value) -> Result<String, serde_saphyr::SerializeError> {
+    serde_saphyr::to_string(document)
 }
 
 /// The documents of a text; empty ones are left out.

@@ -69,6 +69,13 @@ impl Endpoint {
             .any(|key| self.labels.has_reserved(key))
     }
 
+    /// Whether its connections are judged elsewhere, or nowhere: policies that select
+    /// everybody do not select those outside, nor other nodes.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.outside.is_some() || self.is_world() || self.labels.has_reserved("remote-node")
+    }
+
     /// The port of a name.
     #[must_use]
     pub fn port(&self, name: &str, protocol: u8) -> Option<u16> {

@@ -25,6 +25,8 @@ pub struct Judgement<'a> {
 /// Why a verdict is so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason<'a> {
+    /// This end is outside, or another node, where these policies are not in force.
+    Elsewhere,
     /// No policy is about this end in this direction.
     NotSelected,
     /// These rules say so.

@@ -2,8 +2,8 @@
 //! the model that they become, and the verdict on a connection.
 //!
 //! ```text
-//! YAML, JSON ─► document ─► policy ─► set ─► judgement
-//!                      flows ─► traffic ──┴─► simulation
+//! YAML, JSON ─► document ─► policy ─► set ─► judge ─► judgement
+//!                      flows ─► traffic ──┴─► simulation, suggestion
 //! ```
 //!
 //! The meaning is Cilium's: who is selected by a policy in a direction denies by
@@ -13,6 +13,7 @@
 
 pub mod document;
 pub mod endpoint;
+pub mod judge;
 pub mod judgement;
 pub mod label;
 pub mod policy;
@@ -20,4 +21,5 @@ pub mod ports;
 pub mod selector;
 pub mod set;
 pub mod simulation;
+pub mod suggestion;
 pub mod traffic;

@@ -65,27 +65,34 @@ impl PolicySet {
         &self.policies
     }
 
-    /// Whether any policy is about an endpoint in a direction.
-    #[must_use]
-    pub fn selects(&self, endpoint: &Endpoint, direction: Direction) -> bool {
-        self.rules(endpoint, direction).next().is_some()
-    }
-
     /// The verdict on a connection.
     #[must_use]
     pub fn judge(&self, connection: &Connection<'_>) -> Judgement<'_> {
+        self.judge_by(
+            self.rules(connection.subject, connection.direction),
+            connection,
+        )
+    }
+
+    /// The verdict by the rules that are about the subject in this direction.
+    pub(crate) fn judge_by<'a>(
+        &self,
+        rules: impl IntoIterator<Item = Source<'a>>,
+        connection: &Connection<'_>,
+    ) -> Judgement<'a> {
         if self.enforcement == Enforcement::Never {
             return allowed(Reason::NotSelected);
         }
         let mut found = Found::default();
-        for source in self.rules(connection.subject, connection.direction) {
+        for source in rules {
             found.add(source, matched(source.rule, connection));
         }
         let is_denied = connection.subject.is_init() || self.enforcement == Enforcement::Always;
         found.judgement(is_denied)
     }
 
-    fn rules<'a>(
+    /// The rules that are about an endpoint.
+    pub(crate) fn rules<'a>(
         &'a self,
         subject: &Endpoint,
         direction: Direction,
@@ -192,7 +199,7 @@ fn needs_authentication(allowing: &[(Source<'_>, Specific)]) -> bool {
     said.max().is_some_and(|(_, required)| required)
 }
 
-fn allowed(reason: Reason<'_>) -> Judgement<'_> {
+pub(crate) fn allowed(reason: Reason<'_>) -> Judgement<'_> {
     Judgement {
         verdict: Verdict::Allow,
         reason,

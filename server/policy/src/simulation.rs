@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use sextant_flows::flow::{Flow, Time};
 
 use crate::{
+    judge::Judge,
     judgement::{Judgement, Reason, Verdict},
     policy::Direction,
-    set::{Connection, PolicySet},
+    set::PolicySet,
     traffic::{Fate, NotJudged, Traffic},
 };
 
@@ -19,7 +20,7 @@ pub const MAX_GROUPS: usize = 10_000;
 /// Flows, judged one after the other.
 #[derive(Debug)]
 pub struct Simulation<'a> {
-    set: &'a PolicySet,
+    judge: Judge<'a>,
     changes: BTreeMap<Change, Count>,
     counts: Counts,
 }
@@ -78,7 +79,7 @@ impl<'a> Simulation<'a> {
     #[must_use]
     pub fn new(set: &'a PolicySet) -> Self {
         Self {
-            set,
+            judge: Judge::new(set),
             changes: BTreeMap::new(),
             counts: Counts::default(),
         }
@@ -94,7 +95,7 @@ impl<'a> Simulation<'a> {
             }
         };
         self.counts.judged += 1;
-        let (direction, judgement, is_selected) = judge(self.set, &traffic);
+        let (direction, judgement, is_selected) = judge(&mut self.judge, &traffic);
         self.counts.selected += u64::from(is_selected);
         let counted = match (traffic.fate, judgement.verdict) {
             (Fate::Forwarded, Verdict::Deny) => &mut self.counts.denied,
@@ -140,20 +141,14 @@ impl<'a> Simulation<'a> {
 
 /// The verdict of both ends, of which the stricter one counts: what the client may not
 /// send never gets to the server. Tells also whether any policy is about it.
-fn judge<'a>(set: &'a PolicySet, traffic: &Traffic) -> (Direction, Judgement<'a>, bool) {
+fn judge<'a>(judge: &mut Judge<'a>, traffic: &Traffic) -> (Direction, Judgement<'a>, bool) {
     let (client, server) = (&traffic.client.endpoint, &traffic.server.endpoint);
-    let judge = |subject, peer, direction| {
-        set.judge(&Connection {
-            subject,
-            peer,
-            direction,
-            protocol: traffic.protocol,
-            port: traffic.port,
-        })
+    let ends = judge.judge_ends(client, server, traffic.protocol, traffic.port);
+    let is_about = |judgement: &Judgement<'_>| {
+        !matches!(judgement.reason, Reason::Elsewhere | Reason::NotSelected)
     };
-    let egress = judge(client, server, Direction::Egress);
-    let ingress = judge(server, client, Direction::Ingress);
-    let is_selected = egress.reason != Reason::NotSelected || ingress.reason != Reason::NotSelected;
+    let is_selected = ends.iter().any(is_about);
+    let [egress, ingress] = ends;
     // Of two that allow, the one by a rule tells more.
     let is_ingress = ingress.verdict > egress.verdict
         || ingress.verdict == egress.verdict && !matches!(egress.reason, Reason::Rules(_));
@@ -168,6 +163,7 @@ fn judge<'a>(set: &'a PolicySet, traffic: &Traffic) -> (Direction, Judgement<'a>
 #[must_use]
 pub fn by(judgement: &Judgement<'_>) -> String {
     match &judgement.reason {
+        Reason::Elsewhere => "policies are not in force there".to_owned(),
         Reason::NotSelected => "no policy is about it".to_owned(),
         Reason::DefaultAllow => "no rule denies it, and no policy by default".to_owned(),
         Reason::Rules(rules) => {

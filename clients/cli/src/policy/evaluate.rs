@@ -5,11 +5,11 @@ use std::{io::Write as _, net::IpAddr, process::ExitCode};
 use clap::{Args, ValueEnum};
 use sextant_policy::{
     endpoint::Endpoint,
+    judge::Judge,
     judgement::Verdict,
     label::{Label, NAMESPACE, RESERVED},
-    policy::Direction,
     ports::port_and_protocol,
-    set::{Connection, Enforcement, PolicySet},
+    set::{Enforcement, PolicySet},
     simulation::by,
 };
 
@@ -70,22 +70,13 @@ pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let client = who(&args.from, args.from_namespace.as_deref());
     let server = who(&args.to, args.to_namespace.as_deref());
     let mut out = out::stdout();
-    let mut worst = Verdict::Allow;
-    for (end, subject, peer, direction) in [
-        ("egress", &client, &server, Direction::Egress),
-        ("ingress", &server, &client, Direction::Ingress),
-    ] {
-        let judgement = set.judge(&Connection {
-            subject,
-            peer,
-            direction,
-            protocol: args.port.1,
-            port: args.port.0,
-        });
-        worst = worst.max(judgement.verdict);
+    let judgements = Judge::new(&set).judge_ends(&client, &server, args.port.1, args.port.0);
+    for (end, judgement) in ["egress", "ingress"].into_iter().zip(&judgements) {
         let verdict = word(judgement.verdict);
-        writeln!(out, "{end}: {verdict}: {}", harmless(&by(&judgement)))?;
+        writeln!(out, "{end}: {verdict}: {}", harmless(&by(judgement)))?;
     }
+    let [egress, ingress] = judgements.map(|judgement| judgement.verdict);
+    let worst = egress.max(ingress);
     writeln!(out, "{}", word(worst))?;
     out.flush()?;
     Ok(match worst {

@@ -47,6 +47,9 @@ pub(super) enum FileError {
     /// Nothing in it.
     #[error("{} has no file that ends with .yaml, .yml or .json; name one that has", folder.display())]
     Empty { folder: PathBuf },
+    /// Nothing in them.
+    #[error("there is no policy in what is named; name a file that has one")]
+    None,
     /// Too many.
     #[error("there are more than 10,000 files; name some of them")]
     Many,
@@ -100,6 +103,9 @@ impl FileArgs {
                 }
                 Err(error) => errors.push(error),
             }
+        }
+        if errors.is_empty() && found.is_empty() {
+            return Err(vec![FileError::None]);
         }
         if errors.is_empty() {
             Ok(found)

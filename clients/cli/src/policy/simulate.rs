@@ -1,10 +1,9 @@
 //! `sextant policy simulate`: flows that a server or a file has, judged as if a set of
 //! policies had been in force. Bound: what `sextant_policy::simulation` keeps.
 
-use std::{io::Write, ops::ControlFlow, process::ExitCode};
+use std::{io::Write, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use futures::TryStreamExt as _;
 use prost_types::Timestamp;
 use serde_json::json;
 use sextant_policy::{
@@ -13,21 +12,17 @@ use sextant_policy::{
     set::PolicySet,
     simulation::{Change, Count, Counts, Simulation},
 };
-use sextant_proto::observer::{GetFlowsRequest, observer_client::ObserverClient};
 
 use super::{
     evaluate::{Mode, word},
     files::FileArgs,
+    source::SourceArgs,
 };
 use crate::{
-    call,
-    connect::{Channel, Server, client},
     connection::Connection,
-    filter::FilterArgs,
-    input::{self, InputArgs, Wanted},
     out,
     text::{self, Align, grouped, harmless},
-    time::{self, Format},
+    time::Format,
 };
 
 /// Arguments of `policy simulate`.
@@ -35,13 +30,8 @@ use crate::{
 pub(crate) struct SimulateArgs {
     #[command(flatten)]
     files: FileArgs,
-    /// Only flows of this time or later: how long ago (3s, 1h43m) or when (2006-01-02T15:04:05Z)
-    /// [default: all that there are]
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Only flows of this time or earlier.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
+    #[command(flatten)]
+    source: SourceArgs,
     /// Kinds of changes that are printed.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -51,10 +41,6 @@ pub(crate) struct SimulateArgs {
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     output: Output,
-    #[command(flatten)]
-    input: InputArgs,
-    #[command(flatten)]
-    filters: FilterArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -70,61 +56,14 @@ enum Output {
 pub(super) async fn run(connection: &Connection, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let set = PolicySet::new(args.files.policies()?, args.mode.into());
     let mut simulation = Simulation::new(&set);
-    let point = |text: &Option<String>| {
-        let point = |text: &String| time::point(text, jiff::Timestamp::now());
-        text.as_ref().map(point).transpose()
-    };
-    let (since, until) = (point(&args.since)?, point(&args.until)?);
-    let filters = args.filters.filters()?;
-    let mut wanted = Wanted::new(&filters, since, until)?;
-    if let Some(path) = &args.input.input_file {
-        input::each(path, |response| {
-            if wanted.takes(&response).map_err(std::io::Error::other)?
-                && let Some(flow) = wanted.flow(response)
-            {
-                simulation.see(&flow);
-            }
-            Ok(ControlFlow::Continue(()))
-        })?;
-    } else {
-        let request = GetFlowsRequest {
-            whitelist: filters.whitelist,
-            blacklist: filters.blacklist,
-            since,
-            until,
-            // Without a time all of them, as `hubble observe --all` asks for.
-            number: if args.since.is_none() { u64::MAX } else { 0 },
-            ..GetFlowsRequest::default()
-        };
-        let server = Server::reading(connection).await?;
-        ask(&server, request, &mut wanted, &mut simulation).await?;
-    }
-    print(simulation, args)
+    let lost = args
+        .source
+        .each(connection, |flow| simulation.see(flow))
+        .await?;
+    print(simulation, lost, args)
 }
 
-/// Judges the flows of a server.
-async fn ask(
-    server: &Server,
-    request: GetFlowsRequest,
-    wanted: &mut Wanted,
-    simulation: &mut Simulation<'_>,
-) -> anyhow::Result<()> {
-    let failed = call::failed("get the flows of", server);
-    let mut client = client!(ObserverClient<Channel>, server);
-    let mut flows = client
-        .get_flows(request)
-        .await
-        .map_err(&failed)?
-        .into_inner();
-    while let Some(response) = flows.try_next().await.map_err(&failed)? {
-        if let Some(flow) = wanted.flow(response) {
-            simulation.see(&flow);
-        }
-    }
-    Ok(())
-}
-
-fn print(simulation: Simulation<'_>, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
+fn print(simulation: Simulation<'_>, lost: u64, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let (changes, counts) = simulation.finish();
     let mut out = out::stdout();
     let shown = &changes[..changes.len().min(args.limit)];
@@ -133,13 +72,20 @@ fn print(simulation: Simulation<'_>, args: &SimulateArgs) -> anyhow::Result<Exit
             for (change, count) in shown {
                 writeln!(out, "{}", change_json(change, *count))?;
             }
-            writeln!(out, "{}", counts_json(&counts, changes.len()))?;
+            writeln!(out, "{}", counts_json(&counts, changes.len(), lost))?;
         }
         Output::Table => {
             if !shown.is_empty() {
                 write!(out, "{}", table(shown))?;
             }
             tell(&mut out, &counts, changes.len() - shown.len())?;
+            if lost > 0 {
+                writeln!(
+                    out,
+                    "not judged: {} that were lost on the way",
+                    grouped(lost)
+                )?;
+            }
         }
     }
     out.flush()?;
@@ -231,7 +177,7 @@ fn change_json(change: &Change, count: Count) -> serde_json::Value {
     }})
 }
 
-fn counts_json(counts: &Counts, kinds: usize) -> serde_json::Value {
+fn counts_json(counts: &Counts, kinds: usize, lost: u64) -> serde_json::Value {
     let not_judged = counts.not_judged.iter();
     let not_judged: serde_json::Map<_, _> = not_judged
         .map(|(reason, flows)| (reason.to_string(), (*flows).into()))
@@ -245,5 +191,6 @@ fn counts_json(counts: &Counts, kinds: usize) -> serde_json::Value {
         "kinds": kinds,
         "flows_of_further_kinds": counts.not_told,
         "not_judged": not_judged,
+        "lost": lost,
     }})
 }

@@ -7,8 +7,10 @@ use serde::Deserialize;
 use super::problem::{Path, Problem};
 use crate::selector::{Operator, Requirement, Selector};
 
-/// Letters of a value, of a key's name.
-const MAX_VALUE: usize = 63;
+/// Letters of a value: names of units are as long.
+const MAX_VALUE: usize = 255;
+/// Letters of a key's name.
+const MAX_NAME: usize = 63;
 /// Letters of what stands before a key's name.
 const MAX_PREFIX: usize = 253;
 
@@ -94,23 +96,34 @@ impl Expression {
     }
 }
 
-/// Names and values of labels are as Kubernetes has them: letters, digits, `-`, `_`
-/// and `.`, with a letter or digit at both ends.
-fn is_word(text: &str) -> bool {
+/// Names of labels are as Kubernetes has them: letters, digits, `-`, `_` and `.`, with a
+/// letter or digit at both ends.
+fn is_name(text: &str) -> bool {
+    text.len() <= MAX_NAME && has_ends(text) && text.chars().all(is_letter)
+}
+
+fn has_ends(text: &str) -> bool {
     let is_end = |letter: Option<char>| letter.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.len() <= MAX_VALUE
-        && is_end(text.chars().next())
-        && is_end(text.chars().next_back())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    is_end(text.chars().next()) && is_end(text.chars().next_back())
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.')
+}
+
+/// Whether a label may have this value: one that Kubernetes allows, or the name of a
+/// unit (systemd.unit), which may be longer and have more letters.
+#[must_use]
+pub fn is_value(text: &str) -> bool {
+    let has_letters = |c| is_letter(c) || matches!(c, '@' | ':' | '\\');
+    text.is_empty() || text.len() <= MAX_VALUE && has_ends(text) && text.chars().all(has_letters)
 }
 
 fn check_value(value: &str, path: &Path, problems: &mut Vec<Problem>) {
-    if !value.is_empty() && !is_word(value) {
+    if !is_value(value) {
         problems.push(path.problem(
             format!("`{value}` is no value of a label"),
-            "up to 63 letters, digits, `-`, `_` and `.`, with a letter or digit at both ends",
+            "up to 255 letters, digits and `-_.@:\\`, with a letter or digit at both ends",
         ));
     }
 }
@@ -126,7 +139,7 @@ fn check_key(key: &str, path: &Path, problems: &mut Vec<Problem>) {
         Some(_) => "",
         None => without_source,
     };
-    if !is_word(name) {
+    if !is_name(name) {
         problems.push(path.problem(
             format!("`{key}` is no key of a label"),
             "write [SOURCE:][DOMAIN/]NAME",

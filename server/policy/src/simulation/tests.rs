@@ -65,7 +65,11 @@ fn flow(client: Option<Endpoint>, port: u32, verdict: i32, is_reply: bool) -> Fl
 }
 
 fn simulate(flows: &[Flow]) -> (Vec<(Change, Count)>, Counts) {
-    let Ok(policies) = document::parse(POLICY) else {
+    simulate_with(POLICY, flows)
+}
+
+fn simulate_with(policy: &str, flows: &[Flow]) -> (Vec<(Change, Count)>, Counts) {
+    let Ok(policies) = document::parse(policy) else {
         panic!("the policy is good");
     };
     let set = PolicySet::new(policies, Enforcement::Default);
@@ -128,4 +132,15 @@ fn what_does_not_say_who_opened_it_is_counted_apart() {
     assert!(changes.is_empty());
     assert_eq!(counts.judged, 0);
     assert_eq!(counts.not_judged[&NotJudged::NoInitiator], 1);
+}
+
+#[test]
+fn a_policy_for_everybody_is_not_about_those_outside() {
+    let policy = "{apiVersion: cilium.io/v2, kind: CiliumClusterwideNetworkPolicy, metadata: {name: all}, \
+         spec: {endpointSelector: {}, ingress: [{}], egress: [{toEntities: [world]}]}}";
+    let mut out = flow(None, 443, 1, true);
+    out.is_reply = Some(false);
+    let (changes, counts) = simulate_with(policy, &[out]);
+    assert_eq!(changes, []);
+    assert_eq!((counts.judged, counts.selected), (1, 1));
 }
