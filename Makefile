@@ -157,8 +157,8 @@ unit: hubble
 # Against the real observer and the real policy engine, in one process with the test. Verbose: it prints its seeds.
 differential:
 	cargo build --package sextantd
-	cargo build --release --package sextant-policy --example judge
-	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd POLICY_JUDGE=$(CURDIR)/target/release/examples/judge \
+	cargo build --package sextant-policy --example judge
+	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd POLICY_JUDGE=$(CURDIR)/target/debug/examples/judge \
 		CGO_ENABLED=0 go test -count=1 -v ./...
 
 # In network namespaces, with real programs and real traffic.
