@@ -179,7 +179,8 @@ kernels: setup-build hubble ## Boot other kernels in qemu and try sextantd on ea
 	cargo build --package sextant
 	$(TRY_KERNELS)
 
-# The most important cases, when what concerns the kernel changed.
+# The most important cases, on the oldest kernel and the newest, when what concerns them changed.
+kernels-changed: KERNELS = 6.1 newest
 kernels-changed: hubble
 	$(call install,$(KERNEL_PACKAGES))
 	cargo build --release --package sextantd
