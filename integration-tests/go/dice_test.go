@@ -17,8 +17,14 @@ const (
 // seed is $SEXTANT_SEED, a fixed number by default, and a new one each time for SEXTANT_SEED=random.
 func seed(t *testing.T) uint64 {
 	t.Helper()
-	chosen := uint64(defaultSeed)
-	switch text := os.Getenv("SEXTANT_SEED"); text {
+	return seedOf(t, "SEXTANT_SEED", defaultSeed)
+}
+
+// seedOf is what the variable says, the fixed number by default, and a new one each time for "random".
+func seedOf(t *testing.T, variable string, fixed uint64) uint64 {
+	t.Helper()
+	chosen := fixed
+	switch text := os.Getenv(variable); text {
 	case "":
 	case "random":
 		var bytes [8]byte
@@ -27,10 +33,10 @@ func seed(t *testing.T) uint64 {
 	default:
 		var err error
 		if chosen, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("SEXTANT_SEED: %v", err)
+			t.Fatalf("%s: %v", variable, err)
 		}
 	}
-	t.Logf("seed %d (again with SEXTANT_SEED=%d)", chosen, chosen)
+	t.Logf("seed %d (again with %s=%d)", chosen, variable, chosen)
 	return chosen
 }
 

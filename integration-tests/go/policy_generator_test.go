@@ -1,11 +1,6 @@
 package differential
 
-import (
-	"math/rand/v2"
-	"os"
-	"strconv"
-	"testing"
-)
+import "testing"
 
 const (
 	// purposePolicies begins the streams of chance of the sets: each set has its own, so that any can be made alone.
@@ -14,22 +9,10 @@ const (
 	casesOfSet               = 110
 )
 
-// policySeed is $POLICY_SEED, a fixed number by default, and a new one each time for POLICY_SEED=random.
+// policySeed is $POLICY_SEED, as `seed` is $SEXTANT_SEED.
 func policySeed(t *testing.T) uint64 {
 	t.Helper()
-	chosen := uint64(defaultPolicySeed)
-	switch text := os.Getenv("POLICY_SEED"); text {
-	case "":
-	case "random":
-		chosen = rand.Uint64() >> 32
-	default:
-		var err error
-		if chosen, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatalf("POLICY_SEED: %v", err)
-		}
-	}
-	t.Logf("seed %d (again with POLICY_SEED=%d)", chosen, chosen)
-	return chosen
+	return seedOf(t, "POLICY_SEED", defaultPolicySeed)
 }
 
 // generatePolicySet is the set with this number.

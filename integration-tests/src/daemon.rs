@@ -47,6 +47,13 @@ pub fn binary() -> PathBuf {
     )
 }
 
+/// The own command line: `SEXTANT`, or the one beside the daemon.
+#[must_use]
+pub fn client_binary() -> PathBuf {
+    let beside = || binary().with_file_name("sextant");
+    std::env::var_os("SEXTANT").map_or_else(beside, PathBuf::from)
+}
+
 impl Daemon {
     /// Starts it in `namespace` and waits until it is ready.
     #[must_use]

@@ -4,14 +4,18 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::PathBuf,
     process::{Command, Stdio},
 };
 
 use prost::Message as _;
 use prost_types::{Struct, value::Kind};
 use sextant_integration_tests::{
-    Daemon, Netns, Process, daemon::QUICK, eventually, hubble::hubble, netns::veth, root,
+    Daemon, Netns, Process,
+    daemon::{QUICK, client_binary},
+    eventually,
+    hubble::hubble,
+    netns::veth,
+    root,
 };
 use sextant_proto::flow::{Flow, layer4::Protocol};
 
@@ -47,12 +51,6 @@ s.send(b"x")
 assert s.recv(10) == b"x"
 print(s.getsockname()[1])
 "#;
-
-/// The own command line: `SEXTANT`, or that of this build.
-fn client_binary() -> PathBuf {
-    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/sextant");
-    std::env::var_os("SEXTANT").map_or_else(|| built.into(), PathBuf::from)
-}
 
 /// Client's host, router, server's host.
 struct Hosts {

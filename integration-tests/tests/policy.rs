@@ -9,7 +9,9 @@ use std::{
 };
 
 use serde_json::Value;
-use sextant_integration_tests::{Daemon, Netns, eventually, hubble::hubble, root, veth};
+use sextant_integration_tests::{
+    Daemon, Netns, daemon::client_binary, eventually, hubble::hubble, root, veth,
+};
 
 /// Lets one endpoint in, to one port.
 const POLICY: &str = r#"
@@ -43,11 +45,12 @@ labels = ["app=stranger"]
 addresses = ["10.9.1.3"]
 "#;
 
-/// The own command line: `SEXTANT`, or that of this build.
+/// What the own command line says.
 fn sextant(arguments: &[&str]) -> Output {
-    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/sextant");
-    let program = std::env::var_os("SEXTANT").map_or_else(|| built.into(), PathBuf::from);
-    Command::new(program).args(arguments).output().unwrap()
+    Command::new(client_binary())
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> PathBuf {

@@ -110,6 +110,24 @@ fn are_of(daemon: &Daemon, from: &Netns, to: &str, port: u16, service: &str) {
     assert!(shown.contains(&format!("{port}")), "{shown}");
 }
 
+/// The port 8080 is of no service once something else of the host listens there.
+fn becomes_nobodys(daemon: &Daemon, host: &Netns, listen: &str) {
+    let _other = host.spawn(&format!("busybox httpd -f -p {listen} -h /"));
+    eventually("the port of nobody's", || {
+        let (ok, _) = host.try_run("curl -s -m 5 -o /dev/null http://127.0.0.1:8080/");
+        let told = services_of(daemon, "127.0.0.1", 8080);
+        (ok && told.last()?.1.is_none()).then_some(())
+    });
+}
+
+/// Runs a container that serves at port 8080 of the host, within the limits of a user.
+fn publish_by_podman(podman: &Engine) {
+    let usual = "--ulimit nofile=1024:1024 --ulimit nproc=1000:1000";
+    podman.run(&format!(
+        "run -d {usual} --name web -p 8080:80 {IMAGE} {SERVE}"
+    ));
+}
+
 fn published_by_docker(rules: bool) {
     if !root() {
         return;
@@ -151,12 +169,7 @@ fn published_by_docker(rules: bool) {
     docker.run(&format!("run -d --name new -p 8080:80 {IMAGE} {SERVE}"));
     are_of(&daemon, &host, "127.0.0.1", 8080, "docker/new");
     docker.run("stop -t 0 new");
-    let _other = host.spawn("busybox httpd -f -p 127.0.0.1:8080 -h /");
-    eventually("the port of nobody's", || {
-        let (ok, _) = host.try_run("curl -s -m 5 -o /dev/null http://127.0.0.1:8080/");
-        let told = services_of(&daemon, "127.0.0.1", 8080);
-        (ok && told.last()?.1.is_none()).then_some(())
-    });
+    becomes_nobodys(&daemon, &host, "127.0.0.1:8080");
 }
 
 #[test]
@@ -171,21 +184,13 @@ fn ports_that_podman_of_a_user_publishes_are_that_users_services() {
         folder,
     } = setup("podman", "");
     let (podman, user) = Engine::rootless(&host, folder);
-    let usual = "--ulimit nofile=1024:1024 --ulimit nproc=1000:1000";
-    podman.run(&format!(
-        "run -d {usual} --name web -p 8080:80 {IMAGE} {SERVE}"
-    ));
+    publish_by_podman(&podman);
     let service = format!("user-{user}/web");
     are_of(&daemon, &host, "127.0.0.1", 8080, &service);
     are_of(&daemon, &outside, "10.9.1.1", 8080, &service);
     // What the user's engine says of a port that is somebody else's is nothing.
     podman.run("stop -t 0 web");
-    let _other = host.spawn("busybox httpd -f -p 8080 -h /");
-    eventually("the port of nobody's", || {
-        let (ok, _) = host.try_run("curl -s -m 5 -o /dev/null http://127.0.0.1:8080/");
-        let told = services_of(&daemon, "127.0.0.1", 8080);
-        (ok && told.last()?.1.is_none()).then_some(())
-    });
+    becomes_nobodys(&daemon, &host, "8080");
 }
 
 #[test]
@@ -200,10 +205,7 @@ fn ports_that_podman_publishes_are_services() {
         folder,
     } = setup("podman", "");
     let podman = Engine::podman(&host, folder, &[]);
-    let usual = "--ulimit nofile=1024:1024 --ulimit nproc=1000:1000";
-    podman.run(&format!(
-        "run -d {usual} --name web -p 8080:80 {IMAGE} {SERVE}"
-    ));
+    publish_by_podman(&podman);
     are_of(&daemon, &outside, "10.9.1.1", 8080, "podman/web");
 }
 

@@ -1,15 +1,17 @@
 //! How well TCP connections do, beside what `ss` and the kernel's own counters say.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
-use std::{
-    path::PathBuf,
-    process::{Command, Output},
-};
+use std::process::{Command, Output};
 
 use prost::Message as _;
 use prost_types::{Struct, value::Kind};
 use sextant_integration_tests::{
-    Daemon, Netns, Process, daemon::QUICK, eventually, hubble::hubble, netns::veth, root, slow,
+    Daemon, Netns, Process,
+    daemon::{QUICK, client_binary},
+    eventually,
+    hubble::hubble,
+    netns::veth,
+    root, slow,
 };
 use sextant_proto::flow::{Flow, layer4::Protocol};
 
@@ -49,12 +51,6 @@ c.shutdown(1)
 c.recv(100)
 c.close()
 "#;
-
-/// The own command line: `SEXTANT`, or that of this build.
-fn client_binary() -> PathBuf {
-    let built = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debug/sextant");
-    std::env::var_os("SEXTANT").map_or_else(|| built.into(), PathBuf::from)
-}
 
 fn python(namespace: &Netns, program: &str, arguments: &str) -> Output {
     Command::new("ip")

@@ -14,7 +14,7 @@ mod port;
 mod problem;
 mod selector;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -178,6 +178,13 @@ type List<T> = Option<Vec<T>>;
 /// Whether something is in a list.
 fn has_items<T>(list: &List<T>) -> bool {
     list.as_ref().is_some_and(|list| !list.is_empty())
+}
+
+/// A number as it is written; one with zeros or a sign before it some read otherwise.
+fn decimal<T: FromStr + ToString>(text: &str) -> Option<T> {
+    text.parse()
+        .ok()
+        .filter(|number: &T| number.to_string() == text)
 }
 
 /// A number or a text, as Kubernetes has them.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    List, NumberOrText,
+    List, NumberOrText, decimal,
     problem::{Path, Problem},
 };
 use crate::ports::{Ports, Which, protocol};
@@ -74,13 +74,6 @@ impl Field {
             which: Which::Range(number, number),
         })
     }
-}
-
-/// A number as it is written; one with zeros before it some read as octal.
-fn decimal(text: &str) -> Option<u8> {
-    text.parse()
-        .ok()
-        .filter(|number: &u8| number.to_string() == text)
 }
 
 /// Names of types (IANA), as Cilium's format has them.

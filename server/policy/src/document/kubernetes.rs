@@ -14,7 +14,7 @@ use super::{
 use crate::{
     label::NAMESPACE,
     policy::{Direction, Effect, Kind, Peer, Peers, Policy, PolicyId, Rule, Spec, Subject},
-    ports::{Layer4, Ports, Which},
+    ports::{Layer4, Ports, Which, protocol},
     selector::{Operator, Requirement},
 };
 
@@ -277,9 +277,9 @@ fn layer4(list: &List<PortDocument>, path: &Path, problems: &mut Vec<Problem>) -
 impl PortDocument {
     fn ports(&self, path: &Path) -> Result<Ports, Problem> {
         let protocol = match self.protocol.as_deref() {
-            None | Some("TCP") => 6,
-            Some("UDP") => 17,
-            Some("SCTP") => 132,
+            None | Some("TCP") => protocol::TCP,
+            Some("UDP") => protocol::UDP,
+            Some("SCTP") => protocol::SCTP,
             Some(other) => {
                 let what = format!("`{other}` is no protocol");
                 let at = path.field("protocol");

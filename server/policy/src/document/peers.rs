@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    List, has_items,
+    List, decimal, has_items,
     problem::{Path, Problem},
     selector::LabelSelector,
 };
@@ -198,8 +198,5 @@ fn parsed(text: &str) -> Option<IpNet> {
     let Some((address, length)) = text.split_once('/') else {
         return text.parse::<IpAddr>().ok().map(IpNet::from);
     };
-    let is_plain = length.bytes().all(|digit| digit.is_ascii_digit())
-        && (length == "0" || !length.starts_with('0'));
-    let length = length.parse().ok().filter(|_| is_plain)?;
-    IpNet::new(address.parse().ok()?, length).ok()
+    IpNet::new(address.parse().ok()?, decimal(length)?).ok()
 }

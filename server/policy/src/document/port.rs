@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    List, icmp,
+    List, decimal, icmp,
     problem::{Path, Problem},
 };
 use crate::ports::{Layer4, Ports, Which, protocol};
@@ -156,10 +156,7 @@ pub(super) fn which(port: &str, end: i64, path: &Path) -> Result<Which, Problem>
         }
         return Ok(Which::Named(port.to_ascii_lowercase()));
     }
-    let is_number =
-        port.bytes().all(|digit| digit.is_ascii_digit()) && (port == "0" || !port.starts_with('0'));
-    let first = port.parse::<u16>().ok().filter(|_| is_number);
-    match first {
+    match decimal(port) {
         Some(0) if end == 0 || end == u16::MAX => Ok(Which::Every),
         // Cilium passes over the end, and allows or denies each port.
         Some(0) => {
