@@ -97,26 +97,26 @@ impl fmt::Display for Ports {
 }
 
 /// Protocols that have a name here.
-const NAMED: &[u8] = &[1, 2, 4, 6, 17, 41, 47, 50, 51, 58, 112, 132];
+pub(crate) const NAMED: [(u8, &str); 12] = [
+    (protocol::ICMP, "ICMP"),
+    (2, "IGMP"),
+    (4, "IPIP"),
+    (protocol::TCP, "TCP"),
+    (protocol::UDP, "UDP"),
+    (41, "IPV6"),
+    (47, "GRE"),
+    (50, "ESP"),
+    (51, "AH"),
+    (protocol::ICMPV6, "ICMPv6"),
+    (112, "VRRP"),
+    (protocol::SCTP, "SCTP"),
+];
 
 /// What a protocol is called here.
 #[must_use]
 pub fn name_of(number: u8) -> &'static str {
-    match number {
-        protocol::ICMP => "ICMP",
-        protocol::ICMPV6 => "ICMPv6",
-        2 => "IGMP",
-        4 => "IPIP",
-        protocol::TCP => "TCP",
-        protocol::UDP => "UDP",
-        41 => "IPV6",
-        47 => "GRE",
-        50 => "ESP",
-        51 => "AH",
-        112 => "VRRP",
-        protocol::SCTP => "SCTP",
-        _ => "another protocol",
-    }
+    let named = NAMED.iter().find(|(known, _)| *known == number);
+    named.map_or("another protocol", |(_, name)| name)
 }
 
 /// A port, or type of ICMP, with its protocol: `443`, `53/UDP`, `8/ICMP`, `0/112`.
@@ -129,9 +129,8 @@ pub fn port_and_protocol(text: &str) -> Result<(u16, u8), String> {
     let port = port
         .parse()
         .map_err(|_| format!("`{port}` is no port; write 0 to 65535"))?;
-    let is_called =
-        |number: &u8| NAMED.contains(number) && name_of(*number).eq_ignore_ascii_case(name);
-    let by_name = (0..=u8::MAX).find(is_called);
+    let is_called = |(_, known): &&(u8, &str)| known.eq_ignore_ascii_case(name);
+    let by_name = NAMED.iter().find(is_called).map(|(number, _)| *number);
     let protocol = by_name.or_else(|| name.parse().ok());
     protocol.map_or_else(
         || {

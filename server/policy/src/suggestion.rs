@@ -17,7 +17,7 @@ use crate::{
     endpoint::Endpoint,
     label::{ANY, Label, Labels, NAMESPACE, RESERVED},
     policy::Direction,
-    ports::{name_of, protocol},
+    ports::{NAMED, name_of, protocol},
     selector::Selector,
     traffic::{Fate, Traffic},
 };
@@ -194,7 +194,7 @@ impl Seen {
 
 /// Whether the format has a word for it.
 fn can_be_written(number: u8) -> bool {
-    name_of(number) != name_of(u8::MAX)
+    NAMED.iter().any(|(known, _)| *known == number)
 }
 
 /// Peers of one kind in one list each: two kinds cannot stand in one rule.

@@ -7,7 +7,7 @@ use super::{
     List, decimal, icmp,
     problem::{Path, Problem},
 };
-use crate::ports::{Layer4, Ports, Which, protocol};
+use crate::ports::{Layer4, NAMED, Ports, Which, protocol};
 
 /// Ports of a list; ICMP types of a list.
 const MAX_PORTS: usize = 40;
@@ -99,14 +99,14 @@ impl PortProtocol {
     fn ports(&self, path: &Path) -> Result<Vec<Ports>, Problem> {
         let protocols = protocols(&self.protocol, path)?;
         let which = which(&self.port, self.end_port, path)?;
-        let has_ports = protocols.iter().all(|number| has_ports(*number));
+        let has_ports = protocols.iter().all(|number| ANY.contains(number));
         if !has_ports && which != Which::Every {
             let what = format!("{} has no ports", self.protocol);
             return Err(path.field("port").problem(what, "write \"0\""));
         }
         Ok(protocols
-            .iter()
-            .map(|&protocol| Ports {
+            .into_iter()
+            .map(|protocol| Ports {
                 protocol,
                 which: which.clone(),
             })
@@ -114,29 +114,22 @@ impl PortProtocol {
     }
 }
 
-fn has_ports(number: u8) -> bool {
-    matches!(number, protocol::TCP | protocol::UDP | protocol::SCTP)
-}
+/// The protocols with ports, which `ANY` stands for.
+const ANY: [u8; 3] = [protocol::TCP, protocol::UDP, protocol::SCTP];
 
-/// The numbers of a protocol.
-pub(super) fn protocols(name: &str, path: &Path) -> Result<&'static [u8], Problem> {
-    Ok(match name {
-        "" | "ANY" => &[protocol::TCP, protocol::UDP, protocol::SCTP],
-        "TCP" => &[protocol::TCP],
-        "UDP" => &[protocol::UDP],
-        "SCTP" => &[protocol::SCTP],
-        "IGMP" => &[2],
-        "IPIP" => &[4],
-        "IPV6" => &[41],
-        "GRE" => &[47],
-        "ESP" => &[50],
-        "AH" => &[51],
-        "VRRP" => &[112],
-        _ => {
-            let what = format!("`{name}` is no protocol");
-            let remedy = "write TCP, UDP, SCTP, ANY, IGMP, IPIP, IPV6, GRE, ESP, AH or VRRP";
-            return Err(path.field("protocol").problem(what, remedy));
-        }
+/// The numbers of a protocol. ICMP has a field of its own.
+fn protocols(name: &str, path: &Path) -> Result<Vec<u8>, Problem> {
+    if matches!(name, "" | "ANY") {
+        return Ok(ANY.to_vec());
+    }
+    let is_meant = |(number, known): &&(u8, &str)| {
+        *known == name && !matches!(*number, protocol::ICMP | protocol::ICMPV6)
+    };
+    let found = NAMED.iter().find(is_meant);
+    found.map(|(number, _)| vec![*number]).ok_or_else(|| {
+        let what = format!("`{name}` is no protocol");
+        let remedy = "write TCP, UDP, SCTP, ANY, IGMP, IPIP, IPV6, GRE, ESP, AH or VRRP";
+        path.field("protocol").problem(what, remedy)
     })
 }
 
