@@ -36,6 +36,7 @@ pub mod log;
 pub mod metrics;
 pub mod overhead;
 pub mod pipeline;
+pub mod policy;
 pub mod process;
 pub mod record;
 pub mod reloaded;

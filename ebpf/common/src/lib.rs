@@ -13,6 +13,7 @@ mod hello;
 mod key;
 mod nat;
 mod payload;
+pub mod policy;
 pub mod protocol;
 mod quality;
 pub mod slot;

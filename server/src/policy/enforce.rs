@@ -1,0 +1,145 @@
+//! What puts policies in force, as the service sees it. What it is not: how they get into
+//! the kernel.
+
+use sextant_policy::{policy::Policy, set::Enforcement};
+
+/// How far a policy goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// What it denies is dropped.
+    #[default]
+    Enforce,
+    /// What it denies is let through, and told.
+    Audit,
+    /// It is kept and does nothing.
+    Disabled,
+}
+
+/// Policies that are, or are to be, in force together.
+#[derive(Clone, Debug, Default)]
+pub struct Proposed {
+    /// Number of the change that made the set.
+    pub revision: u64,
+    /// All policies, also those that are disabled.
+    pub policies: Vec<Member>,
+    /// Who denies by default.
+    pub enforcement: Enforcement,
+}
+
+/// A policy of a set.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The policy.
+    pub policy: Policy,
+    /// How far it goes.
+    pub mode: Mode,
+    /// Number of the change that last changed it.
+    pub revision: u64,
+}
+
+/// What a set takes in the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Entries of rules and ranges of addresses.
+    pub entries: u64,
+    /// Bytes of all tables of the set.
+    pub bytes: u64,
+    /// Endpoints that one of the policies selects.
+    pub selected: u64,
+}
+
+/// What a rule did so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The policy, as Hubble calls its kind, its namespace and name.
+    pub policy: sextant_policy::policy::PolicyId,
+    /// Which rule, as `egressDeny[0]`; empty for denial by default.
+    pub rule: String,
+    /// `ALLOW`, `DENY` or `AUDIT`.
+    pub verdict: &'static str,
+    /// Connections, packets and bytes.
+    pub flows: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Nanoseconds since 1970 of the last one; 0 for never.
+    pub last_ns: u64,
+}
+
+/// Why a set is not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum EnforceError {
+    /// Nothing here enforces.
+    #[error(
+        "policies are not enforced here: {0}; `--validate-only`, `evaluate` and `simulate` work"
+    )]
+    NotHere(String),
+    /// It does not fit.
+    #[error("the set needs {needed} {what}, and there is room for {room}: raise `{setting}`")]
+    TooLarge {
+        /// What of.
+        what: &'static str,
+        /// How many it takes.
+        needed: u64,
+        /// How many there may be.
+        room: u64,
+        /// What says how many there may be.
+        setting: &'static str,
+    },
+    /// The kernel refused.
+    #[error("{0}")]
+    Kernel(String),
+}
+
+/// Puts sets in force.
+pub trait Enforce: Send + Sync + 'static {
+    /// Whether a set could be put in force, and what it would take. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// It could not.
+    fn check(&self, set: &Proposed) -> Result<Cost, EnforceError>;
+
+    /// Puts a set in force, whole: no packet is judged by a part of it. Returns when it is.
+    ///
+    /// # Errors
+    ///
+    /// It is not, and the one before still is.
+    fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError>;
+
+    /// What the rules did, of the policies in force.
+    fn hits(&self) -> Vec<Hit>;
+}
+
+/// Where nothing can be enforced: a set without policies that would do something is fine.
+#[derive(Debug)]
+pub struct Nowhere {
+    /// Why.
+    pub why: String,
+}
+
+impl Nowhere {
+    fn refuse(&self, set: &Proposed) -> Result<Cost, EnforceError> {
+        let does_nothing = |member: &Member| member.mode == Mode::Disabled;
+        if set.policies.iter().all(does_nothing) {
+            Ok(Cost::default())
+        } else {
+            Err(EnforceError::NotHere(self.why.clone()))
+        }
+    }
+}
+
+impl Enforce for Nowhere {
+    fn check(&self, set: &Proposed) -> Result<Cost, EnforceError> {
+        self.refuse(set)
+    }
+
+    fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError> {
+        self.refuse(set)
+    }
+
+    fn hits(&self) -> Vec<Hit> {
+        Vec::new()
+    }
+}
