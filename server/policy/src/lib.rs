@@ -2,8 +2,9 @@
 //! the model that they become, and the verdict on a connection.
 //!
 //! ```text
-//! YAML, JSON ─► document ─► policy ─► set ─► judge ─► judgement
-//!                      flows ─► traffic ──┴─► simulation, suggestion
+//! YAML, JSON ─► document ─► policy ─► set ─┬► judge ─► judgement
+//!                      flows ─► traffic ───┴► simulation, suggestion
+//!                  who is where, set ─► compile ─► tables of the kernel
 //! ```
 //!
 //! The meaning is Cilium's: who is selected by a policy in a direction denies by
@@ -11,6 +12,7 @@
 //! awaits, locks, logs or touches the system. Replies are not judged: they belong to
 //! the connection that was.
 
+pub mod compile;
 pub mod document;
 pub mod endpoint;
 pub mod judge;

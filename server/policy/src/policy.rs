@@ -152,7 +152,7 @@ pub enum Peers {
 }
 
 /// Somebody at the other end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// Endpoints with such labels. Whatever is reserved (the host, other nodes, who is
     /// outside) is none unless the selector asks for a reserved label: what a label

@@ -65,6 +65,12 @@ impl PolicySet {
         &self.policies
     }
 
+    /// Who denies by default.
+    #[must_use]
+    pub fn enforcement(&self) -> Enforcement {
+        self.enforcement
+    }
+
     /// The verdict on a connection.
     #[must_use]
     pub fn judge(&self, connection: &Connection<'_>) -> Judgement<'_> {
@@ -113,7 +119,8 @@ impl PolicySet {
     }
 }
 
-const EVERYBODY: Peer = Peer::Entity(Entity::All);
+/// As a peer, it tells nobody.
+pub(crate) const EVERYBODY: Peer = Peer::Entity(Entity::All);
 
 /// How closely a rule is about a connection, if it is.
 fn matched(rule: &Rule, connection: &Connection<'_>) -> Option<Specific> {

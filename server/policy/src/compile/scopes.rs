@@ -1,0 +1,320 @@
+//! Scopes: how somebody is judged in a direction. Those who are judged by the same
+//! rules share one.
+//!
+//! Of the entries that are there for a connection, programs take the first; so each
+//! has the verdict of all rules about the connections that it is the first for. An
+//! entry for everybody that would be before a denying one of a class, which is for
+//! more ports, gets one of that class beside it.
+
+use rustc_hash::FxHashMap;
+use sextant_ebpf_common::policy::{
+    ANY_CLASS, Decision, EVERY_PROTOCOL, Scope, key, key_of_every_protocol,
+};
+
+use super::{
+    Limits, TooLarge, blocks,
+    classes::Classes,
+    decisions::{Decisions, Finding, Outcome},
+    peers::{Lists, Who},
+    reasons::Why,
+    rules::{AUDITED, ENFORCED, Rules},
+    spots::{Block, Layers, Spot, Spots, Steps},
+    tally::Few,
+};
+use crate::{
+    endpoint::Endpoint,
+    policy::Direction,
+    ports::{Layer4, Ports, Which},
+    set::Enforcement,
+};
+
+/// What tells a scope: direction, numbers of rules, whether nothing is known of the
+/// subject, and its ports where rules name them.
+type ScopeKey = (Direction, Vec<u32>, bool, Vec<Option<u16>>);
+
+/// Makes scopes and their entries.
+pub(super) struct Scopes<'a> {
+    pub(super) entries: Vec<(u64, Decision)>,
+    rules: &'a Rules<'a>,
+    classes: &'a Classes<'a>,
+    /// By rule.
+    who: Vec<Who>,
+    decisions: Decisions<'a>,
+    known: FxHashMap<ScopeKey, Scope>,
+    /// Numbers of rules that are taken.
+    numbers: usize,
+    steps: Steps,
+    limits: &'a Limits,
+}
+
+impl<'a> Scopes<'a> {
+    pub(super) fn new(
+        rules: &'a Rules<'a>,
+        lists: &Lists<'a>,
+        classes: &'a Classes<'a>,
+        decisions: Decisions<'a>,
+        limits: &'a Limits,
+    ) -> Self {
+        let who = rules.all.iter().map(|placed| lists.who(&placed.rule.peers));
+        Self {
+            entries: Vec::new(),
+            rules,
+            classes,
+            who: who.collect(),
+            decisions,
+            known: FxHashMap::default(),
+            numbers: 0,
+            steps: Steps {
+                taken: 0,
+                room: limits.steps,
+            },
+            limits,
+        }
+    }
+
+    /// The scope of a subject that these parts of policies are about.
+    pub(super) fn of(
+        &mut self,
+        subject: &Endpoint,
+        parts: &[u32],
+        direction: Direction,
+    ) -> Result<Scope, TooLarge> {
+        let rules: Vec<u32> = self.rules.of_parts(parts, direction).collect();
+        self.steps.take(rules.len())?;
+        let ports = match direction {
+            Direction::Ingress => self.ports_of(subject, &rules),
+            Direction::Egress => Vec::new(),
+        };
+        let key = (direction, rules, subject.is_init(), ports);
+        if let Some(scope) = self.known.get(&key) {
+            return Ok(*scope);
+        }
+        let scope = self.make(subject, direction, &key.1)?;
+        self.known.insert(key, scope);
+        Ok(scope)
+    }
+
+    /// How many distinct sets of rules there are.
+    pub(super) fn numbers(&self) -> usize {
+        self.numbers
+    }
+
+    fn ports_of(&self, subject: &Endpoint, rules: &[u32]) -> Vec<Option<u16>> {
+        let layers = rules
+            .iter()
+            .map(|rule| &self.rules.all[*rule as usize].rule.layer4);
+        let ports = layers.filter_map(|layer4| match layer4 {
+            Layer4::All => None,
+            Layer4::Ports(ports) => Some(ports),
+        });
+        let named = ports.flatten().filter_map(|ports| match &ports.which {
+            Which::Named(name) => Some(subject.port(name, ports.protocol)),
+            _ => None,
+        });
+        named.collect()
+    }
+
+    fn make(
+        &mut self,
+        subject: &Endpoint,
+        direction: Direction,
+        rules: &[u32],
+    ) -> Result<Scope, TooLarge> {
+        let otherwise = [ENFORCED, AUDITED].map(|set| self.otherwise(subject, rules, set));
+        if otherwise == [Finding::NOT_SELECTED; 2] {
+            return Ok(Scope::default());
+        }
+        let outcome = Outcome::of(&Default::default(), &otherwise);
+        let mut scope = Scope {
+            rules: self.numbers as u32,
+            otherwise: self.decisions.of(&outcome)?,
+            ..Scope::default()
+        };
+        if self.numbers >= self.limits.rules {
+            return Err(TooLarge::of(
+                "distinct sets of rules",
+                self.numbers + 1,
+                self.limits.rules,
+            ));
+        }
+        self.numbers += 1;
+        let spots = self.spots(subject, direction, rules)?;
+        for (block, own) in spots.blocks() {
+            let layers = spots.layers(*block);
+            for (spot, _) in spots.of(own) {
+                self.steps.take(layers.len())?;
+                let outcome = Outcome::of(&spots.all_about(&layers, spot.class()), &otherwise);
+                self.enter(&mut scope, *spot, &outcome)?;
+            }
+            self.put_closer(&mut scope, &spots, *block, &layers, &otherwise)?;
+        }
+        Ok(scope)
+    }
+
+    /// What a set makes of connections that no rule is about.
+    fn otherwise(&self, subject: &Endpoint, rules: &[u32], set: usize) -> Finding {
+        let enforcement = self.rules.enforcement[set];
+        if enforcement == Enforcement::Never {
+            return Finding::NOT_SELECTED;
+        }
+        let of_set = rules
+            .iter()
+            .map(|rule| (*rule, &self.rules.all[*rule as usize]))
+            .filter(|(_, placed)| placed.sets[set]);
+        let mut denying = Few::NONE;
+        let mut before = None;
+        let (mut is_selected, mut is_denied) = (false, subject.is_init());
+        is_denied |= enforcement == Enforcement::Always;
+        for (rule, placed) in of_set {
+            is_selected = true;
+            if placed.rule.default_deny && before != Some(&placed.policy.id) {
+                denying.add(rule, Default::default());
+                before = Some(&placed.policy.id);
+                is_denied = true;
+            }
+        }
+        match (is_denied, is_selected) {
+            (true, _) => Finding::by_default(true, Some(Why::DefaultDeny), denying),
+            (false, true) => Finding::by_default(false, Some(Why::DefaultAllow), Few::NONE),
+            (false, false) => Finding::NOT_SELECTED,
+        }
+    }
+
+    /// The rules, where they are.
+    fn spots(
+        &mut self,
+        subject: &Endpoint,
+        direction: Direction,
+        rules: &[u32],
+    ) -> Result<Spots, TooLarge> {
+        let mut pairs = Vec::new();
+        for rule in rules {
+            let before = pairs.len();
+            self.add_spots(&mut pairs, *rule, subject, direction);
+            self.steps.take(pairs.len() - before)?;
+        }
+        Ok(Spots::new(pairs, &self.rules.all))
+    }
+
+    fn add_spots(
+        &self,
+        pairs: &mut Vec<(Spot, u32, bool)>,
+        rule: u32,
+        subject: &Endpoint,
+        direction: Direction,
+    ) {
+        let who = self.who[rule as usize];
+        let classes = who.list.map_or(&[][..], |list| self.classes.of_list(list));
+        let mut add = |block: Block| {
+            if who.is_everybody {
+                pairs.push((block.at(ANY_CLASS), rule, false));
+            }
+            pairs.extend(classes.iter().map(|class| (block.at(*class), rule, true)));
+        };
+        let all = match &self.rules.all[rule as usize].rule.layer4 {
+            Layer4::All => return add(Block::EVERYTHING),
+            Layer4::Ports(all) => all,
+        };
+        for Ports { protocol, which } in all {
+            match which {
+                // No packet is of it, see `key_of_every_protocol`.
+                _ if *protocol == 0 => {}
+                Which::Every => add(Block::new(*protocol, blocks::ALL)),
+                Which::Range(first, last) => {
+                    blocks::of_range(*first, *last)
+                        .for_each(|block| add(Block::new(*protocol, block)));
+                }
+                Which::Named(name) if direction == Direction::Ingress => {
+                    let port = subject.port(name, *protocol);
+                    port.into_iter()
+                        .for_each(|port| add(Block::new(*protocol, blocks::around(port, 16))));
+                }
+                Which::Named(_) => {}
+            }
+        }
+        if direction == Direction::Egress {
+            self.add_named(pairs, rule, all);
+        }
+    }
+
+    /// Ports that the peer calls so: of each class another one.
+    fn add_named(&self, pairs: &mut Vec<(Spot, u32, bool)>, rule: u32, all: &[Ports]) {
+        let who = self.who[rule as usize];
+        let classes = who.list.map_or(&[][..], |list| self.classes.of_list(list));
+        for Ports { protocol, which } in all {
+            let Which::Named(name) = which else { continue };
+            for (class, port) in self.classes.with_port(name, *protocol) {
+                let is_told = classes.binary_search(class).is_ok();
+                if who.is_everybody || is_told {
+                    let block = Block::new(*protocol, blocks::around(*port, 16));
+                    pairs.push((block.at(*class), rule, is_told));
+                }
+            }
+        }
+    }
+
+    /// Where a block has an entry for everybody: entries of the classes that rules for
+    /// more ports make another verdict of.
+    fn put_closer(
+        &mut self,
+        scope: &mut Scope,
+        spots: &Spots,
+        block: Block,
+        layers: &Layers,
+        otherwise: &[Finding; 2],
+    ) -> Result<(), TooLarge> {
+        let Some((own, around)) = layers.split_first() else {
+            return Ok(());
+        };
+        if spots.of_everybody(own).is_none() {
+            return Ok(());
+        }
+        let all = spots.all_about(layers, ANY_CLASS);
+        let everybody = Outcome::of(&all, otherwise);
+        // Rules that allow what is allowed change nothing.
+        let only_denying = all.allows() && !all.says_authentication();
+        let mut classes = Vec::new();
+        for layer in around {
+            let of_classes = spots.of(layer).iter();
+            let changing = of_classes.filter(|(spot, number)| {
+                let tally = spots.tally(*number);
+                spot.class() != ANY_CLASS
+                    && (!only_denying || tally.denies() || tally.says_authentication())
+            });
+            self.steps.take(spots.of(layer).len())?;
+            classes.extend(changing.map(|(spot, _)| spot.class()));
+        }
+        classes.sort_unstable();
+        classes.dedup();
+        for class in classes {
+            if spots.has(own, class) {
+                continue;
+            }
+            self.steps.take(layers.len())?;
+            let outcome = Outcome::of(&spots.all_about(layers, class), otherwise);
+            if !outcome.is_like(&everybody) {
+                self.enter(scope, block.at(class), &outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, scope: &mut Scope, spot: Spot, outcome: &Outcome) -> Result<(), TooLarge> {
+        let decision = self.decisions.of(outcome)?;
+        let (block, class) = (spot.block(), spot.class());
+        let key = if block == Block::EVERYTHING {
+            scope.lengths |= 1 << EVERY_PROTOCOL;
+            key_of_every_protocol(scope.rules, class)
+        } else {
+            scope.lengths |= 1 << block.length();
+            let port = blocks::first_port(block.ports());
+            key(scope.rules, class, block.protocol(), block.length(), port)
+        };
+        self.entries.push((key, decision));
+        let (needed, room) = (self.entries.len(), self.limits.places / 2);
+        if needed > room {
+            return Err(TooLarge::of("entries of rules", needed, room));
+        }
+        Ok(())
+    }
+}

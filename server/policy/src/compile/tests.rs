@@ -1,0 +1,5 @@
+mod dice;
+mod differential;
+mod generator;
+mod oracle;
+mod traps;
