@@ -6,13 +6,14 @@ use std::{env, fs, path::PathBuf};
 use prost::Message as _;
 
 /// `struct.proto` is what flows carry in `extensions`; reflection must know it.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "flow/flow.proto",
     "observer/observer.proto",
     "peer/peer.proto",
     "relay/relay.proto",
     "sextant/audit/v1/audit_service.proto",
     "sextant/flow/v1/flow_service.proto",
+    "sextant/policy/v1/policy_service.proto",
     "sextant/status/v1/status_service.proto",
     "google/protobuf/struct.proto",
 ];

@@ -48,6 +48,13 @@ pub mod sextant {
             include!(concat!(env!("OUT_DIR"), "/sextant.flow.v1.rs"));
         }
     }
+    /// Network policies (package `sextant.policy.v1`).
+    pub mod policy {
+        /// Version 1.
+        pub mod v1 {
+            include!(concat!(env!("OUT_DIR"), "/sextant.policy.v1.rs"));
+        }
+    }
     /// The daemon's own state (package `sextant.status.v1`).
     pub mod status {
         /// Version 1.

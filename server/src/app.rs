@@ -8,6 +8,7 @@ mod counting;
 mod datapath;
 mod endpoints;
 mod peers;
+mod policies;
 mod replay;
 mod serving;
 mod worker;
@@ -36,6 +37,7 @@ use crate::{
     names,
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
+    policy::policies::Policies,
     record::RecordCounts,
     service::{
         About, AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService,
@@ -69,6 +71,8 @@ pub struct App {
     inventory: Arc<Inventory>,
     peers: Peers,
     rules: Rules,
+    /// Undoes what is not confirmed.
+    _policies: JoinSet<()>,
     /// Looks at the files of tokens.
     _tokens: JoinSet<()>,
     counting: Counting,
@@ -100,10 +104,12 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     set_serving(&health, false).await;
     // Connections wait meanwhile: what is told of the datapath is then complete.
     let datapath = core.start_datapath(links).await?;
+    let policies = policies::open(&core.config, datapath.as_ref()).await?;
     let (routes, metrics, overhead) = core.services(
         Routes::new(health_service),
         &sockets.addresses(),
         datapath.as_ref(),
+        &policies,
         counting.metrics(),
     )?;
     let (hosts, ready) = (hosts(config), watch::Sender::new(false));
@@ -129,6 +135,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         audit: core.audit,
         inventory: core.inventory,
         peers: core.peers,
+        _policies: JoinSet::from_iter([policies.watch()]),
         _tokens: JoinSet::from_iter([rules.clone().watch()]),
         rules,
         counting,
@@ -240,6 +247,7 @@ impl Core {
         routes: Routes,
         bound: &[Bound],
         datapath: Option<&RunningDatapath>,
+        policies: &Policies,
         hubble: Option<HubbleMetrics>,
     ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
@@ -298,6 +306,7 @@ impl Core {
             .add_service(flows.into_server(config.server.max_request_bytes))
             .add_service(PeerService::new(nodes, limits.clone()).into_server())
             .add_service(status.into_server())
+            .add_service(policies::service(self, policies))
             .add_service(AuditLogService::new(self.audit.clone()).into_server());
         let identities = self.identities.counts();
         let audit = self.audit.clone();

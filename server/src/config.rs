@@ -21,6 +21,7 @@ mod listeners;
 mod load;
 mod names;
 mod outgoing;
+mod policy;
 mod report;
 mod section;
 mod socket;
@@ -43,6 +44,7 @@ pub use example::example;
 pub use flags::{Command, Flags};
 pub use load::{check, load, parse};
 pub use names::fits_patterns;
+pub use policy::Policy;
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_FILE: &str = "/etc/sextant/sextant.toml";
@@ -88,6 +90,8 @@ pub struct Config {
     pub command_lines: CommandLines,
     /// Who is who.
     pub identity: Identity,
+    /// Policies.
+    pub policy: Policy,
     /// Other servers that are announced to relays.
     pub peers: Vec<Peer>,
 }
@@ -273,6 +277,7 @@ impl Default for Config {
             containers: containers::usual(),
             command_lines: CommandLines::default(),
             identity: Identity::default(),
+            policy: Policy::default(),
             peers: Vec::new(),
         }
     }
@@ -386,6 +391,7 @@ impl Config {
             ("containers", self.containers == other.containers),
             ("command_lines", self.command_lines == other.command_lines),
             ("identity", self.identity == other.identity),
+            ("policy", self.policy == other.policy),
             ("peer", self.peers == other.peers),
         ];
         let differ = pairs.into_iter().filter(|(_, is_equal)| !is_equal);

@@ -1,4 +1,19 @@
-//! Network policies: what was asked for, and what puts it in force. Documents and verdicts
-//! are in `sextant-policy`.
+//! Policies in the daemon: the set that is kept, its changes, and what puts it in force.
+//!
+//! ```text
+//! request ─► change ─► rulebook, guard ─► Enforce::check ─► database ─► Enforce::activate
+//! ```
+//!
+//! Changes are made one after the other (`policies`); readers have the set of the last
+//! one (`state`) and never wait. What policies mean is in `sextant_policy`.
 
+pub mod change;
+pub mod database;
+pub mod ends;
 pub mod enforce;
+pub mod entry;
+pub mod policies;
+pub mod state;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -13,6 +13,7 @@ mod limits;
 pub mod mask;
 mod observer;
 mod peer;
+mod policy;
 mod roles;
 mod server;
 mod status;
@@ -25,6 +26,7 @@ pub use flow::{FlowsService, Sides};
 pub use limits::{Limits, limited};
 pub use observer::{About, ObserverRoutes, ObserverService, put_flow};
 pub use peer::{NodeDirectory, PeerNode, PeerService};
+pub use policy::PolicySetService;
 pub use server::{ReflectionError, router, with_reflection};
 pub use status::{DaemonStatusService, DatapathParts};
 

@@ -153,14 +153,24 @@ impl StateFolder {
     ///
     /// `Taken` when another daemon has it.
     pub fn lock(&mut self) -> Result<(), StateError> {
+        self.lock_by(LOCK)
+    }
+
+    /// The same, by a lock of another name: for a file that has a keeper of its own.
+    ///
+    /// # Errors
+    ///
+    /// `Taken` when another daemon, or another keeper of this one, has it.
+    pub fn lock_by(&mut self, name: &str) -> Result<(), StateError> {
         let failed = |source| StateError::Lock {
             path: self.path.clone(),
             source,
         };
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NONBLOCK;
-        let file = self.open_in(LOCK, flags).map_err(failed)?;
+        let file = self.open_in(name, flags).map_err(failed)?;
         if !file.metadata().map_err(failed)?.is_file() {
-            return Err(failed(io::Error::other("`lock` in it is no regular file")));
+            let what = format!("`{name}` in it is no regular file");
+            return Err(failed(io::Error::other(what)));
         }
         match file.try_lock() {
             Ok(()) => {}
@@ -214,6 +224,44 @@ impl StateFolder {
             Ok(Ok(bytes)) => Ok(Some(bytes)),
             Ok(Err(what)) => Err(odd(what)),
             Err(source) => Err(StateError::Read { path, source }),
+        }
+    }
+
+    /// A file to be changed in place, made where it is missing, for its owner alone.
+    ///
+    /// # Errors
+    ///
+    /// `Odd` when it is a link or no regular file; without the lock.
+    pub fn open_file(&self, name: &str) -> Result<File, StateError> {
+        let path = self.path.join(name);
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_NONBLOCK;
+        let opened = self.check_lock().and_then(|()| {
+            let file = self.open_in(name, flags)?;
+            let is_file = file.metadata()?.is_file();
+            // Its name is on the disk too.
+            self.folder.sync_all()?;
+            Ok((file, is_file))
+        });
+        match opened {
+            Ok((file, true)) => Ok(file),
+            Ok((_, false)) => {
+                let what = "is no regular file";
+                Err(StateError::Odd { path, what })
+            }
+            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
+                let what = "is a link, which is not followed";
+                Err(StateError::Odd { path, what })
+            }
+            // A socket, or a folder.
+            Err(error)
+                if [Errno::ENXIO, Errno::EISDIR]
+                    .iter()
+                    .any(|odd| error.raw_os_error() == Some(*odd as i32)) =>
+            {
+                let what = "is no regular file";
+                Err(StateError::Odd { path, what })
+            }
+            Err(source) => Err(StateError::Write { path, source }),
         }
     }
 

@@ -14,7 +14,7 @@ mod port;
 mod problem;
 mod selector;
 
-use std::{fmt, str::FromStr};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -49,19 +49,51 @@ struct Metadata {
 ///
 /// All problems that were found, each with its document and path.
 pub fn parse(text: &str) -> Result<Vec<Policy>, Problems> {
-    let mut policies: Vec<Policy> = Vec::new();
+    let written = written(text)?.into_iter();
+    Ok(written.map(|written| written.policy).collect())
+}
+
+/// A policy, and the document that made it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The policy.
+    pub policy: Policy,
+    /// Its document; of a list, the item.
+    pub document: Value,
+}
+
+/// The policy that one document makes.
+///
+/// # Errors
+///
+/// As `parse`.
+pub fn policy_of(document: Value) -> Result<Policy, Problems> {
+    policy(document, &Path::default()).map_err(Problems)
+}
+
+/// The policies of a text with their documents, in their order.
+///
+/// # Errors
+///
+/// As `parse`.
+pub fn written(text: &str) -> Result<Vec<Written>, Problems> {
+    let mut all: Vec<Written> = Vec::new();
+    let mut ids = HashSet::new();
     let mut problems = Vec::new();
     for (number, value) in documents(text)?.into_iter().enumerate() {
         let name = title(&value);
         let path = Path::default();
         let mut found = Vec::new();
         for (value, path) in items(value, &path) {
-            match policy(value, &path) {
-                Ok(policy) if policies.iter().any(|other| other.id == policy.id) => {
+            match policy(value.clone(), &path) {
+                Ok(policy) if !ids.insert(policy.id.clone()) => {
                     let what = format!("{} is there twice", policy.id);
                     found.push(path.problem(what, "give each a name of its own"));
                 }
-                Ok(policy) => policies.push(policy),
+                Ok(policy) => all.push(Written {
+                    policy,
+                    document: value,
+                }),
                 Err(more) => found.extend(more),
             }
         }
@@ -72,7 +104,7 @@ pub fn parse(text: &str) -> Result<Vec<Policy>, Problems> {
         }));
     }
     if problems.is_empty() {
-        Ok(policies)
+        Ok(all)
     } else {
         Err(Problems(problems))
     }

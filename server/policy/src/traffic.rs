@@ -177,8 +177,10 @@ fn asked(kind: u32, is_reply: bool, answer: u32, question: u32) -> Option<u16> {
     u16::try_from(kind).ok()
 }
 
-fn party(endpoint: Option<&flow::Endpoint>, address: IpAddr) -> Party {
-    let known = endpoint.map(known).unwrap_or_default();
+/// Who is at an address, of whom this is known.
+#[must_use]
+pub fn party(endpoint: Option<&flow::Endpoint>, address: IpAddr) -> Party {
+    let known = endpoint.map(endpoint_of).unwrap_or_default();
     let is_nobody = known.labels.iter().next().is_none();
     if is_nobody || known.is_world() && !known.labels.has_reserved("kube-apiserver") {
         return Party {
@@ -193,7 +195,8 @@ fn party(endpoint: Option<&flow::Endpoint>, address: IpAddr) -> Party {
 }
 
 /// An endpoint with its namespace among its labels, whoever gave it that.
-fn known(endpoint: &flow::Endpoint) -> Endpoint {
+#[must_use]
+pub fn endpoint_of(endpoint: &flow::Endpoint) -> Endpoint {
     let labels = endpoint.labels.iter().map(|text| Label::parse(text));
     let namespace = Label::new("k8s", NAMESPACE, &endpoint.namespace);
     let namespace = Some(namespace).filter(|label| !label.value.is_empty());

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::{
     Audit, AuditTo, Config, Datapath, Mistake, Server, containers,
     draft::{Draft, set},
-    grants, hubble, inventory, limits, listeners, names, outgoing,
+    grants, hubble, inventory, limits, listeners, names, outgoing, policy,
     report::{Once, Report},
     section::Section,
     socket, values,
@@ -88,6 +88,9 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
             section.item("redact").texts(values::regex),
         );
         section.finish();
+    }
+    if let Some(section) = top.section("policy") {
+        policy::policy(section, &mut draft.config.policy);
     }
     if let Some(mut identity) = top.section("identity") {
         let world = identity.item("world").text(world_by_family);

@@ -78,12 +78,36 @@ impl<'a> Item<'a> {
     where
         T: FromStr + PartialOrd + Display,
     {
+        self.whole(self.value?, &range)
+    }
+
+    /// A list of whole numbers.
+    pub(super) fn numbers<T>(&self, range: RangeInclusive<T>, most: usize) -> Option<Vec<T>>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
         let value = self.value?;
+        let DeValue::Array(values) = value.get_ref() else {
+            return self.mismatch(value, value.get_ref(), "a list of whole numbers: `[22]`");
+        };
+        if values.len() > most {
+            let message = format!("{}: has {} numbers; {most} at most", self.key, values.len());
+            self.report.add(value.span().start, message);
+            return None;
+        }
+        let whole = values.iter().map(|value| self.whole(value, &range));
+        Some(whole.flatten().collect())
+    }
+
+    fn whole<T>(&self, value: Value<'a>, range: &RangeInclusive<T>) -> Option<T>
+    where
+        T: FromStr + PartialOrd + Display,
+    {
         let parsed = match value.get_ref() {
             DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix())
             {
-                Ok(plain) => values::number(&plain.to_string(), &range),
-                Err(_) => values::number(number.as_str(), &range),
+                Ok(plain) => values::number(&plain.to_string(), range),
+                Err(_) => values::number(number.as_str(), range),
             },
             other => return self.mismatch(value, other, "a whole number, without quotes"),
         };

@@ -1,7 +1,7 @@
 //! The map from addresses and interfaces to endpoints, at one moment.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv6Addr},
 };
 
@@ -62,6 +62,19 @@ impl Snapshot {
     #[must_use]
     pub fn behind(&self, interface: &str) -> Option<&Interned<Endpoint>> {
         self.by_interface.get(interface)
+    }
+
+    /// All that is known, each once: endpoints, and this host.
+    #[must_use]
+    pub fn endpoints(&self) -> HashSet<&Endpoint> {
+        let exact = self.exact.values().map(|known| &known.endpoint);
+        let ranges = self.ranges.iter().map(|(_, endpoint)| endpoint);
+        exact
+            .chain(ranges)
+            .chain(self.by_interface.values())
+            .chain([&self.host])
+            .map(|endpoint| &**endpoint)
+            .collect()
     }
 
     /// Whether the endpoint stands for the world.

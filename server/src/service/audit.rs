@@ -18,7 +18,7 @@ use query::Query;
 
 pub use handshakes::handshakes;
 pub use pages::pages;
-pub(super) use watch::{What, cut_off, watch};
+pub(super) use watch::{What, caller_name, cut_off, watch};
 
 /// Larger requests are none of its own.
 const MAX_REQUEST_BYTES: usize = 16 << 10;

@@ -25,6 +25,7 @@ pub(super) enum Scope {
 
 const VIEWER: Need = Need::Role(Role::Viewer, Scope::NoFlows);
 const IN_VIEW: Need = Need::Role(Role::Viewer, Scope::View);
+const POLICY_ADMIN: Need = Need::Role(Role::PolicyAdmin, Scope::NoFlows);
 const EVERYTHING: Need = Need::Role(Role::Viewer, Scope::Everything);
 
 const NEEDS: &[(&str, Need)] = &[
@@ -57,6 +58,14 @@ const NEEDS: &[(&str, Need)] = &[
     ),
     ("sextant.flow.v1.FlowService/SummarizeFlows", IN_VIEW),
     ("sextant.flow.v1.FlowService/WatchFlowSummary", IN_VIEW),
+    ("sextant.policy.v1.PolicyService/Apply", POLICY_ADMIN),
+    ("sextant.policy.v1.PolicyService/Confirm", POLICY_ADMIN),
+    ("sextant.policy.v1.PolicyService/Delete", POLICY_ADMIN),
+    ("sextant.policy.v1.PolicyService/Get", VIEWER),
+    ("sextant.policy.v1.PolicyService/List", VIEWER),
+    ("sextant.policy.v1.PolicyService/ListRevisions", VIEWER),
+    ("sextant.policy.v1.PolicyService/Rollback", POLICY_ADMIN),
+    ("sextant.policy.v1.PolicyService/SetMode", POLICY_ADMIN),
     ("sextant.status.v1.StatusService/GetStatus", VIEWER),
     ("sextant.status.v1.StatusService/WatchStatus", VIEWER),
 ];
@@ -114,9 +123,17 @@ mod tests {
             Some(Need::Role(Role::Recorder, Scope::NoFlows))
         );
         assert_eq!(need("/observer.Observer/Nope"), None);
-        let writing: Vec<_> = all().filter(|(path, _)| writes(path)).collect();
         let recorder = Need::Role(Role::Recorder, Scope::NoFlows);
-        let path = "/sextant.flow.v1.FlowService/RecordFlows".to_owned();
-        assert_eq!(writing, [(path, recorder)]);
+        let mut expect = vec![(
+            "/sextant.flow.v1.FlowService/RecordFlows".to_owned(),
+            recorder,
+        )];
+        let of_policies = ["Apply", "Confirm", "Delete", "Rollback", "SetMode"];
+        expect.extend(of_policies.map(|method| {
+            let path = format!("/sextant.policy.v1.PolicyService/{method}");
+            (path, POLICY_ADMIN)
+        }));
+        let writing: Vec<_> = all().filter(|(path, _)| writes(path)).collect();
+        assert_eq!(writing, expect);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::{check, read};
-use crate::config::{AuditTo, Config, Listen};
+use crate::config::{AuditTo, Config, Listen, Policy};
 
 fn right(text: &str) -> Config {
     read(text).expect("no mistakes")
@@ -382,5 +382,29 @@ fn the_audit_log_goes_to_a_file_the_journal_or_nowhere() {
             ("file:3", "audit.keep"),
             ("file:4", "unknown key `size`"),
         ],
+    );
+}
+
+#[test]
+fn policies_have_a_mode_and_ports_that_are_kept_open() {
+    let config = read("[policy]\nenforcement = \"always\"\nmanagement = [22, 0x10AE]\n").unwrap();
+    assert_eq!(
+        config.policy,
+        Policy {
+            enforcement: sextant_policy::set::Enforcement::Always,
+            management: vec![22, 4270],
+        }
+    );
+    check(
+        "[policy]\nenforcement = \"maybe\"\nmanagement = [0, 22, \"ssh\"]\n",
+        &[
+            ("file:2", "write `default`, `always` or `never`"),
+            ("file:3", "policy.management"),
+            ("file:3", "policy.management"),
+        ],
+    );
+    check(
+        "[policy]\nmanagement = 22\n",
+        &[("file:2", "a list of whole numbers")],
     );
 }

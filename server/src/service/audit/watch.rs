@@ -34,10 +34,14 @@ pub(in crate::service) struct What(pub(in crate::service) String);
 /// Passes a request on and records how it ended, where that is of interest.
 pub(in crate::service) async fn watch(
     State((log, rules)): State<(Log, Rules)>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let mut call = Call::of(&request, log, &rules);
+    if call.writes {
+        let name = CallerName(who(&call.caller, call.token.as_deref()));
+        request.extensions_mut().insert(name);
+    }
     let response = next.run(request).await;
     if let Some(What(what)) = response.extensions().get() {
         call.what.clone_from(what);
@@ -137,6 +141,16 @@ impl Drop for Call {
     fn drop(&mut self) {
         self.ended(Code::Cancelled, "the client went before the end");
     }
+}
+
+/// Who makes a call, as the log has it: put into the extensions of its request.
+#[derive(Clone, Debug)]
+struct CallerName(String);
+
+/// Who makes a call, as the log has it.
+pub(in crate::service) fn caller_name(extensions: &http::Extensions) -> String {
+    let name = extensions.get::<CallerName>();
+    name.map_or_else(|| who(&Caller::of(extensions), None), |name| name.0.clone())
 }
 
 /// A token says more than the connection, which may be shared.

@@ -1,0 +1,394 @@
+//! The database of policies: one file of the state folder, changed by one transaction a
+//! change, so that it has the set before or after it whenever the process is killed.
+//!
+//! A file that is damaged is set aside, told, and never a reason not to start. Bound:
+//! the set as `change` has it, `MAX_REVISIONS` past changes and `MAX_HISTORY` bytes of them.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use redb::{
+    Builder, Database as File, ReadableDatabase as _, ReadableTable as _, TableDefinition,
+    TableError, WriteTransaction,
+};
+use serde::{Deserialize, Serialize};
+use sextant_policy::policy::PolicyId;
+
+use super::entry::{Entry, EntryError, Revision};
+use crate::{
+    flow::Time,
+    state::{StateError, StateFolder},
+};
+
+/// Changes that are remembered.
+pub const MAX_REVISIONS: u64 = 100;
+/// Bytes of them; the last one is kept however large it is.
+const MAX_HISTORY: usize = 64 << 20;
+const FILE: &str = "policies.redb";
+const LOCK: &str = "policies.lock";
+/// Memory for pages of the file.
+const CACHE_BYTES: usize = 8 << 20;
+
+/// Policies by kind, namespace and name.
+const POLICIES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("policies");
+/// Changes by number.
+const REVISIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("revisions");
+/// What there is one of.
+const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
+/// Key of the state.
+const CURRENT: &str = "current";
+
+/// The database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// Its folder, or the file.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// It cannot be read or written; what was there is as it was.
+    #[error("the database of policies {path:?}: {source}; make room and make it writable")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: redb::Error,
+    },
+    /// What is in it is not what was written.
+    #[error("the database of policies {path:?} has what was never written: {source}")]
+    Entry {
+        /// The file.
+        path: PathBuf,
+        /// What.
+        source: EntryError,
+    },
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct Database {
+    path: PathBuf,
+    file: File,
+    /// Its lock is held as long as the file is open.
+    _folder: Option<StateFolder>,
+}
+
+/// What a database has.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stored {
+    /// The policies.
+    pub entries: BTreeMap<PolicyId, Arc<Entry>>,
+    /// Number of the last change.
+    pub revision: u64,
+    /// The change that waits to be confirmed.
+    pub pending: Option<Pending>,
+}
+
+/// A change that is undone unless it is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// Its revision, which is the last one.
+    pub revision: u64,
+    /// Until when.
+    pub deadline: Time,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+struct CurrentOnDisk {
+    revision: u64,
+    /// When the last change is undone.
+    deadline_ns: Option<i64>,
+}
+
+impl Database {
+    /// Opens the database of a state folder, which need not exist yet, and reads it. One
+    /// that is damaged is told and set aside.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be used, or another daemon does.
+    pub fn open(folder: &Path) -> Result<(Self, Stored), DatabaseError> {
+        let path = folder.join(FILE);
+        let mut folder = StateFolder::open(folder)?;
+        folder.lock_by(LOCK)?;
+        let damage = match try_open(&folder, &path) {
+            Ok((file, stored)) => return Ok((Self::new(path, file, folder), stored)),
+            Err(damage) => damage,
+        };
+        let aside = folder.set_aside(FILE)?;
+        tracing::error!(
+            ?path,
+            damage,
+            ?aside,
+            "the database of policies is damaged: set aside; there are no policies until they are applied again"
+        );
+        match try_open(&folder, &path) {
+            Ok((file, stored)) => Ok((Self::new(path, file, folder), stored)),
+            Err(damage) => Err(DatabaseError::File {
+                path,
+                source: redb::Error::Corrupted(damage),
+            }),
+        }
+    }
+
+    /// A database that ends with the process, for tests.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for it.
+    pub fn in_memory() -> Result<Self, DatabaseError> {
+        let path = PathBuf::from("memory");
+        let backend = redb::backends::InMemoryBackend::new();
+        match Builder::new().create_with_backend(backend) {
+            Ok(file) => Ok(Self {
+                path,
+                file,
+                _folder: None,
+            }),
+            Err(error) => Err(DatabaseError::File {
+                path,
+                source: error.into(),
+            }),
+        }
+    }
+
+    fn new(path: PathBuf, file: File, folder: StateFolder) -> Self {
+        Self {
+            path,
+            file,
+            _folder: Some(folder),
+        }
+    }
+
+    /// What it has.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn load(&self) -> Result<Stored, DatabaseError> {
+        load(&self.file).map_err(|error| self.failed(error))
+    }
+
+    /// Writes a change: all of it is on the disk on return, or nothing.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn commit(&self, revision: &Revision) -> Result<(), DatabaseError> {
+        let write = || {
+            let transaction = self.file.begin_write()?;
+            put_entries(&transaction, revision, |step| step.after.as_deref())?;
+            put_revision(&transaction, revision)?;
+            put_state(&transaction, revision.number, revision.confirm_by)?;
+            Ok(transaction.commit()?)
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// Takes back the last change, as if it had never been.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written; then the change stands.
+    pub fn revert(&self, revision: &Revision, was: Option<Pending>) -> Result<(), DatabaseError> {
+        let write = || {
+            let transaction = self.file.begin_write()?;
+            put_entries(&transaction, revision, |step| step.before.as_deref())?;
+            transaction.open_table(REVISIONS)?.remove(revision.number)?;
+            let deadline = was.map(|pending| pending.deadline);
+            put_state(&transaction, revision.number - 1, deadline)?;
+            Ok(transaction.commit()?)
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// The last change needs no confirmation any more.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn confirm(&self, revision: u64) -> Result<(), DatabaseError> {
+        let write = || {
+            let transaction = self.file.begin_write()?;
+            put_state(&transaction, revision, None)?;
+            Ok(transaction.commit()?)
+        };
+        write().map_err(|error| self.failed(error))
+    }
+
+    /// Up to `limit` changes before a number, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn revisions(&self, before: u64, limit: usize) -> Result<Vec<Revision>, DatabaseError> {
+        let read = || {
+            let mut found = Vec::new();
+            let transaction = self.file.begin_read()?;
+            let Some(table) = if_there(transaction.open_table(REVISIONS))? else {
+                return Ok(found);
+            };
+            for row in table.range(..before)?.rev().take(limit) {
+                let (number, bytes) = row?;
+                found.push(Revision::from_bytes(number.value(), bytes.value())?);
+            }
+            Ok(found)
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// The oldest change that is remembered.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn oldest(&self) -> Result<Option<u64>, DatabaseError> {
+        let read = || {
+            let transaction = self.file.begin_read()?;
+            let Some(table) = if_there(transaction.open_table(REVISIONS))? else {
+                return Ok(None);
+            };
+            Ok(table.first()?.map(|(number, _)| number.value()))
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    fn failed(&self, error: Failure) -> DatabaseError {
+        let path = self.path.clone();
+        match error {
+            Failure::File(source) => DatabaseError::File {
+                path,
+                source: *source,
+            },
+            Failure::Entry(source) => DatabaseError::Entry { path, source },
+        }
+    }
+}
+
+/// What went wrong, without its place.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    File(Box<redb::Error>),
+    #[error("{0}")]
+    Entry(#[from] EntryError),
+}
+
+impl<E: Into<redb::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::File(Box::new(error.into()))
+    }
+}
+
+/// Opens, verifies and reads the file; in words what is wrong with it.
+fn try_open(folder: &StateFolder, path: &Path) -> Result<(File, Stored), String> {
+    let file = folder.open_file(FILE).map_err(|error| error.to_string())?;
+    // Bytes that nobody wrote may be worth a panic to the reader.
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let mut file = Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .create_file(file)
+            .map_err(|error| error.to_string())?;
+        // Sums of pages are verified here alone.
+        match file.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(?path, "the database of policies was repaired"),
+            Err(error) => return Err(error.to_string()),
+        }
+        let stored = load(&file).map_err(|error| error.to_string())?;
+        Ok((file, stored))
+    }));
+    opened.unwrap_or_else(|_| Err("its reader panicked".into()))
+}
+
+fn load(file: &File) -> Result<Stored, Failure> {
+    let transaction = file.begin_read()?;
+    let mut stored = Stored::default();
+    if let Some(table) = if_there(transaction.open_table(POLICIES))? {
+        for row in table.iter()? {
+            let (_, bytes) = row?;
+            let entry = Entry::from_bytes(bytes.value())?;
+            stored
+                .entries
+                .insert(entry.policy.id.clone(), Arc::new(entry));
+        }
+    }
+    if let Some(table) = if_there(transaction.open_table(STATE))?
+        && let Some(bytes) = table.get(CURRENT)?
+    {
+        let current: CurrentOnDisk =
+            serde_json::from_slice(bytes.value()).map_err(EntryError::from)?;
+        stored.revision = current.revision;
+        stored.pending = current.deadline_ns.map(|deadline| Pending {
+            revision: current.revision,
+            deadline: Time::from_nanos(deadline),
+        });
+    }
+    Ok(stored)
+}
+
+/// A database that was never written has no tables.
+fn if_there<T>(table: Result<T, TableError>) -> Result<Option<T>, Failure> {
+    match table {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn put_entries<'a>(
+    transaction: &WriteTransaction,
+    revision: &'a Revision,
+    now: impl Fn(&'a super::entry::Step) -> Option<&'a Entry>,
+) -> Result<(), Failure> {
+    let mut table = transaction.open_table(POLICIES)?;
+    for step in &revision.steps {
+        let key = step.id.to_string();
+        match now(step) {
+            Some(entry) => table.insert(key.as_str(), entry.to_bytes()?.as_slice())?,
+            None => table.remove(key.as_str())?,
+        };
+    }
+    Ok(())
+}
+
+/// Remembers a change, and forgets those that are too old.
+fn put_revision(transaction: &WriteTransaction, revision: &Revision) -> Result<(), Failure> {
+    let mut table = transaction.open_table(REVISIONS)?;
+    table.insert(revision.number, revision.to_bytes()?.as_slice())?;
+    let (mut kept, mut bytes, mut gone) = (0, 0, Vec::new());
+    for row in table.iter()?.rev() {
+        let (number, value) = row?;
+        kept += 1;
+        bytes += value.value().len();
+        let is_last = number.value() == revision.number;
+        if !is_last && (kept > MAX_REVISIONS || bytes > MAX_HISTORY) {
+            gone.push(number.value());
+        }
+    }
+    for number in gone {
+        table.remove(number)?;
+    }
+    Ok(())
+}
+
+fn put_state(
+    transaction: &WriteTransaction,
+    revision: u64,
+    deadline: Option<Time>,
+) -> Result<(), Failure> {
+    let current = CurrentOnDisk {
+        revision,
+        deadline_ns: deadline.map(Time::as_nanos),
+    };
+    let bytes = serde_json::to_vec(&current).map_err(EntryError::from)?;
+    transaction
+        .open_table(STATE)?
+        .insert(CURRENT, bytes.as_slice())?;
+    Ok(())
+}

@@ -1,0 +1,203 @@
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::*;
+use crate::policy::{
+    enforce::{Mode, Nowhere},
+    testing::{Kept, written},
+};
+
+fn apply(names: &[(&str, u16)], prune: bool) -> Ask {
+    let given = names.iter().map(|(name, port)| written(name, *port));
+    Ask::Apply {
+        given: given.collect(),
+        mode: None,
+        prune,
+    }
+}
+
+async fn done(policies: &Policies, ask: Ask) -> Done {
+    policies
+        .change(ask, Options::default(), "uid:0".into())
+        .await
+        .unwrap()
+}
+
+async fn refused(policies: &Policies, ask: Ask, options: Options) -> ChangeError {
+    policies
+        .change(ask, options, "uid:0".into())
+        .await
+        .unwrap_err()
+}
+
+fn names(policies: &Policies) -> Vec<String> {
+    let state = policies.state();
+    state.entries.keys().map(|id| id.name.clone()).collect()
+}
+
+fn within(seconds: u64) -> Options {
+    Options {
+        confirm_within: Some(Duration::from_secs(seconds)),
+        ..Options::default()
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_in_force_when_it_is_answered() {
+    let enforce = Arc::new(Kept::default());
+    let policies = Policies::in_memory(enforce.clone()).unwrap();
+    let first = done(&policies, apply(&[("a", 1), ("b", 2)], false)).await;
+    assert_eq!((first.revision.number, first.state.revision), (1, 1));
+    done(&policies, apply(&[("c", 3)], true)).await;
+    assert_eq!(names(&policies), ["c"]);
+    done(&policies, Ask::Rollback(None)).await;
+    assert_eq!(names(&policies), ["a", "b"]);
+    done(&policies, Ask::Rollback(Some(0))).await;
+    assert_eq!(names(&policies), [""; 0]);
+    assert_eq!(enforce.seen(), [(1, 2), (2, 1), (3, 2), (4, 0)]);
+    // Nothing to do is no change.
+    let same = done(&policies, Ask::Rollback(Some(4))).await;
+    assert_eq!((same.revision.steps.len(), same.state.revision), (0, 4));
+    let error = refused(&policies, Ask::Rollback(Some(9)), Options::default()).await;
+    assert!(matches!(error, ChangeError::NotKept { asked: 9, .. }));
+}
+
+#[tokio::test]
+async fn what_cannot_be_put_in_force_is_not_kept() {
+    let enforce = Arc::new(Kept::default());
+    let policies = Policies::in_memory(enforce.clone()).unwrap();
+    done(&policies, apply(&[("a", 1)], false)).await;
+    let before = policies.0.database().unwrap().load().unwrap();
+    for fault in [&enforce.fails, &enforce.refuses] {
+        fault.store(true, Relaxed);
+        let error = refused(&policies, apply(&[("b", 2)], true), Options::default()).await;
+        assert!(matches!(error, ChangeError::Enforce(_)));
+        fault.store(false, Relaxed);
+        assert_eq!(names(&policies), ["a"]);
+        assert_eq!(policies.0.database().unwrap().load().unwrap(), before);
+    }
+    assert_eq!(
+        done(&policies, apply(&[("b", 2)], true))
+            .await
+            .state
+            .revision,
+        2
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_taken_that_would_do_nothing() {
+    let why = "no eBPF".to_owned();
+    let policies = Policies::in_memory(Arc::new(Nowhere { why })).unwrap();
+    let error = refused(&policies, apply(&[("a", 1)], false), Options::default()).await;
+    assert!(error.to_string().contains("no eBPF"), "{error}");
+    let options = Options {
+        validate_only: true,
+        ..Options::default()
+    };
+    let would = policies.change(apply(&[("a", 1)], false), options, String::new());
+    assert_eq!(would.await.unwrap().revision.steps.len(), 1);
+    assert_eq!(policies.state().revision, 0);
+    let Ask::Apply { given, .. } = apply(&[("a", 1)], false) else {
+        unreachable!()
+    };
+    let (mode, prune) = (Some(Mode::Disabled), false);
+    done(&policies, Ask::Apply { given, mode, prune }).await;
+    assert_eq!(names(&policies), ["a"]);
+}
+
+#[tokio::test]
+async fn a_change_by_who_saw_another_set_is_refused() {
+    let policies = Policies::in_memory(Arc::new(Kept::default())).unwrap();
+    done(&policies, apply(&[("a", 1)], false)).await;
+    let options = Options {
+        expected: Some(0),
+        ..Options::default()
+    };
+    let error = refused(&policies, apply(&[("a", 2)], false), options).await;
+    assert!(matches!(
+        error,
+        ChangeError::Conflict { is: 1, expected: 0 }
+    ));
+    assert_eq!(policies.state().revision, 1);
+}
+
+#[tokio::test]
+async fn what_is_not_confirmed_is_undone() {
+    let enforce = Arc::new(Kept::default());
+    let policies = Policies::in_memory(enforce.clone()).unwrap();
+    let task = tokio::spawn(policies.clone().watch());
+    done(&policies, apply(&[("a", 1)], false)).await;
+    let change = |ask, options| policies.change(ask, options, "uid:0".into());
+    change(apply(&[("b", 1)], true), within(60)).await.unwrap();
+    let error = refused(&policies, apply(&[("c", 1)], true), Options::default()).await;
+    assert!(matches!(error, ChangeError::Pending(2)));
+    assert!(policies.confirm(Some(1)).await.is_err());
+    policies.confirm(Some(2)).await.unwrap();
+    assert!(policies.confirm(None).await.is_err());
+    change(apply(&[("c", 1)], true), within(1)).await.unwrap();
+    let mut news = policies.news();
+    while names(&policies) == ["c"] {
+        news.changed().await.unwrap();
+    }
+    assert_eq!(names(&policies), ["b"]);
+    assert_eq!(policies.state().pending, None);
+    let last = news.borrow().revision.clone().unwrap();
+    assert_eq!(last.kind, ChangeKind::NotConfirmed { change: 3 });
+    assert_eq!(enforce.seen().last(), Some(&(4, 1)));
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_rollback_ends_the_wait() {
+    let policies = Policies::in_memory(Arc::new(Kept::default())).unwrap();
+    let change = policies.change(apply(&[("a", 1)], false), within(60), String::new());
+    change.await.unwrap();
+    done(&policies, Ask::Rollback(None)).await;
+    assert_eq!((names(&policies), policies.state().pending), (vec![], None));
+}
+
+#[tokio::test]
+async fn a_restart_has_the_same_set_and_undoes_what_is_overdue() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = |enforce: &Arc<Kept>| {
+        Policies::open(folder.path(), Enforcement::default(), enforce.clone())
+    };
+    let enforce = Arc::new(Kept::default());
+    let policies = open(&enforce);
+    done(&policies, apply(&[("a", 1)], false)).await;
+    let change = policies.change(apply(&[("b", 1)], true), within(1), String::new());
+    change.await.unwrap();
+    drop(policies);
+    let again = Arc::new(Kept::default());
+    let policies = open(&again);
+    assert_eq!(
+        (names(&policies), again.seen()),
+        (vec!["b".into()], vec![(2, 1)])
+    );
+    let deadline = policies.state().pending.unwrap().deadline;
+    drop(policies);
+    tokio::time::sleep(until(deadline)).await;
+    let again = Arc::new(Kept::default());
+    let policies = open(&again);
+    assert_eq!(
+        (names(&policies), again.seen()),
+        (vec!["a".into()], vec![(3, 1)])
+    );
+}
+
+#[tokio::test]
+async fn what_is_stored_and_cannot_be_put_in_force_is_told_and_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let enforce = Arc::new(Kept::default());
+    let policies = Policies::open(folder.path(), Enforcement::default(), enforce.clone());
+    done(&policies, apply(&[("a", 1)], false)).await;
+    drop(policies);
+    enforce.fails.store(true, Relaxed);
+    let policies = Policies::open(folder.path(), Enforcement::default(), enforce.clone());
+    let state = policies.state();
+    assert_eq!((state.entries.len(), state.active()), (1, 0));
+    assert!(matches!(&state.standing, Standing::Failed(why) if why.contains("no room")));
+    enforce.fails.store(false, Relaxed);
+    policies.0.activate_again();
+    assert_eq!(policies.state().active(), 1);
+}

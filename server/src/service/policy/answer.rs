@@ -1,0 +1,213 @@
+//! The set and its changes as messages, and errors as gRPC codes.
+
+use sextant_flows::flow::Time;
+use sextant_policy::policy::{Kind, PolicyId};
+use sextant_proto::sextant::policy::v1 as api;
+use tonic::{Code, Status};
+
+use crate::policy::{
+    change::{ChangeError, Options},
+    ends::Known,
+    enforce::Mode,
+    entry::{Action, ChangeKind, Entry, Revision},
+    policies::Done,
+    state::{Standing, State},
+};
+
+/// Policies that a revision of a list tells.
+const MAX_TOLD: usize = 100;
+
+/// A policy.
+pub(super) fn policy(
+    entry: &Entry,
+    state: &State,
+    known: &Known,
+    with_document: bool,
+) -> api::Policy {
+    let id = &entry.policy.id;
+    let (status, error) = match (&state.standing, entry.mode) {
+        (_, Mode::Disabled) => (api::PolicyState::Disabled, String::new()),
+        (Standing::Active(_), _) => (api::PolicyState::Active, String::new()),
+        (Standing::Failed(error), _) => (api::PolicyState::Failed, error.clone()),
+    };
+    api::Policy {
+        kind: kind(id.kind).into(),
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+        document: match with_document {
+            true => entry.document.to_string(),
+            false => String::new(),
+        },
+        mode: mode(entry.mode).into(),
+        revision: entry.revision,
+        created: Some(entry.created.into()),
+        updated: Some(entry.updated.into()),
+        status: Some(api::PolicyStatus {
+            state: status.into(),
+            error,
+            selected_endpoints: known.selected(&entry.policy),
+            rules: entry.rules() as u32,
+        }),
+    }
+}
+
+/// State of the set.
+pub(super) fn set_status(state: &State) -> api::SetStatus {
+    let is_idle = state
+        .entries
+        .values()
+        .all(|entry| entry.mode == Mode::Disabled);
+    let (standing, error, cost) = match &state.standing {
+        Standing::Failed(error) => (api::PolicyState::Failed, error.clone(), None),
+        Standing::Active(cost) if is_idle => {
+            (api::PolicyState::Disabled, String::new(), Some(*cost))
+        }
+        Standing::Active(cost) => (api::PolicyState::Active, String::new(), Some(*cost)),
+    };
+    let cost = cost.unwrap_or_default();
+    let confirm_by = state.pending.map(|pending| pending.deadline.into());
+    api::SetStatus {
+        revision: state.revision,
+        state: standing.into(),
+        error,
+        map_entries: cost.entries,
+        map_bytes: cost.bytes,
+        selected_endpoints: cost.selected,
+        confirm_by,
+        policies: state.entries.len() as u32,
+    }
+}
+
+/// What a change did, and which of the `given` it left alone.
+pub(super) fn changes(revision: &Revision, given: &[PolicyId]) -> Vec<api::PolicyChange> {
+    let steps = revision.steps.iter();
+    let mut told: Vec<_> = steps.map(|step| (&step.id, action(step.action))).collect();
+    let changed: std::collections::HashSet<_> = told.iter().map(|(id, _)| *id).collect();
+    let same = given.iter().filter(|id| !changed.contains(id));
+    told.extend(same.map(|id| (id, api::PolicyAction::Unchanged)));
+    told.sort_unstable_by_key(|(id, _)| *id);
+    let change = |(id, action): (&PolicyId, api::PolicyAction)| api::PolicyChange {
+        policy: Some(reference(id)),
+        action: action.into(),
+    };
+    told.into_iter().map(change).collect()
+}
+
+/// Changes that were made.
+pub(super) fn revisions(
+    revisions: &[Revision],
+    oldest: u64,
+    state: &State,
+) -> api::ListRevisionsResponse {
+    api::ListRevisionsResponse {
+        revisions: revisions
+            .iter()
+            .map(|one| revision(one, state, MAX_TOLD))
+            .collect(),
+        oldest,
+    }
+}
+
+/// A change that was made, with so many of its policies.
+pub(super) fn revision(revision: &Revision, state: &State, most: usize) -> api::Revision {
+    let mut changes = changes(revision, &[]);
+    changes.truncate(most);
+    let pending = state.pending.map(|pending| pending.revision);
+    api::Revision {
+        revision: revision.number,
+        time: Some(revision.time.into()),
+        who: revision.who.clone(),
+        kind: match revision.kind {
+            ChangeKind::Apply => api::ChangeKind::Apply,
+            ChangeKind::Delete => api::ChangeKind::Delete,
+            ChangeKind::SetMode => api::ChangeKind::SetMode,
+            ChangeKind::Rollback { .. } => api::ChangeKind::Rollback,
+            ChangeKind::NotConfirmed { .. } => api::ChangeKind::NotConfirmed,
+        }
+        .into(),
+        changes,
+        policies: revision.steps.len() as u32,
+        confirm_by: revision.confirm_by.map(Time::into),
+        waits: pending == Some(revision.number),
+        rolled_back_to: match revision.kind {
+            ChangeKind::Rollback { to } => to,
+            ChangeKind::NotConfirmed { change } => change - 1,
+            _ => 0,
+        },
+    }
+}
+
+/// What the audit log has of a change.
+pub(super) fn summary(done: &Done, options: &Options) -> String {
+    let count = |action| {
+        let steps = done.revision.steps.iter();
+        steps.filter(|step| step.action == action).count()
+    };
+    let [created, updated, deleted] =
+        [Action::Created, Action::Updated, Action::Deleted].map(count);
+    let revision = done.revision.number;
+    let mut text = match (options.validate_only, done.revision.steps.is_empty()) {
+        (true, _) => "validated".to_owned(),
+        (false, true) => "nothing to change".to_owned(),
+        (false, false) => format!("revision {revision}"),
+    };
+    text += &format!(": {created} created, {updated} updated, {deleted} deleted");
+    if let Some(within) = options.confirm_within {
+        text += &format!(", to be confirmed within {within:?}");
+    }
+    if options.force {
+        text += ", forced";
+    }
+    text
+}
+
+/// Which policy.
+pub(super) fn reference(id: &PolicyId) -> api::PolicyReference {
+    api::PolicyReference {
+        kind: kind(id.kind).into(),
+        namespace: id.namespace.clone(),
+        name: id.name.clone(),
+    }
+}
+
+fn kind(kind: Kind) -> api::PolicyKind {
+    match kind {
+        Kind::Cilium => api::PolicyKind::CiliumNetworkPolicy,
+        Kind::CiliumClusterwide => api::PolicyKind::CiliumClusterwideNetworkPolicy,
+        Kind::Kubernetes => api::PolicyKind::NetworkPolicy,
+    }
+}
+
+fn mode(mode: Mode) -> api::PolicyMode {
+    match mode {
+        Mode::Enforce => api::PolicyMode::Enforce,
+        Mode::Audit => api::PolicyMode::Audit,
+        Mode::Disabled => api::PolicyMode::Disabled,
+    }
+}
+
+fn action(action: Action) -> api::PolicyAction {
+    match action {
+        Action::Created => api::PolicyAction::Created,
+        Action::Updated => api::PolicyAction::Updated,
+        Action::Deleted => api::PolicyAction::Deleted,
+    }
+}
+
+impl From<ChangeError> for Status {
+    fn from(error: ChangeError) -> Self {
+        let code = match &error {
+            ChangeError::NotFound(_) | ChangeError::NotKept { .. } => Code::NotFound,
+            ChangeError::Ambiguous(..) => Code::InvalidArgument,
+            ChangeError::Conflict { .. } => Code::Aborted,
+            ChangeError::Pending(_)
+            | ChangeError::NotPending(_)
+            | ChangeError::Enforce(_)
+            | ChangeError::NoDatabase(_) => Code::FailedPrecondition,
+            ChangeError::TooLarge { .. } | ChangeError::Busy(_) => Code::ResourceExhausted,
+            ChangeError::Database(_) => Code::Unavailable,
+            ChangeError::Internal(_) => Code::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,166 @@
+use std::sync::Arc;
+
+use api::policy_service_server::PolicyService as _;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use super::*;
+use crate::policy::testing::{Kept, text};
+
+fn service() -> PolicySetService {
+    let policies = Policies::in_memory(Arc::new(Kept::default())).unwrap();
+    PolicySetService::new(policies, Ends::default())
+}
+
+fn document(name: &str, text: impl Into<String>) -> api::Document {
+    api::Document {
+        name: name.into(),
+        text: text.into(),
+    }
+}
+
+async fn apply(service: &PolicySetService, names: &[&str]) -> api::ApplyResponse {
+    let documents = names.iter().map(|name| document("", text(name, 80)));
+    let request = api::ApplyRequest {
+        documents: documents.collect(),
+        ..api::ApplyRequest::default()
+    };
+    let answer = service.apply(Request::new(request)).await.unwrap();
+    assert!(answer.extensions().get::<What>().is_some());
+    answer.into_inner()
+}
+
+async fn names(service: &PolicySetService, request: api::ListRequest) -> (Vec<String>, String) {
+    let answer = service.list(Request::new(request)).await.unwrap();
+    let answer = answer.into_inner();
+    let names = answer.policies.into_iter().map(|policy| policy.name);
+    (names.collect(), answer.next_page_token)
+}
+
+#[tokio::test]
+async fn a_bad_document_among_good_ones_changes_nothing_and_each_mistake_is_told() {
+    let service = service();
+    apply(&service, &["a"]).await;
+    let bad = text("bad", 80).replace("TCP", "TPC");
+    let request = api::ApplyRequest {
+        documents: vec![
+            document("good.yaml", text("b", 80)),
+            document("bad.yaml", bad),
+            document("twice.yaml", text("b", 81)),
+        ],
+        prune: true,
+        ..api::ApplyRequest::default()
+    };
+    let status = service.apply(Request::new(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    let told = status.message();
+    for part in [
+        "bad.yaml: document 1 (CiliumNetworkPolicy shop/bad): spec.ingress[0].toPorts[0]",
+        "twice.yaml: CiliumNetworkPolicy shop/b is in good.yaml too",
+    ] {
+        assert!(told.contains(part), "{told}");
+    }
+    let details = status.get_error_details();
+    let violations = &details.bad_request().unwrap().field_violations;
+    let fields: Vec<_> = violations.iter().map(|one| one.field.as_str()).collect();
+    assert!(
+        fields[0].starts_with("documents[1]:spec.ingress[0]"),
+        "{fields:?}"
+    );
+    assert_eq!(fields[1], "documents[2]");
+    assert_eq!(names(&service, api::ListRequest::default()).await.0, ["a"]);
+}
+
+#[tokio::test]
+async fn many_mistakes_fit_into_a_status() {
+    let bad = text("bad", 80).replace("TCP", &"X".repeat(2000));
+    let request = api::ApplyRequest {
+        documents: vec![document("ü".repeat(3000).as_str(), bad); 500],
+        ..api::ApplyRequest::default()
+    };
+    let status = service().apply(Request::new(request)).await.unwrap_err();
+    assert!(status.message().len() < 8192, "{}", status.message().len());
+    assert!(status.details().len() < 16384, "{}", status.details().len());
+    assert!(status.message().contains("mistakes more"));
+}
+
+#[tokio::test]
+async fn pages_of_a_list_have_each_policy_once() {
+    let service = service();
+    let all: Vec<_> = (0..25).map(|number| format!("p{number:02}")).collect();
+    apply(
+        &service,
+        &all.iter().map(String::as_str).collect::<Vec<_>>(),
+    )
+    .await;
+    let mut request = api::ListRequest {
+        page_size: 10,
+        ..api::ListRequest::default()
+    };
+    let mut found = Vec::new();
+    loop {
+        let (names, token) = names(&service, request.clone()).await;
+        assert!(names.len() <= 10);
+        found.extend(names);
+        if token.is_empty() {
+            break;
+        }
+        request.page_token = token;
+    }
+    assert_eq!(found, all);
+    request.name_prefix = "p1".into();
+    let status = service
+        .list(Request::new(request.clone()))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    request.page_token.clear();
+    request.page_size = 0;
+    assert_eq!(names(&service, request).await.0, all[10..20]);
+}
+
+#[tokio::test]
+async fn what_a_change_left_alone_is_told_as_unchanged() {
+    let service = service();
+    apply(&service, &["a"]).await;
+    let answer = apply(&service, &["b", "a"]).await;
+    let told = answer.changes.iter().map(|change| {
+        let name = change.policy.as_ref().unwrap().name.as_str();
+        (name, change.action())
+    });
+    let expect = [
+        ("a", api::PolicyAction::Unchanged),
+        ("b", api::PolicyAction::Created),
+    ];
+    assert_eq!(told.collect::<Vec<_>>(), expect);
+    let status = answer.status.unwrap();
+    assert_eq!((status.revision, status.policies), (2, 2));
+    assert_eq!(status.state(), api::PolicyState::Active);
+}
+
+#[tokio::test]
+async fn requests_have_bounds() {
+    let service = service();
+    let confirm_within = Some(prost_types::Duration {
+        seconds: 0,
+        nanos: 5,
+    });
+    let request = api::ApplyRequest {
+        documents: vec![document("", text("a", 1))],
+        confirm_within,
+        ..api::ApplyRequest::default()
+    };
+    let status = service.apply(Request::new(request)).await.unwrap_err();
+    assert!(status.message().starts_with("confirm_within: "));
+    for count in [0, 10_001] {
+        let request = api::DeleteRequest {
+            policies: vec![api::PolicyReference::default(); count],
+            ..api::DeleteRequest::default()
+        };
+        let status = service.delete(Request::new(request)).await.unwrap_err();
+        assert!(status.message().starts_with("policies: "), "{status}");
+    }
+    let request = api::GetRequest::default();
+    let status = service.get(Request::new(request)).await.unwrap_err();
+    assert_eq!(status.message(), "policy.name: name a policy");
+}
