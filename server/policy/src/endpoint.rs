@@ -14,6 +14,9 @@ pub struct Endpoint {
     pub labels: Labels,
     /// Of somebody outside, who has no labels of his own: by it he is known.
     pub outside: Option<IpAddr>,
+    /// Labels of this host, if what this is uses the host's network and addresses, as
+    /// systemd's units do: then host policies are about it too.
+    pub part_of_host: Option<Labels>,
     /// Ports by name and protocol.
     pub named_ports: BTreeMap<(String, u8), u16>,
 }
@@ -45,11 +48,30 @@ impl Endpoint {
         Self {
             labels: [Label::new(RESERVED, family, "")].into_iter().collect(),
             outside: Some(address),
-            named_ports: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
-    /// Whether it is this host itself, to which host policies apply, and no others.
+    /// As a part of the host with these labels.
+    #[must_use]
+    pub fn on_host(self, host: &Labels) -> Self {
+        Self {
+            part_of_host: Some(host.clone()),
+            ..self
+        }
+    }
+
+    /// Labels of the host that it is, or is a part of.
+    #[must_use]
+    pub fn host_labels(&self) -> Option<&Labels> {
+        if self.is_host() {
+            Some(&self.labels)
+        } else {
+            self.part_of_host.as_ref()
+        }
+    }
+
+    /// Whether it is this host itself: policies of endpoints do not apply to it.
     #[must_use]
     pub fn is_host(&self) -> bool {
         self.labels.has_reserved("host")

@@ -22,7 +22,8 @@ type Selected<'a> = [Vec<Source<'a>>; 2];
 #[derive(Debug)]
 pub struct Judge<'a> {
     set: &'a PolicySet,
-    selected: HashMap<Labels, Selected<'a>>,
+    /// By the labels of a subject, and those of the host that it is a part of.
+    selected: HashMap<(Labels, Option<Labels>), Selected<'a>>,
 }
 
 impl<'a> Judge<'a> {
@@ -69,9 +70,10 @@ impl<'a> Judge<'a> {
         })
     }
 
-    /// The rules that are about an endpoint: they depend on its labels alone.
+    /// The rules that are about an endpoint: they depend on labels alone.
     fn selected(&mut self, subject: &Endpoint) -> &Selected<'a> {
-        if self.selected.len() >= MAX_SUBJECTS && !self.selected.contains_key(&subject.labels) {
+        let told_by = (subject.labels.clone(), subject.part_of_host.clone());
+        if self.selected.len() >= MAX_SUBJECTS && !self.selected.contains_key(&told_by) {
             self.selected.clear();
         }
         let set = self.set;
@@ -79,8 +81,6 @@ impl<'a> Judge<'a> {
             [Direction::Ingress, Direction::Egress]
                 .map(|direction| set.rules(subject, direction).collect())
         };
-        self.selected
-            .entry(subject.labels.clone())
-            .or_insert_with(select)
+        self.selected.entry(told_by).or_insert_with(select)
     }
 }

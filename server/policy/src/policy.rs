@@ -76,7 +76,7 @@ pub struct Spec {
 pub enum Subject {
     /// Endpoints; never the host.
     Endpoints(Selector),
-    /// The host, if its labels are so.
+    /// The host, if its labels are so, and what is a part of it.
     Host(Selector),
 }
 
@@ -86,7 +86,10 @@ impl Subject {
     pub fn matches(&self, endpoint: &Endpoint) -> bool {
         match self {
             Self::Endpoints(selector) => !endpoint.is_host() && selector.matches(&endpoint.labels),
-            Self::Host(selector) => endpoint.is_host() && selector.matches(&endpoint.labels),
+            Self::Host(selector) => {
+                let host = endpoint.host_labels();
+                host.is_some_and(|labels| selector.matches(labels))
+            }
         }
     }
 }
@@ -199,7 +202,7 @@ pub enum Entity {
     Cluster,
     /// The same, of all clusters.
     ClusterMesh,
-    /// This host.
+    /// This host, and what is a part of it.
     Host,
     /// Other nodes.
     RemoteNode,
@@ -225,7 +228,7 @@ impl Entity {
             Self::Cluster | Self::ClusterMesh => return is_of_cluster(endpoint),
             Self::WorldIpv4 => "world-ipv4",
             Self::WorldIpv6 => "world-ipv6",
-            Self::Host => "host",
+            Self::Host => return endpoint.host_labels().is_some(),
             Self::RemoteNode => "remote-node",
             Self::Init => "init",
             Self::Ingress => "ingress",
@@ -240,6 +243,6 @@ impl Entity {
 
 /// There is one cluster here, so it is whoever is known and not outside.
 fn is_of_cluster(endpoint: &Endpoint) -> bool {
-    let is_known = endpoint.labels.iter().next().is_some();
+    let is_known = endpoint.labels.iter().next().is_some() || endpoint.part_of_host.is_some();
     is_known && (!endpoint.is_world() || endpoint.labels.has_reserved("kube-apiserver"))
 }

@@ -40,7 +40,8 @@ pub(super) struct Rules<'a> {
     selectors: Selectors<'a>,
     /// By the number of the selector.
     parts_of: Vec<Vec<u32>>,
-    selected: FxHashMap<&'a Labels, Vec<u32>>,
+    /// By the labels of a subject, and those of the host that it is a part of.
+    selected: FxHashMap<(&'a Labels, Option<&'a Labels>), Vec<u32>>,
 }
 
 impl<'a> Rules<'a> {
@@ -91,21 +92,29 @@ impl<'a> Rules<'a> {
 
     /// Numbers of the parts that are about a subject, ascending.
     pub(super) fn parts(&mut self, subject: &'a Endpoint) -> Vec<u32> {
-        if let Some(parts) = self.selected.get(&subject.labels) {
+        let told_by = (&subject.labels, subject.part_of_host.as_ref());
+        if let Some(parts) = self.selected.get(&told_by) {
             return parts.clone();
         }
-        let is_host = subject.is_host();
-        let selecting = self.selectors.selecting(&subject.labels);
-        let parts = selecting
+        let mut parts = Vec::new();
+        if !subject.is_host() {
+            self.add_parts(&mut parts, &subject.labels, false);
+        }
+        if let Some(host) = subject.host_labels() {
+            self.add_parts(&mut parts, host, true);
+        }
+        parts.sort_unstable();
+        self.selected.insert(told_by, parts.clone());
+        parts
+    }
+
+    fn add_parts(&self, parts: &mut Vec<u32>, labels: &Labels, is_host: bool) {
+        let selecting = self.selectors.selecting(labels);
+        let all = selecting
             .iter()
             .flat_map(|selector| &self.parts_of[*selector as usize]);
-        let mut parts: Vec<u32> = parts
-            .copied()
-            .filter(|part| self.parts[*part as usize].is_of_host == is_host)
-            .collect();
-        parts.sort_unstable();
-        self.selected.insert(&subject.labels, parts.clone());
-        parts
+        let of_kind = all.filter(|part| self.parts[**part as usize].is_of_host == is_host);
+        parts.extend(of_kind);
     }
 
     /// The rules of parts that are about a subject, each once.

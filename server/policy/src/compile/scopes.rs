@@ -141,10 +141,21 @@ impl<'a> Scopes<'a> {
         let spots = self.spots(subject, direction, rules)?;
         for (block, own) in spots.blocks() {
             let layers = spots.layers(*block);
+            let (mut before, mut told_by) = (None, Vec::new());
             for (spot, _) in spots.of(own) {
                 self.steps.take(layers.len())?;
-                let outcome = Outcome::of(&spots.all_about(&layers, spot.class()), &otherwise);
-                self.enter(&mut scope, *spot, &outcome)?;
+                // Classes of a list follow each other, mostly with the same rules.
+                spots.told_by(&layers, spot.class(), &mut told_by);
+                let decision = match &before {
+                    Some((same, decision)) if *same == told_by => *decision,
+                    _ => {
+                        let about = spots.all_about(&layers, spot.class());
+                        let decision = self.decisions.of(&Outcome::of(&about, &otherwise))?;
+                        before = (spot.class() != ANY_CLASS).then(|| (told_by.clone(), decision));
+                        decision
+                    }
+                };
+                self.enter(&mut scope, *spot, decision)?;
             }
             self.put_closer(&mut scope, &spots, *block, &layers, &otherwise)?;
         }
@@ -293,14 +304,14 @@ impl<'a> Scopes<'a> {
             self.steps.take(layers.len())?;
             let outcome = Outcome::of(&spots.all_about(layers, class), otherwise);
             if !outcome.is_like(&everybody) {
-                self.enter(scope, block.at(class), &outcome)?;
+                let decision = self.decisions.of(&outcome)?;
+                self.enter(scope, block.at(class), decision)?;
             }
         }
         Ok(())
     }
 
-    fn enter(&mut self, scope: &mut Scope, spot: Spot, outcome: &Outcome) -> Result<(), TooLarge> {
-        let decision = self.decisions.of(outcome)?;
+    fn enter(&mut self, scope: &mut Scope, spot: Spot, decision: Decision) -> Result<(), TooLarge> {
         let (block, class) = (spot.block(), spot.class());
         let key = if block == Block::EVERYTHING {
             scope.lengths |= 1 << EVERY_PROTOCOL;

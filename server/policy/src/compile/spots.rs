@@ -78,7 +78,8 @@ pub(super) type Layers = Vec<Range<usize>>;
 
 impl Spots {
     pub(super) fn new(mut pairs: Vec<Pair>, rules: &[Placed<'_>]) -> Self {
-        pairs.sort_unstable();
+        // Stable, as it makes use of what is in order: the classes of a list are.
+        pairs.sort();
         let mut spots = Self {
             all: Vec::new(),
             tallies: Vec::new(),
@@ -154,6 +155,17 @@ impl Spots {
         let spots = self.of(layer);
         let found = spots.binary_search_by_key(&class, |(spot, _)| spot.class());
         Some(self.tally(spots[found.ok()?].1))
+    }
+
+    /// What tells the rules about a class at a block from those about another one:
+    /// the numbers of its own tallies.
+    pub(super) fn told_by(&self, layers: &Layers, class: u32, numbers: &mut Vec<u32>) {
+        numbers.clear();
+        numbers.extend(layers.iter().map(|layer| {
+            let spots = self.of(layer);
+            let found = spots.binary_search_by_key(&class, |(spot, _)| spot.class());
+            found.map_or(u32::MAX, |n| spots[n].1)
+        }));
     }
 
     /// All rules about connections of a class at a block.

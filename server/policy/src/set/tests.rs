@@ -204,3 +204,62 @@ fn what_a_label_is_not_selects_endpoints_alone() {
     assert_eq!(ingress(&health), Verdict::Allow);
     assert_eq!(ingress(&outside), Verdict::Deny);
 }
+
+#[test]
+fn what_is_a_part_of_the_host_is_under_its_policies_and_under_its_own() {
+    let text = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: host}\nspec:\n  \
+         nodeSelector: {matchLabels: {role: edge}}\n  ingress: [{toPorts: [{ports: [{port: '22'}]}]}]\n---\n\
+         apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: unit, namespace: system}\nspec:\n  \
+         endpointSelector: {matchLabels: {unit: nginx.service}}\n  enableDefaultDeny: {egress: false}\n  ingress: [{fromEntities: [world], toPorts: [{ports: [{port: '80'}]}]}]\n  \
+         egressDeny: [{toEntities: [host]}]\n";
+    let set = match document::parse(text) {
+        Ok(policies) => PolicySet::new(policies, Enforcement::Default),
+        Err(problems) => panic!("{problems}"),
+    };
+    let host = endpoint(&["reserved:host", "k8s:role=edge"]);
+    let unit = |name: &str| {
+        let label = format!("sextant:unit={name}.service");
+        endpoint(&[&label, "sextant:io.kubernetes.pod.namespace=system"])
+    };
+    let nginx = unit("nginx").on_host(&host.labels);
+    let outside = Endpoint::outside([192, 0, 2, 1].into());
+    let mut judge = crate::judge::Judge::new(&set);
+    let mut judged = |subject: &Endpoint, peer: &Endpoint, direction, port| {
+        let connection = Connection {
+            subject,
+            peer,
+            direction,
+            protocol: 6,
+            port,
+        };
+        let verdict = set.judge(&connection).verdict;
+        assert_eq!(judge.judge(&connection).verdict, verdict);
+        verdict
+    };
+    for (subject, port, expected) in [
+        (&nginx, 80, Verdict::Allow),
+        (&nginx, 22, Verdict::Allow),
+        (&nginx, 23, Verdict::Deny),
+        (&unit("db").on_host(&host.labels), 80, Verdict::Deny),
+        (&unit("nginx"), 22, Verdict::Deny),
+        (&unit("db").on_host(&Labels::default()), 23, Verdict::Allow),
+        (&unit("db"), 23, Verdict::Allow),
+        (&host, 80, Verdict::Deny),
+    ] {
+        let verdict = judged(subject, &outside, Direction::Ingress, port);
+        assert_eq!(verdict, expected, "{subject:?} {port}");
+    }
+    let egress = |peer: &Endpoint| {
+        set.judge(&Connection {
+            subject: &nginx,
+            peer,
+            direction: Direction::Egress,
+            protocol: 6,
+            port: 1,
+        })
+        .verdict
+    };
+    assert_eq!(egress(&host), Verdict::Deny);
+    assert_eq!(egress(&unit("db").on_host(&host.labels)), Verdict::Deny);
+    assert_eq!(egress(&unit("db")), Verdict::Allow);
+}

@@ -72,6 +72,7 @@ pub(super) fn endpoint(labels: &[&str], named: &[(&str, u8, u16)]) -> Endpoint {
 pub(super) fn endpoints() -> Vec<Endpoint> {
     let shop = "k8s:io.kubernetes.pod.namespace=shop";
     let data = "k8s:io.kubernetes.pod.namespace=data";
+    let host = &["reserved:host", "k8s:node=a"].into_iter().collect();
     vec![
         endpoint(&["reserved:host", "k8s:node=a"], &[("http", 6, 80)]),
         endpoint(
@@ -87,6 +88,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         endpoint(&["reserved:remote-node", "reserved:kube-apiserver"], &[]),
         endpoint(&["reserved:kube-apiserver", "reserved:world"], &[]),
         endpoint(&[], &[]),
+        endpoint(&["sextant:unit=db.service", data], &[("http", 6, 443)]).on_host(host),
+        endpoint(&["k8s:app=web", shop], &[]).on_host(host),
+        endpoint(&[], &[]).on_host(host),
     ]
 }
 

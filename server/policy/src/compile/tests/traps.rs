@@ -245,6 +245,43 @@ fn who_is_not_selected_is_not_judged_unless_everybody_is() {
 }
 
 #[test]
+fn a_unit_of_the_host_is_under_the_host_s_rules_and_its_own_and_has_a_class() {
+    let own = "  ingress: [{toPorts: [{ports: [{port: '80'}]}]}]\n";
+    let of_host = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: host}\n\
+         spec:\n  nodeSelector: {}\n  ingress: [{toPorts: [{ports: [{port: '22'}]}]}]\n";
+    let all = [policies("p", own), document::parse(of_host).unwrap()].concat();
+    let set = PolicySet::new(all, Enforcement::Default);
+    let unit = || web().on_host(&host().labels);
+    let world = World {
+        addresses: &[(net("192.0.2.1/32"), host())],
+        subjects: &[unit(), web(), api().on_host(&host().labels)],
+        peers: &[unit(), host()],
+    };
+    let sets = Sets {
+        enforced: &set,
+        with_audit: &set,
+        revisions: &HashMap::new(),
+    };
+    let limits = Limits::default();
+    let tables = compile(&sets, &world, &mut Reasons::default(), &limits).unwrap();
+    assert_ne!(tables.peer_classes[0], HOST_CLASS);
+    assert_eq!(tables.peer_classes[1], HOST_CLASS);
+    let outside = tables.class_of("198.51.100.1".parse().unwrap());
+    let judged =
+        |subject, port| verdict_of(tables.judge(subject, Direction::Ingress, outside, 6, port));
+    let verdicts = [1, 2, 3].map(|subject| [22, 80, 23].map(|port| judged(subject, port)));
+    let (allow, deny) = (verdict::ALLOW, verdict::DENY);
+    assert_eq!(
+        verdicts,
+        [
+            [allow, allow, deny],
+            [deny, allow, deny],
+            [allow, deny, deny]
+        ]
+    );
+}
+
+#[test]
 fn what_only_audit_denies_is_let_through_and_told() {
     let allowing = policies("a", "  egress: [{toCIDR: [198.51.0.0/16]}]\n");
     let audited = policies("b", "  egressDeny: [{toCIDR: [198.51.100.0/24]}]\n");
