@@ -104,7 +104,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     set_serving(&health, false).await;
     // Connections wait meanwhile: what is told of the datapath is then complete.
     let datapath = core.start_datapath(links).await?;
-    let policies = policies::open(&core.config, datapath.as_ref()).await?;
+    let policies = policies::open(&core, datapath.as_ref()).await?;
     let (routes, metrics, overhead) = core.services(
         Routes::new(health_service),
         &sockets.addresses(),
@@ -306,7 +306,7 @@ impl Core {
             .add_service(flows.into_server(config.server.max_request_bytes))
             .add_service(PeerService::new(nodes, limits.clone()).into_server())
             .add_service(status.into_server())
-            .add_service(policies::service(self, policies))
+            .add_service(policies::service(self, policies, limits.clone()))
             .add_service(AuditLogService::new(self.audit.clone()).into_server());
         let identities = self.identities.counts();
         let audit = self.audit.clone();

@@ -12,7 +12,9 @@ pub mod database;
 pub mod ends;
 pub mod enforce;
 pub mod entry;
+pub mod guard;
 pub mod policies;
+pub mod rulebook;
 pub mod state;
 
 #[cfg(test)]

@@ -27,6 +27,10 @@ pub enum Enforcement {
     Never,
 }
 
+/// Rules of a set that are about an endpoint, by direction; for that set alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selected([Vec<[usize; 3]>; 2]);
+
 /// A connection, seen from the end that is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Connection<'a> {
@@ -80,6 +84,45 @@ impl PolicySet {
         )
     }
 
+    /// Which rules are about an endpoint: it depends on its labels alone.
+    #[must_use]
+    pub fn selected(&self, subject: &Endpoint) -> Selected {
+        let of = |direction| {
+            let mut places = Vec::new();
+            for (policy, of_policy) in self.policies.iter().enumerate() {
+                for (spec, of_spec) in of_policy.specs.iter().enumerate() {
+                    if !of_spec.subject.matches(subject) {
+                        continue;
+                    }
+                    let rules = of_spec.rules.iter().enumerate();
+                    let rules = rules.filter(|(_, rule)| rule.direction == direction);
+                    places.extend(rules.map(|(rule, _)| [policy, spec, rule]));
+                }
+            }
+            places
+        };
+        Selected([of(Direction::Ingress), of(Direction::Egress)])
+    }
+
+    /// The verdict on a connection, by what `selected` gave for its subject.
+    #[must_use]
+    pub fn judge_selected<'a>(
+        &'a self,
+        selected: &Selected,
+        connection: &Connection<'_>,
+    ) -> Judgement<'a> {
+        let places = &selected.0[connection.direction as usize];
+        let rules = places.iter().filter_map(|[policy, spec, rule]| {
+            let policy = self.policies.get(*policy)?;
+            let rule = policy.specs.get(*spec)?.rules.get(*rule)?;
+            Some(Source {
+                policy: &policy.id,
+                rule,
+            })
+        });
+        self.judge_by(rules, connection)
+    }
+
     /// The verdict by the rules that are about the subject in this direction.
     pub(crate) fn judge_by<'a>(
         &self,
@@ -124,30 +167,39 @@ pub(crate) const EVERYBODY: Peer = Peer::Entity(Entity::All);
 
 /// How closely a rule is about a connection, if it is.
 fn matched(rule: &Rule, connection: &Connection<'_>) -> Option<Specific> {
-    let is_peer_told = match &rule.peers {
-        Peers::Everybody => false,
+    let is_peer_told = is_peer(rule, connection)?;
+    Some((is_spoken(rule, connection)?, is_peer_told))
+}
+
+/// Whether the peer is one of the rule's; if so, whether the rule tells who that is.
+pub(crate) fn is_peer(rule: &Rule, connection: &Connection<'_>) -> Option<bool> {
+    match &rule.peers {
+        Peers::Everybody => Some(false),
         Peers::These(peers) => {
             let mut matching = peers.iter().filter(|peer| peer.matches(connection.peer));
             let first = matching.next()?;
-            *first != EVERYBODY || matching.any(|peer| *peer != EVERYBODY)
+            Some(*first != EVERYBODY || matching.any(|peer| *peer != EVERYBODY))
         }
-    };
+    }
+}
+
+/// How closely the rule is about what is spoken, if it is.
+pub(crate) fn is_spoken(rule: &Rule, connection: &Connection<'_>) -> Option<u8> {
     let server = match connection.direction {
         Direction::Ingress => connection.subject,
         Direction::Egress => connection.peer,
     };
-    let bits = match &rule.layer4 {
-        Layer4::All => 0,
+    match &rule.layer4 {
+        Layer4::All => Some(0),
         Layer4::Ports(ports) => {
             let matched = ports.iter().filter_map(|ports| {
                 ports.matched_bits(connection.protocol, connection.port, |name| {
                     server.port(name, connection.protocol)
                 })
             });
-            matched.max()? + 1
+            Some(matched.max()? + 1)
         }
-    };
-    Some((bits, is_peer_told))
+    }
 }
 
 /// Rules that are about a connection.

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use sextant_proto::sextant::policy::v1::policy_service_server::PolicyServiceServer;
+use sextant_policy::policy::PolicyId;
+use sextant_proto::{flow as pb, sextant::policy::v1::policy_service_server::PolicyServiceServer};
 
-use super::{Core, datapath::RunningDatapath};
+use super::{Core, datapath::RunningDatapath, lock};
 use crate::{
-    config::Config,
     policy::{
         ends::Ends,
         enforce::{Enforce, Nowhere},
-        policies::Policies,
+        entry::{Action, Revision},
+        guard::Guard,
+        policies::{Parts, Policies},
     },
-    service::PolicySetService,
+    service::{Limits, PolicySetService},
 };
 
 /// What puts policies in force.
@@ -27,18 +29,69 @@ fn enforce(datapath: Option<&RunningDatapath>) -> Arc<dyn Enforce> {
 
 /// The set, in force where it can be.
 pub(super) async fn open(
-    config: &Config,
+    core: &Core,
     datapath: Option<&RunningDatapath>,
 ) -> anyhow::Result<Policies> {
-    let (folder, enforce) = (config.state_dir.clone(), enforce(datapath));
-    let enforcement = config.policy.enforcement;
-    let open = move || Policies::open(&folder, enforcement, enforce);
-    let opened = tokio::task::spawn_blocking(open).await;
+    let (config, pipeline) = (&core.config, Arc::clone(&core.pipeline));
+    let parts = Parts {
+        enforce: enforce(datapath),
+        enforcement: config.policy.enforcement,
+        guard: Guard::new(ends(core), config.policy.management.clone()),
+        told: Box::new(move |revision| {
+            for event in events(revision) {
+                lock(&pipeline).tell(event);
+            }
+        }),
+    };
+    let folder = config.state_dir.clone();
+    let opened = tokio::task::spawn_blocking(move || Policies::open(&folder, parts)).await;
     opened.context("opening the set of policies")
 }
 
 /// The service over it.
-pub(super) fn service(core: &Core, policies: &Policies) -> PolicyServiceServer<PolicySetService> {
-    let ends = Ends::new(core.identities.snapshot(), &core.config.node_labels);
-    PolicySetService::new(policies.clone(), ends).into_server(core.config.server.max_request_bytes)
+pub(super) fn service(
+    core: &Core,
+    policies: &Policies,
+    limits: Limits,
+) -> PolicyServiceServer<PolicySetService> {
+    let service = PolicySetService::new(policies.clone(), ends(core), core.ring.clone(), limits);
+    service.into_server(core.config.server.max_request_bytes)
+}
+
+fn ends(core: &Core) -> Ends {
+    Ends::new(core.identities.snapshot(), &core.config.node_labels)
+}
+
+/// Hubble's events of agents.
+fn events(revision: &Revision) -> impl Iterator<Item = pb::AgentEvent> {
+    revision.steps.iter().map(|step| {
+        let (kind, rules) = match step.action {
+            Action::Deleted => (pb::AgentEventType::PolicyDeleted, 0),
+            _ => (
+                pb::AgentEventType::PolicyUpdated,
+                step.after.as_ref().map_or(0, |entry| entry.rules()),
+            ),
+        };
+        pb::AgentEvent {
+            r#type: kind.into(),
+            notification: Some(pb::agent_event::Notification::PolicyUpdate(
+                pb::PolicyUpdateNotification {
+                    labels: labels(&step.id),
+                    revision: revision.number,
+                    rule_count: rules as i64,
+                },
+            )),
+        }
+    })
+}
+
+/// The labels that Cilium gives the rules of a policy.
+fn labels(id: &PolicyId) -> Vec<String> {
+    let mut labels = vec![format!("k8s:io.cilium.k8s.policy.derived-from={}", id.kind)];
+    labels.push(format!("k8s:io.cilium.k8s.policy.name={}", id.name));
+    if !id.namespace.is_empty() {
+        let namespace = &id.namespace;
+        labels.push(format!("k8s:io.cilium.k8s.policy.namespace={namespace}"));
+    }
+    labels
 }

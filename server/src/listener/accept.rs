@@ -146,7 +146,12 @@ impl Accept {
     fn begin(&mut self, heard: Silent) -> Option<Connection> {
         let (most, local_user, origin) = (self.most, heard.local_user, heard.origin);
         let share = origin.share(local_user);
-        let caller = move |security| Caller::from_local(origin, local_user, security, most);
+        let local = match &heard.io {
+            Accepted::Tcp(stream) => stream.local_addr().ok(),
+            Accepted::Unix(_) => None,
+        };
+        let caller =
+            move |security| Caller::from_local(origin, local_user, security, most).at(local);
         let io = match (heard.io, &self.tls) {
             (Accepted::Tcp(stream), Some((tls, refusals))) => {
                 let (tls, refusals) = (tls.clone(), Refusals::clone(refusals));

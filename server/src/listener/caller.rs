@@ -64,9 +64,11 @@ pub enum Security {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller(Arc<Inner>);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Inner {
     origin: Origin,
+    /// Our end of a connection by TCP.
+    local: Option<SocketAddr>,
     /// Of a connection by TCP from this host. It proves nothing: a socket can be
     /// handed on.
     local_user: Option<u32>,
@@ -92,10 +94,24 @@ impl Caller {
     ) -> Self {
         Self(Arc::new(Inner {
             origin,
+            local: None,
             local_user,
             security,
             most,
         }))
+    }
+
+    /// The same on a connection by TCP, whose end here has this address.
+    #[must_use]
+    pub fn at(mut self, local: Option<SocketAddr>) -> Self {
+        Arc::make_mut(&mut self.0).local = local;
+        self
+    }
+
+    /// Our end of its connection by TCP.
+    #[must_use]
+    pub fn local(&self) -> Option<SocketAddr> {
+        self.0.local
     }
 
     /// Who sent a request; one without a connection is from nobody known.

@@ -16,6 +16,7 @@ use super::{
     database::DatabaseError,
     enforce::{EnforceError, Mode},
     entry::{Action, ChangeKind, Entry, Revision, Step},
+    guard::{Arriving, LockedOut},
     state::Entries,
 };
 use crate::flow::Time;
@@ -72,6 +73,10 @@ pub struct Options {
     pub confirm_within: Option<Duration>,
     /// Made even if it locks the caller out.
     pub force: bool,
+    /// Who asks, as in the audit log.
+    pub who: String,
+    /// On which connection; none over a unix socket.
+    pub arriving: Option<Arriving>,
 }
 
 /// Why there is no change.
@@ -123,6 +128,9 @@ pub enum ChangeError {
     /// It cannot be enforced.
     #[error(transparent)]
     Enforce(#[from] EnforceError),
+    /// It would lock somebody out.
+    #[error(transparent)]
+    LockedOut(#[from] LockedOut),
     /// It cannot be kept.
     #[error(transparent)]
     Database(#[from] DatabaseError),

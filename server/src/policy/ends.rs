@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use sextant_policy::{
     endpoint::Endpoint,
-    label::Label,
+    label::{Label, RESERVED},
     policy::Policy,
     traffic::{Party, endpoint_of, party},
 };
@@ -43,6 +43,13 @@ impl Ends {
             endpoint: self.with_node_labels(party.endpoint),
             ..party
         }
+    }
+
+    /// This host.
+    #[must_use]
+    pub fn host(&self) -> Endpoint {
+        let labels = [Label::new(RESERVED, "host", "")];
+        self.with_node_labels(Endpoint::new(labels.into_iter().collect()))
     }
 
     /// An endpoint; of this host, with the labels of the node.

@@ -1,6 +1,6 @@
 //! A policy as it is kept, and a change as it is remembered, with their forms on disk.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -110,6 +110,19 @@ pub enum EntryError {
     /// A kind that there is not.
     #[error("`{0}` is no kind of policy")]
     Kind(String),
+}
+
+/// For those who read it.
+impl fmt::Display for ChangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Apply => f.write_str("apply"),
+            Self::Delete => f.write_str("delete"),
+            Self::SetMode => f.write_str("mode"),
+            Self::Rollback { to } => write!(f, "rollback to {to}"),
+            Self::NotConfirmed { change } => write!(f, "{change} was not confirmed"),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

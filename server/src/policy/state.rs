@@ -8,6 +8,7 @@ use super::{
     database::Pending,
     enforce::{Cost, Member, Mode, Proposed},
     entry::{Entry, Revision},
+    rulebook::Rulebook,
 };
 
 /// Policies by kind, namespace and name.
@@ -24,6 +25,8 @@ pub struct State {
     pub pending: Option<Pending>,
     /// Whether it is in force.
     pub standing: Standing,
+    /// It, as it judges.
+    pub rulebook: Arc<Rulebook>,
 }
 
 /// Whether a set is in force.

@@ -5,20 +5,36 @@
 //! of `MAX_PAGE` bytes.
 
 mod answer;
+mod hits;
+mod judged;
 mod list;
 mod request;
+mod stored;
+mod watch;
 
 #[cfg(test)]
 mod tests;
 
+use std::pin::Pin;
+
+use futures::{Stream, stream};
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Request, Response, Status};
 
-use super::audit::{What, caller_name};
-use crate::policy::{
-    change::{Ask, Options},
-    ends::Ends,
-    policies::{Done, Policies},
+use super::{
+    access::view_of,
+    audit::{What, caller_name},
+    limits::Limits,
+};
+use crate::{
+    listener::{Caller, Origin},
+    policy::{
+        change::{Ask, Options},
+        ends::Ends,
+        guard::Arriving,
+        policies::{Done, Policies},
+    },
+    store::Ring,
 };
 
 use answer::{changes, set_status, summary};
@@ -28,13 +44,20 @@ use answer::{changes, set_status, summary};
 pub struct PolicySetService {
     policies: Policies,
     ends: Ends,
+    ring: Ring,
+    limits: Limits,
 }
 
 impl PolicySetService {
-    /// A service over this set, and the endpoints that are known.
+    /// A service over this set, the endpoints that are known, and the stored flows.
     #[must_use]
-    pub fn new(policies: Policies, ends: Ends) -> Self {
-        Self { policies, ends }
+    pub fn new(policies: Policies, ends: Ends, ring: Ring, limits: Limits) -> Self {
+        Self {
+            policies,
+            ends,
+            ring,
+            limits,
+        }
     }
 
     /// For the gRPC server.
@@ -53,10 +76,25 @@ impl PolicySetService {
         ask: Ask,
         options: Options,
     ) -> Result<Done, Status> {
-        let who = caller_name(request.extensions());
-        Ok(self.policies.change(ask, options, who).await?)
+        let options = Options {
+            who: caller_name(request.extensions()),
+            arriving: arriving(&Caller::of(request.extensions())),
+            ..options
+        };
+        Ok(self.policies.change(ask, options).await?)
     }
 }
+
+/// The connection of a call by TCP.
+fn arriving(caller: &Caller) -> Option<Arriving> {
+    match (caller.origin(), caller.local()) {
+        (Origin::Tcp(peer), Some(local)) => Some(Arriving { peer: *peer, local }),
+        _ => None,
+    }
+}
+
+/// Answers, one after the other.
+type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// An answer, with what the audit log has of it.
 fn told<T>(answer: T, what: String) -> Response<T> {
@@ -67,6 +105,9 @@ fn told<T>(answer: T, what: String) -> Response<T> {
 
 #[tonic::async_trait]
 impl api::policy_service_server::PolicyService for PolicySetService {
+    type WatchStream = Answers<api::WatchResponse>;
+    type SimulateStream = Answers<api::SimulateResponse>;
+
     async fn apply(
         &self,
         request: Request<api::ApplyRequest>,
@@ -181,5 +222,91 @@ impl api::policy_service_server::PolicyService for PolicySetService {
             status: Some(set_status(&done.state)),
         };
         Ok(told(answer, summary(&done, &options)))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<api::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let from = request.get_ref().from_revision;
+        let watched = watch::watch(self.policies.clone(), self.limits.clone(), from);
+        Ok(Response::new(Box::pin(watched)))
+    }
+
+    async fn evaluate(
+        &self,
+        request: Request<api::EvaluateRequest>,
+    ) -> Result<Response<api::EvaluateResponse>, Status> {
+        let asked = request.get_ref();
+        let question = judged::Question::of(asked.connection.as_ref(), &self.ends)?;
+        let direction = judged::direction(asked.direction)?;
+        let answer = question.evaluate(direction, &self.policies.state());
+        Ok(Response::new(answer))
+    }
+
+    async fn explain(
+        &self,
+        request: Request<api::ExplainRequest>,
+    ) -> Result<Response<api::ExplainResponse>, Status> {
+        use api::explain_request::What;
+        let state = self.policies.state();
+        let answer = match &request.get_ref().what {
+            Some(What::Connection(connection)) => {
+                judged::Question::of(Some(connection), &self.ends)?.explain(&state)
+            }
+            Some(What::FlowUuid(uuid)) => {
+                let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+                let found = stored::flow(uuid, &self.ring, &view_of(request.extensions())).await?;
+                let Some(flow) = found else {
+                    let text = "no flow with that uuid is stored; it may have been overwritten";
+                    return Err(Status::not_found(text));
+                };
+                let question = judged::Question::of_flow(&flow, &self.ends)?;
+                judged::with_flow(question.explain(&state), &flow)
+            }
+            None => {
+                let text = "give one of them";
+                return Err(super::error::invalid("connection, flow_uuid", text));
+            }
+        };
+        Ok(Response::new(answer))
+    }
+
+    async fn simulate(
+        &self,
+        request: Request<api::SimulateRequest>,
+    ) -> Result<Response<Self::SimulateStream>, Status> {
+        let asked = request.get_ref();
+        let state = self.policies.state();
+        let set = stored::proposal(asked, &state, self.policies.enforcement())?;
+        let flows = stored::Flows::of(
+            (&asked.whitelist, &asked.blacklist),
+            (asked.since, asked.until),
+            &view_of(request.extensions()),
+        )?;
+        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+        let told = (asked.limit, state.revision);
+        let answers = stored::simulate(&set, flows, &self.ring, told).await?;
+        let answers = stream::iter(answers.into_iter().map(Ok));
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn suggest(
+        &self,
+        request: Request<api::SuggestRequest>,
+    ) -> Result<Response<api::SuggestResponse>, Status> {
+        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+        let view = view_of(request.extensions());
+        let answer = stored::suggest(request.get_ref(), &view, &self.ring).await?;
+        Ok(Response::new(answer))
+    }
+
+    async fn list_hits(
+        &self,
+        request: Request<api::ListHitsRequest>,
+    ) -> Result<Response<api::ListHitsResponse>, Status> {
+        let (hits, state) = (self.policies.hits(), self.policies.state());
+        let answer = hits::list(request.get_ref(), hits, &state)?;
+        Ok(Response::new(answer))
     }
 }

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::*;
 use crate::policy::{
     enforce::{Mode, Nowhere},
+    entry::ChangeKind,
     testing::{Kept, written},
 };
 
@@ -16,17 +17,11 @@ fn apply(names: &[(&str, u16)], prune: bool) -> Ask {
 }
 
 async fn done(policies: &Policies, ask: Ask) -> Done {
-    policies
-        .change(ask, Options::default(), "uid:0".into())
-        .await
-        .unwrap()
+    policies.change(ask, Options::default()).await.unwrap()
 }
 
 async fn refused(policies: &Policies, ask: Ask, options: Options) -> ChangeError {
-    policies
-        .change(ask, options, "uid:0".into())
-        .await
-        .unwrap_err()
+    policies.change(ask, options).await.unwrap_err()
 }
 
 fn names(policies: &Policies) -> Vec<String> {
@@ -94,7 +89,7 @@ async fn nothing_is_taken_that_would_do_nothing() {
         validate_only: true,
         ..Options::default()
     };
-    let would = policies.change(apply(&[("a", 1)], false), options, String::new());
+    let would = policies.change(apply(&[("a", 1)], false), options);
     assert_eq!(would.await.unwrap().revision.steps.len(), 1);
     assert_eq!(policies.state().revision, 0);
     let Ask::Apply { given, .. } = apply(&[("a", 1)], false) else {
@@ -127,7 +122,7 @@ async fn what_is_not_confirmed_is_undone() {
     let policies = Policies::in_memory(enforce.clone()).unwrap();
     let task = tokio::spawn(policies.clone().watch());
     done(&policies, apply(&[("a", 1)], false)).await;
-    let change = |ask, options| policies.change(ask, options, "uid:0".into());
+    let change = |ask, options| policies.change(ask, options);
     change(apply(&[("b", 1)], true), within(60)).await.unwrap();
     let error = refused(&policies, apply(&[("c", 1)], true), Options::default()).await;
     assert!(matches!(error, ChangeError::Pending(2)));
@@ -141,8 +136,9 @@ async fn what_is_not_confirmed_is_undone() {
     }
     assert_eq!(names(&policies), ["b"]);
     assert_eq!(policies.state().pending, None);
-    let last = news.borrow().revision.clone().unwrap();
-    assert_eq!(last.kind, ChangeKind::NotConfirmed { change: 3 });
+    let (kept, _) = policies.revisions(u64::MAX, 1).await.unwrap();
+    assert_eq!(kept[0].who, "sextantd");
+    assert_eq!(kept[0].kind, ChangeKind::NotConfirmed { change: 3 });
     assert_eq!(enforce.seen().last(), Some(&(4, 1)));
     task.abort();
 }
@@ -150,7 +146,7 @@ async fn what_is_not_confirmed_is_undone() {
 #[tokio::test]
 async fn a_rollback_ends_the_wait() {
     let policies = Policies::in_memory(Arc::new(Kept::default())).unwrap();
-    let change = policies.change(apply(&[("a", 1)], false), within(60), String::new());
+    let change = policies.change(apply(&[("a", 1)], false), within(60));
     change.await.unwrap();
     done(&policies, Ask::Rollback(None)).await;
     assert_eq!((names(&policies), policies.state().pending), (vec![], None));
@@ -159,13 +155,11 @@ async fn a_rollback_ends_the_wait() {
 #[tokio::test]
 async fn a_restart_has_the_same_set_and_undoes_what_is_overdue() {
     let folder = tempfile::tempdir().unwrap();
-    let open = |enforce: &Arc<Kept>| {
-        Policies::open(folder.path(), Enforcement::default(), enforce.clone())
-    };
+    let open = |enforce: &Arc<Kept>| Policies::open(folder.path(), Parts::of(enforce.clone()));
     let enforce = Arc::new(Kept::default());
     let policies = open(&enforce);
     done(&policies, apply(&[("a", 1)], false)).await;
-    let change = policies.change(apply(&[("b", 1)], true), within(1), String::new());
+    let change = policies.change(apply(&[("b", 1)], true), within(1));
     change.await.unwrap();
     drop(policies);
     let again = Arc::new(Kept::default());
@@ -189,11 +183,11 @@ async fn a_restart_has_the_same_set_and_undoes_what_is_overdue() {
 async fn what_is_stored_and_cannot_be_put_in_force_is_told_and_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let enforce = Arc::new(Kept::default());
-    let policies = Policies::open(folder.path(), Enforcement::default(), enforce.clone());
+    let policies = Policies::open(folder.path(), Parts::of(enforce.clone()));
     done(&policies, apply(&[("a", 1)], false)).await;
     drop(policies);
     enforce.fails.store(true, Relaxed);
-    let policies = Policies::open(folder.path(), Enforcement::default(), enforce.clone());
+    let policies = Policies::open(folder.path(), Parts::of(enforce.clone()));
     let state = policies.state();
     assert_eq!((state.entries.len(), state.active()), (1, 0));
     assert!(matches!(&state.standing, Standing::Failed(why) if why.contains("no room")));

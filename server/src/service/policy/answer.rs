@@ -178,7 +178,8 @@ fn kind(kind: Kind) -> api::PolicyKind {
     }
 }
 
-fn mode(mode: Mode) -> api::PolicyMode {
+/// How far a policy goes.
+pub(super) fn mode(mode: Mode) -> api::PolicyMode {
     match mode {
         Mode::Enforce => api::PolicyMode::Enforce,
         Mode::Audit => api::PolicyMode::Audit,
@@ -203,6 +204,7 @@ impl From<ChangeError> for Status {
             ChangeError::Pending(_)
             | ChangeError::NotPending(_)
             | ChangeError::Enforce(_)
+            | ChangeError::LockedOut(_)
             | ChangeError::NoDatabase(_) => Code::FailedPrecondition,
             ChangeError::TooLarge { .. } | ChangeError::Busy(_) => Code::ResourceExhausted,
             ChangeError::Database(_) => Code::Unavailable,

@@ -62,6 +62,7 @@ pub(super) fn options(request: &impl Change) -> Result<Options, Status> {
         expected,
         confirm_within: within.transpose()?,
         force,
+        ..Options::default()
     })
 }
 

@@ -5,11 +5,19 @@ use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use super::*;
-use crate::policy::testing::{Kept, text};
+use crate::{
+    policy::testing::{Kept, text},
+    store::Room,
+};
 
 fn service() -> PolicySetService {
     let policies = Policies::in_memory(Arc::new(Kept::default())).unwrap();
-    PolicySetService::new(policies, Ends::default())
+    let (ring, _writer) = Ring::new(Room::from(64));
+    let (draining, drained) = tokio::sync::watch::channel(false);
+    // One that is gone ends streams.
+    std::mem::forget(draining);
+    let limits = Limits::new(&crate::config::Server::default(), drained);
+    PolicySetService::new(policies, Ends::default(), ring, limits)
 }
 
 fn document(name: &str, text: impl Into<String>) -> api::Document {
@@ -163,4 +171,166 @@ async fn requests_have_bounds() {
     let request = api::GetRequest::default();
     let status = service.get(Request::new(request)).await.unwrap_err();
     assert_eq!(status.message(), "policy.name: name a policy");
+}
+
+fn question(source: api::End, port: u32) -> api::Connection {
+    api::Connection {
+        source: Some(source),
+        destination: Some(api::End {
+            labels: vec!["app=web".into()],
+            namespace: "shop".into(),
+            ..api::End::default()
+        }),
+        destination_port: port,
+        ..api::Connection::default()
+    }
+}
+
+fn outside() -> api::End {
+    api::End {
+        address: "192.0.2.1".into(),
+        ..api::End::default()
+    }
+}
+
+async fn evaluated(service: &PolicySetService, port: u32) -> api::EvaluateResponse {
+    let request = api::EvaluateRequest {
+        connection: Some(question(outside(), port)),
+        direction: 0,
+    };
+    let answer = service.evaluate(Request::new(request)).await;
+    answer.unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_verdict_names_its_rule_or_the_default_and_follows_the_mode() {
+    let service = service();
+    let free = evaluated(&service, 80).await;
+    assert_eq!(free.verdict(), api::PolicyVerdict::Allow);
+    assert_eq!(free.judgements[1].reason(), api::PolicyReason::NotSelected);
+    apply(&service, &["a"]).await;
+    let allowed = evaluated(&service, 80).await;
+    let ingress = &allowed.judgements[1];
+    assert_eq!(allowed.verdict(), api::PolicyVerdict::Allow);
+    assert_eq!(
+        (ingress.rules[0].rule.as_str(), ingress.is_default),
+        ("ingress[0]", false)
+    );
+    assert_eq!(allowed.judgements[0].reason(), api::PolicyReason::Elsewhere);
+    let denied = evaluated(&service, 443).await;
+    let ingress = &denied.judgements[1];
+    assert_eq!(denied.verdict(), api::PolicyVerdict::Deny);
+    assert_eq!(
+        (ingress.reason(), ingress.is_default),
+        (api::PolicyReason::DefaultDeny, true)
+    );
+    assert_eq!(ingress.text, "CiliumNetworkPolicy shop/a default deny");
+    assert_eq!(ingress.rules[0].revision, 1);
+    let request = api::SetModeRequest {
+        policies: vec![api::PolicyReference {
+            namespace: "shop".into(),
+            name: "a".into(),
+            ..api::PolicyReference::default()
+        }],
+        mode: api::PolicyMode::Audit.into(),
+        ..api::SetModeRequest::default()
+    };
+    service.set_mode(Request::new(request)).await.unwrap();
+    let audited = evaluated(&service, 443).await;
+    assert_eq!(audited.verdict(), api::PolicyVerdict::Audit);
+    assert_eq!(audited.revision, 2);
+}
+
+#[tokio::test]
+async fn what_is_no_connection_is_told_by_its_field() {
+    let service = service();
+    for (connection, field) in [
+        (api::Connection::default(), "connection.source: "),
+        (question(api::End::default(), 80), "connection.source: "),
+        (question(outside(), 70_000), "connection.destination_port: "),
+        (
+            question(
+                api::End {
+                    address: "nowhere".into(),
+                    ..api::End::default()
+                },
+                80,
+            ),
+            "connection.source: ",
+        ),
+        (
+            question(
+                api::End {
+                    labels: vec!["a=b".into(); 257],
+                    ..api::End::default()
+                },
+                80,
+            ),
+            "connection.source: ",
+        ),
+    ] {
+        let request = api::EvaluateRequest {
+            connection: Some(connection),
+            direction: 0,
+        };
+        let status = service.evaluate(Request::new(request)).await.unwrap_err();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert!(status.message().starts_with(field), "{status}");
+    }
+}
+
+#[tokio::test]
+async fn an_explanation_has_each_rule_that_is_about_an_end() {
+    let service = service();
+    apply(&service, &["a", "b"]).await;
+    let request = api::ExplainRequest {
+        what: Some(api::explain_request::What::Connection(question(
+            outside(),
+            443,
+        ))),
+    };
+    let answer = service.explain(Request::new(request)).await.unwrap();
+    let answer = answer.into_inner();
+    assert_eq!(answer.verdict(), api::PolicyVerdict::Deny);
+    let ingress = answer.ingress.unwrap();
+    assert_eq!(ingress.subject, "app=web");
+    let outcomes: Vec<_> = ingress.rules.iter().map(|rule| rule.outcome()).collect();
+    assert_eq!(outcomes, [api::RuleOutcome::OtherPort; 2]);
+    assert!(answer.egress.unwrap().rules.is_empty());
+    let request = api::ExplainRequest {
+        what: Some(api::explain_request::What::FlowUuid("no-such".into())),
+    };
+    let status = service.explain(Request::new(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn who_watches_sees_each_change_once_and_those_before_if_asked() {
+    use futures::StreamExt as _;
+
+    let service = service();
+    apply(&service, &["a"]).await;
+    apply(&service, &["b"]).await;
+    let watch = async |from_revision| {
+        let request = api::WatchRequest { from_revision };
+        let answer = service.watch(Request::new(request)).await.unwrap();
+        answer.into_inner()
+    };
+    let number = |answer: Option<Result<api::WatchResponse, Status>>| {
+        let answer = answer.unwrap().unwrap();
+        answer.revision.map(|revision| revision.revision)
+    };
+    let (mut old, mut new) = (watch(Some(0)).await, watch(None).await);
+    assert_eq!(
+        (number(old.next().await), number(new.next().await)),
+        (None, None)
+    );
+    assert_eq!(number(old.next().await), Some(1));
+    assert_eq!(number(old.next().await), Some(2));
+    apply(&service, &["c"]).await;
+    apply(&service, &["d"]).await;
+    for revision in [3, 4] {
+        assert_eq!(number(new.next().await), Some(revision));
+        assert_eq!(number(old.next().await), Some(revision));
+    }
 }

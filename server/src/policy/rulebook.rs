@@ -1,0 +1,221 @@
+//! The set as it judges: by the policies that are enforced, and with those in audit.
+//!
+//! A policy in audit opens nothing and closes nothing: where those that are enforced let
+//! through what all of them together would deny, the verdict is `Audit`. Bound:
+//! `MAX_SUBJECTS` sets of labels whose rules are remembered; then it begins anew.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use sextant_policy::{
+    endpoint::Endpoint,
+    judgement::{self, Judgement, Reason},
+    label::Labels,
+    policy::Direction,
+    set::{Connection, Enforcement, PolicySet, Selected},
+};
+
+use super::{enforce::Mode, entry::Entry, state::Entries};
+
+const MAX_SUBJECTS: usize = 10_000;
+
+/// A set at work.
+#[derive(Debug, Default)]
+pub struct Rulebook {
+    enforced: Book,
+    /// None where no policy is in audit.
+    with_audit: Option<Book>,
+}
+
+/// Policies, and which of their rules are about whom.
+#[derive(Debug, Default)]
+struct Book {
+    set: PolicySet,
+    selected: RwLock<HashMap<Labels, Arc<Selected>>>,
+}
+
+/// What becomes of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// It is let through.
+    Allow,
+    /// It is, and told: a policy in audit would deny it.
+    Audit,
+    /// It is dropped until both ends have shown who they are.
+    Authenticate,
+    /// It is dropped.
+    Deny,
+}
+
+impl Rulebook {
+    /// Of these policies.
+    #[must_use]
+    pub fn new(entries: &Entries, enforcement: Enforcement) -> Self {
+        let of = |takes: fn(Mode) -> bool| {
+            let taken = entries.values().filter(|entry| takes(entry.mode));
+            let policies = taken.map(|entry: &Arc<Entry>| entry.policy.clone());
+            Book {
+                set: PolicySet::new(policies, enforcement),
+                selected: RwLock::default(),
+            }
+        };
+        let has_audit = entries.values().any(|entry| entry.mode == Mode::Audit);
+        Self {
+            enforced: of(|mode| mode == Mode::Enforce),
+            with_audit: has_audit.then(|| of(|mode| mode != Mode::Disabled)),
+        }
+    }
+
+    /// The policies that are enforced.
+    #[must_use]
+    pub fn enforced(&self) -> &PolicySet {
+        &self.enforced.set
+    }
+
+    /// Those that are enforced or in audit.
+    #[must_use]
+    pub fn with_audit(&self) -> &PolicySet {
+        self.with_audit
+            .as_ref()
+            .map_or(&self.enforced.set, |book| &book.set)
+    }
+
+    /// The verdict on a connection, and the judgement that makes it.
+    #[must_use]
+    pub fn judge(&self, connection: &Connection<'_>) -> (Verdict, Judgement<'_>) {
+        let enforced = self.enforced.judge(connection);
+        let verdict = match enforced.verdict {
+            judgement::Verdict::Deny => Verdict::Deny,
+            judgement::Verdict::AllowAuthenticated => Verdict::Authenticate,
+            judgement::Verdict::Allow => Verdict::Allow,
+        };
+        if verdict == Verdict::Allow
+            && let Some(book) = &self.with_audit
+        {
+            let all = book.judge(connection);
+            if all.verdict != judgement::Verdict::Allow {
+                return (Verdict::Audit, all);
+            }
+        }
+        (verdict, enforced)
+    }
+
+    /// The verdicts at both ends of a connection: the client's egress and the server's
+    /// ingress.
+    #[must_use]
+    pub fn judge_ends(
+        &self,
+        client: &Endpoint,
+        server: &Endpoint,
+        protocol: u8,
+        port: u16,
+    ) -> [(Verdict, Judgement<'_>); 2] {
+        [Direction::Egress, Direction::Ingress]
+            .map(|direction| self.judge(&connection(client, server, direction, protocol, port)))
+    }
+}
+
+/// A connection as its end in this direction sees it.
+#[must_use]
+pub fn connection<'a>(
+    client: &'a Endpoint,
+    server: &'a Endpoint,
+    direction: Direction,
+    protocol: u8,
+    port: u16,
+) -> Connection<'a> {
+    let (subject, peer) = match direction {
+        Direction::Egress => (client, server),
+        Direction::Ingress => (server, client),
+    };
+    Connection {
+        subject,
+        peer,
+        direction,
+        protocol,
+        port,
+    }
+}
+
+impl Book {
+    fn judge(&self, connection: &Connection<'_>) -> Judgement<'_> {
+        if connection.subject.is_elsewhere() {
+            return Judgement {
+                verdict: judgement::Verdict::Allow,
+                reason: Reason::Elsewhere,
+            };
+        }
+        let selected = self.selected(connection.subject);
+        self.set.judge_selected(&selected, connection)
+    }
+
+    /// Which rules are about an endpoint depends on its labels alone.
+    fn selected(&self, subject: &Endpoint) -> Arc<Selected> {
+        let known = self.selected.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(selected) = known.get(&subject.labels) {
+            return Arc::clone(selected);
+        }
+        drop(known);
+        let selected = Arc::new(self.set.selected(subject));
+        let mut known = self
+            .selected
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_SUBJECTS {
+            known.clear();
+        }
+        known.insert(subject.labels.clone(), Arc::clone(&selected));
+        selected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        flow::Time,
+        policy::{change::Plan, entry::Action, testing::written},
+    };
+
+    fn entries(given: &[(&str, u16, Mode)]) -> Entries {
+        let none = Entries::new();
+        let mut plan = Plan::new(&none, 1, Time::default());
+        for (name, port, mode) in given {
+            plan.apply(&[written(name, *port)], Some(*mode), false);
+        }
+        let steps = plan.steps().into_iter();
+        let steps = steps.filter(|step| step.action == Action::Created);
+        steps
+            .filter_map(|step| Some((step.id, step.after?)))
+            .collect()
+    }
+
+    fn verdict(given: &[(&str, u16, Mode)], port: u16) -> Verdict {
+        let labels = ["k8s:app=web", "k8s:io.kubernetes.pod.namespace=shop"];
+        let web = Endpoint::new(labels.into_iter().collect());
+        let outside = Endpoint::outside([192, 0, 2, 1].into());
+        let rulebook = Rulebook::new(&entries(given), Enforcement::Default);
+        let [egress, ingress] = rulebook.judge_ends(&outside, &web, 6, port);
+        assert_eq!(egress.0, Verdict::Allow);
+        // A second time by what is remembered.
+        assert_eq!(rulebook.judge_ends(&outside, &web, 6, port)[1], ingress);
+        ingress.0
+    }
+
+    #[test]
+    fn a_policy_in_audit_opens_nothing_and_closes_nothing() {
+        use Mode::{Audit, Disabled, Enforce};
+        for (given, expect) in [
+            (&[("a", 80, Enforce)][..], Verdict::Deny),
+            (&[("a", 80, Audit)], Verdict::Audit),
+            (&[("a", 80, Disabled)], Verdict::Allow),
+            (&[("a", 443, Audit)], Verdict::Allow),
+            (&[("a", 80, Enforce), ("b", 443, Audit)], Verdict::Deny),
+            (&[("a", 443, Enforce), ("b", 80, Audit)], Verdict::Allow),
+        ] {
+            assert_eq!(verdict(given, 443), expect, "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! `ListHits`: what the rules did.
+
+use sextant_flows::flow::Time;
+use sextant_proto::sextant::policy::v1 as api;
+use tonic::Status;
+
+use super::{judged::rule, request::reference};
+use crate::{
+    policy::{enforce::Hit, state::State},
+    service::error::invalid,
+};
+
+const DEFAULT: usize = 1000;
+const MOST: usize = 10_000;
+
+/// Those that are asked for.
+pub(super) fn list(
+    request: &api::ListHitsRequest,
+    mut hits: Vec<Hit>,
+    state: &State,
+) -> Result<api::ListHitsResponse, Status> {
+    let limit = match request.limit as usize {
+        0 => DEFAULT,
+        limit if limit <= MOST => limit,
+        _ => return Err(invalid("limit", &format!("give at most {MOST}"))),
+    };
+    if let Some(policy) = &request.policy {
+        let wanted = reference(policy, "policy")?;
+        let id = wanted.find(&state.entries)?.policy.id.clone();
+        hits.retain(|hit| hit.policy == id);
+    }
+    hits.sort_by(|one, other| {
+        let key = |hit: &Hit| (std::cmp::Reverse(hit.flows), hit.policy.clone());
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| one.rule.cmp(&other.rule))
+    });
+    let count = hits.len() as u64;
+    hits.truncate(limit);
+    Ok(api::ListHitsResponse {
+        hits: hits.into_iter().map(|hit| message(hit, state)).collect(),
+        count,
+    })
+}
+
+fn message(hit: Hit, state: &State) -> api::Hit {
+    let verdict = match hit.verdict {
+        "DENY" => api::PolicyVerdict::Deny,
+        "AUDIT" => api::PolicyVerdict::Audit,
+        _ => api::PolicyVerdict::Allow,
+    };
+    let last = i64::try_from(hit.last_ns).ok().filter(|last| *last > 0);
+    api::Hit {
+        rule: Some(rule(&hit.policy, hit.rule, state)),
+        verdict: verdict.into(),
+        flows: hit.flows,
+        packets: hit.packets,
+        bytes: hit.bytes,
+        last: last.map(|last| Time::from_nanos(last).into()),
+    }
+}

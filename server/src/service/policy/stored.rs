@@ -1,0 +1,262 @@
+//! `Simulate`, `Suggest` and the flow of `Explain`: the stored flows that a caller may
+//! see, shown to `sextant_policy`.
+//!
+//! Bound: what `sextant_policy::simulation` and `suggestion` keep; heavy questions take
+//! turns.
+
+use serde_json::{Map, Value, json};
+use sextant_policy::{
+    document::is_value,
+    judgement,
+    label::NAMESPACE,
+    policy::Direction,
+    selector::{Operator, Requirement, Selector},
+    set::{Enforcement, PolicySet},
+    simulation::{Change, Count, Counts, MAX_GROUPS, Simulation},
+    suggestion::Suggestion,
+};
+use sextant_proto::{flow as pb, sextant::policy::v1 as api};
+use tonic::Status;
+
+use super::request;
+use crate::{
+    filter::Filters,
+    flow::{Flow, Time},
+    policy::state::State,
+    selection::{Selection, View},
+    service::{
+        error::{RequestError, check_time, invalid},
+        stream::scan::scan,
+    },
+    store::Ring,
+};
+
+/// Changes in a message.
+const CHUNK: usize = 500;
+/// Labels of a selector.
+const MAX_LABELS: usize = 64;
+/// Bytes of a name.
+const MAX_NAME: usize = 253;
+
+/// Which flows.
+pub(super) struct Flows {
+    selection: Selection,
+    since: Option<Time>,
+    until: Option<Time>,
+}
+
+impl Flows {
+    /// Of the lists and times of a request, in view.
+    pub(super) fn of(
+        (white, black): (&[pb::FlowFilter], &[pb::FlowFilter]),
+        (since, until): (
+            Option<prost_types::Timestamp>,
+            Option<prost_types::Timestamp>,
+        ),
+        view: &View,
+    ) -> Result<Self, Status> {
+        let time = |time: Option<prost_types::Timestamp>, field: &str| {
+            let checked = check_time(time.as_ref());
+            checked.map_err(|error| invalid(field, &error.to_string()))?;
+            Ok::<_, Status>(time.map(Time::from))
+        };
+        let filters = Filters::compile(white, black)
+            .map_err(|error| invalid("whitelist, blacklist", &error.to_string()))?;
+        Ok(Self {
+            selection: Selection::new(view, filters).map_err(RequestError::from)?,
+            since: time(since, "since")?,
+            until: time(until, "until")?,
+        })
+    }
+
+    /// Shows each once.
+    pub(super) async fn each(
+        mut self,
+        ring: &Ring,
+        mut see: impl FnMut(&Flow),
+    ) -> Result<(), Status> {
+        let (since, until) = (self.since, self.until);
+        let in_time = |flow: &Flow| {
+            let time = flow.time.unwrap_or_default();
+            since.is_none_or(|since| time >= since) && until.is_none_or(|until| time <= until)
+        };
+        let see = |flow: &Flow| {
+            if in_time(flow) {
+                see(flow);
+            }
+        };
+        Ok(scan(ring, &mut self.selection, see).await?)
+    }
+}
+
+/// The flow with an id, if it is stored and in view.
+pub(super) async fn flow(uuid: &str, ring: &Ring, view: &View) -> Result<Option<Flow>, Status> {
+    if uuid.is_empty() || uuid.len() > MAX_NAME {
+        return Err(invalid("flow_uuid", "give the uuid of a flow"));
+    }
+    let wanted = pb::FlowFilter {
+        uuid: vec![uuid.to_owned()],
+        ..pb::FlowFilter::default()
+    };
+    let flows = Flows::of((&[wanted], &[]), (None, None), view)?;
+    let mut found = None;
+    flows.each(ring, |flow| found = Some(flow.clone())).await?;
+    Ok(found)
+}
+
+/// The set that is held against flows.
+pub(super) fn proposal(
+    request: &api::SimulateRequest,
+    state: &State,
+    enforcement: Enforcement,
+) -> Result<PolicySet, Status> {
+    if request.documents.is_empty() {
+        if request.prune {
+            return Err(invalid("prune", "goes with documents"));
+        }
+        return Ok(state.rulebook.with_audit().clone());
+    }
+    let given = request::documents(&request.documents)?;
+    let given = given.into_iter().map(|written| written.policy);
+    let before = match request.prune {
+        true => &[],
+        false => state.rulebook.enforced().policies(),
+    };
+    // Of two with one name the later one counts.
+    let policies = before.iter().cloned().chain(given);
+    Ok(PolicySet::new(policies, enforcement))
+}
+
+/// What a set would have done, in messages.
+pub(super) async fn simulate(
+    set: &PolicySet,
+    flows: Flows,
+    ring: &Ring,
+    (limit, revision): (u32, u64),
+) -> Result<Vec<api::SimulateResponse>, Status> {
+    let limit = match limit as usize {
+        0 => MAX_GROUPS,
+        limit if limit <= MAX_GROUPS => limit,
+        _ => return Err(invalid("limit", &format!("give at most {MAX_GROUPS}"))),
+    };
+    let mut simulation = Simulation::new(set);
+    flows.each(ring, |flow| simulation.see(flow)).await?;
+    let (changes, counts) = simulation.finish();
+    let told = &changes[..changes.len().min(limit)];
+    let further = changes[told.len()..].iter();
+    let further: u64 = further.map(|(_, count)| count.flows).sum();
+    let mut messages: Vec<_> = told
+        .chunks(CHUNK)
+        .map(|chunk| api::SimulateResponse {
+            changes: chunk.iter().map(change).collect(),
+            summary: None,
+        })
+        .collect();
+    messages.push(api::SimulateResponse {
+        changes: Vec::new(),
+        summary: Some(api::SimulationSummary {
+            not_told: counts.not_told + further,
+            kinds: changes.len() as u64,
+            revision,
+            ..summary(counts)
+        }),
+    });
+    Ok(messages)
+}
+
+fn change((change, count): &(Change, Count)) -> api::SimulatedChange {
+    api::SimulatedChange {
+        verdict: match change.verdict {
+            judgement::Verdict::Allow => api::PolicyVerdict::Allow,
+            judgement::Verdict::AllowAuthenticated => api::PolicyVerdict::Authenticate,
+            judgement::Verdict::Deny => api::PolicyVerdict::Deny,
+        }
+        .into(),
+        source: change.client.clone(),
+        destination: change.server.clone(),
+        protocol: change.protocol.into(),
+        port: change.port.into(),
+        direction: match change.direction {
+            Direction::Ingress => api::PolicyDirection::Ingress,
+            Direction::Egress => api::PolicyDirection::Egress,
+        }
+        .into(),
+        by: change.by.clone(),
+        flows: count.flows,
+        first: Some(count.first.into()),
+        last: Some(count.last.into()),
+    }
+}
+
+fn summary(counts: Counts) -> api::SimulationSummary {
+    let not_judged = counts.not_judged.into_iter();
+    let not_judged = not_judged.map(|(reason, flows)| api::NotJudged {
+        reason: reason.to_string(),
+        flows,
+    });
+    api::SimulationSummary {
+        judged: counts.judged,
+        selected: counts.selected,
+        denied: counts.denied,
+        allowed: counts.allowed,
+        authenticated: counts.authenticated,
+        not_told: counts.not_told,
+        not_judged: not_judged.collect(),
+        ..api::SimulationSummary::default()
+    }
+}
+
+/// The least policy for some endpoints.
+pub(super) async fn suggest(
+    request: &api::SuggestRequest,
+    view: &View,
+    ring: &Ring,
+) -> Result<api::SuggestResponse, Status> {
+    let labels = labels(&request.labels)?;
+    let name = match request.name.as_str() {
+        "" => "suggested",
+        name => name,
+    };
+    for (field, value) in [("namespace", request.namespace.as_str()), ("name", name)] {
+        if value.is_empty() || value.len() > MAX_NAME || !is_value(value) {
+            return Err(invalid(field, "give a name"));
+        }
+    }
+    let is = |key: &str, value: &str| Requirement::new(key, Operator::In(vec![value.to_owned()]));
+    let mut requirements: Vec<_> = labels.iter().map(|(key, value)| is(key, value)).collect();
+    requirements.push(is(NAMESPACE, &request.namespace));
+    let flows = Flows::of(
+        (&request.whitelist, &request.blacklist),
+        (request.since, request.until),
+        view,
+    )?;
+    let mut suggestion = Suggestion::new(Selector::new(requirements));
+    flows.each(ring, |flow| suggestion.see(flow)).await?;
+    let labels: Map<_, _> = labels
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), Value::from(value)))
+        .collect();
+    let selector = json!({ "matchLabels": labels });
+    let document = suggestion.document(name, &request.namespace, &selector);
+    let counts = suggestion.counts();
+    Ok(api::SuggestResponse {
+        document: document.to_string(),
+        allowed: counts.allowed,
+        left_out: counts.left_out,
+    })
+}
+
+fn labels(given: &[String]) -> Result<Vec<(&str, &str)>, Status> {
+    if given.is_empty() || given.len() > MAX_LABELS {
+        return Err(invalid("labels", &format!("give 1 to {MAX_LABELS}")));
+    }
+    let pair = |(number, text): (usize, &'_ String)| match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() && key.len() <= MAX_NAME && is_value(value) => Ok(()),
+        _ => Err(invalid(&format!("labels[{number}]"), "write key=value")),
+    };
+    given.iter().enumerate().try_for_each(pair)?;
+    Ok(given
+        .iter()
+        .filter_map(|text| text.split_once('='))
+        .collect())
+}
