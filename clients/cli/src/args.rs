@@ -45,7 +45,7 @@ pub(crate) enum Command {
     Record(record::RecordArgs),
     /// Show who called what writes, or was refused.
     Audit(audit::AuditArgs),
-    /// Look at network policies before they are in force: are they right, what would they do.
+    /// Network policies: apply, roll back, explain; look at them before they are in force.
     Policy {
         /// What to do.
         #[command(subcommand)]

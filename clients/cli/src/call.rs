@@ -103,7 +103,8 @@ pub(crate) fn root_cause(error: &dyn Error) -> String {
 fn remedy(status: &Status, shown: &Shown) -> String {
     let remedy = match status.code() {
         _ if is_broken(status) => GONE,
-        Code::Unavailable | Code::Aborted => GONE,
+        Code::Unavailable => GONE,
+        Code::Aborted => "; try again",
         Code::Unimplemented => "; it is no sextantd, or an older one: name another with --server",
         Code::PermissionDenied => return shown.denied(),
         Code::Unauthenticated => return shown.unknown(),

@@ -13,14 +13,15 @@ use sextant_policy::{
     simulation::by,
 };
 
-use super::files::FileArgs;
-use crate::{out, text::harmless};
+use super::explain::{self, Ends};
+use super::files::MaybeFileArgs;
+use crate::{connection::Connection, out, text::harmless};
 
 /// Arguments of `policy evaluate`.
 #[derive(Debug, Args)]
 pub(crate) struct EvaluateArgs {
     #[command(flatten)]
-    files: FileArgs,
+    files: MaybeFileArgs,
     /// Who opens the connection: an address outside, `host`, or labels
     /// (`app=web,io.kubernetes.pod.namespace=shop`).
     #[arg(long, value_name = "WHO")]
@@ -37,10 +38,20 @@ pub(crate) struct EvaluateArgs {
     /// The port and protocol: `443`, `53/UDP`, `8/ICMP` (a type), `0/GRE`.
     #[arg(long, value_name = "PORT[/PROTOCOL]", value_parser = port_and_protocol)]
     port: (u16, u8),
-    /// Who denies by default.
-    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
+    /// Who denies by default, by policies of files; a server has its own.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "MODE",
+        default_value_t,
+        requires = "files"
+    )]
     mode: Mode,
 }
+
+/// Names of reserved labels that stand for themselves.
+pub(super) const RESERVED_NAMES: [&str; 5] =
+    ["host", "remote-node", "kube-apiserver", "health", "init"];
 
 /// Who denies by default, as Cilium calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -65,8 +76,16 @@ impl From<Mode> for Enforcement {
 }
 
 /// Prints it: exit code 1 if the connection is denied.
-pub(super) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
-    let set = PolicySet::new(args.files.policies()?, args.mode.into());
+pub(super) async fn run(connection: &Connection, args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
+    let Some(policies) = args.files.policies()? else {
+        let ends = Ends {
+            from: (&args.from, args.from_namespace.as_deref()),
+            to: (&args.to, args.to_namespace.as_deref()),
+            port: args.port,
+        };
+        return explain::evaluate(connection, &ends).await;
+    };
+    let set = PolicySet::new(policies, args.mode.into());
     let client = who(&args.from, args.from_namespace.as_deref());
     let server = who(&args.to, args.to_namespace.as_deref());
     let mut out = out::stdout();
@@ -97,8 +116,7 @@ fn who(text: &str, namespace: Option<&str>) -> Endpoint {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Endpoint::outside(address);
     }
-    let reserved = ["host", "remote-node", "kube-apiserver", "health", "init"];
-    if reserved.contains(&text) {
+    if RESERVED_NAMES.contains(&text) {
         return Endpoint::new([Label::new(RESERVED, text, "")].into_iter().collect());
     }
     let labels = text

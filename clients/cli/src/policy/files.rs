@@ -3,6 +3,7 @@
 //! Bound: 8 MiB a file, 10,000 files.
 
 use std::{
+    collections::HashMap,
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
@@ -10,9 +11,10 @@ use std::{
 
 use clap::Args;
 use sextant_policy::{
-    document::{self, Problems},
+    document::{self, Problems, Written},
     policy::{Policy, PolicyId},
 };
+use sextant_proto::sextant::policy::v1::Document;
 
 /// Bytes of a file; the documents' reader takes no more.
 const MAX_BYTES: u64 = 8 << 20;
@@ -30,6 +32,21 @@ pub(super) struct FileArgs {
         long = "filename",
         value_name = "FILE",
         required = true,
+        value_hint = clap::ValueHint::AnyPath
+    )]
+    files: Vec<PathBuf>,
+}
+
+/// The same, where a server may have them instead.
+#[derive(Debug, Args)]
+pub(super) struct MaybeFileArgs {
+    /// A file of policies (CiliumNetworkPolicy, CiliumClusterwideNetworkPolicy, NetworkPolicy;
+    /// YAML or JSON), a folder of them (*.yaml, *.yml, *.json), or `-` for standard input;
+    /// repeatable [default: the policies of the server]
+    #[arg(
+        short = 'f',
+        long = "filename",
+        value_name = "FILE",
         value_hint = clap::ValueHint::AnyPath
     )]
     files: Vec<PathBuf>,
@@ -80,65 +97,121 @@ pub(super) type Found = (Policy, PathBuf);
 impl FileArgs {
     /// The policies of all files, or everything that is wrong with them.
     pub(super) fn read(&self) -> Result<Vec<Found>, Vec<FileError>> {
-        let mut found: Vec<Found> = Vec::new();
-        let mut errors = Vec::new();
-        let files = self.paths(&mut errors);
-        if files.len() > MAX_FILES {
-            return Err(vec![FileError::Many]);
+        let texts = texts(&self.files)?;
+        let policies = |(file, written): (PathBuf, Written)| (written.policy, file);
+        Ok(written(&texts)?.into_iter().map(policies).collect())
+    }
+
+    /// The same with their documents, where one error stands for all.
+    pub(super) fn written(&self) -> anyhow::Result<Vec<Written>> {
+        let read = || written(&texts(&self.files)?);
+        let all = read().map_err(one)?.into_iter();
+        Ok(all.map(|(_, written)| written).collect())
+    }
+
+    /// The files as the service takes them, after a look whether they are right.
+    pub(super) fn documents(&self) -> anyhow::Result<Vec<Document>> {
+        let texts = texts(&self.files).map_err(one)?;
+        written(&texts).map_err(one)?;
+        let document = |(file, text): (PathBuf, String)| Document {
+            name: file.display().to_string(),
+            text,
+        };
+        Ok(texts.into_iter().map(document).collect())
+    }
+}
+
+impl MaybeFileArgs {
+    /// The policies of all files, if any are named.
+    pub(super) fn policies(&self) -> anyhow::Result<Option<Vec<Policy>>> {
+        if self.files.is_empty() {
+            return Ok(None);
         }
-        for file in files {
-            match policies(&file) {
-                Ok(policies) => {
-                    for policy in policies {
-                        let same = found.iter().find(|(other, _)| other.id == policy.id);
-                        match same {
-                            Some((_, first)) => errors.push(FileError::Twice {
-                                id: policy.id,
-                                first: first.clone(),
-                                second: file.clone(),
-                            }),
-                            None => found.push((policy, file.clone())),
-                        }
-                    }
+        let read = || written(&texts(&self.files)?);
+        let all = read().map_err(one)?.into_iter();
+        Ok(Some(all.map(|(_, written)| written.policy).collect()))
+    }
+}
+
+fn one(errors: Vec<FileError>) -> anyhow::Error {
+    let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{}", texts.join("\n"))
+}
+
+/// What is in the files.
+fn texts(files: &[PathBuf]) -> Result<Vec<(PathBuf, String)>, Vec<FileError>> {
+    let mut errors = Vec::new();
+    let paths = paths(files, &mut errors);
+    if paths.len() > MAX_FILES {
+        return Err(vec![FileError::Many]);
+    }
+    let mut texts = Vec::new();
+    for file in paths {
+        match text(&file) {
+            Ok(text) if text.len() as u64 > MAX_BYTES => errors.push(FileError::Large { file }),
+            Ok(text) => texts.push((file, text)),
+            Err(cause) => errors.push(FileError::Read { file, cause }),
+        }
+    }
+    match errors.is_empty() {
+        true => Ok(texts),
+        // What is wrong in the others is told too.
+        false => Err(errors
+            .into_iter()
+            .chain(written(&texts).err().into_iter().flatten())
+            .filter(|error| !matches!(error, FileError::None))
+            .collect()),
+    }
+}
+
+/// The policies in texts of files.
+fn written(texts: &[(PathBuf, String)]) -> Result<Vec<(PathBuf, Written)>, Vec<FileError>> {
+    let mut found = Vec::new();
+    let mut first: HashMap<PolicyId, PathBuf> = HashMap::new();
+    let mut errors = Vec::new();
+    for (file, text) in texts {
+        let written = match document::written(text) {
+            Ok(written) => written,
+            Err(problems) => {
+                let file = file.clone();
+                errors.push(FileError::Bad { file, problems });
+                continue;
+            }
+        };
+        for one in written {
+            match first.get(&one.policy.id) {
+                Some(first) => errors.push(FileError::Twice {
+                    id: one.policy.id,
+                    first: first.clone(),
+                    second: file.clone(),
+                }),
+                None => {
+                    first.insert(one.policy.id.clone(), file.clone());
+                    found.push((file.clone(), one));
                 }
+            }
+        }
+    }
+    match errors.is_empty() {
+        true if found.is_empty() => Err(vec![FileError::None]),
+        true => Ok(found),
+        false => Err(errors),
+    }
+}
+
+fn paths(files: &[PathBuf], errors: &mut Vec<FileError>) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for file in files {
+        if file.as_os_str() != "-" && file.is_dir() {
+            match of_folder(file) {
+                Ok(of_folder) => paths.extend(of_folder),
                 Err(error) => errors.push(error),
             }
-        }
-        if errors.is_empty() && found.is_empty() {
-            return Err(vec![FileError::None]);
-        }
-        if errors.is_empty() {
-            Ok(found)
         } else {
-            Err(errors)
+            paths.push(file.clone());
         }
     }
-
-    /// The same, where one error stands for all.
-    pub(super) fn policies(&self) -> anyhow::Result<Vec<Policy>> {
-        match self.read() {
-            Ok(found) => Ok(found.into_iter().map(|(policy, _)| policy).collect()),
-            Err(errors) => {
-                let texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                anyhow::bail!("{}", texts.join("\n"))
-            }
-        }
-    }
-
-    fn paths(&self, errors: &mut Vec<FileError>) -> Vec<PathBuf> {
-        let mut paths = Vec::new();
-        for file in &self.files {
-            if file.as_os_str() != "-" && file.is_dir() {
-                match of_folder(file) {
-                    Ok(of_folder) => paths.extend(of_folder),
-                    Err(error) => errors.push(error),
-                }
-            } else {
-                paths.push(file.clone());
-            }
-        }
-        paths
-    }
+    paths
 }
 
 fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
@@ -160,18 +233,6 @@ fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     }
     paths.sort();
     Ok(paths)
-}
-
-fn policies(file: &Path) -> Result<Vec<Policy>, FileError> {
-    let file = file.to_owned();
-    let text = match text(&file) {
-        Ok(text) => text,
-        Err(cause) => return Err(FileError::Read { file, cause }),
-    };
-    if text.len() as u64 > MAX_BYTES {
-        return Err(FileError::Large { file });
-    }
-    document::parse(&text).map_err(|problems| FileError::Bad { file, problems })
 }
 
 fn text(file: &Path) -> io::Result<String> {

@@ -7,18 +7,24 @@ use clap::{Args, ValueEnum};
 use prost_types::Timestamp;
 use serde_json::json;
 use sextant_policy::{
-    policy::Direction,
+    document,
+    policy::{Direction, Policy},
     ports::name_of,
     set::PolicySet,
     simulation::{Change, Count, Counts, Simulation},
 };
 
+use sextant_proto::sextant::policy::v1 as api;
+
 use super::{
     evaluate::{Mode, word},
-    files::FileArgs,
+    files::MaybeFileArgs,
+    show::fetch,
     source::SourceArgs,
+    words::ScopeArgs,
 };
 use crate::{
+    connect::Server,
     connection::Connection,
     out,
     text::{self, Align, grouped, harmless},
@@ -29,7 +35,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub(crate) struct SimulateArgs {
     #[command(flatten)]
-    files: FileArgs,
+    files: MaybeFileArgs,
     #[command(flatten)]
     source: SourceArgs,
     /// Kinds of changes that are printed.
@@ -54,13 +60,30 @@ enum Output {
 
 /// Prints what would change.
 pub(super) async fn run(connection: &Connection, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let set = PolicySet::new(args.files.policies()?, args.mode.into());
+    let policies = match args.files.policies()? {
+        Some(policies) => policies,
+        None => of_server(connection).await?,
+    };
+    let set = PolicySet::new(policies, args.mode.into());
     let mut simulation = Simulation::new(&set);
     let lost = args
         .source
         .each(connection, |flow| simulation.see(flow))
         .await?;
     print(simulation, lost, args)
+}
+
+/// The policies of the server that are enforced or in audit.
+async fn of_server(connection: &Connection) -> anyhow::Result<Vec<Policy>> {
+    let server = Server::reading(connection).await?;
+    let (policies, _) = fetch(&server, &ScopeArgs::default(), true).await?;
+    let mut all = Vec::new();
+    for policy in policies {
+        if policy.mode() != api::PolicyMode::Disabled {
+            all.extend(document::parse(&policy.document)?);
+        }
+    }
+    Ok(all)
 }
 
 fn print(simulation: Simulation<'_>, lost: u64, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
