@@ -246,6 +246,9 @@ fn tell(
         let name = name(change.policy.as_ref());
         writeln!(out, "{name} {would}{}", action(change.action))?;
     }
+    if changes.is_empty() {
+        writeln!(out, "nothing to change")?;
+    }
     let status = status.unwrap_or_default();
     let text = match args.validate_only {
         true => "all is well; nothing was changed".to_owned(),
