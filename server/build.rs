@@ -22,7 +22,13 @@ const TARGET: &str = "bpfel-unknown-none";
 const SKIP: &str = "AYA_BUILD_SKIP";
 
 /// Package and name of the services whose servers are written here.
-const SERVED: [(&str, &str); 2] = [("observer", "Observer"), ("sextant.flow.v1", "FlowService")];
+const SERVED: [(&str, &str); 3] = [
+    ("observer", "Observer"),
+    ("sextant.flow.v1", "FlowService"),
+    (OF_POLICIES, "PolicyService"),
+];
+/// All of its requests are bounded before they are decoded.
+const OF_POLICIES: &str = "sextant.policy.v1";
 /// Not in the server: `service::observer::get_flows` serves it on raw bodies.
 const ON_RAW_BODIES: &str = "GetFlows";
 /// Its requests are bytes, since a recorded flow is decoded by
@@ -68,17 +74,17 @@ fn server_of(package: &str, service: &ServiceDescriptorProto) -> Service {
     let here = methods.filter(|method| method.name() != ON_RAW_BODIES);
     here.fold(
         Service::builder().name(service.name()).package(package),
-        |service, method| service.method(method_of(method)),
+        |service, method| service.method(method_of(package, method)),
     )
     .build()
 }
 
-fn method_of(method: &MethodDescriptorProto) -> Method {
+fn method_of(package: &str, method: &MethodDescriptorProto) -> Method {
     let mut built = Method::builder()
         .name(method.name().to_snake_case())
         .route_name(method.name())
         .output_type(rust_type(method.output_type()));
-    built = if WITH_FILTERS.contains(&method.name()) {
+    built = if WITH_FILTERS.contains(&method.name()) || package == OF_POLICIES {
         built
             .input_type(rust_type(method.input_type()))
             .codec_path("crate::service::bounded::BoundedCodec")

@@ -16,9 +16,11 @@ const VIEWER: u32 = 64_001;
 const RECORDER: u32 = 64_002;
 const OPERATOR: u32 = 64_003;
 const NOBODY: u32 = 64_004;
+const POLICY_ADMIN: u32 = 64_005;
 const CONFIG: &str = "[[grant]]\nrole = \"viewer\"\nto = [\"uid:64001\"]\n\
                       [[grant]]\nrole = \"recorder\"\nto = [\"uid:64002\"]\n\
-                      [[grant]]\nrole = \"operator\"\nto = [\"uid:64003\"]\n";
+                      [[grant]]\nrole = \"operator\"\nto = [\"uid:64003\"]\n\
+                      [[grant]]\nrole = \"policy-admin\"\nto = [\"uid:64005\"]\n";
 
 /// The one user of these that may call a method; `None` where all may. What is new
 /// and has no line here is for viewers.
@@ -27,6 +29,11 @@ fn may(method: &str) -> Option<u32> {
         "grpc.health.v1.Health.Check" | "grpc.health.v1.Health.Watch" => None,
         "sextant.flow.v1.FlowService.RecordFlows" => Some(RECORDER),
         "sextant.audit.v1.AuditService.ListAudit" => Some(OPERATOR),
+        "sextant.policy.v1.PolicyService.Apply"
+        | "sextant.policy.v1.PolicyService.Confirm"
+        | "sextant.policy.v1.PolicyService.Delete"
+        | "sextant.policy.v1.PolicyService.Rollback"
+        | "sextant.policy.v1.PolicyService.SetMode" => Some(POLICY_ADMIN),
         _ => Some(VIEWER),
     }
 }
@@ -127,7 +134,7 @@ fn every_rpc_that_reflection_lists_is_refused_to_who_has_not_its_role() {
         assert!(methods.iter().any(|method| method == known), "{methods:?}");
     }
     thread::scope(|scope| {
-        for user in [VIEWER, RECORDER, OPERATOR, NOBODY] {
+        for user in [VIEWER, RECORDER, OPERATOR, NOBODY, POLICY_ADMIN] {
             let (calls, methods) = (&calls, &methods);
             scope.spawn(move || {
                 for method in methods {

@@ -300,6 +300,7 @@ impl Core {
             overhead.clone(),
             datapath.map(RunningDatapath::parts),
             limits.clone(),
+            policies.clone(),
         );
         let routes = routes
             .add_service(observer.into_server(config.server.max_request_bytes))
@@ -317,7 +318,8 @@ impl Core {
             limits.clone(),
             audit,
             hubble,
-        );
+        )
+        .with_policies(policies.clone());
         let rates = metrics.rates();
         tokio::spawn(rates.watch(sources, self.draining.subscribe()));
         let routes = limited(with_reflection(routes)?, limits);

@@ -5,6 +5,7 @@
 
 mod connections;
 mod hubble;
+mod policies;
 mod rates;
 mod reading;
 mod who;
@@ -17,6 +18,7 @@ pub use rates::Rates;
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::middleware::from_fn_with_state;
+use policies::OfPolicies;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _, MetricEncoder, text::encode},
@@ -34,6 +36,7 @@ use crate::{
     ledger::{Events, Ledger, Payloads, Sources},
     listener::Hosts,
     overhead::Overhead,
+    policy::policies::Policies,
     service::{Limits, pages},
     sni,
 };
@@ -48,6 +51,7 @@ pub struct Metrics {
     audit: Log,
     hubble: Option<HubbleMetrics>,
     rates: Rates,
+    policies: Option<Policies>,
 }
 
 impl Metrics {
@@ -66,10 +70,20 @@ impl Metrics {
             audit,
             hubble,
             rates: Rates::default(),
+            policies: None,
             sources,
             overhead,
             identities,
             limits,
+        }
+    }
+
+    /// The same with those of the set of policies.
+    #[must_use]
+    pub fn with_policies(self, policies: Policies) -> Self {
+        Self {
+            policies: Some(policies),
+            ..self
         }
     }
 
@@ -89,9 +103,11 @@ impl Metrics {
                 .sub_registry_with_prefix("hubble")
                 .register_collector(hubble);
         }
-        registry
-            .sub_registry_with_prefix("sextant")
-            .register_collector(Box::new(self));
+        let own = registry.sub_registry_with_prefix("sextant");
+        if let Some(policies) = self.policies.clone() {
+            own.register_collector(Box::new(OfPolicies(policies)));
+        }
+        own.register_collector(Box::new(self));
         registry
     }
 }

@@ -23,6 +23,7 @@ mod token;
 pub use access::{AccessError, GroupError, Rules, TokenError, WriteGroup};
 pub use audit::{AuditLogService, handshakes, pages};
 pub use flow::{FlowsService, Sides};
+pub use generated::policy_service_server::PolicyServiceServer;
 pub use limits::{Limits, limited};
 pub use observer::{About, ObserverRoutes, ObserverService, put_flow};
 pub use peer::{NodeDirectory, PeerNode, PeerService};
@@ -42,4 +43,8 @@ pub use status::{DaemonStatusService, DatapathParts};
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/observer.Observer.rs"));
     include!(concat!(env!("OUT_DIR"), "/sextant.flow.v1.FlowService.rs"));
+    include!(concat!(
+        env!("OUT_DIR"),
+        "/sextant.policy.v1.PolicyService.rs"
+    ));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sextant_policy::policy::PolicyId;
-use sextant_proto::{flow as pb, sextant::policy::v1::policy_service_server::PolicyServiceServer};
+use sextant_proto::flow as pb;
 
 use super::{Core, datapath::RunningDatapath, lock};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         guard::Guard,
         policies::{Parts, Policies},
     },
-    service::{Limits, PolicySetService},
+    service::{Limits, PolicyServiceServer, PolicySetService},
 };
 
 /// What puts policies in force.

@@ -8,7 +8,10 @@ use std::marker::PhantomData;
 
 use bytes::Buf as _;
 use prost::Message;
-use sextant_proto::{observer, sextant::flow::v1 as flow};
+use sextant_proto::{
+    observer,
+    sextant::{flow::v1 as flow, policy::v1 as policy},
+};
 use tonic::{
     Status,
     codec::{Codec, DecodeBuf, Decoder},
@@ -16,12 +19,20 @@ use tonic::{
 use tonic_prost::ProstCodec;
 
 use super::error::invalid;
-use crate::filter::bounds::check_encoded;
+use crate::filter::bounds::{Excess, Most, check_encoded, check_within};
 
 /// A request that is bounded so.
 pub trait Bounded: Message + Default + Send + 'static {
     /// Full name of the message.
     const NAME: &'static str;
+
+    /// Whether its bytes ask for too much.
+    ///
+    /// # Errors
+    /// At which field they do.
+    fn check(wire: &[u8]) -> Result<(), Excess> {
+        check_encoded(wire, Self::NAME)
+    }
 }
 
 impl Bounded for observer::GetFlowsRequest {
@@ -40,6 +51,42 @@ impl Bounded for flow::ListFilterHintsRequest {
     const NAME: &'static str = "sextant.flow.v1.ListFilterHintsRequest";
 }
 
+/// Of policies: each of the most that a set may have, by kind, namespace and name; how
+/// large their documents may be is for the transport and the set.
+const OF_POLICIES: Most = Most {
+    values: 50_000,
+    text: usize::MAX,
+};
+
+macro_rules! of_policies {
+    ($($request:ident),*) => {$(
+        impl Bounded for policy::$request {
+            const NAME: &'static str = concat!("sextant.policy.v1.", stringify!($request));
+
+            fn check(wire: &[u8]) -> Result<(), Excess> {
+                check_within(wire, Self::NAME, OF_POLICIES)
+            }
+        }
+    )*};
+}
+
+of_policies!(
+    ApplyRequest,
+    GetRequest,
+    ListRequest,
+    DeleteRequest,
+    SetModeRequest,
+    ConfirmRequest,
+    ListRevisionsRequest,
+    RollbackRequest,
+    WatchRequest,
+    EvaluateRequest,
+    ExplainRequest,
+    SimulateRequest,
+    SuggestRequest,
+    ListHitsRequest
+);
+
 /// Decodes a request within its bounds.
 ///
 /// # Errors
@@ -50,7 +97,7 @@ impl Bounded for flow::ListFilterHintsRequest {
     reason = "a status is what tonic's codecs give"
 )]
 pub fn decode<T: Bounded>(wire: &[u8]) -> Result<T, Status> {
-    check_encoded(wire, T::NAME).map_err(|excess| invalid(&excess.field, &excess.bound))?;
+    T::check(wire).map_err(|excess| invalid(&excess.field, &excess.bound))?;
     T::decode(wire).map_err(|error| Status::internal(error.to_string()))
 }
 
@@ -133,6 +180,29 @@ mod tests {
         let message = pool.get_message_by_name(&name).unwrap();
         let number = message.get_field_by_name(list).unwrap().number();
         many((number << 3 | 2) as u8)
+    }
+
+    #[test]
+    fn small_parts_of_a_large_set_are_counted_too() {
+        let documents = [0x0a, 0].repeat(50_001);
+        let status = decode::<policy::ApplyRequest>(&documents).unwrap_err();
+        assert_eq!(status.code(), tonic::Code::InvalidArgument);
+        let text =
+            "documents[50000]: a request may have at most 50000 values; divide it into several";
+        assert_eq!(status.message(), text);
+        let set = policy::DeleteRequest {
+            policies: vec![
+                policy::PolicyReference {
+                    kind: 1,
+                    namespace: "n".into(),
+                    name: "n".into(),
+                };
+                10_000
+            ],
+            ..policy::DeleteRequest::default()
+        };
+        let wire = set.encode_to_vec();
+        assert_eq!(decode::<policy::DeleteRequest>(&wire).unwrap(), set);
     }
 
     #[test]

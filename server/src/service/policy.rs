@@ -24,6 +24,7 @@ use tonic::{Request, Response, Status};
 use super::{
     access::view_of,
     audit::{What, caller_name},
+    generated::policy_service_server::{PolicyService, PolicyServiceServer},
     limits::Limits,
 };
 use crate::{
@@ -62,12 +63,8 @@ impl PolicySetService {
 
     /// For the gRPC server.
     #[must_use]
-    pub fn into_server(
-        self,
-        max_request_bytes: usize,
-    ) -> api::policy_service_server::PolicyServiceServer<Self> {
-        api::policy_service_server::PolicyServiceServer::new(self)
-            .max_decoding_message_size(max_request_bytes)
+    pub fn into_server(self, max_request_bytes: usize) -> PolicyServiceServer<Self> {
+        PolicyServiceServer::new(self).max_decoding_message_size(max_request_bytes)
     }
 
     async fn change<T>(
@@ -104,7 +101,7 @@ fn told<T>(answer: T, what: String) -> Response<T> {
 }
 
 #[tonic::async_trait]
-impl api::policy_service_server::PolicyService for PolicySetService {
+impl PolicyService for PolicySetService {
     type WatchStream = Answers<api::WatchResponse>;
     type SimulateStream = Answers<api::SimulateResponse>;
 

@@ -19,6 +19,7 @@ use crate::{
     datapath::{Counters, Losses, Objects, Report, Volumes},
     ledger::Sources,
     overhead::Overhead,
+    policy::policies::Policies,
     store::{Event, Read},
 };
 
@@ -54,6 +55,7 @@ struct Parts {
     overhead: Overhead,
     datapath: Option<DatapathParts>,
     limits: Limits,
+    policies: Policies,
 }
 
 type States = Pin<Box<dyn Stream<Item = Result<api::WatchStatusResponse, Status>> + Send>>;
@@ -67,6 +69,7 @@ impl DaemonStatusService {
         overhead: Overhead,
         datapath: Option<DatapathParts>,
         limits: Limits,
+        policies: Policies,
     ) -> Self {
         Self(Arc::new(Parts {
             about,
@@ -74,6 +77,7 @@ impl DaemonStatusService {
             overhead,
             datapath,
             limits,
+            policies,
         }))
     }
 
@@ -87,7 +91,8 @@ impl DaemonStatusService {
 impl Parts {
     fn state(&self) -> api::Status {
         let datapath = self.datapath.as_ref();
-        let problems = datapath.map_or_else(Vec::new, problems::of);
+        let mut problems = datapath.map_or_else(Vec::new, problems::of);
+        problems.extend(problems::of_policies(&self.policies));
         let ledger = self.sources.take();
         api::Status {
             state: problems::state(&problems).into(),

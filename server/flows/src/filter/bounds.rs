@@ -20,6 +20,21 @@ pub const MAX_VALUES: usize = 10_000;
 /// Bytes of all texts of a request.
 pub const MAX_TEXT: usize = 1 << 20;
 
+/// What a request may have at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Values.
+    pub values: usize,
+    /// Bytes of text.
+    pub text: usize,
+}
+
+/// A request for flows.
+const OF_FLOWS: Most = Most {
+    values: MAX_VALUES,
+    text: MAX_TEXT,
+};
+
 const FILTER: &str = "flow.FlowFilter";
 
 /// A request that asks for too much: the field at which it does, and the bound.
@@ -56,8 +71,16 @@ impl Excess {
 /// The first field that is too much. Bytes after what is no protobuf are not
 /// counted, as no decoder reads them.
 pub fn check_encoded(wire: &[u8], message: &str) -> Result<(), Excess> {
+    check_within(wire, message, OF_FLOWS)
+}
+
+/// Checks an encoded request that may have something else than filters.
+///
+/// # Errors
+/// As `check_encoded`.
+pub fn check_within(wire: &[u8], message: &str, most: Most) -> Result<(), Excess> {
     match schema::pool().get_message_by_name(message) {
-        Some(message) => ignore_malformed(Counts::default().walk(wire, &message)),
+        Some(message) => ignore_malformed(Counts::new(most).walk(wire, &message)),
         None => Ok(()),
     }
 }
@@ -67,7 +90,7 @@ pub(super) fn check(
     whitelist: &[pb::FlowFilter],
     blacklist: &[pb::FlowFilter],
 ) -> Result<usize, Excess> {
-    let mut counts = Counts::default();
+    let mut counts = Counts::new(OF_FLOWS);
     if whitelist.is_empty() && blacklist.is_empty() {
         // The schema need not be read.
         return Ok(0);
@@ -116,14 +139,23 @@ fn ignore_malformed(walked: Result<(), Stop>) -> Result<(), Excess> {
 }
 
 /// What was met so far.
-#[derive(Default)]
 struct Counts {
+    most: Most,
     filters: usize,
     values: usize,
     text: usize,
 }
 
 impl Counts {
+    fn new(most: Most) -> Self {
+        Self {
+            most,
+            filters: 0,
+            values: 0,
+            text: 0,
+        }
+    }
+
     fn walk(&mut self, wire: &[u8], message: &MessageDescriptor) -> Result<(), Stop> {
         let mut rest = wire;
         while let Some(field) = Field::next(rest)? {
@@ -167,12 +199,12 @@ impl Counts {
 
     fn add_values(&mut self, count: usize) -> Result<(), Excess> {
         self.values = self.values.saturating_add(count);
-        within(self.values, MAX_VALUES, "values")
+        within(self.values, self.most.values, "values")
     }
 
     fn add_text(&mut self, bytes: usize) -> Result<(), Excess> {
         self.text = self.text.saturating_add(bytes);
-        within(self.text, MAX_TEXT, "bytes of text")
+        within(self.text, self.most.text, "bytes of text")
     }
 }
 

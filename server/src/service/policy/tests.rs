@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use api::policy_service_server::PolicyService as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 

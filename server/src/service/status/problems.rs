@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 use sextant_proto::sextant::status::v1 as api;
 
 use super::DatapathParts;
-use crate::datapath::{InterfaceCount, Loss, Unobserved};
+use crate::{
+    datapath::{InterfaceCount, Loss, Unobserved},
+    policy::{policies::Policies, state::Standing},
+};
 
 /// So long after it was last seen a problem is told.
 const RECENT: Duration = Duration::from_secs(60);
@@ -22,6 +25,19 @@ pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
         .iter()
         .flat_map(|interface| not_wholly_observed(interface, now));
     losses.chain(unobserved).chain(attached).collect()
+}
+
+/// Policies that should be in force and are not.
+pub(super) fn of_policies(policies: &Policies) -> Option<api::Problem> {
+    match &policies.state().standing {
+        Standing::Active(_) => None,
+        Standing::Failed(why) => Some(api::Problem {
+            kind: api::ProblemKind::Policy.into(),
+            text: format!("the policies are not in force: {why}"),
+            since: None,
+            last: None,
+        }),
+    }
 }
 
 /// Degraded by any problem.
