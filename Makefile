@@ -46,7 +46,7 @@ BENCH_PACKAGES := wrk nginx-light
 
 export SEXTANT_TOOLS := $(BIN)
 
-.PHONY: run release test setup setup-build setup-test hubble lint unit differential integration kernels kernels-changed demo bench \
+.PHONY: run release test setup setup-build setup-test hubble lint built allocator optimized unit differential integration kernels kernels-changed demo bench \
 	fuzz soak clean
 
 # The way to the first flow is short: no link-time optimisation, and the real
@@ -83,7 +83,7 @@ release: setup-build ## The programs as they are installed, debug information ap
 
 # Each part by itself, so that it is told how long it took.
 test: ## Install what is missing; run every test and lint.
-	@times=; for part in setup lint unit differential integration; do \
+	@times=; for part in setup lint built unit differential integration; do \
 		echo "== $$part"; began=$$(date +%s); \
 		$(MAKE) --no-print-directory $$part || { echo "== $$part failed"; exit 1; }; \
 		times="$$times $$part $$(($$(date +%s) - began)) s,"; \
@@ -149,42 +149,58 @@ lint:
 	$(TOOLS)/node_modules/.bin/buf lint
 	cd $(GO) && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet ./...
 
+# All that is tested, by one call: each other choice of packages has other features, for
+# which most dependencies would be compiled once more.
+PROGRAMS := target/tests.json
+built:
+	@mkdir -p target
+	cargo build --workspace --tests --example judge --bin sextantd --bin sextant \
+		--message-format=json-render-diagnostics >$(PROGRAMS)
+
+# The allocator takes longer to compile than all crates of a profile, and is the same for
+# each: JEMALLOC_OVERRIDE names one to take. For machines that build all of it once.
+ALLOCATOR := $(TOOLS)/allocator
+allocator: $(ALLOCATOR)/libjemalloc_pic.a
+$(ALLOCATOR)/libjemalloc_pic.a: Cargo.lock .cargo/config.toml
+	env -u JEMALLOC_OVERRIDE cargo build --quiet --release --package tikv-jemalloc-sys --target-dir $(ALLOCATOR)/target
+	cp $(ALLOCATOR)/target/release/build/tikv-jemalloc-sys-*/out/lib/libjemalloc_pic.a $@
+	rm -r $(ALLOCATOR)/target
+
+# For what counts instructions, or is emulated.
+optimized:
+	cargo build --release --package sextantd --bin sextantd --example instructions
+
+RUN := env SEXTANTD=$(CURDIR)/target/debug/sextantd integration-tests/run.py $(PROGRAMS)
+
 # Those of the command line compare with the real one, over a real server.
-unit: hubble
-	cargo build --package sextantd
-	SEXTANTD=$(CURDIR)/target/debug/sextantd cargo test --workspace --exclude sextant-integration-tests
+unit: hubble built
+	$(RUN) --without sextant-integration-tests
 
 # Against the real observer and the real policy engine, in one process with the test. Verbose: it prints its seeds.
-differential:
-	cargo build --package sextantd
-	cargo build --package sextant-policy --example judge
+differential: built
 	cd $(GO) && SEXTANTD=$(CURDIR)/target/debug/sextantd POLICY_JUDGE=$(CURDIR)/target/debug/examples/judge \
 		CGO_ENABLED=0 go test -count=1 -v ./...
 
-# In network namespaces, with real programs and real traffic.
-integration: hubble
-	cargo build --package sextantd --package sextant
-	cargo build --release --package sextantd --example instructions
-	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/debug/sextantd \
-		cargo test --package sextant-integration-tests
+# In network namespaces, with real programs and real traffic. Most of their time is spent
+# waiting; what measures, floods or changes the whole machine runs alone.
+ALONE := attach costs engines flood limits memory start systemd tcp wake
+integration: hubble built optimized
+	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 2 --alone $(ALONE)
 
 # Debian's kernels in qemu: the newest of each version, `newest` of all.
 KERNELS ?= 6.1 6.12 newest
 TRY_KERNELS = KERNELS='$(KERNELS)' SEXTANTD=$(CURDIR)/target/release/sextantd \
 	SEXTANT=$(CURDIR)/target/debug/sextant HUBBLE=$(BIN)/hubble integration-tests/kernels/kernels.sh
 
-kernels: setup-build hubble ## Boot other kernels in qemu and try sextantd on each: all cases.
+kernels: setup-build hubble optimized ## Boot other kernels in qemu and try sextantd on each: all cases.
 	$(call install,$(KERNEL_PACKAGES))
-	cargo build --release --package sextantd
 	cargo build --package sextant
 	$(TRY_KERNELS)
 
 # The most important cases, on the oldest kernel and the newest, when what concerns them changed.
 kernels-changed: KERNELS = 6.1 newest
-kernels-changed: hubble
+kernels-changed: hubble built optimized
 	$(call install,$(KERNEL_PACKAGES))
-	cargo build --release --package sextantd
-	cargo build --package sextant
 	$(TRY_KERNELS) changed
 
 demo: setup-build hubble ## Two namespaces with traffic, watched with the real CLI.
