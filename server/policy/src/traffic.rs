@@ -7,7 +7,7 @@ use sextant_proto::flow::{DropReason, FlowType, Verdict};
 
 use crate::{
     endpoint::Endpoint,
-    label::{Label, NAMESPACE},
+    label::{Label, NAMESPACE, RESERVED},
     ports::protocol,
 };
 
@@ -194,13 +194,24 @@ pub fn party(endpoint: Option<&flow::Endpoint>, address: IpAddr) -> Party {
     }
 }
 
-/// An endpoint with its namespace among its labels, whoever gave it that.
+/// Kind of the workload of systemd's units, which use the network of the host.
+const UNIT: &str = "Unit";
+
+/// An endpoint with its namespace among its labels, whoever gave it that; a unit of
+/// systemd is a part of the host.
 #[must_use]
 pub fn endpoint_of(endpoint: &flow::Endpoint) -> Endpoint {
     let labels = endpoint.labels.iter().map(|text| Label::parse(text));
     let namespace = Label::new("k8s", NAMESPACE, &endpoint.namespace);
     let namespace = Some(namespace).filter(|label| !label.value.is_empty());
-    Endpoint::new(labels.chain(namespace).collect())
+    let is_unit = endpoint.workloads.iter().any(|one| one.kind == UNIT);
+    let known = Endpoint::new(labels.chain(namespace).collect());
+    if is_unit {
+        let host = [Label::new(RESERVED, "host", "")];
+        known.on_host(&host.into_iter().collect())
+    } else {
+        known
+    }
 }
 
 fn name(endpoint: Option<&flow::Endpoint>, address: IpAddr) -> String {

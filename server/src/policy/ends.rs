@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use arc_swap::ArcSwap;
 use sextant_policy::{
     endpoint::Endpoint,
-    label::{Label, RESERVED},
+    label::{Label, Labels, RESERVED},
     policy::Policy,
     traffic::{Party, endpoint_of, party},
 };
@@ -52,16 +52,27 @@ impl Ends {
         self.with_node_labels(Endpoint::new(labels.into_iter().collect()))
     }
 
-    /// An endpoint; of this host, with the labels of the node.
+    /// An endpoint; of this host, and of what is a part of it, with the labels of the
+    /// node.
     #[must_use]
     pub fn with_node_labels(&self, endpoint: Endpoint) -> Endpoint {
-        if self.node_labels.is_empty() || !endpoint.is_host() {
+        if self.node_labels.is_empty() {
             return endpoint;
         }
-        let labels = endpoint.labels.iter().chain(self.node_labels.iter());
-        Endpoint {
-            labels: labels.cloned().collect(),
-            ..endpoint
+        let with = |labels: &Labels| {
+            let labels = labels.iter().chain(self.node_labels.iter());
+            labels.cloned().collect()
+        };
+        match &endpoint.part_of_host {
+            Some(host) => Endpoint {
+                part_of_host: Some(with(host)),
+                ..endpoint
+            },
+            None if endpoint.is_host() => Endpoint {
+                labels: with(&endpoint.labels),
+                ..endpoint
+            },
+            None => endpoint,
         }
     }
 
@@ -93,5 +104,39 @@ impl Known {
     /// They.
     pub fn iter(&self) -> impl Iterator<Item = &Endpoint> {
         self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sextant_flows::flow::{self, Workload};
+    use sextant_policy::document::parse;
+
+    use super::*;
+
+    #[test]
+    fn a_host_policy_by_labels_of_the_node_is_about_the_host_and_its_units() {
+        let ends = Ends::new(Arc::default(), &["role=edge".to_owned()]);
+        let unit = |kind: &str| {
+            ends.with_node_labels(endpoint_of(&flow::Endpoint {
+                labels: vec!["sextant:unit=sshd.service".into()],
+                namespace: "system".into(),
+                workloads: vec![Workload {
+                    name: "sshd.service".into(),
+                    kind: kind.into(),
+                }],
+                ..flow::Endpoint::default()
+            }))
+        };
+        let policy = |role: &str| {
+            let text = format!(
+                "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: a}}\n\
+                 spec: {{nodeSelector: {{matchLabels: {{role: {role}}}}}, ingress: [{{}}]}}\n"
+            );
+            parse(&text).unwrap().remove(0)
+        };
+        let known = Known(vec![ends.host(), unit("Unit"), unit("Container")]);
+        assert_eq!(known.selected(&policy("edge")), 2);
+        assert_eq!(known.selected(&policy("core")), 0);
     }
 }

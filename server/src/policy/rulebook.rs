@@ -33,8 +33,12 @@ pub struct Rulebook {
 #[derive(Debug, Default)]
 struct Book {
     set: PolicySet,
-    selected: RwLock<HashMap<Labels, Arc<Selected>>>,
+    /// By labels of a subject, and those of the host that it is a part of.
+    selected: RwLock<HashMap<ToldBy, Arc<Selected>>>,
 }
+
+/// What rules about an endpoint depend on.
+type ToldBy = (Labels, Option<Labels>);
 
 /// What becomes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,10 +155,11 @@ impl Book {
         self.set.judge_selected(&selected, connection)
     }
 
-    /// Which rules are about an endpoint depends on its labels alone.
+    /// Which rules are about an endpoint depends on labels alone.
     fn selected(&self, subject: &Endpoint) -> Arc<Selected> {
         let known = self.selected.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(selected) = known.get(&subject.labels) {
+        let told_by = (subject.labels.clone(), subject.part_of_host.clone());
+        if let Some(selected) = known.get(&told_by) {
             return Arc::clone(selected);
         }
         drop(known);
@@ -166,7 +171,7 @@ impl Book {
         if known.len() >= MAX_SUBJECTS {
             known.clear();
         }
-        known.insert(subject.labels.clone(), Arc::clone(&selected));
+        known.insert(told_by, Arc::clone(&selected));
         selected
     }
 }
@@ -202,6 +207,27 @@ mod tests {
         // A second time by what is remembered.
         assert_eq!(rulebook.judge_ends(&outside, &web, 6, port)[1], ingress);
         ingress.0
+    }
+
+    #[test]
+    fn a_part_of_the_host_is_told_from_others_with_its_labels() {
+        let text = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: host}\n\
+                    spec: {nodeSelector: {}, ingress: [{}]}\n";
+        let none = Entries::new();
+        let mut plan = Plan::new(&none, 1, Time::default());
+        let given = sextant_policy::document::written(text).unwrap();
+        plan.apply(&given, None, false);
+        let steps = plan.steps().into_iter();
+        let entries = steps.filter_map(|step| Some((step.id, step.after?)));
+        let rulebook = Rulebook::new(&entries.collect(), Enforcement::Default);
+        let unit = Endpoint::new(["sextant:unit=a.service"].into_iter().collect());
+        let part = unit
+            .clone()
+            .on_host(&["reserved:host"].into_iter().collect());
+        let outside = Endpoint::outside([192, 0, 2, 1].into());
+        let ingress = |server: &Endpoint| rulebook.judge_ends(&outside, server, 6, 80)[1].0;
+        assert_eq!(ingress(&unit), Verdict::Allow);
+        assert_eq!(ingress(&part), Verdict::Deny);
     }
 
     #[test]
