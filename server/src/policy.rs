@@ -13,6 +13,7 @@ pub mod ends;
 pub mod enforce;
 pub mod entry;
 pub mod guard;
+mod owners;
 pub mod policies;
 pub mod rulebook;
 pub mod state;

@@ -38,6 +38,7 @@ use crate::{
 use cgroup::{Belonging, Container, is_id};
 use command_line::CommandLines;
 use endpoint::{Endpoints, is_same};
+pub(crate) use lookup::unit_of;
 use older::Older;
 use users::Users;
 

@@ -1,8 +1,9 @@
 //! Keeps a change from locking people out: the one who asks for it, those who are
 //! connected to a management port, and all who might be.
 //!
-//! It judges by the proposed policies that are enforced. The loopback is never denied,
-//! so it is not looked at. Bound: the sockets of this host, `MAX_PEERS` of them.
+//! It judges by the proposed policies that are enforced, this host and the units that hold
+//! the sockets. The loopback is never denied, so it is not looked at. Bound: that of
+//! `owners`, `MAX_PEERS` addresses that policies name.
 
 use std::{
     collections::BTreeSet,
@@ -20,10 +21,11 @@ use sextant_policy::{
 
 use super::{
     ends::Ends,
+    owners::{Owners, own_unit, sockets},
     rulebook::{Rulebook, Verdict},
 };
 
-/// Peers of management ports that are looked at.
+/// Addresses that are tried.
 const MAX_PEERS: usize = 4096;
 
 /// What is never denied unless it is forced.
@@ -72,17 +74,44 @@ impl Guard {
         arriving: Option<Arriving>,
     ) -> Result<(), LockedOut> {
         if let Some(arriving) = arriving {
-            self.allows(proposed, arriving, "the connection that it comes on")?;
+            let what = "the connection that it comes on";
+            self.allows(
+                proposed,
+                arriving,
+                &self.subjects(own_unit().as_slice()),
+                what,
+            )?;
         }
         if self.management.is_empty() || proposed.enforced().policies().is_empty() {
             return Ok(());
         }
-        for session in sessions(&self.management) {
-            self.allows(proposed, session, "a session that is open")?;
+        let sockets = sockets(&self.management);
+        let owners = Owners::of(&sockets);
+        let candidates = self.candidates(proposed.enforced().policies());
+        for socket in &sockets {
+            let subjects = self.subjects(owners.units(socket));
+            let local = socket.local;
+            match socket.peer {
+                Some(peer) => {
+                    let session = Arriving { peer, local };
+                    self.allows(proposed, session, &subjects, "a session that is open")?;
+                }
+                None if local.ip().is_loopback() => {}
+                None => is_reachable((before, proposed), &candidates, &subjects, local.port())?,
+            }
         }
+        // Who listens later is of the host in any case.
+        let host = [self.ends.host()];
         self.management
             .iter()
-            .try_for_each(|port| self.is_reachable(before, proposed, *port))
+            .try_for_each(|port| is_reachable((before, proposed), &candidates, &host, *port))
+    }
+
+    /// The host, and units of it.
+    fn subjects(&self, units: &[Endpoint]) -> Vec<Endpoint> {
+        let units = units.iter().cloned();
+        let units = units.map(|unit| self.ends.with_node_labels(unit));
+        [self.ends.host()].into_iter().chain(units).collect()
     }
 
     /// One connection.
@@ -90,6 +119,7 @@ impl Guard {
         &self,
         proposed: &Rulebook,
         connection: Arriving,
+        subjects: &[Endpoint],
         what: &str,
     ) -> Result<(), LockedOut> {
         let Arriving { peer, local } = connection;
@@ -97,15 +127,11 @@ impl Guard {
         if address.is_loopback() || address == own {
             return Ok(());
         }
-        let (client, server) = (self.ends.at(address), self.ends.at(own));
-        // Whatever is bound to an address of this host is the host's.
-        let server = match server.endpoint.is_elsewhere() {
-            true => self.ends.host(),
-            false => server.endpoint,
-        };
-        let judged = proposed.judge_ends(&client.endpoint, &server, TCP, local.port());
-        let worst = judged.into_iter().max_by_key(|(verdict, _)| *verdict);
-        match worst {
+        let client = self.ends.at(address);
+        let judged = subjects
+            .iter()
+            .flat_map(|subject| proposed.judge_ends(&client.endpoint, subject, TCP, local.port()));
+        match judged.max_by_key(|(verdict, _)| *verdict) {
             Some((Verdict::Deny | Verdict::Authenticate, judgement)) => {
                 let what = format!("{what}, from {} to port {}", client.name, local.port());
                 Err(LockedOut {
@@ -117,41 +143,44 @@ impl Guard {
         }
     }
 
-    /// Whether anybody at all gets to a port, if anybody did before.
-    fn is_reachable(
-        &self,
-        before: &Rulebook,
-        proposed: &Rulebook,
-        port: u16,
-    ) -> Result<(), LockedOut> {
-        let host = self.ends.host();
-        let policies = proposed.enforced().policies();
-        let candidates: Vec<_> = candidates(policies).chain(self.known()).collect();
-        let judged = |rulebook: &Rulebook| -> Option<String> {
-            let mut last = None;
-            for peer in &candidates {
-                let [_, (verdict, judgement)] = rulebook.judge_ends(peer, &host, TCP, port);
-                if matches!(verdict, Verdict::Allow | Verdict::Audit) {
-                    return None;
-                }
-                last = Some(by(&judgement));
-            }
-            last
-        };
-        match judged(proposed) {
-            Some(why) if judged(before).is_none() => Err(LockedOut {
-                what: format!("port {port}, which is for management, to everybody"),
-                why,
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn known(&self) -> Vec<Endpoint> {
+    /// Somebody of each sort who might connect.
+    fn candidates(&self, policies: &[Policy]) -> Vec<Endpoint> {
         let known = self.ends.known();
         let others = known.iter().filter(|endpoint| !endpoint.is_host());
-        others.cloned().collect()
+        candidates(policies).chain(others.cloned()).collect()
     }
+}
+
+/// Whether anybody at all gets to a port of each subject, if anybody did before.
+fn is_reachable(
+    (before, proposed): (&Rulebook, &Rulebook),
+    candidates: &[Endpoint],
+    subjects: &[Endpoint],
+    port: u16,
+) -> Result<(), LockedOut> {
+    // Why it is closed to the last of them; none if it is open to one.
+    let closed = |rulebook: &Rulebook, subject: &Endpoint| -> Option<String> {
+        let mut why = None;
+        for peer in candidates {
+            let [_, (verdict, judgement)] = rulebook.judge_ends(peer, subject, TCP, port);
+            if matches!(verdict, Verdict::Allow | Verdict::Audit) {
+                return None;
+            }
+            why = Some(by(&judgement));
+        }
+        why
+    };
+    for subject in subjects {
+        if let Some(why) = closed(proposed, subject)
+            && closed(before, subject).is_none()
+        {
+            return Err(LockedOut {
+                what: format!("port {port}, which is for management, to everybody"),
+                why,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Somebody outside of each family, another node, and whoever a policy names by address.
@@ -205,21 +234,6 @@ fn next(address: IpAddr) -> Option<IpAddr> {
     }
 }
 
-/// Connections that are open to these ports of this host.
-fn sessions(ports: &[u16]) -> Vec<Arriving> {
-    let tables = [procfs::net::tcp(), procfs::net::tcp6()];
-    let entries = tables.into_iter().flatten().flatten();
-    let open = entries.filter(|entry| {
-        let is_open = entry.state == procfs::net::TcpState::Established;
-        is_open && ports.contains(&entry.local_address.port())
-    });
-    let sessions = open.map(|entry| Arriving {
-        peer: entry.remote_address,
-        local: entry.local_address,
-    });
-    sessions.take(MAX_PEERS).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use sextant_policy::{document::parse, set::Enforcement};
@@ -236,7 +250,12 @@ mod tests {
             "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: host}}\n\
              spec:\n  nodeSelector: {{}}\n{rules}"
         );
-        let entries: Entries = parse(&text)
+        of(&text)
+    }
+
+    /// Of a document.
+    fn of(text: &str) -> Rulebook {
+        let entries: Entries = parse(text)
             .unwrap()
             .into_iter()
             .map(|policy| {
@@ -284,6 +303,35 @@ mod tests {
         assert!(told.contains("ingressDeny[0]"), "{told}");
         // It was closed already.
         checked(WEB, WEB, None).unwrap();
+    }
+
+    #[test]
+    fn a_policy_of_the_unit_that_holds_a_port_counts_too() {
+        let unit = Endpoint::new(["sextant:unit=sshd.service"].into_iter().collect());
+        let unit = unit.on_host(&["reserved:host"].into_iter().collect());
+        let text = "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {name: sshd}\n\
+                    spec:\n  endpointSelector: {matchLabels: {unit: sshd.service}}\n  ingress:\n  - fromCIDR: [10.9.0.0/16]\n";
+        let rulebook = of(text);
+        let guard = Guard::new(Ends::default(), vec![22]);
+        let session = |peer: &str| Arriving {
+            peer: peer.parse().unwrap(),
+            local: "10.0.0.1:22".parse().unwrap(),
+        };
+        let allows = |peer, subjects: &[Endpoint]| {
+            guard.allows(&rulebook, session(peer), subjects, "a session that is open")
+        };
+        let subjects = [guard.ends.host(), unit];
+        allows("10.9.8.7:1000", &subjects).unwrap();
+        assert!(allows("10.8.8.7:1000", &subjects).is_err());
+        allows("10.8.8.7:1000", &subjects[..1]).unwrap();
+        let candidates = guard.candidates(rulebook.enforced().policies());
+        let none = Rulebook::default();
+        is_reachable((&none, &rulebook), &candidates, &subjects, 22).unwrap();
+        let nobody = of(&text.replace("fromCIDR: [10.9.0.0/16]", "fromEntities: [none]"));
+        let candidates = guard.candidates(nobody.enforced().policies());
+        let told = is_reachable((&none, &nobody), &candidates, &subjects, 22);
+        let told = told.unwrap_err().to_string();
+        assert!(told.contains("sshd default deny"), "{told}");
     }
 
     #[test]

@@ -121,6 +121,35 @@ impl Endpoints {
     }
 }
 
+/// The unit at a path of a cgroup, whose process executes this file; `None` for what is
+/// in a container, or in no unit.
+pub(super) fn unit_at(path: &str, exe: &str) -> Option<Endpoint> {
+    let belonging = Belonging::of(path);
+    if belonging.container.is_some() || belonging.unit.is_empty() {
+        return None;
+    }
+    let Names {
+        namespace,
+        pod_name,
+        workload,
+        kind,
+    } = names(&belonging, None);
+    let mut labels = labels(&belonging, &namespace, &workload);
+    let file = exe.rsplit('/').next().filter(|file| !file.is_empty());
+    labels.extend(file.map(|file| format!("{SOURCE}:exe={file}")));
+    labels.sort_unstable();
+    Some(Endpoint {
+        namespace,
+        pod_name,
+        labels,
+        workloads: vec![Workload {
+            name: workload,
+            kind: kind.into(),
+        }],
+        ..Endpoint::default()
+    })
+}
+
 /// Whether both are the same word of an engine.
 pub(super) fn is_same(one: Option<&Arc<Named>>, other: Option<&Arc<Named>>) -> bool {
     match (one, other) {

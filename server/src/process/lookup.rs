@@ -6,7 +6,11 @@ use procfs::{
 };
 use sextant_ebpf_common::Side;
 
-use crate::{datapath::ProcessSeen, flow::Time};
+use super::endpoint::unit_at;
+use crate::{
+    datapath::ProcessSeen,
+    flow::{Endpoint, Time},
+};
 
 /// Why a path of the kernel's says that its file was removed.
 const DELETED: &str = " (deleted)";
@@ -19,19 +23,34 @@ pub(super) fn same(side: Side) -> Option<(Process, Stat)> {
     (stat.starttime as u32 == side.start).then_some((process, stat))
 }
 
-/// What is known of it.
-pub(super) fn find(side: Side) -> Option<ProcessSeen> {
-    let (process, stat) = same(side)?;
+/// The unit that a process is in, as an endpoint without an identity.
+pub(crate) fn unit_of(process: &Process) -> Option<Endpoint> {
+    unit_at(&cgroup_of(process)?, &exe_of(process))
+}
+
+/// The file that it executes.
+fn exe_of(process: &Process) -> String {
     let exe = process.exe().unwrap_or_default();
     let exe = exe.to_string_lossy();
+    exe.strip_suffix(DELETED).unwrap_or(&exe).to_owned()
+}
+
+/// The path of its cgroup as the programs have it: of the unified hierarchy, if anybody
+/// uses it.
+fn cgroup_of(process: &Process) -> Option<String> {
     let groups = process.cgroups().map(|groups| groups.0).unwrap_or_default();
     let path_of = |is_it: &dyn Fn(&procfs::ProcessCGroup) -> bool| {
         let found = groups.iter().find(|group| is_it(group));
         found.map(|group| group.pathname.clone())
     };
-    // As the programs have it: the unified hierarchy, if anybody uses it.
     let unified = path_of(&|group| group.hierarchy == 0).filter(|path| path != "/");
     let pids = || path_of(&|group| group.controllers.iter().any(|name| name == "pids"));
+    unified.or_else(pids)
+}
+
+/// What is known of it.
+pub(super) fn find(side: Side) -> Option<ProcessSeen> {
+    let (process, stat) = same(side)?;
     Some(ProcessSeen {
         // Reading it could take as long as its process likes.
         command_line: Vec::new(),
@@ -41,9 +60,9 @@ pub(super) fn find(side: Side) -> Option<ProcessSeen> {
         ppid: u32::try_from(stat.ppid).unwrap_or(0),
         uid: process.status().map(|status| status.euid).unwrap_or(0),
         comm: stat.comm,
-        exe: exe.strip_suffix(DELETED).unwrap_or(&exe).to_owned(),
+        exe: exe_of(&process),
         cgroup: 0,
-        cgroup_path: unified.or_else(pids).unwrap_or_else(|| "/".into()),
+        cgroup_path: cgroup_of(&process).unwrap_or_else(|| "/".into()),
     })
 }
 
