@@ -11,8 +11,8 @@ FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
 # Inputs are as long as the bounds of what they reach: patterns of a request have
 # 16 KiB, and what is longer must be refused.
-FUZZ_LONG    := filter filter_text cel selector request policy
-FUZZ_TARGETS := decode dns sni replay_json replay_pcap filter filter_text cel selector flow_proto record request http2 config identities policy
+FUZZ_LONG    := filter filter_text cel selector request policy compile
+FUZZ_TARGETS := decode dns sni replay_json replay_pcap filter filter_text cel selector flow_proto record request http2 config identities policy compile
 
 TOOLS := $(CURDIR)/.tools
 BIN   := $(TOOLS)/bin

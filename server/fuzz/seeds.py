@@ -42,6 +42,39 @@ spec:
   ingress: [{from: [{namespaceSelector: {}, podSelector: {}}, {ipBlock: {cidr: "::/0"}}], ports: [{port: 5432}]}]
 """
 
+# What allows beside what denies more ports, of both, and in audit.
+MEETING_POLICIES = b"""
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: web, namespace: shop}
+spec:
+  endpointSelector: {}
+  egress:
+  - toPorts: [{ports: [{port: "80", protocol: TCP}, {port: "1024", endPort: 65535}, {port: http, protocol: TCP}]}]
+  - {toCIDR: [10.1.0.0/16], authentication: {mode: required}}
+  - {toEntities: [all, world], toPorts: [{ports: [{port: "443"}]}], authentication: {mode: disabled}}
+  - toEndpoints: [{matchLabels: {app: api}}]
+  egressDeny:
+  - toCIDRSet: [{cidr: 0.0.0.0/0, except: [0.0.0.0/32, 10.0.0.0/8, 255.255.255.255/32]}]
+    toPorts: [{ports: [{port: "64", endPort: 127, protocol: TCP}]}]
+  - toCIDR: ["2001:db8::/32"]
+---
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: audit, namespace: shop}
+spec:
+  endpointSelector: {matchLabels: {app: web}}
+  ingress: [{fromEntities: [cluster], icmps: [{fields: [{type: 8}]}]}, {fromEntities: [host]}]
+  ingressDeny: [{fromEndpoints: [{matchLabels: {app: api}}]}]
+---
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: host}
+spec:
+  nodeSelector: {}
+  ingress: [{fromEntities: [world], toPorts: [{ports: [{port: "22", protocol: TCP}]}]}]
+"""
+
 HOST_POLICY = b"""{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": "cilium.io/v2",
 "kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": "host"}, "specs": [
 {"nodeSelector": {}, "ingress": [{"fromEntities": ["remote-node", "health"]}, {}],
@@ -480,6 +513,7 @@ def main():
         "http2": connections(),
         "flow_proto": flows(),
         "policy": {"two": POLICY, "list": HOST_POLICY},
+        "compile": {"two": POLICY, "meeting": MEETING_POLICIES},
         "config": {"whole": CONFIG, "mistakes": b"node_name = 5\n[server]\nlisten = 1\nunknwon = [{a = {b = 1}}]\n"},
         "identities": {
             "two": b'{\n  "k8s:app=web": 256,\n  "k8s:app=db,k8s:env=test": 300\n}',

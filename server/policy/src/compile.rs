@@ -154,7 +154,7 @@ pub fn compile(
     let mut classes = Classes::new(&lists, world, limits)?;
     let mut tables = Tables::default();
     place_peers(&mut tables, world, &lists, &mut classes, limits)?;
-    let decisions = Decisions::new(&rules.all, sets.revisions, reasons);
+    let decisions = Decisions::new(&rules.all, reasons);
     let mut scopes = Scopes::new(&rules, &lists, &classes, decisions, limits);
     tables.subjects.push(Subject::default());
     for (subject, parts) in world.subjects.iter().zip(&selected) {

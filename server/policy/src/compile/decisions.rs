@@ -1,18 +1,17 @@
 //! What becomes of connections by the rules that are about them, and the number of the
 //! reason.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use sextant_ebpf_common::policy::{Decision, decision, verdict};
 
 use super::{
     TooLarge,
-    reasons::{Because, MatchType, Reasons, Told, Why},
+    reasons::{Because, MatchType, Reasons, Telling, Told, Why},
     rules::{AUDITED, ENFORCED, Placed},
     tally::{Few, Side, Specific, Tally},
 };
-use crate::policy::PolicyId;
 
 /// What one set makes of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,25 +88,16 @@ impl Outcome {
 /// Gives decisions their reasons' numbers.
 pub(super) struct Decisions<'a> {
     rules: &'a [Placed<'a>],
-    revisions: &'a HashMap<PolicyId, u64>,
     reasons: &'a mut Reasons,
     numbers: FxHashMap<Outcome, Decision>,
-    /// By rule, and whether denial by default is meant.
-    told: FxHashMap<(u32, bool), Arc<Told>>,
 }
 
 impl<'a> Decisions<'a> {
-    pub(super) fn new(
-        rules: &'a [Placed<'a>],
-        revisions: &'a HashMap<PolicyId, u64>,
-        reasons: &'a mut Reasons,
-    ) -> Self {
+    pub(super) fn new(rules: &'a [Placed<'a>], reasons: &'a mut Reasons) -> Self {
         Self {
             rules,
-            revisions,
             reasons,
             numbers: FxHashMap::default(),
-            told: FxHashMap::default(),
         }
     }
 
@@ -146,24 +136,13 @@ impl<'a> Decisions<'a> {
 
     fn told(&mut self, rule: u32, is_default: bool) -> Arc<Told> {
         let placed = &self.rules[rule as usize];
-        let told = self.told.entry((rule, is_default)).or_insert_with(|| {
-            let id = placed.policy.id.clone();
-            let revision = self.revisions.get(&id).copied().unwrap_or_default();
-            let place = if is_default {
-                String::new()
-            } else {
-                placed.rule.place()
-            };
-            let (labels, description) = (&placed.spec.labels, &placed.spec.description);
-            Arc::new(Told::new(
-                id,
-                revision,
-                labels.clone(),
-                description.clone(),
-                place,
-            ))
-        });
-        told.clone()
+        let telling = Telling {
+            policy: &placed.policy.id,
+            revision: placed.revision,
+            spec: placed.spec,
+            rule: (!is_default).then_some(placed.rule),
+        };
+        self.reasons.told(telling)
     }
 }
 

@@ -15,7 +15,10 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use sextant_ebpf_common::policy::{GENERATIONS, REASONS};
 
 use super::TooLarge;
-use crate::{label::Label, policy::PolicyId};
+use crate::{
+    label::Label,
+    policy::{Direction, Effect, PolicyId, Rule, Spec},
+};
 
 /// Policies and rules that a reason tells at most.
 pub const TOLD: usize = 8;
@@ -82,37 +85,64 @@ pub struct Told {
     pub description: String,
     /// Which rule, as `egressDeny[0]`; empty for denial by default.
     pub place: String,
+    list: Option<RuleNumber>,
     hash: u64,
 }
 
+/// Direction and effect of a rule's list, and its number in it.
+type RuleNumber = (Direction, Effect, usize);
+
+/// What a `Told` is made of, where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    pub(super) policy: &'a PolicyId,
+    pub(super) revision: u64,
+    pub(super) spec: &'a Spec,
+    /// None for denial by default.
+    pub(super) rule: Option<&'a Rule>,
+}
+
+impl Telling<'_> {
+    fn parts(&self) -> Parts<'_> {
+        let list = self
+            .rule
+            .map(|rule| (rule.direction, rule.effect, rule.number));
+        let Spec {
+            labels,
+            description,
+            ..
+        } = self.spec;
+        (self.policy, self.revision, labels, description, list)
+    }
+
+    fn told(&self, hash: u64) -> Told {
+        let (policy, revision, labels, description, list) = self.parts();
+        Told {
+            policy: policy.clone(),
+            revision,
+            labels: labels.to_owned(),
+            description: description.to_owned(),
+            place: self.rule.map(Rule::place).unwrap_or_default(),
+            list,
+            hash,
+        }
+    }
+}
+
+/// Policy, revision, labels, description, rule.
+type Parts<'a> = (&'a PolicyId, u64, &'a [Label], &'a str, Option<RuleNumber>);
+
 impl Told {
-    pub(super) fn new(
-        policy: PolicyId,
-        revision: u64,
-        labels: Vec<Label>,
-        description: String,
-        place: String,
-    ) -> Self {
-        // It is hashed often: its parts once.
-        let hash = FxBuildHasher.hash_one((&policy, revision, &labels, &description, &place));
-        Self {
+    fn parts(&self) -> Parts<'_> {
+        let Self {
             policy,
             revision,
             labels,
             description,
-            place,
-            hash,
-        }
-    }
-
-    fn parts(&self) -> (&PolicyId, u64, &[Label], &str, &str) {
-        (
-            &self.policy,
-            self.revision,
-            &self.labels,
-            &self.description,
-            &self.place,
-        )
+            list,
+            ..
+        } = self;
+        (policy, *revision, labels, description, *list)
     }
 }
 
@@ -134,6 +164,8 @@ impl Hash for Told {
 #[derive(Debug)]
 pub struct Reasons {
     numbers: FxHashMap<Arc<Because>, u32>,
+    /// What reasons tell, by hash.
+    told: FxHashMap<u64, Arc<Told>>,
     /// By number, with the set that used it last. The first one is none.
     all: Vec<Option<(Arc<Because>, u64)>>,
     free: Vec<u32>,
@@ -156,6 +188,7 @@ impl Reasons {
     pub fn new(most: usize) -> Self {
         Self {
             numbers: FxHashMap::default(),
+            told: FxHashMap::default(),
             all: vec![None],
             free: Vec::new(),
             sets: 0,
@@ -186,6 +219,18 @@ impl Reasons {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.numbers.is_empty()
+    }
+
+    /// What a reason tells, the same one if it was told before.
+    pub(super) fn told(&mut self, telling: Telling<'_>) -> Arc<Told> {
+        let hash = FxBuildHasher.hash_one(telling.parts());
+        let is_same = |told: &&Arc<Told>| told.parts() == telling.parts();
+        if let Some(told) = self.told.get(&hash).filter(is_same) {
+            return told.clone();
+        }
+        let told = Arc::new(telling.told(hash));
+        self.told.insert(hash, told.clone());
+        told
     }
 
     /// The number of a reason.
@@ -226,6 +271,7 @@ impl Reasons {
                 self.free.push(number as u32);
             }
         }
+        self.told.retain(|_, told| Arc::strong_count(told) > 1);
         self.many = (self.len() * 2).max(FEW);
     }
 }
@@ -233,38 +279,54 @@ impl Reasons {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Kind;
+    use crate::{
+        policy::{Kind, Subject},
+        selector::Selector,
+    };
 
-    fn because(revision: u64) -> Because {
-        let id = PolicyId {
+    fn because(reasons: &mut Reasons, revision: u64) -> Because {
+        let policy = &PolicyId {
             kind: Kind::Cilium,
             namespace: "shop".into(),
             name: "web".into(),
         };
-        let place = "egress[0]".to_owned();
+        let spec = &Spec {
+            subject: Subject::Endpoints(Selector::default()),
+            description: String::new(),
+            labels: Vec::new(),
+            rules: Vec::new(),
+        };
+        let telling = Telling {
+            policy,
+            revision,
+            spec,
+            rule: None,
+        };
         Because {
             verdict: 1,
             why: Why::Rules,
             match_type: MatchType::Peer,
-            told: vec![Arc::new(Told::new(
-                id,
-                revision,
-                Vec::new(),
-                String::new(),
-                place,
-            ))],
+            told: vec![reasons.told(telling)],
         }
+    }
+
+    fn number(reasons: &mut Reasons, revision: u64) -> Result<u32, TooLarge> {
+        let because = because(reasons, revision);
+        reasons.number(because)
+    }
+
+    fn revision(reasons: &Reasons, number: u32) -> Option<u64> {
+        Some(reasons.get(number)?.told[0].revision)
     }
 
     #[test]
     fn a_reason_keeps_its_number_and_none_is_0() {
         let mut reasons = Reasons::default();
-        let one = reasons.number(because(1)).unwrap();
-        let other = reasons.number(because(2)).unwrap();
+        let [one, other] = [1, 2].map(|revision| number(&mut reasons, revision).unwrap());
         assert!(one != other && one > 0 && other > 0);
         reasons.activated();
-        assert_eq!(reasons.number(because(1)), Ok(one));
-        assert_eq!(reasons.get(other), Some(&because(2)));
+        assert_eq!(number(&mut reasons, 1), Ok(one));
+        assert_eq!(revision(&reasons, other), Some(2));
         assert_eq!(reasons.get(0), None);
         assert_eq!(reasons.len(), 2);
     }
@@ -272,16 +334,17 @@ mod tests {
     #[test]
     fn a_number_becomes_another_s_once_no_flow_can_remember_it() {
         let mut reasons = Reasons::new(2);
-        let [old, used] = [1, 2].map(|revision| reasons.number(because(revision)).unwrap());
+        let [old, used] = [1, 2].map(|revision| number(&mut reasons, revision).unwrap());
         for _ in 0..GENERATIONS {
-            reasons.number(because(2)).unwrap();
-            assert!(reasons.number(because(3)).is_err(), "it is full");
+            number(&mut reasons, 2).unwrap();
+            assert!(number(&mut reasons, 3).is_err(), "it is full");
             reasons.activated();
         }
         reasons.activated();
-        assert_eq!(reasons.number(because(3)), Ok(old));
-        assert_eq!(reasons.get(used), Some(&because(2)));
-        assert_eq!(reasons.get(old), Some(&because(3)));
-        assert_eq!(reasons.number(because(1)).unwrap_err().room, 2);
+        assert_eq!(number(&mut reasons, 3), Ok(old));
+        assert_eq!(revision(&reasons, used), Some(2));
+        assert_eq!(revision(&reasons, old), Some(3));
+        assert_eq!(number(&mut reasons, 1).unwrap_err().room, 2);
+        assert_eq!(reasons.told.len(), 3, "what was forgotten is told no more");
     }
 }

@@ -20,6 +20,7 @@ pub(super) const AUDITED: usize = 1;
 /// A rule where it stands.
 pub(super) struct Placed<'a> {
     pub(super) policy: &'a Policy,
+    pub(super) revision: u64,
     pub(super) spec: &'a Spec,
     pub(super) rule: &'a Rule,
     /// In which sets it is.
@@ -58,20 +59,24 @@ impl<'a> Rules<'a> {
             for (is_in, enforcement) in is_in.iter_mut().zip(rules.enforcement) {
                 *is_in &= enforcement != Enforcement::Never;
             }
+            let revision = sets.revisions.get(&policy.id).copied();
+            let revision = revision.unwrap_or_default();
             for spec in &policy.specs {
-                rules.add(policy, spec, is_in);
+                rules.add((policy, revision), spec, is_in);
             }
         }
         rules
     }
 
-    fn add(&mut self, policy: &'a Policy, spec: &'a Spec, sets: [bool; 2]) {
+    fn add(&mut self, policy: (&'a Policy, u64), spec: &'a Spec, sets: [bool; 2]) {
+        let (policy, revision) = policy;
         let part = self.parts.len() as u32;
         let rules = [Direction::Ingress, Direction::Egress].map(|direction| {
             let first = self.all.len() as u32;
             let placed = spec.rules.iter().filter(|rule| rule.direction == direction);
             self.all.extend(placed.map(|rule| Placed {
                 policy,
+                revision,
                 spec,
                 rule,
                 sets,
@@ -162,7 +167,9 @@ fn members<'a>(enforced: &'a PolicySet, with_audit: &'a PolicySet) -> Vec<(&'a P
         let one = left.next_if(|_| order.is_le());
         let other = right.next_if(|_| order.is_ge());
         match (one, other) {
-            (Some(one), Some(other)) if one == other => members.push((one, [true; 2])),
+            (Some(one), Some(other)) if std::ptr::eq(one, other) || one == other => {
+                members.push((one, [true; 2]));
+            }
             (one, other) => {
                 members.extend(one.map(|policy| (policy, [true, false])));
                 members.extend(other.map(|policy| (policy, [false, true])));

@@ -18,7 +18,7 @@ use super::{
     peers::{Lists, Who},
     reasons::Why,
     rules::{AUDITED, ENFORCED, Rules},
-    spots::{Block, Layers, Spot, Spots, Steps},
+    spots::{Block, Layers, Pair, Spot, Spots, Steps},
     tally::Few,
 };
 use crate::{
@@ -200,68 +200,83 @@ impl<'a> Scopes<'a> {
     ) -> Result<Spots, TooLarge> {
         let mut pairs = Vec::new();
         for rule in rules {
-            let before = pairs.len();
-            self.add_spots(&mut pairs, *rule, subject, direction);
-            self.steps.take(pairs.len() - before)?;
+            let placed = &self.rules.all[*rule as usize];
+            let Layer4::Ports(all) = &placed.rule.layer4 else {
+                self.add(&mut pairs, *rule, Block::EVERYTHING)?;
+                continue;
+            };
+            for ports in all {
+                self.add_ports(&mut pairs, *rule, ports, subject, direction)?;
+            }
         }
-        Ok(Spots::new(pairs, &self.rules.all))
+        // Stable, as it makes use of what is in order: the classes of a list are.
+        pairs.sort();
+        let spots = pairs.chunk_by(|one, other| one.0 == other.0).count();
+        self.check_entries(spots)?;
+        Ok(Spots::new(&pairs, &self.rules.all))
     }
 
-    fn add_spots(
-        &self,
-        pairs: &mut Vec<(Spot, u32, bool)>,
+    fn add_ports(
+        &mut self,
+        pairs: &mut Vec<Pair>,
         rule: u32,
+        ports: &Ports,
         subject: &Endpoint,
         direction: Direction,
-    ) {
+    ) -> Result<(), TooLarge> {
+        let protocol = ports.protocol;
+        match &ports.which {
+            // No packet is of it, see `key_of_every_protocol`.
+            _ if protocol == 0 => Ok(()),
+            Which::Every => self.add(pairs, rule, Block::new(protocol, blocks::ALL)),
+            Which::Range(first, last) => blocks::of_range(*first, *last)
+                .try_for_each(|block| self.add(pairs, rule, Block::new(protocol, block))),
+            Which::Named(name) if direction == Direction::Ingress => {
+                let port = subject.port(name, protocol);
+                let block = port.map(|port| Block::new(protocol, blocks::around(port, 16)));
+                block.map_or(Ok(()), |block| self.add(pairs, rule, block))
+            }
+            Which::Named(name) => self.add_named(pairs, rule, name, protocol),
+        }
+    }
+
+    /// A block of ports with whoever is at the other end.
+    fn add(&mut self, pairs: &mut Vec<Pair>, rule: u32, block: Block) -> Result<(), TooLarge> {
         let who = self.who[rule as usize];
-        let classes = who.list.map_or(&[][..], |list| self.classes.of_list(list));
-        let mut add = |block: Block| {
-            if who.is_everybody {
-                pairs.push((block.at(ANY_CLASS), rule, false));
-            }
-            pairs.extend(classes.iter().map(|class| (block.at(*class), rule, true)));
-        };
-        let all = match &self.rules.all[rule as usize].rule.layer4 {
-            Layer4::All => return add(Block::EVERYTHING),
-            Layer4::Ports(all) => all,
-        };
-        for Ports { protocol, which } in all {
-            match which {
-                // No packet is of it, see `key_of_every_protocol`.
-                _ if *protocol == 0 => {}
-                Which::Every => add(Block::new(*protocol, blocks::ALL)),
-                Which::Range(first, last) => {
-                    blocks::of_range(*first, *last)
-                        .for_each(|block| add(Block::new(*protocol, block)));
-                }
-                Which::Named(name) if direction == Direction::Ingress => {
-                    let port = subject.port(name, *protocol);
-                    port.into_iter()
-                        .for_each(|port| add(Block::new(*protocol, blocks::around(port, 16))));
-                }
-                Which::Named(_) => {}
-            }
+        let classes = self.classes_of(rule);
+        self.steps.take(1 + classes.len())?;
+        if who.is_everybody {
+            pairs.push((block.at(ANY_CLASS), rule, false));
         }
-        if direction == Direction::Egress {
-            self.add_named(pairs, rule, all);
-        }
+        pairs.extend(classes.iter().map(|class| (block.at(*class), rule, true)));
+        Ok(())
     }
 
     /// Ports that the peer calls so: of each class another one.
-    fn add_named(&self, pairs: &mut Vec<(Spot, u32, bool)>, rule: u32, all: &[Ports]) {
+    fn add_named(
+        &mut self,
+        pairs: &mut Vec<Pair>,
+        rule: u32,
+        name: &str,
+        protocol: u8,
+    ) -> Result<(), TooLarge> {
         let who = self.who[rule as usize];
-        let classes = who.list.map_or(&[][..], |list| self.classes.of_list(list));
-        for Ports { protocol, which } in all {
-            let Which::Named(name) = which else { continue };
-            for (class, port) in self.classes.with_port(name, *protocol) {
-                let is_told = classes.binary_search(class).is_ok();
-                if who.is_everybody || is_told {
-                    let block = Block::new(*protocol, blocks::around(*port, 16));
-                    pairs.push((block.at(*class), rule, is_told));
-                }
+        let classes = self.classes_of(rule);
+        let with_port = self.classes.with_port(name, protocol);
+        self.steps.take(1 + with_port.len())?;
+        for (class, port) in with_port {
+            let is_told = classes.binary_search(class).is_ok();
+            if who.is_everybody || is_told {
+                let block = Block::new(protocol, blocks::around(*port, 16));
+                pairs.push((block.at(*class), rule, is_told));
             }
         }
+        Ok(())
+    }
+
+    fn classes_of(&self, rule: u32) -> &'a [u32] {
+        let list = self.who[rule as usize].list;
+        list.map_or(&[], |list| self.classes.of_list(list))
     }
 
     /// Where a block has an entry for everybody: entries of the classes that rules for
@@ -286,13 +301,13 @@ impl<'a> Scopes<'a> {
         let only_denying = all.allows() && !all.says_authentication();
         let mut classes = Vec::new();
         for layer in around {
+            self.steps.take(spots.of(layer).len())?;
             let of_classes = spots.of(layer).iter();
             let changing = of_classes.filter(|(spot, number)| {
                 let tally = spots.tally(*number);
                 spot.class() != ANY_CLASS
                     && (!only_denying || tally.denies() || tally.says_authentication())
             });
-            self.steps.take(spots.of(layer).len())?;
             classes.extend(changing.map(|(spot, _)| spot.class()));
         }
         classes.sort_unstable();
@@ -322,10 +337,12 @@ impl<'a> Scopes<'a> {
             key(scope.rules, class, block.protocol(), block.length(), port)
         };
         self.entries.push((key, decision));
-        let (needed, room) = (self.entries.len(), self.limits.places / 2);
-        if needed > room {
-            return Err(TooLarge::of("entries of rules", needed, room));
-        }
-        Ok(())
+        self.check_entries(0)
+    }
+
+    /// Whether there is room for more entries.
+    fn check_entries(&self, more: usize) -> Result<(), TooLarge> {
+        let needed = self.entries.len() + more;
+        TooLarge::check("entries of rules", needed, self.limits.places / 2)
     }
 }

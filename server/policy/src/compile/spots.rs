@@ -63,7 +63,7 @@ impl Spot {
 }
 
 /// A rule at a spot, and whether it tells the peer.
-type Pair = (Spot, u32, bool);
+pub(super) type Pair = (Spot, u32, bool);
 
 /// Spots in order, with what their rules come to.
 pub(super) struct Spots {
@@ -77,9 +77,8 @@ pub(super) struct Spots {
 pub(super) type Layers = Vec<Range<usize>>;
 
 impl Spots {
-    pub(super) fn new(mut pairs: Vec<Pair>, rules: &[Placed<'_>]) -> Self {
-        // Stable, as it makes use of what is in order: the classes of a list are.
-        pairs.sort();
+    /// Of pairs in order.
+    pub(super) fn new(pairs: &[Pair], rules: &[Placed<'_>]) -> Self {
         let mut spots = Self {
             all: Vec::new(),
             tallies: Vec::new(),

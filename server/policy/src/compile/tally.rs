@@ -1,6 +1,8 @@
 //! What rules that are about the same connections come to together: the same as
 //! the judge finds, without looking at each rule again.
 
+use std::hash::{Hash, Hasher};
+
 use super::{reasons::TOLD, rules::Placed};
 use crate::policy::Effect;
 
@@ -9,7 +11,7 @@ use crate::policy::Effect;
 pub(super) type Specific = (u32, bool);
 
 /// Rules of one effect, the closest first, as many as a reason tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Few {
     rules: [u32; TOLD],
     len: u8,
@@ -46,6 +48,14 @@ impl Few {
         for rule in other.rules() {
             self.add(*rule, other.specific);
         }
+    }
+}
+
+impl Hash for Few {
+    /// The first rule and how many there are tell most of them apart.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(u64::from(self.rules[0]) << 32 | u64::from(self.specific.0));
+        state.write_u64(u64::from(self.rules[1]) << 32 | u64::from(self.len));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Sets of policies of a run.
-const SETS: u64 = 500;
+const SETS: u64 = 400;
 /// Connections that are judged by each.
 const CONNECTIONS: usize = 500;
 /// A seed of an earlier run, to look at it again.
