@@ -5,14 +5,20 @@
 mod input;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use sextant_policy::{
+    document::{Written, written},
+    endpoint::Endpoint,
+    set::Enforcement,
+};
 use sextantd::{
     decode::{Link, decode},
     filter::Filters,
-    flow::{sketch::Sieve, wire::encode},
+    flow::{Time, sketch::Sieve, wire::encode},
+    policy::{enforce::Mode, entry::Entry, rulebook::Rulebook},
     service::{mask::Mask, put_flow},
     store::{Event, Ring, Run},
 };
-use std::{hint::black_box, ops::ControlFlow};
+use std::{hint::black_box, ops::ControlFlow, sync::Arc};
 
 /// Events handed on at once, as the reader does.
 const BATCH: u64 = 4096;
@@ -129,8 +135,43 @@ fn wire(c: &mut Criterion) {
     group.finish();
 }
 
+/// Both ends of a connection, by a thousand policies of which one is about each.
+fn policies(c: &mut Criterion) {
+    let document = |number| {
+        format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: p{number}, namespace: shop}}\n\
+             spec:\n  endpointSelector: {{matchLabels: {{app: a{number}}}}}\n  ingress:\n  \
+             - fromEndpoints: [{{matchLabels: {{app: b{number}}}}}]\n    \
+             toPorts: [{{ports: [{{port: \"80\", protocol: TCP}}]}}]\n  egress:\n  - toCIDR: [10.0.0.0/8]\n"
+        )
+    };
+    let entry = |written: Written| {
+        let entry = Entry {
+            policy: written.policy.clone(),
+            document: written.document,
+            mode: Mode::Enforce,
+            revision: 1,
+            created: Time::default(),
+            updated: Time::default(),
+            bytes: 0,
+        };
+        (written.policy.id, Arc::new(entry))
+    };
+    let entries = (0..1000).flat_map(|number| written(&document(number)).unwrap());
+    let rulebook = Rulebook::new(&entries.map(entry).collect(), Enforcement::Default);
+    let end = |app: &str| {
+        let labels = [app, "k8s:io.kubernetes.pod.namespace=shop"];
+        Endpoint::new(labels.into_iter().collect())
+    };
+    let (client, server) = (end("k8s:app=b7"), end("k8s:app=a7"));
+    c.bench_function("judge both ends by 1,000 policies", |b| {
+        b.iter(|| black_box(rulebook.judge_ends(black_box(&client), &server, 6, 80)[1].0));
+    });
+}
+
 criterion_group!(
     benches,
+    policies,
     from_ring_to_store,
     packets,
     store,

@@ -18,6 +18,7 @@ mod tests;
 use std::pin::Pin;
 
 use futures::{Stream, stream};
+use sextant_policy::document::Written;
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Request, Response, Status};
 
@@ -39,6 +40,9 @@ use crate::{
 };
 
 use answer::{changes, set_status, summary};
+
+/// Bytes of documents that are read at once: about a millisecond.
+const SMALL: usize = 8 << 10;
 
 /// The service; clones share everything.
 #[derive(Clone)]
@@ -65,6 +69,22 @@ impl PolicySetService {
     #[must_use]
     pub fn into_server(self, max_request_bytes: usize) -> PolicyServiceServer<Self> {
         PolicyServiceServer::new(self).max_decoding_message_size(max_request_bytes)
+    }
+
+    /// The policies of documents; many are read beside other calls, in turns.
+    async fn documents(
+        &self,
+        documents: &[api::Document],
+        caller: &Caller,
+    ) -> Result<Vec<Written>, Status> {
+        let bytes: usize = documents.iter().map(|one| one.text.len()).sum();
+        if bytes < SMALL {
+            return request::documents(documents);
+        }
+        let _turn = self.limits.turn(caller).await;
+        let documents = documents.to_vec();
+        let read = tokio::task::spawn_blocking(move || request::documents(&documents)).await;
+        read.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
     }
 
     async fn change<T>(
@@ -110,8 +130,9 @@ impl PolicyService for PolicySetService {
         request: Request<api::ApplyRequest>,
     ) -> Result<Response<api::ApplyResponse>, Status> {
         let asked = request.get_ref();
-        let given = request::documents(&asked.documents)?;
         let options = request::options(asked)?;
+        let caller = Caller::of(request.extensions());
+        let given = self.documents(&asked.documents, &caller).await?;
         let ids: Vec<_> = given.iter().map(|one| one.policy.id.clone()).collect();
         let ask = Ask::Apply {
             given,
@@ -249,6 +270,7 @@ impl PolicyService for PolicySetService {
         let state = self.policies.state();
         let answer = match &request.get_ref().what {
             Some(What::Connection(connection)) => {
+                judged::check_view(connection, &view_of(request.extensions()))?;
                 judged::Question::of(Some(connection), &self.ends)?.explain(&state)
             }
             Some(What::FlowUuid(uuid)) => {
@@ -275,13 +297,19 @@ impl PolicyService for PolicySetService {
     ) -> Result<Response<Self::SimulateStream>, Status> {
         let asked = request.get_ref();
         let state = self.policies.state();
-        let set = stored::proposal(asked, &state, self.policies.enforcement())?;
+        let caller = Caller::of(request.extensions());
+        let given = match asked.documents.as_slice() {
+            [] => None,
+            documents => Some(self.documents(documents, &caller).await?),
+        };
+        let enforcement = self.policies.enforcement();
+        let set = stored::proposal(given, asked.prune, &state, enforcement)?;
         let flows = stored::Flows::of(
             (&asked.whitelist, &asked.blacklist),
             (asked.since, asked.until),
             &view_of(request.extensions()),
         )?;
-        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+        let _turn = self.limits.turn(&caller).await;
         let told = (asked.limit, state.revision);
         let answers = stored::simulate(&set, flows, &self.ring, told).await?;
         let answers = stream::iter(answers.into_iter().map(Ok));

@@ -19,6 +19,7 @@ mod kernel;
 mod memory;
 mod network;
 mod plot;
+mod policies;
 mod report;
 mod server;
 mod status;
@@ -68,7 +69,7 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 14] = [
+const SCENARIOS: [&str; 15] = [
     "drain",
     "tls",
     "answer",
@@ -83,6 +84,7 @@ const SCENARIOS: [&str; 14] = [
     "kernel",
     "network",
     "tables",
+    "policies",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -130,6 +132,7 @@ fn main() -> anyhow::Result<()> {
             "kernel" => kernel::run(&mut bench),
             "network" => network::run(&mut bench),
             "tables" => tables::run(&mut bench),
+            "policies" => runtime.block_on(policies::run(&mut bench)),
             _ => unreachable!("checked above"),
         }
         .with_context(|| format!("scenario {name}"))?;

@@ -23,6 +23,7 @@ use crate::{
         rulebook::{Verdict, connection},
         state::State,
     },
+    selection::View,
     service::error::invalid,
 };
 
@@ -188,6 +189,19 @@ pub(super) fn with_flow(answer: api::ExplainResponse, flow: &Flow) -> api::Expla
         flow_time: flow.time.map(Time::into),
         flow_verdict: verdict.map_or(String::new(), |verdict| verdict.as_str_name().into()),
         ..answer
+    }
+}
+
+/// Who is at an address is told to those alone who see everything.
+pub(super) fn check_view(connection: &api::Connection, view: &View) -> Result<(), Status> {
+    let ends = [&connection.source, &connection.destination];
+    let is_looked_up = |end: &api::End| end.labels.is_empty() && !end.address.is_empty();
+    match ends.into_iter().flatten().any(is_looked_up) && !view.is_whole() {
+        true => Err(Status::permission_denied(
+            "Explain tells who is at an address, and the [[grant]] of this caller is limited to some flows; \
+             give labels, or have a [[grant]] without limits",
+        )),
+        false => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 use sextant_policy::{
-    document::is_value,
+    document::{Written, is_value},
     judgement,
     label::NAMESPACE,
     policy::Direction,
@@ -18,7 +18,6 @@ use sextant_policy::{
 use sextant_proto::{flow as pb, sextant::policy::v1 as api};
 use tonic::Status;
 
-use super::request;
 use crate::{
     filter::Filters,
     flow::{Flow, Time},
@@ -106,19 +105,19 @@ pub(super) async fn flow(uuid: &str, ring: &Ring, view: &View) -> Result<Option<
 
 /// The set that is held against flows.
 pub(super) fn proposal(
-    request: &api::SimulateRequest,
+    given: Option<Vec<Written>>,
+    prune: bool,
     state: &State,
     enforcement: Enforcement,
 ) -> Result<PolicySet, Status> {
-    if request.documents.is_empty() {
-        if request.prune {
+    let Some(given) = given else {
+        if prune {
             return Err(invalid("prune", "goes with documents"));
         }
         return Ok(state.rulebook.with_audit().clone());
-    }
-    let given = request::documents(&request.documents)?;
+    };
     let given = given.into_iter().map(|written| written.policy);
-    let before = match request.prune {
+    let before = match prune {
         true => &[],
         false => state.rulebook.enforced().policies(),
     };

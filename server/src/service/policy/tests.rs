@@ -172,6 +172,15 @@ async fn requests_have_bounds() {
     assert_eq!(status.message(), "policy.name: name a policy");
 }
 
+/// By somebody who sees everything.
+fn whole<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request
+        .extensions_mut()
+        .insert(crate::selection::View::WHOLE);
+    request
+}
+
 fn question(source: api::End, port: u32) -> api::Connection {
     api::Connection {
         source: Some(source),
@@ -288,7 +297,7 @@ async fn an_explanation_has_each_rule_that_is_about_an_end() {
             443,
         ))),
     };
-    let answer = service.explain(Request::new(request)).await.unwrap();
+    let answer = service.explain(whole(request)).await.unwrap();
     let answer = answer.into_inner();
     assert_eq!(answer.verdict(), api::PolicyVerdict::Deny);
     let ingress = answer.ingress.unwrap();
@@ -296,6 +305,15 @@ async fn an_explanation_has_each_rule_that_is_about_an_end() {
     let outcomes: Vec<_> = ingress.rules.iter().map(|rule| rule.outcome()).collect();
     assert_eq!(outcomes, [api::RuleOutcome::OtherPort; 2]);
     assert!(answer.egress.unwrap().rules.is_empty());
+    // Who does not see everything is not told who is at an address.
+    let request = api::ExplainRequest {
+        what: Some(api::explain_request::What::Connection(question(
+            outside(),
+            443,
+        ))),
+    };
+    let status = service.explain(Request::new(request)).await.unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
     let request = api::ExplainRequest {
         what: Some(api::explain_request::What::FlowUuid("no-such".into())),
     };
