@@ -146,6 +146,10 @@ fn compiling(bench: &mut Criterion) {
                 format!("fromEndpoints: [{{matchLabels: {{app: app-{}}}}}]", n / 2)
             }),
         ),
+        (
+            "1,000 policies, 1,000 endpoints, from the cluster",
+            policies_of_apps(|_| "fromEntities: [cluster]".into()),
+        ),
         ("10,000 rules, 50,000 networks", rules_of_networks()),
     ] {
         let tables = case.compile(&mut Reasons::default());

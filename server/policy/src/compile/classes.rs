@@ -6,7 +6,7 @@
 use rustc_hash::FxHashMap;
 use sextant_ebpf_common::policy::HOST_CLASS;
 
-use super::{Limits, TooLarge, World, peers::Lists};
+use super::{Limits, TooLarge, World, peers::Lists, spots::BROAD};
 use crate::endpoint::Endpoint;
 
 /// What a class is told by: numbers of lists, then ports by their name, ascending.
@@ -76,14 +76,8 @@ impl<'a> Classes<'a> {
             return Ok(*class);
         }
         let class = self.count + 1;
-        if class as usize >= self.limits.classes {
-            let needed = class as usize + 1;
-            return Err(TooLarge::of(
-                "classes of peers",
-                needed,
-                self.limits.classes,
-            ));
-        }
+        let room = self.limits.classes.min(BROAD as usize);
+        TooLarge::check("classes of peers", class as usize + 1, room)?;
         self.count = class;
         self.enter(class, &signature)?;
         self.numbers.insert(signature, class);
@@ -105,6 +99,11 @@ impl<'a> Classes<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The last class; the first one is 1.
+    pub(super) fn len(&self) -> usize {
+        self.count as usize
     }
 
     /// The classes of a list, ascending.

@@ -18,7 +18,7 @@ use super::{
     peers::{Lists, Who},
     reasons::Why,
     rules::{AUDITED, ENFORCED, Rules},
-    spots::{Block, Layers, Pair, Spot, Spots, Steps},
+    spots::{BROAD, Block, Layers, Pair, Spot, Spots, Steps},
     tally::Few,
 };
 use crate::{
@@ -41,6 +41,8 @@ pub(super) struct Scopes<'a> {
     who: Vec<Who>,
     decisions: Decisions<'a>,
     known: FxHashMap<ScopeKey, Scope>,
+    /// The list at `BROAD` of the scope at hand.
+    broad: Option<u32>,
     /// Numbers of rules that are taken.
     numbers: usize,
     steps: Steps,
@@ -63,6 +65,7 @@ impl<'a> Scopes<'a> {
             who: who.collect(),
             decisions,
             known: FxHashMap::default(),
+            broad: None,
             numbers: 0,
             steps: Steps {
                 taken: 0,
@@ -143,6 +146,9 @@ impl<'a> Scopes<'a> {
             let layers = spots.layers(*block);
             let (mut before, mut told_by) = (None, Vec::new());
             for (spot, _) in spots.of(own) {
+                if spot.class() == BROAD {
+                    continue;
+                }
                 self.steps.take(layers.len())?;
                 // Classes of a list follow each other, mostly with the same rules.
                 spots.told_by(&layers, spot.class(), &mut told_by);
@@ -159,6 +165,7 @@ impl<'a> Scopes<'a> {
             }
             self.put_closer(&mut scope, &spots, *block, &layers, &otherwise)?;
         }
+        self.broad = None;
         Ok(scope)
     }
 
@@ -197,7 +204,8 @@ impl<'a> Scopes<'a> {
         subject: &Endpoint,
         direction: Direction,
         rules: &[u32],
-    ) -> Result<Spots, TooLarge> {
+    ) -> Result<Spots<'a>, TooLarge> {
+        self.broad = self.broadest(rules);
         let mut pairs = Vec::new();
         for rule in rules {
             let placed = &self.rules.all[*rule as usize];
@@ -213,7 +221,10 @@ impl<'a> Scopes<'a> {
         pairs.sort();
         let spots = pairs.chunk_by(|one, other| one.0 == other.0).count();
         self.check_entries(spots)?;
-        Ok(Spots::new(&pairs, &self.rules.all))
+        let broad = self
+            .broad
+            .map_or(&[][..], |list| self.classes.of_list(list));
+        Ok(Spots::new(&pairs, &self.rules.all, broad))
     }
 
     fn add_ports(
@@ -243,7 +254,10 @@ impl<'a> Scopes<'a> {
     /// A block of ports with whoever is at the other end.
     fn add(&mut self, pairs: &mut Vec<Pair>, rule: u32, block: Block) -> Result<(), TooLarge> {
         let who = self.who[rule as usize];
-        let classes = self.classes_of(rule);
+        let classes = match who.list == self.broad {
+            true if who.list.is_some() => &[BROAD],
+            _ => self.classes_of(rule),
+        };
         self.steps.take(1 + classes.len())?;
         if who.is_everybody {
             pairs.push((block.at(ANY_CLASS), rule, false));
@@ -279,6 +293,33 @@ impl<'a> Scopes<'a> {
         list.map_or(&[], |list| self.classes.of_list(list))
     }
 
+    /// The list that is worth to be taken as everybody, with entries of the others
+    /// instead of its own: it has most classes.
+    fn broadest(&self, rules: &[u32]) -> Option<u32> {
+        let lists = rules.iter().map(|rule| (rule, self.who[*rule as usize]));
+        let told = lists.clone().filter(|(_, who)| !who.is_everybody);
+        let classes = |list: u32| self.classes.of_list(list).len();
+        let list = told
+            .filter_map(|(_, who)| who.list)
+            .max_by_key(|list| classes(*list))?;
+        let (mut own, mut all) = (0, 0);
+        for (rule, who) in lists {
+            let blocks = match &self.rules.all[*rule as usize].rule.layer4 {
+                Layer4::All => 1,
+                Layer4::Ports(all) => all.len(),
+            };
+            if who.list == Some(list) {
+                own += blocks;
+            }
+            if who.is_everybody || who.list == Some(list) {
+                all += blocks;
+            }
+        }
+        let others = self.classes.len() - classes(list);
+        let is_worth = own * classes(list) > 2 * all * others;
+        is_worth.then_some(list)
+    }
+
     /// Where a block has an entry for everybody: entries of the classes that rules for
     /// more ports make another verdict of.
     fn put_closer(
@@ -292,11 +333,16 @@ impl<'a> Scopes<'a> {
         let Some((own, around)) = layers.split_first() else {
             return Ok(());
         };
-        if spots.of_everybody(own).is_none() {
+        let is_of_everybody = spots.of_everybody(own).is_some();
+        if !is_of_everybody && !spots.has(own, BROAD) {
             return Ok(());
         }
         let all = spots.all_about(layers, ANY_CLASS);
         let everybody = Outcome::of(&all, otherwise);
+        if !is_of_everybody {
+            let decision = self.decisions.of(&everybody)?;
+            self.enter(scope, block.at(ANY_CLASS), decision)?;
+        }
         // Rules that allow what is allowed change nothing.
         let only_denying = all.allows() && !all.says_authentication();
         let mut classes = Vec::new();
@@ -305,10 +351,14 @@ impl<'a> Scopes<'a> {
             let of_classes = spots.of(layer).iter();
             let changing = of_classes.filter(|(spot, number)| {
                 let tally = spots.tally(*number);
-                spot.class() != ANY_CLASS
+                !matches!(spot.class(), ANY_CLASS | BROAD)
                     && (!only_denying || tally.denies() || tally.says_authentication())
             });
             classes.extend(changing.map(|(spot, _)| spot.class()));
+        }
+        if layers.iter().any(|layer| spots.has(layer, BROAD)) {
+            self.steps.take(self.classes.len())?;
+            classes.extend((1..=self.classes.len() as u32).filter(|class| !spots.is_broad(*class)));
         }
         classes.sort_unstable();
         classes.dedup();
@@ -318,7 +368,8 @@ impl<'a> Scopes<'a> {
             }
             self.steps.take(layers.len())?;
             let outcome = Outcome::of(&spots.all_about(layers, class), otherwise);
-            if !outcome.is_like(&everybody) {
+            // The same verdict may be for rules that are not about it.
+            if !spots.is_broad(class) || !outcome.is_like(&everybody) {
                 let decision = self.decisions.of(&outcome)?;
                 self.enter(scope, block.at(class), decision)?;
             }

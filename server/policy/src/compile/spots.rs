@@ -66,23 +66,29 @@ impl Spot {
 pub(super) type Pair = (Spot, u32, bool);
 
 /// Spots in order, with what their rules come to.
-pub(super) struct Spots {
+pub(super) struct Spots<'a> {
     /// With the number of the tally.
     all: Vec<(Spot, u32)>,
     tallies: Vec<Tally>,
     blocks: Vec<(Block, Range<usize>)>,
+    /// Classes whose rules at `BROAD` are with those for everybody.
+    broad: &'a [u32],
 }
+
+/// Stands for the classes of a list that has most of them: above all classes.
+pub(super) const BROAD: u32 = CLASSES - 1;
 
 /// A block with those around it, as far as there is something: the closest first.
 pub(super) type Layers = Vec<Range<usize>>;
 
-impl Spots {
+impl<'a> Spots<'a> {
     /// Of pairs in order.
-    pub(super) fn new(pairs: &[Pair], rules: &[Placed<'_>]) -> Self {
+    pub(super) fn new(pairs: &[Pair], rules: &[Placed<'_>], broad: &'a [u32]) -> Self {
         let mut spots = Self {
             all: Vec::new(),
             tallies: Vec::new(),
             blocks: Vec::new(),
+            broad,
         };
         let mut before: &[Pair] = &[];
         for at_spot in pairs.chunk_by(|one, other| one.0 == other.0) {
@@ -160,6 +166,7 @@ impl Spots {
     /// the numbers of its own tallies.
     pub(super) fn told_by(&self, layers: &Layers, class: u32, numbers: &mut Vec<u32>) {
         numbers.clear();
+        numbers.push(self.is_broad(class).into());
         numbers.extend(layers.iter().map(|layer| {
             let spots = self.of(layer);
             let found = spots.binary_search_by_key(&class, |(spot, _)| spot.class());
@@ -167,14 +174,24 @@ impl Spots {
         }));
     }
 
-    /// All rules about connections of a class at a block.
+    /// Whether rules at `BROAD` are about a class; they are about most.
+    pub(super) fn is_broad(&self, class: u32) -> bool {
+        class == ANY_CLASS || self.broad.binary_search(&class).is_ok()
+    }
+
+    /// All rules about connections of a class at a block; those about most classes for
+    /// `ANY_CLASS`.
     pub(super) fn all_about(&self, layers: &Layers, class: u32) -> Tally {
         let mut all = Tally::default();
+        let is_broad = self.is_broad(class);
         for layer in layers {
             if class != ANY_CLASS
                 && let Some(own) = self.of_class(layer, class)
             {
                 all.add_all(own);
+            }
+            if is_broad && let Some(broad) = self.of_class(layer, BROAD) {
+                all.add_all(broad);
             }
             if let Some(everybody) = self.of_everybody(layer) {
                 all.add_all(everybody);

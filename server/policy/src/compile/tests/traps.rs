@@ -381,6 +381,49 @@ fn the_host_has_its_own_class_and_many_networks_of_a_rule_have_one() {
 }
 
 #[test]
+fn a_rule_about_most_classes_takes_entries_for_the_others() {
+    let app = |n: u8| endpoint(&[&format!("k8s:app=a{n}"), SHOP], &[]);
+    let addresses: Vec<_> = (0..40)
+        .map(|n| (net(&format!("10.0.1.{n}/32")), app(n)))
+        .collect();
+    let each = (0..40).map(|n| {
+        format!("{{toEndpoints: [{{matchLabels: {{app: a{n}}}}}], toPorts: [{{ports: [{{port: '{}'}}]}}]}}", n + 1)
+    });
+    let each: Vec<_> = each.collect();
+    let spec = format!(
+        "  egress: [{}]\n  ingress: [{{fromEntities: [cluster], toPorts: [{{ports: [{{port: '80', protocol: TCP}}]}}]}}]\n",
+        each.join(",")
+    );
+    let set = PolicySet::new(policies("p", &spec), Enforcement::Default);
+    let world = World {
+        addresses: &addresses,
+        subjects: &[web()],
+        peers: &[],
+    };
+    let sets = Sets {
+        enforced: &set,
+        with_audit: &set,
+        revisions: &HashMap::new(),
+    };
+    let mut reasons = Reasons::default();
+    let tables = compile(&sets, &world, &mut reasons, &Limits::default()).unwrap();
+    let from = |peer: &str| {
+        let class = tables.class_of(peer.parse().unwrap());
+        tables.judge(1, Direction::Ingress, class, 6, 80)
+    };
+    assert_eq!(verdict_of(from("10.0.1.7")), verdict::ALLOW);
+    let denied = from("198.51.100.1");
+    assert_eq!(verdict_of(denied), verdict::DENY);
+    assert_eq!(
+        reasons.get(reason_of(denied)).unwrap().why,
+        Why::DefaultDeny
+    );
+    // Three protocols for each of 40 ports; everybody, and who is outside by IPv4 and
+    // IPv6 or the host.
+    assert!(tables.taken <= 120 + 4, "{}", tables.taken);
+}
+
+#[test]
 fn lengths_are_those_that_are_in_use() {
     let tables = Compiled::enforcing(
         "  egress: [{toEntities: [world]}, {toPorts: [{ports: [{port: '80', protocol: TCP}, {port: '1', endPort: 2}]}]}]\n",
