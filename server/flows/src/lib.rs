@@ -9,6 +9,8 @@
 //! transport and no eBPF. What is here is pure: but for `replay`, which reads
 //! the file it is given, nothing awaits, locks, logs or touches the system.
 
+#[cfg(test)]
+mod cost;
 pub mod decode;
 pub mod dns;
 pub mod event;
