@@ -11,6 +11,7 @@ mod connection;
 mod handshake;
 mod http;
 mod huffman;
+mod incoming;
 mod local_users;
 mod places;
 mod silent;
@@ -28,13 +29,14 @@ use crate::{
     tls::{Tls, TlsError},
 };
 
-use accept::{Accept, Socket, is_exhausted};
+use accept::{Accept, is_exhausted};
 pub use browser::{Foreign, Hosts};
 pub use caller::{Caller, Origin, Process, Security, Share};
 pub use certificate::Certificate;
 pub use connection::Connection;
 pub use handshake::Refusals;
 pub use http::serve_http;
+use incoming::Socket;
 pub use places::Places;
 pub use socket::SocketFile;
 
@@ -202,6 +204,7 @@ async fn bind_tcp(address: &str) -> io::Result<(Bound, Socket)> {
     options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE))?;
     // Again, with another length.
     options.listen(BACKLOG)?;
+    let listener = listener.into_std()?;
     Ok((Bound::Tcp(listener.local_addr()?), Socket::Tcp(listener)))
 }
 

@@ -7,20 +7,16 @@ use std::{io, time::Duration};
 
 use futures::{Stream, StreamExt as _};
 use nix::errno::Errno;
-use tokio::{
-    net::{TcpListener, UnixListener},
-    task::JoinSet,
-    time::Instant,
-};
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     Caller, Origin, Refusals, Security,
     connection::{Connection, Stream as Io},
     handshake::handshake,
+    incoming::{Incoming, Socket},
     local_users::LocalUsers,
     places::Places,
     silent::{Accepted, Opening, Silent, Waiting},
-    socket::SocketFile,
     unix::UnixConnection,
 };
 use crate::{config::Roles, tls::Tls};
@@ -30,23 +26,15 @@ const REST: Duration = Duration::from_millis(200);
 /// A warning of one kind at most this often.
 const WARNING: Duration = Duration::from_secs(10);
 
-/// A bound socket.
-#[derive(Debug)]
-pub(super) enum Socket {
-    /// TCP.
-    Tcp(TcpListener),
-    /// Unix. The file goes before the listener does, however this ends.
-    Unix {
-        file: SocketFile,
-        listener: UnixListener,
-    },
-}
+/// So many silent connections of one listener are a crowd: more than clients in
+/// earnest leave so, which speak first.
+const CROWD: usize = 256;
 
 /// One listener's connections to come.
 pub(super) struct Accept {
     /// For people.
     name: String,
-    socket: Socket,
+    incoming: Incoming,
     tls: Option<(Tls, Refusals)>,
     /// The most that anybody may do there.
     most: Roles,
@@ -68,14 +56,11 @@ impl Accept {
         most: Roles,
         places: Places,
     ) -> Self {
-        let address = match &socket {
-            Socket::Tcp(listener) => listener.local_addr().ok(),
-            Socket::Unix { .. } => None,
-        };
+        let incoming = Incoming::new(socket);
         Self {
             name,
-            users: address.and_then(LocalUsers::of),
-            socket,
+            users: incoming.local_address().and_then(LocalUsers::of),
+            incoming,
             tls,
             most,
             places,
@@ -95,8 +80,9 @@ impl Accept {
 
     async fn next(&mut self) -> Connection {
         loop {
+            let is_crowded = self.silent.len() >= CROWD;
             let accepted = tokio::select! {
-                accepted = accept(&self.socket) => accepted,
+                accepted = self.incoming.next(is_crowded) => accepted,
                 Some(heard) = self.silent.next() => {
                     match heard.and_then(|heard| self.begin(heard)) {
                         Some(connection) => return connection,
@@ -146,12 +132,7 @@ impl Accept {
     fn begin(&mut self, heard: Silent) -> Option<Connection> {
         let (most, local_user, origin) = (self.most, heard.local_user, heard.origin);
         let share = origin.share(local_user);
-        let local = match &heard.io {
-            Accepted::Tcp(stream) => stream.local_addr().ok(),
-            Accepted::Unix(_) => None,
-        };
-        let caller =
-            move |security| Caller::from_local(origin, local_user, security, most).at(local);
+        let caller = move |security| Caller::from_local(origin, local_user, security, most);
         let io = match (heard.io, &self.tls) {
             (Accepted::Tcp(stream), Some((tls, refusals))) => {
                 let (tls, refusals) = (tls.clone(), Refusals::clone(refusals));
@@ -183,22 +164,15 @@ impl Accept {
     }
 }
 
-async fn accept(socket: &Socket) -> io::Result<(Accepted, Origin)> {
-    match socket {
-        Socket::Tcp(listener) => {
-            let (stream, address) = listener.accept().await?;
-            Ok((Accepted::Tcp(stream), Origin::Tcp(address)))
-        }
-        Socket::Unix { listener, .. } => {
-            let (stream, _) = listener.accept().await?;
-            let origin = Origin::of_unix(&stream);
-            Ok((Accepted::Unix(stream), origin))
-        }
-    }
-}
-
 pub(super) fn is_exhausted(error: &io::Error) -> bool {
-    let exhausted = [Errno::EMFILE, Errno::ENFILE, Errno::ENOBUFS, Errno::ENOMEM];
+    let exhausted = [
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::ENOBUFS,
+        Errno::ENOMEM,
+        // Of what one user may watch (fs.epoll.max_user_watches).
+        Errno::ENOSPC,
+    ];
     let number = error.raw_os_error().map(Errno::from_raw);
     number.is_some_and(|number| exhausted.contains(&number))
 }
@@ -214,8 +188,12 @@ mod tests {
     use super::*;
 
     async fn listener() -> (String, Accept, Places) {
+        listener_for(50).await
+    }
+
+    async fn listener_for(one: usize) -> (String, Accept, Places) {
         let (bound, socket) = super::super::bind_tcp("127.0.0.1:0").await.unwrap();
-        let places = Places::new(100, 50);
+        let places = Places::new(2 * one, one);
         let name = bound.to_string();
         let accept = Accept::new(name.clone(), socket, None, Roles::ALL, places.clone());
         (name, accept, places)
@@ -234,6 +212,32 @@ mod tests {
         assert_eq!(accept.silent.len(), 1);
         // Nothing of it was taken away.
         assert_eq!(connection.read_u8().await.unwrap(), b'G');
+    }
+
+    #[tokio::test]
+    async fn who_speaks_is_handed_on_out_of_a_crowd_of_silent_ones() {
+        let (address, mut accept, places) = listener_for(2 * CROWD).await;
+        let mut crowd = Vec::new();
+        for _ in 0..CROWD + 10 {
+            crowd.push(TcpStream::connect(&address).await.unwrap());
+        }
+        crowd[3].write_all(b"G").await.unwrap();
+        let mut connection = accept.next().await;
+        assert_eq!(connection.read_u8().await.unwrap(), b'G');
+        // All are there now, and one comes while the socket is not watched.
+        let handed_on = timeout(Duration::from_millis(300), accept.next()).await;
+        assert!(handed_on.is_err());
+        assert_eq!(
+            (accept.silent.len(), places.open().0),
+            (CROWD + 9, CROWD + 10)
+        );
+        let late = async {
+            let mut late = TcpStream::connect(&address).await.unwrap();
+            late.write_all(b"L").await.unwrap();
+            late
+        };
+        let (mut connection, _late) = tokio::join!(accept.next(), late);
+        assert_eq!(connection.read_u8().await.unwrap(), b'L');
     }
 
     #[tokio::test]
@@ -262,9 +266,9 @@ mod tests {
 
     #[tokio::test]
     async fn connections_send_at_once_and_notice_that_a_peer_is_gone() {
-        let (address, accept, _) = listener().await;
+        let (address, mut accept, _) = listener().await;
         let _client = TcpStream::connect(&address).await.unwrap();
-        let (accepted, _) = super::accept(&accept.socket).await.unwrap();
+        let (accepted, _) = accept.incoming.next(false).await.unwrap();
         let Accepted::Tcp(stream) = accepted else {
             panic!("a connection of TCP");
         };

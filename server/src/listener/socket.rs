@@ -8,7 +8,10 @@
 use std::{
     fs::{self, TryLockError},
     io,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, lchown},
+    os::unix::{
+        fs::{FileTypeExt as _, MetadataExt as _, lchown},
+        net::UnixListener,
+    },
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -22,7 +25,7 @@ use nix::{
     sys::stat::{FchmodatFlags, Mode, fchmodat},
 };
 use tokio::{
-    net::{UnixListener, UnixSocket, UnixStream},
+    net::{UnixSocket, UnixStream},
     time::{Instant, sleep},
 };
 
@@ -92,7 +95,7 @@ pub(super) async fn bind(path: &Path, gid: Option<u32>) -> io::Result<(UnixListe
     let mode = Mode::from_bits_truncate(MODE);
     fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?;
     // Only now can anybody connect.
-    Ok((socket.listen(BACKLOG)?, file))
+    Ok((socket.listen(BACKLOG)?.into_std()?, file))
 }
 
 /// Daemons that start at once bind one after the other, lest one takes the
