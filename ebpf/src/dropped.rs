@@ -17,7 +17,7 @@ use sextant_ebpf_common::{
     protocol::{ICMP, ICMP6},
 };
 
-use crate::maps;
+use crate::{maps, policy};
 
 /// Where things are in this kernel's structures.
 #[unsafe(no_mangle)]
@@ -70,6 +70,10 @@ pub fn observe(ctx: &RawTracePointContext) {
     let why: u32 = ctx.arg(2);
     // Frees that are no drops.
     if why < layout!(unspecified) || is_quiet(why) {
+        return;
+    }
+    // SAFETY: of this CPU.
+    if unsafe { policy::tables::is_left_alone(ctx.arg(0)) } {
         return;
     }
     let Some(level) = DROPPED_LEVEL.get_ptr_mut(0) else {

@@ -134,6 +134,7 @@ unsafe fn ended(event: *mut Event, entry: *mut Entry, direction: usize) {
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
     (*event).sides = (*entry).sides;
+    (*event).judged = (*entry).judged;
     (*event).figures = Figures::default();
     (*event).handshake = (*entry).handshake;
     (*event).dropped = (*entry).dropped;
@@ -188,6 +189,7 @@ unsafe fn fill(
     (*event).owner = (*entry).owner;
     (*event).points = (*entry).points;
     (*event).sides = (*entry).sides;
+    (*event).judged = (*entry).judged;
     (*event).socket_cookie = who::cookie(skb, packet);
     (*event).figures = Figures::default();
     (*event).handshake = (*entry).handshake;

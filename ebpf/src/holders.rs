@@ -74,8 +74,12 @@ pub unsafe fn look(context: *mut TaskFile) {
         if !is_init {
             mark(owner::of(sock), round, tgid, start);
         }
-    } else if give(owner::made_of(sock), round - 1, is_init, tgid, start) {
-        tell(context, leader);
+    } else {
+        let owner = owner::made_of(sock);
+        if give(owner, round - 1, is_init, tgid, start) {
+            (*owner).cgroup = process::cgroup(leader);
+            tell(context, leader);
+        }
     }
 }
 

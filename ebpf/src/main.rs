@@ -5,9 +5,9 @@
 //! counts, `event` raises events, `payload` copies what DNS packets carry and, by `hello`, how TLS begins, `dropped`
 //! watches the kernel drop packets. `owner` keeps who made a socket, `holders` who
 //! has those from before, `who` looks there; `quality` asks TCP's sockets how they fare,
-//! `nat` the connection tracking what it translates.
+//! `nat` the connection tracking what it translates, `policy` whether a packet passes.
 //! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
-//! (ring buffer); the observers never change a packet or its fate.
+//! (ring buffer); no packet is changed, and `policy` alone decides on its fate.
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics)]
@@ -39,6 +39,7 @@ mod owner;
 mod packet;
 mod parse;
 mod payload;
+mod policy;
 mod process;
 mod quality;
 mod read;
@@ -54,33 +55,37 @@ use aya_ebpf::{
 
 /// Lets the next program on the hook run; on clsact it means the same.
 const NEXT: i32 = -1;
+/// Drops the packet (`TC_ACT_SHOT`, linux/pkt_cls.h).
+const SHOT: i32 = 2;
+
+/// What becomes of a packet.
+#[inline(always)]
+const fn fate(passes: bool) -> i32 {
+    if passes { NEXT } else { SHOT }
+}
 
 /// Ingress of links with an Ethernet header.
 #[classifier]
 pub fn sextant_in(ctx: TcContext) -> i32 {
-    observe::packet::<false, true>(&ctx);
-    NEXT
+    fate(observe::packet::<false, true>(&ctx))
 }
 
 /// Egress of links with an Ethernet header.
 #[classifier]
 pub fn sextant_out(ctx: TcContext) -> i32 {
-    observe::packet::<true, true>(&ctx);
-    NEXT
+    fate(observe::packet::<true, true>(&ctx))
 }
 
 /// Ingress of links that carry bare IP packets.
 #[classifier]
 pub fn sextant_in_ip(ctx: TcContext) -> i32 {
-    observe::packet::<false, false>(&ctx);
-    NEXT
+    fate(observe::packet::<false, false>(&ctx))
 }
 
 /// Egress of links that carry bare IP packets.
 #[classifier]
 pub fn sextant_out_ip(ctx: TcContext) -> i32 {
-    observe::packet::<true, false>(&ctx);
-    NEXT
+    fate(observe::packet::<true, false>(&ctx))
 }
 
 /// The kernel frees a packet that it could not deliver. Arguments of the raw

@@ -249,8 +249,9 @@ fn zone_of(slot: u32) -> u16 {
     ZONES.get(slot).copied().unwrap_or(0)
 }
 
+/// The slot of a point's interface.
 #[inline(always)]
-fn slot(point: u32) -> Option<u32> {
+pub fn slot(point: u32) -> Option<u32> {
     let ifindex = point >> 1;
     if ifindex < DIRECT_SLOTS {
         return Some(ifindex);

@@ -15,15 +15,15 @@ use crate::{
     table,
 };
 
-/// Observes one packet.
+/// Observes one packet; tells whether it is let through.
 ///
 /// It is taken apart in a map, not on the stack, which is too small for it.
 /// Also, what the verifier reads back from a map it knows nothing of, so the
 /// many ways through the parser join again behind it.
 #[inline(always)]
-pub fn packet<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) {
+pub fn packet<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) -> bool {
     let Some(scratch) = maps::SCRATCH.get_ptr_mut(0) else {
-        return;
+        return true;
     };
     // SAFETY: a per-CPU slot, and programs of a hook are not re-entered on a
     // CPU before they return. Any bytes are a valid packet but for the bools,
@@ -43,7 +43,9 @@ pub fn packet<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) {
         _ => Err(Stop::Slow),
     };
     if parsed.is_ok() || slow(ctx, packet) {
-        account(ctx, packet);
+        account(ctx, packet)
+    } else {
+        true
     }
 }
 
@@ -108,26 +110,26 @@ fn slow_parse(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
 
 /// Counts a parsed packet: in its interface and in its flow.
 #[inline(always)]
-fn account(ctx: &TcContext, packet: &mut Packet) {
+fn account(ctx: &TcContext, packet: &mut Packet) -> bool {
     gso::wire(ctx, packet);
     packet.zone = maps::add_to_totals(packet.point, packet.packets, packet.bytes);
     if packet.family == 4 {
-        flow4(ctx, packet);
+        flow4(ctx, packet)
     } else {
-        flow6(ctx, packet);
+        flow6(ctx, packet)
     }
 }
 
 #[inline(always)]
-fn flow4(ctx: &TcContext, packet: &mut Packet) {
+fn flow4(ctx: &TcContext, packet: &mut Packet) -> bool {
     let (key, direction) = Key4::of(packet.source[0], packet.destination[0], &packet.ends());
     packet.direction = direction;
-    table::record::<Ipv4>(&key, ctx.skb.skb, packet);
+    table::record::<Ipv4>(&key, ctx.skb.skb, packet)
 }
 
 #[inline(always)]
-fn flow6(ctx: &TcContext, packet: &mut Packet) {
+fn flow6(ctx: &TcContext, packet: &mut Packet) -> bool {
     let (key, direction) = Key6::of(&packet.source, &packet.destination, &packet.ends());
     packet.direction = direction;
-    table::record::<Ipv6>(&key, ctx.skb.skb, packet);
+    table::record::<Ipv6>(&key, ctx.skb.skb, packet)
 }

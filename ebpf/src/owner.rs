@@ -104,9 +104,10 @@ unsafe fn give_to_running(owner: *mut Owner) {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     (*owner).start = start_of(start_ns);
     (*owner).tgid = tgid;
+    (*owner).cgroup = bpf_get_current_cgroup_id();
     let now = Told {
         start_ns,
-        cgroup: bpf_get_current_cgroup_id(),
+        cgroup: (*owner).cgroup,
         executed: process::executed(leader),
     };
     if TOLD.get(&tgid).is_none_or(|told| *told != now) {

@@ -67,6 +67,16 @@ pub struct Packet {
     /// Why it is news. Here, so that the verifier knows nothing of it and walks the ways
     /// behind it once.
     pub reasons: u8,
+    /// What policies add to that.
+    pub judgement: u8,
+    /// Whether it counts where it is.
+    pub counts: u8,
+    /// As in the entry of its flow, while it is judged.
+    pub opened_by: u8,
+    /// The same.
+    pub judged: [u32; 2],
+    /// What is judged where it is.
+    pub guard: u32,
 }
 
 impl Packet {

@@ -172,13 +172,27 @@ unsafe fn tell_executable(record: *mut ProcessRecord, leader: u64) {
     (*record).exe_depth = depth as u32;
 }
 
+/// Number of its cgroup in the unified hierarchy.
+#[inline(always)]
+pub unsafe fn cgroup(leader: u64) -> u64 {
+    read(unified(leader), field(&layout().node_id))
+}
+
+/// The node of that cgroup.
+#[inline(always)]
+unsafe fn unified(leader: u64) -> u64 {
+    let layout = layout();
+    let set: u64 = read(leader, field(&layout.task_cgroups));
+    let cgroup: u64 = read(set, field(&layout.css_set_unified));
+    read(cgroup, field(&layout.cgroup_node))
+}
+
 /// From its node up to the root of the hierarchy.
 #[inline(never)]
 unsafe fn tell_cgroup(record: *mut ProcessRecord, leader: u64) {
     let layout = layout();
     let set: u64 = read(leader, field(&layout.task_cgroups));
-    let unified: u64 = read(set, field(&layout.css_set_unified));
-    let mut node: u64 = read(unified, field(&layout.cgroup_node));
+    let mut node = unified(leader);
     (*record).cgroup = read(node, field(&layout.node_id));
     let parent: u64 = read(node, field(&layout.node_parent));
     let pids = field(&layout.css_set_pids);

@@ -70,6 +70,7 @@ unsafe fn begin(
     (*entry).handshake = [0; 2];
     (*entry).dropped = [0; 2];
     (*entry).sides = [Side::default(); 2];
+    (*entry).judged = [0; 2];
     who::look(entry, skb, packet);
 }
 

@@ -22,27 +22,36 @@ use crate::{
     opening::opening,
     packet::Packet,
     parse::{ACK, FIN, RST, SYN},
-    payload, quality, reopen, who,
+    payload, policy, quality, reopen, who,
 };
 
-/// Counts a packet in its flow and raises an event when it is news.
+/// Counts a packet in its flow and raises an event when it is news. Tells whether the
+/// packet is let through.
 #[inline(always)]
-pub fn record<F: Family>(key: &F::Key, skb: *mut __sk_buff, packet: &mut Packet) {
+pub fn record<F: Family>(key: &F::Key, skb: *mut __sk_buff, packet: &mut Packet) -> bool {
     let hash = flows::hash::<F>(key);
     let mut found = flows::find::<F>(key, hash);
     if found.is_none() {
         packet.initiator = who_spoke_first(skb, packet);
         if !prepare(skb, packet) {
-            return;
+            // SAFETY: the kernel gives a valid context.
+            unsafe { policy::judge_alone(skb, packet) };
+            return policy::lets_pass(packet);
         }
         found = flows::insert::<F>(key, hash, packet.packets, packet.bytes);
     }
-    // Otherwise it is counted where there was no room for it.
-    if let Some(entry) = found {
-        // SAFETY: a slot of the table, which is not taken away while a program runs
-        // that found it.
-        unsafe { update(entry, skb, packet) }
+    // SAFETY: a slot of the table, which is not taken away while a program runs
+    // that found it.
+    unsafe {
+        match found {
+            Some(entry) => {
+                sextant_update(skb, entry);
+            }
+            // It is counted where there was no room for it.
+            None => policy::judge_alone(skb, packet),
+        }
     }
+    policy::lets_pass(packet)
 }
 
 /// Makes a new entry. A function of its own, and the entry in a map, for the sake of
@@ -61,17 +70,49 @@ fn prepare(skb: *mut __sk_buff, packet: &Packet) -> bool {
         (*entry).opening = opening;
         (*entry).tags = tags(packet.vlan, packet.initiator | is_opening);
         (*entry).sides = [Side::default(); 2];
+        (*entry).judged = [0; 2];
         who::look(entry, skb, packet);
     }
     true
 }
 
+/// Does with the packet in `maps::SCRATCH` what its flow is for. With arguments that the
+/// verifier knows by their types alone, it is verified by itself, once for both families
+/// (kernel 5.12).
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn sextant_update(skb: *mut __sk_buff, entry: *mut Entry) -> u32 {
+    if skb.is_null() || entry.is_null() {
+        return 0;
+    }
+    if let Some(packet) = maps::SCRATCH.get_ptr_mut(0) {
+        update(entry, skb, &mut *packet);
+    }
+    0
+}
+
 #[inline(always)]
 unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+    let counts = counts_and_begins(entry, skb, packet);
+    // The ways join again behind a map.
+    (&raw mut packet.counts).write_volatile(u8::from(counts));
+    policy::judge(entry, skb, packet);
+    if (&raw const packet.counts).read_volatile() != 0 {
+        count(entry, skb, packet);
+        return;
+    }
+    maps::count(Cause::SeenElsewhere, packet.packets, packet.bytes);
+    if !policy::lets_pass(packet) {
+        policy::tell_denied(entry, skb, packet);
+    }
+}
+
+/// Whether it counts at this point; then a flow that is over begins anew.
+#[inline(always)]
+unsafe fn counts_and_begins(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) -> bool {
     let direction = packet.direction & 1;
     if (*entry).owner[direction] != packet.point && !counts_here(entry, skb, packet) {
-        maps::count(Cause::SeenElsewhere, packet.packets, packet.bytes);
-        return;
+        return false;
     }
     let flags = packet.tcp_flags;
     if flags & (SYN | ACK) == SYN && packet.protocol == TCP {
@@ -79,10 +120,21 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
     } else if packet.protocol == UDP && who::is_another_socket(entry, skb, packet) {
         reopen::if_passed_on(entry, skb, packet);
     }
+    true
+}
+
+/// Counts it in its flow.
+#[inline(always)]
+unsafe fn count(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+    let direction = packet.direction & 1;
     (*entry).last[direction] = tick(packet.now);
     atomic::add(&raw mut (*entry).bytes[direction], packet.bytes);
     let before = atomic::fetch_add(&raw mut (*entry).packets[direction], packet.packets);
-    let reasons = news(entry, packet, direction, before == 0);
+    let mut reasons = news(entry, packet, direction, before == 0);
+    let judgement = (&raw const packet.judgement).read_volatile();
+    if judgement & policy::JUDGED != 0 || reasons != 0 {
+        reasons |= judgement;
+    }
     if reasons != 0 {
         (&raw mut packet.reasons).write_volatile(reasons);
         who::look_again(entry, skb, packet);
@@ -125,6 +177,6 @@ pub fn due_after(now: u64) -> u32 {
 }
 
 #[inline(always)]
-fn is_due(due: u32, now: u64) -> bool {
+pub fn is_due(due: u32, now: u64) -> bool {
     tick(now).wrapping_sub(due) as i32 >= 0
 }

@@ -28,7 +28,7 @@ use crate::{
     audit::Log,
     config::Config,
     containers::Containers,
-    datapath::{LinkWatch, Links, NamespaceChoice},
+    datapath::{LinkWatch, Links, NamespaceChoice, Rooms},
     flow::{Origin, Time},
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
@@ -48,7 +48,7 @@ use crate::{
 };
 
 use counting::Counting;
-use datapath::{RunningDatapath, Who};
+use datapath::{RunningDatapath, Wanted, Who};
 use peers::Peers;
 use serving::{Serving, Sockets, hosts};
 
@@ -103,8 +103,8 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let (health, health_service) = tonic_health::server::health_reporter();
     set_serving(&health, false).await;
     // Connections wait meanwhile: what is told of the datapath is then complete.
-    let datapath = core.start_datapath(links).await?;
-    let policies = policies::open(&core, datapath.as_ref()).await?;
+    let mut datapath = core.start_datapath(links).await?;
+    let policies = policies::open(&core, datapath.as_mut()).await?;
     let (routes, metrics, overhead) = core.services(
         Routes::new(health_service),
         &sockets.addresses(),
@@ -225,8 +225,12 @@ impl Core {
         let (Some(settings), Some(links)) = (&self.config.datapath, links) else {
             return Ok(None);
         };
+        let wanted = Wanted {
+            config: settings,
+            rooms: rooms(&self.config),
+        };
         let datapath = RunningDatapath::start(
-            settings,
+            wanted,
             links,
             Arc::clone(&self.pipeline),
             Arc::clone(&self.identities),
@@ -431,6 +435,12 @@ impl App {
         }
         drained
     }
+}
+
+/// What policies have room for in the kernel.
+fn rooms(config: &Config) -> Rooms {
+    let policy = &config.policy;
+    Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules)
 }
 
 /// Another thread that died with the lock has told why already.

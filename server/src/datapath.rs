@@ -4,6 +4,7 @@
 //! All `unsafe` of the daemon is in here. What comes out are `Event`s of
 //! `sextant_ebpf_common`; nothing in here knows protobuf, filters or clients.
 
+mod ages;
 mod attach;
 mod balance;
 mod bpf;
@@ -33,7 +34,9 @@ mod process;
 mod reader;
 mod rest;
 mod rights;
+mod rules;
 mod running;
+mod shared;
 mod sweep;
 mod sweeper;
 mod tables;
@@ -51,13 +54,14 @@ pub use links::{Layer, Link, Links, Role};
 pub use loader::{Loaded, Settings};
 pub use losses::{Loss, Losses, Lost};
 pub use namespace::{Namespace, NamespaceChoice};
-pub use netlink::LinkWatch;
+pub use netlink::{LinkWatch, namespaces_of};
 pub use objects::{MapCost, Measuring, Objects, ProgramCost};
 pub use payloads::{Carried, Payloads};
 pub use probe::Report;
 pub use process::ProcessSeen;
 pub use reader::{Batch, Reader, Stopper};
-pub use running::{Datapath, Zones};
+pub use rules::{NoRoom, Placement, Rooms, RuleTables};
+pub use running::{Datapath, Slots, Zones};
 pub use sweep::Timeouts;
 pub use sweeper::Sweeper;
 pub use tuning::Tuner;

@@ -15,6 +15,7 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 pub use host::Host;
 pub use inventory::Inventory;
@@ -47,6 +48,7 @@ pub struct Identities {
     providers: Vec<Box<dyn Provider>>,
     numbers: Mutex<Numbers>,
     current: Arc<ArcSwap<Snapshot>>,
+    version: watch::Sender<u64>,
     world_by_family: bool,
 }
 
@@ -58,6 +60,7 @@ impl Identities {
             providers,
             numbers: Mutex::new(numbers),
             current: Arc::default(),
+            version: watch::Sender::new(0),
             world_by_family,
         };
         identities.refresh();
@@ -68,6 +71,12 @@ impl Identities {
     #[must_use]
     pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
         Arc::clone(&self.current)
+    }
+
+    /// Changes whenever the snapshot does.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// What became of label sets.
@@ -100,5 +109,6 @@ impl Identities {
             provider.contribute(&mut draft);
         }
         self.current.store(Arc::new(draft.finish()));
+        self.version.send_modify(|version| *version += 1);
     }
 }

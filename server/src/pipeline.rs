@@ -7,6 +7,7 @@
 
 mod enrich;
 mod hosts;
+mod judged;
 mod layer7;
 mod namespaces;
 mod nat;
@@ -32,6 +33,7 @@ use crate::{
     dns,
     flow::{Address, Endpoint, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
+    policy::verdicts::Verdicts,
     process::{ProcessCounts, Processes},
     record::normalise,
     services::Services,
@@ -81,6 +83,8 @@ pub struct Pipeline {
     translations: Translations,
     servers: Servers,
     services: Services,
+    /// What policies say.
+    verdicts: Verdicts,
     namespaces: Namespaces,
     uuids: Uuids,
     stored: StoredCounts,
@@ -116,6 +120,7 @@ impl Pipeline {
             translations: Translations::default(),
             servers: Servers::default(),
             services: Services::default(),
+            verdicts: Verdicts::default(),
             namespaces,
             uuids: Uuids::new(),
             stored: StoredCounts::default(),
@@ -152,6 +157,11 @@ impl Pipeline {
         self.services = services;
     }
 
+    /// What policies mean by what they say of flows.
+    pub fn know_verdicts(&mut self, verdicts: Verdicts) {
+        self.verdicts = verdicts;
+    }
+
     /// Stores what the datapath raised.
     pub fn observe(&mut self, batch: &Batch) {
         self.wall_offset_ns = batch.wall_offset_ns;
@@ -172,7 +182,7 @@ impl Pipeline {
         for (event, carried) in all {
             let wall = (event.time_ns as i64).saturating_add(batch.wall_offset_ns);
             match carried {
-                None => flows.push(Event::Flow(self.flow(event, wall, &identities))),
+                None => self.packet(event, wall, &identities, &mut flows),
                 Some(carried) => {
                     for seen in self.layer7.take(carried, &identities) {
                         let mut flow = self.flow(event, wall, &identities);
@@ -197,6 +207,25 @@ impl Pipeline {
         }
         self.store(&mut flows);
         self.flows = flows;
+    }
+
+    /// The flow of a packet, behind what policies newly say of it.
+    fn packet(
+        &mut self,
+        event: &common::Event,
+        wall: i64,
+        identities: &Snapshot,
+        flows: &mut Vec<Event>,
+    ) {
+        let mut flow = self.flow(event, wall, identities);
+        let judged = judged::of(event, &self.verdicts);
+        judged::mark(&mut flow, event, &judged);
+        for mut verdict in judged::verdict_events(&flow, &judged) {
+            verdict.uuid = self.uuids.next();
+            flows.push(Event::Flow(verdict));
+            self.stored.own(1);
+        }
+        flows.push(Event::Flow(flow));
     }
 
     /// The flow of an event, with names of both sides.

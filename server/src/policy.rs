@@ -11,12 +11,14 @@ pub mod change;
 pub mod database;
 pub mod ends;
 pub mod enforce;
+pub mod enforcer;
 pub mod entry;
 pub mod guard;
 mod owners;
 pub mod policies;
 pub mod rulebook;
 pub mod state;
+pub mod verdicts;
 
 #[cfg(test)]
 pub(crate) mod testing;

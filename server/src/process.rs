@@ -10,6 +10,7 @@
 pub mod cgroup;
 pub mod command_line;
 mod endpoint;
+mod groups;
 mod lookup;
 mod older;
 mod users;
@@ -38,6 +39,7 @@ use crate::{
 use cgroup::{Belonging, Container, is_id};
 use command_line::CommandLines;
 use endpoint::{Endpoints, is_same};
+pub use groups::{Group, Groups};
 pub(crate) use lookup::unit_of;
 use older::Older;
 use users::Users;
@@ -152,6 +154,7 @@ pub struct Processes {
     known: Generations<Side, Known>,
     endpoints: Endpoints,
     containers: Containers,
+    groups: Groups,
     /// Where they are wanted.
     command_lines: Option<(CommandLines, Older)>,
     users: Users,
@@ -168,6 +171,7 @@ impl Processes {
             known: Generations::new(MOST),
             endpoints: Endpoints::new(identities, cluster),
             containers,
+            groups: Groups::default(),
             command_lines: None,
             users: Users::default(),
             boot_ns: lookup::boot_ns(),
@@ -188,6 +192,12 @@ impl Processes {
     #[must_use]
     pub fn counts(&self) -> ProcessCounts {
         self.counts.clone()
+    }
+
+    /// Their cgroups.
+    #[must_use]
+    pub fn groups(&self) -> Groups {
+        self.groups.clone()
     }
 
     /// Takes note of processes that were told.
@@ -276,6 +286,9 @@ impl Processes {
         let endpoint = self
             .endpoints
             .of(&belonging, named.as_ref(), &seen.exe, interners);
+        if let Some(endpoint) = &endpoint {
+            self.groups.note(seen.cgroup, seen.pid, endpoint);
+        }
         let process = self.process(seen, belonging, named.as_deref());
         let known = Known {
             process: interners.processes.intern(process),
@@ -353,6 +366,10 @@ impl Processes {
         known.endpoint = self
             .endpoints
             .of(&belonging, named.as_ref(), exe, interners);
+        if let Some(endpoint) = &known.endpoint {
+            self.groups
+                .note(known.process.cgroup_id, known.process.pid, endpoint);
+        }
         let mut process = Process::clone(&known.process);
         belongs(&mut process, belonging, named.as_deref());
         known.process = interners.processes.intern(process);

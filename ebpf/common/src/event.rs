@@ -23,6 +23,12 @@ pub mod reason {
     /// The flow is active and its interval is over, which it is at each packet
     /// when aggregation is off.
     pub const ACTIVE: u8 = 1 << 2;
+    /// Policies say something else of side `a` than before; see `Event::judged`.
+    pub const JUDGED_A: u8 = 1 << 3;
+    /// The same of side `b`.
+    pub const JUDGED_B: u8 = 1 << 4;
+    /// A policy denied the packet.
+    pub const DENIED: u8 = 1 << 5;
 }
 
 /// One event. `packets`, `bytes`, `tcp_flags_seen` are totals of the flow, by
@@ -59,6 +65,8 @@ pub struct Event {
     pub points: [u32; POINTS],
     /// Who is behind side `a` and side `b` of the key.
     pub sides: [Side; 2],
+    /// What policies said of side `a` and side `b`, as in `Entry`.
+    pub judged: [u32; 2],
     /// What a socket of this host knows of the connection.
     pub figures: Figures,
     /// TCP control bits seen, as in `Entry`.

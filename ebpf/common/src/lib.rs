@@ -102,6 +102,9 @@ pub struct Entry {
     pub handshake: [u16; 2],
     /// Who is behind side `a` and side `b`.
     pub sides: [Side; 2],
+    /// What policies said of side `a` and side `b`, as `policy::remembered`; 0 for not
+    /// judged.
+    pub judged: [u32; 2],
 }
 
 /// Nanoseconds of a tick as a power of two: about a millisecond, which is at
@@ -330,10 +333,12 @@ pub enum Tally {
     Translated = 6,
     /// Translations that found the ring full.
     TranslationLost = 7,
+    /// Packets that a policy denied, of flows that found no room.
+    DeniedAlone = 8,
 }
 
 /// How many tallies there are.
-pub const TALLIES: u32 = 8;
+pub const TALLIES: u32 = 9;
 
 /// Key of an IP datagram whose fragments are on their way.
 #[repr(C)]
@@ -374,11 +379,11 @@ pub struct FragmentPorts {
 const _: () = {
     assert!(size_of::<Key4>() == 16);
     assert!(size_of::<Key6>() == 40);
-    assert!(size_of::<Entry>() == 128);
-    assert!(size_of::<slot::Slot<Key4>>() == 152);
-    assert!(size_of::<slot::Slot<Key6>>() == 176);
+    assert!(size_of::<Entry>() == 136);
+    assert!(size_of::<slot::Slot<Key4>>() == 160);
+    assert!(size_of::<slot::Slot<Key6>>() == 184);
     assert!(size_of::<FragmentKey>() == 40);
-    assert!(size_of::<Event>() == 240);
+    assert!(size_of::<Event>() == 248);
     assert!(size_of::<Payload>() == size_of::<Event>() + 16);
     assert!(size_of::<DropKey>() == 48);
     assert!(size_of::<DropCount>() == 80);

@@ -22,9 +22,37 @@ pub struct Control {
     pub host: [u32; 2],
     /// By half: how many ranges of IPv6 there are.
     pub ranges6: [u32; 2],
-    /// By half: what becomes of that which cannot be judged; a `verdict`.
-    pub unknown: [u32; 2],
+    /// By half: length of the table of entries but for one.
+    pub entries_mask: [u32; 2],
+    /// By half: the same of the table of groups. 0: there is no group.
+    pub groups_mask: [u32; 2],
 }
+
+/// What is judged at an interface: bit 0, packets of this host itself; above it the
+/// subject number of who is behind the interface. 0: nothing.
+#[inline(always)]
+#[must_use]
+pub const fn guard(behind: u32, host: bool) -> u32 {
+    behind << 1 | host as u32
+}
+
+/// Whether packets of this host itself are judged.
+#[inline(always)]
+#[must_use]
+pub const fn guards_host(guard: u32) -> bool {
+    guard & 1 != 0
+}
+
+/// The subject number of who is behind the interface.
+#[inline(always)]
+#[must_use]
+pub const fn guards_behind(guard: u32) -> u32 {
+    guard >> 1
+}
+
+/// What `Entry::drop_reason` of a flow and that of an event is if a policy denied the
+/// packet: none of the kernel's.
+pub const DENIED_BY_POLICY: u32 = u32::MAX;
 
 /// Verdicts.
 pub mod verdict {
@@ -41,6 +69,10 @@ pub mod verdict {
 /// A verdict and the number of its reason, which the daemon knows: the verdict in the
 /// lowest two bits. 0 is none.
 pub type Decision = u32;
+
+/// This side of the flow is not judged at the interfaces of this host itself, since it
+/// is not this host.
+pub const NOT_HERE: Decision = decision(verdict::NONE, 1);
 
 /// Reasons that can be told apart.
 pub const REASONS: u32 = 1 << 20;
@@ -78,8 +110,7 @@ pub const fn remembered(decision: Decision, generation: u32) -> u32 {
 #[inline(always)]
 #[must_use]
 pub const fn is_of(remembered: u32, generation: u32) -> bool {
-    remembered >> GENERATION_SHIFT == generation & (GENERATIONS - 1)
-        && verdict_of(remembered) != verdict::NONE
+    remembered >> GENERATION_SHIFT == generation & (GENERATIONS - 1) && decision_of(remembered) != 0
 }
 
 /// The decision without its generation.

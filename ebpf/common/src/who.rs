@@ -13,6 +13,8 @@ pub struct Owner {
     pub start: u32,
     /// Zero.
     pub pad: u32,
+    /// Number of its cgroup in the unified hierarchy, when it became the owner.
+    pub cgroup: u64,
 }
 
 /// A side of a flow. Without a process (`tgid` 0), `start` is one of `side`.
@@ -176,7 +178,7 @@ pub struct WhoLayout {
 }
 
 const _: () = {
-    assert!(size_of::<Owner>() == 16);
+    assert!(size_of::<Owner>() == 24);
     assert!(size_of::<Side>() == 8);
     assert!(
         size_of::<ProcessRecord>()

@@ -91,6 +91,7 @@ unsafe fn raise(it: *const Dropped, now: u64, drops: u32) {
     (*event).owner = [0; 2];
     (*event).points = [0; POINTS];
     (*event).sides = first.sides;
+    (*event).judged = [0; 2];
     (*event).figures = Figures::default();
     (*event).handshake = [0; 2];
     (*event).tcp_flags_seen = 0;

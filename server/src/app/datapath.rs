@@ -18,12 +18,13 @@ use crate::{
     containers::{self, Containers},
     datapath::{
         Batch, Counters, Datapath, DatapathError, Holders, InterfaceChoice, LinkWatch, Links,
-        Loaded, Losses, Objects, Report, Settings, Stopper, Timeouts, Tuner, Volumes,
+        Loaded, Losses, Objects, Report, Rooms, RuleTables, Settings, Slots, Stopper, Timeouts,
+        Tuner, Volumes,
     },
     identity::Identities,
     overhead,
     pipeline::Pipeline,
-    process::{Processes, command_line::CommandLines},
+    process::{Groups, Processes, command_line::CommandLines},
     service::DatapathParts,
     services::Services,
 };
@@ -36,6 +37,19 @@ pub(super) struct Who {
     pub(super) containers: Containers,
     /// Whether command lines are told, and what is hidden in them.
     pub(super) command_lines: config::CommandLines,
+}
+
+/// What is to be observed, and what policies have room for.
+pub(super) struct Wanted<'a> {
+    pub(super) config: &'a config::Datapath,
+    pub(super) rooms: Rooms,
+}
+
+/// What policies are enforced by, and what is known of whom they are about.
+pub(super) struct Enforceable {
+    pub(super) tables: RuleTables,
+    pub(super) groups: Groups,
+    pub(super) slots: Slots,
 }
 
 /// The datapath, attached and read.
@@ -51,6 +65,7 @@ pub(super) struct RunningDatapath {
     stoppers: [Stopper; 2],
     reader: Worker,
     sweeper: Worker,
+    enforceable: Option<Enforceable>,
     /// Who holds sockets, where that can be told.
     holders: Option<(Stopper, Worker)>,
     stop: watch::Sender<bool>,
@@ -63,7 +78,7 @@ pub(super) struct RunningDatapath {
 impl RunningDatapath {
     /// Loads, attaches and begins to read.
     pub(super) async fn start(
-        config: &config::Datapath,
+        Wanted { config, rooms }: Wanted<'_>,
         watch: LinkWatch,
         pipeline: Arc<Mutex<Pipeline>>,
         identities: Arc<Identities>,
@@ -80,7 +95,7 @@ impl RunningDatapath {
         tell_command_lines(&mut processes, &command_lines)?;
         let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
-        let loaded = Loaded::new(&settings(config, &command_lines))?;
+        let loaded = Loaded::new(&settings(config, &command_lines, rooms))?;
         let zones = config
             .zones
             .iter()
@@ -88,12 +103,19 @@ impl RunningDatapath {
             .collect::<Result<_, globset::Error>>()
             .context("datapath.zone")?;
         let (timeouts, force_clsact) = (timeouts(config), config.force_clsact);
-        let (datapath, reader, sweeper, holders) =
+        let groups = processes.groups();
+        let (mut datapath, reader, sweeper, holders) =
             Datapath::start(loaded, choice, zones, timeouts, force_clsact, watch).await?;
         let counters = datapath.counters();
         let (volumes, objects) = (datapath.volumes(), datapath.objects());
         let (tuner, report) = (datapath.tuner(), datapath.report());
         let losses = datapath.losses();
+        let slots = datapath.slots();
+        let enforceable = datapath.take_rules().map(|tables| Enforceable {
+            tables,
+            groups,
+            slots,
+        });
         let services = Services::new(containers.clone());
         lock(&pipeline).know(datapath.drop_reasons(), processes, services);
         // Names are of processes alone.
@@ -114,6 +136,7 @@ impl RunningDatapath {
             .context("starting the sweeper's thread")?;
         Ok(Self {
             holders: holders.map(look_at).transpose()?,
+            enforceable,
             counters,
             volumes,
             objects,
@@ -129,6 +152,11 @@ impl RunningDatapath {
             identify,
             engines,
         })
+    }
+
+    /// What policies are enforced by; once.
+    pub(super) fn take_enforceable(&mut self) -> Option<Enforceable> {
+        self.enforceable.take()
     }
 
     /// For the ledger.
@@ -278,7 +306,7 @@ fn active_interval(config: &config::Datapath) -> Duration {
     }
 }
 
-fn settings(config: &config::Datapath, lines: &config::CommandLines) -> Settings {
+fn settings(config: &config::Datapath, lines: &config::CommandLines, rooms: Rooms) -> Settings {
     Settings {
         flows4: config.flows_ipv4,
         flows6: config.flows_ipv6,
@@ -294,5 +322,6 @@ fn settings(config: &config::Datapath, lines: &config::CommandLines) -> Settings
         several_zones: !config.zones.is_empty() || !config.namespaces.is_empty(),
         who: config.processes,
         command_lines: lines.enabled,
+        rooms,
     }
 }

@@ -6,35 +6,60 @@ use anyhow::Context as _;
 use sextant_policy::policy::PolicyId;
 use sextant_proto::flow as pb;
 
-use super::{Core, datapath::RunningDatapath, lock};
+use super::{
+    Core,
+    datapath::{Enforceable, RunningDatapath},
+    lock,
+};
 use crate::{
     policy::{
         ends::Ends,
         enforce::{Enforce, Nowhere},
+        enforcer::{Enforcer, Sources},
         entry::{Action, Revision},
         guard::Guard,
         policies::{Parts, Policies},
+        verdicts::Verdicts,
     },
     service::{Limits, PolicyServiceServer, PolicySetService},
 };
 
-/// What puts policies in force.
-fn enforce(datapath: Option<&RunningDatapath>) -> Arc<dyn Enforce> {
-    let why = match datapath {
-        Some(_) => "this version does not enforce policies yet",
-        None => "the datapath is off (--no-datapath)",
+/// What puts policies in force, and follows the host.
+fn enforce(core: &Core, datapath: Option<&mut RunningDatapath>) -> Arc<dyn Enforce> {
+    let nowhere = |why: &str| Arc::new(Nowhere { why: why.into() });
+    let Some(datapath) = datapath else {
+        return nowhere("the datapath is off (--no-datapath)");
     };
-    Arc::new(Nowhere { why: why.into() })
+    let Some(Enforceable {
+        tables,
+        groups,
+        slots,
+    }) = datapath.take_enforceable()
+    else {
+        return nowhere("the tables of policies are taken");
+    };
+    let sources = Sources {
+        identities: Arc::clone(&core.identities),
+        links: Arc::clone(&core.known_links),
+        groups,
+        slots,
+        ends: ends(core),
+    };
+    let verdicts = Verdicts::default();
+    lock(&core.pipeline).know_verdicts(verdicts.clone());
+    let enforcer = Enforcer::new(tables, sources, verdicts);
+    tokio::spawn(enforcer.clone().follow(core.draining.subscribe()));
+    Arc::new(enforcer)
 }
 
 /// The set, in force where it can be.
 pub(super) async fn open(
     core: &Core,
-    datapath: Option<&RunningDatapath>,
+    datapath: Option<&mut RunningDatapath>,
 ) -> anyhow::Result<Policies> {
     let (config, pipeline) = (&core.config, Arc::clone(&core.pipeline));
     let parts = Parts {
-        enforce: enforce(datapath),
+        enforce: enforce(core, datapath),
         enforcement: config.policy.enforcement,
         guard: Guard::new(ends(core), config.policy.management.clone()),
         told: Box::new(move |revision| {
@@ -58,6 +83,7 @@ pub(super) fn service(
     service.into_server(core.config.server.max_request_bytes)
 }
 
+/// Who is who to policies.
 fn ends(core: &Core) -> Ends {
     Ends::new(core.identities.snapshot(), &core.config.node_labels)
 }

@@ -23,7 +23,7 @@ use sextant_ebpf_common::{
     slot::{Hashed, SEEDS, Slot, WINDOW, is_beyond, state, window},
 };
 
-use super::{bpf::Plain, grace};
+use super::{ages::is_old, bpf::Plain, grace};
 
 /// Secret numbers of the programs' hash.
 pub(super) type Seeds = [u64; SEEDS];
@@ -97,6 +97,29 @@ where
                 each(at, &slot.key, &slot.entry);
             }
         }
+    }
+
+    /// Makes flows forget what policies said of them in generations that are too old.
+    pub(super) fn forget_judged(&self, generation: u32) {
+        for at in 0..self.slots {
+            if self.state(at).load(Acquire) & state::MASK != state::LIVE {
+                continue;
+            }
+            for place in self.judged(at) {
+                let word = place.load(Relaxed);
+                if word != 0 && is_old(word, generation) {
+                    // A program that judges it meanwhile wins.
+                    let _ = place.compare_exchange(word, 0, AcqRel, Relaxed);
+                }
+            }
+        }
+    }
+
+    fn judged(&self, at: u32) -> &[AtomicU32; 2] {
+        const { assert!(std::mem::offset_of!(Entry, judged).is_multiple_of(size_of::<u64>())) }
+        let word = Self::ENTRY + std::mem::offset_of!(Entry, judged) / size_of::<u64>();
+        // SAFETY: both halves of that word.
+        unsafe { &*ptr::from_ref(self.word(at, word)).cast::<[AtomicU32; 2]>() }
     }
 
     /// Takes flows out, by the numbers of their slots; `each` gets what they counted in

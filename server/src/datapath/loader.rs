@@ -22,6 +22,7 @@ use super::{
     kernel,
     layout::{self, DropReasons, Types},
     rights,
+    rules::{Rooms, RuleTables},
     tables::{FLOW_TABLES, Tables},
     tcx,
     who::{self, Who},
@@ -35,6 +36,11 @@ const CLASSIFIERS: [&str; 4] = [
     "sextant_out",
     "sextant_in_ip",
     "sextant_out_ip",
+];
+
+/// The maps that policies are in.
+const RULE_MAPS: [&str; 8] = [
+    "CONTROL", "GUARDS", "SPANS4", "RANGES4", "RANGES6", "SUBJECTS", "GROUPS", "ENTRIES",
 ];
 
 /// For so long after the start, flows may have begun before it.
@@ -72,6 +78,8 @@ pub struct Settings {
     pub who: bool,
     /// Tell command lines too.
     pub command_lines: bool,
+    /// What policies have room for.
+    pub rooms: Rooms,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -97,6 +105,7 @@ pub struct Loaded {
     /// Whether the reader rests.
     pub(super) rests: Array<MapData, u32>,
     pub(super) tables: Tables,
+    pub(super) rules: RuleTables,
     pub(super) reasons: DropReasons,
     pub(super) objects: Objects,
     pub(super) tuning: Array<MapData, Tuning>,
@@ -173,6 +182,7 @@ impl Loaded {
             (who, holders) = who::attach(&mut ebpf, round, &found);
         }
         let objects = Objects::hold(&ebpf)?;
+        let rules = rule_tables(&mut ebpf, settings.rooms)?;
         bpf::trim_memory();
         Ok(Self {
             programs: programs(&ebpf)?,
@@ -191,7 +201,9 @@ impl Loaded {
                 drops: hash(&mut ebpf, "DROPS")?,
                 capacities: [settings.flows4, settings.flows6, settings.flows_dropped],
                 clock_offset: typed(&mut ebpf, "CLOCK_OFFSET")?,
+                ages: rules.ages(),
             },
+            rules,
             reasons,
             counts: typed(&mut ebpf, "COUNTS")?,
             totals: typed(&mut ebpf, "TOTALS")?,
@@ -236,6 +248,12 @@ fn create(
         .override_global("SLOTS4", &slots[0], true)
         .override_global("SLOTS6", &slots[1], true)
         .override_global("HASH_SEEDS", seeds, true)
+        .map_max_entries("RANGES4", 2 * settings.rooms.ranges4)
+        .map_max_entries("RANGES6", 2 * settings.rooms.ranges6)
+        .map_max_entries("SUBJECTS", 2 * settings.rooms.subjects)
+        .map_max_entries("GROUPS", 2 * settings.rooms.groups)
+        .map_max_entries("ENTRIES", 2 * settings.rooms.entries)
+        .override_global("POLICY_ROOMS", &policy_rooms(settings.rooms), true)
         .map_max_entries("DROPS", settings.flows_dropped)
         .map_max_entries("OBSERVED", settings.observed_ring_bytes)
         .map_max_entries("DENIED", settings.denied_ring_bytes)
@@ -391,6 +409,36 @@ where
     };
     FlowTable::new(map.fd().as_fd(), slots, seeds).map_err(|source| DatapathError::System {
         action: "mapping a flow table",
+        source,
+    })
+}
+
+/// In the order in which the programs have them.
+fn policy_rooms(rooms: Rooms) -> [u32; 5] {
+    [
+        rooms.ranges4,
+        rooms.ranges6,
+        rooms.subjects,
+        rooms.groups,
+        rooms.entries,
+    ]
+}
+
+fn rule_tables(ebpf: &mut Ebpf, rooms: Rooms) -> Result<RuleTables, DatapathError> {
+    let mut maps = Vec::with_capacity(RULE_MAPS.len());
+    for name in RULE_MAPS {
+        let Some(Map::Array(map)) = ebpf.take_map(name) else {
+            return Err(DatapathError::Missing { what: "map", name });
+        };
+        maps.push(map);
+    }
+    let maps: [MapData; RULE_MAPS.len()] = maps.try_into().map_err(|_| DatapathError::Missing {
+        what: "map",
+        name: RULE_MAPS[0],
+    })?;
+    let fds = maps.each_ref().map(|map| map.fd().as_fd());
+    RuleTables::new(fds, rooms).map_err(|source| DatapathError::System {
+        action: "mapping the tables of policies",
         source,
     })
 }

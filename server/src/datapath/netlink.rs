@@ -417,3 +417,22 @@ fn netlink_error(error: io::Error) -> DatapathError {
         detail: error.to_string(),
     }
 }
+
+/// What the kernel calls the network namespaces of processes in that of the daemon
+/// (`Link::peer_namespace`), as far as they have a number there.
+#[must_use]
+pub fn namespaces_of(pids: &[u32]) -> std::collections::HashMap<u32, u32> {
+    let Ok(mut requests) = socket::Requests::open() else {
+        return Default::default();
+    };
+    let places: Vec<_> = pids
+        .iter()
+        .map(|pid| {
+            (
+                *pid,
+                std::path::PathBuf::from(format!("/proc/{pid}/ns/net")),
+            )
+        })
+        .collect();
+    nsid::by_place(&mut requests, &places)
+}

@@ -232,6 +232,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         several_zones: true,
         who: drops,
         command_lines: true,
+        rooms: super::Rooms::NONE,
     }
 }
 

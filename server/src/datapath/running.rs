@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use arc_swap::ArcSwap;
 use aya::{
     Ebpf,
     maps::{Array, HashMap, MapData},
@@ -16,7 +17,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
     Counters, DatapathError, DropReasons, Holders, InterfaceChoice, Link, LinkWatch, Links, Loaded,
-    Losses, Objects, Reader, Report, Role, Sweeper, Timeouts, Tuner, Volumes,
+    Losses, Objects, Reader, Report, Role, RuleTables, Sweeper, Timeouts, Tuner, Volumes,
     attach::Attachments,
     balance::Balance,
     counters::{Attached, Unobserved, direct_slot},
@@ -32,6 +33,18 @@ const CHECK: Duration = Duration::from_secs(5);
 
 /// Address spaces of interfaces: the first glob that matches gives the zone.
 pub type Zones = Vec<(globset::GlobMatcher, u16)>;
+
+/// Where what is kept by interface is; clones see the same.
+#[derive(Clone, Debug, Default)]
+pub struct Slots(Arc<ArcSwap<BTreeMap<u32, u32>>>);
+
+impl Slots {
+    /// The slot of an interface, by its number.
+    #[must_use]
+    pub fn of(&self, interface: u32) -> Option<u32> {
+        direct_slot(interface).or_else(|| self.0.load().get(&interface).copied())
+    }
+}
 
 /// Programs in the kernel and the interfaces that they are attached to.
 pub struct Datapath {
@@ -49,10 +62,13 @@ pub struct Datapath {
     joints: BTreeMap<u32, Joints>,
     /// Slots of interfaces with large indexes.
     extra: BTreeMap<u32, u32>,
+    /// The same, for others.
+    slots: Slots,
     /// Those that none has.
     free: BTreeSet<u32>,
     /// As in `Links`.
     refused: BTreeMap<String, String>,
+    rules: Option<RuleTables>,
     objects: Objects,
     volumes: Volumes,
     tuner: Tuner,
@@ -119,8 +135,10 @@ impl Datapath {
             joints_map: loaded.joints,
             joints: BTreeMap::new(),
             extra: BTreeMap::new(),
+            slots: Slots::default(),
             free: (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).collect(),
             refused: BTreeMap::new(),
+            rules: Some(loaded.rules),
             objects: loaded.objects,
             volumes,
             tuner,
@@ -170,6 +188,17 @@ impl Datapath {
     #[must_use]
     pub fn report(&self) -> Report {
         self.report.clone()
+    }
+
+    /// The tables of policies, once.
+    pub fn take_rules(&mut self) -> Option<RuleTables> {
+        self.rules.take()
+    }
+
+    /// Slots of interfaces.
+    #[must_use]
+    pub fn slots(&self) -> Slots {
+        self.slots.clone()
     }
 
     /// Names of the kernel's drop reasons.
@@ -358,6 +387,7 @@ impl Datapath {
                 tracing::warn!(interface = %link.name, %error, "zone not set");
             }
         }
+        self.slots.0.store(Arc::new(self.extra.clone()));
     }
 
     /// The programs know how interfaces are joined before they see their packets.

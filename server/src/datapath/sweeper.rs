@@ -130,6 +130,7 @@ impl Sweeper {
     /// Sweeps what is to be swept; tells whether a table fills up.
     fn look(&mut self, is_due: bool) -> bool {
         let began = monotonic_ns();
+        self.tables.forget_judged();
         let mut is_high = false;
         // That of drops is the smallest, so the first to fill up.
         for (table, tally) in TABLES.into_iter().enumerate().rev() {

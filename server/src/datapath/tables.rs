@@ -3,7 +3,7 @@
 use aya::maps::{Array, MapData};
 use sextant_ebpf_common::{Key4, Key6};
 
-use super::{clock::Moment, flow_table::FlowTable};
+use super::{ages::Ages, clock::Moment, flow_table::FlowTable};
 
 /// Names of the maps of flows.
 pub(super) const FLOW_TABLES: [&str; 2] = ["FLOWS4", "FLOWS6"];
@@ -21,9 +21,20 @@ pub(super) struct Tables {
     /// How far the coarse clock, which entries are stamped with, is from the
     /// monotonic one.
     pub clock_offset: Array<MapData, u64>,
+    /// How old what flows remember of policies may be.
+    pub ages: Ages,
 }
 
 impl Tables {
+    /// Makes flows forget what policies said of them long ago.
+    pub(super) fn forget_judged(&self) {
+        if let Some(generation) = self.ages.due() {
+            self.flows4.forget_judged(generation);
+            self.flows6.forget_judged(generation);
+            self.ages.swept(generation);
+        }
+    }
+
     /// Now, on both clocks.
     pub(super) fn now(&self) -> Moment {
         Moment::now(&self.clock_offset)

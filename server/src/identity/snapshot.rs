@@ -77,6 +77,28 @@ impl Snapshot {
             .collect()
     }
 
+    /// Endpoints that have an address alone, and whether it is this host's own.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, &Interned<Endpoint>, bool)> {
+        let exact = self.exact.iter();
+        exact.map(|(address, known)| (*address, &known.endpoint, known.is_host))
+    }
+
+    /// Endpoints by range, the longest prefix first.
+    pub fn ranges(&self) -> impl Iterator<Item = &(IpNet, Interned<Endpoint>)> {
+        self.ranges.iter()
+    }
+
+    /// Endpoints behind interfaces of this host, by name.
+    pub fn interfaces(&self) -> impl Iterator<Item = (&String, &Interned<Endpoint>)> {
+        self.by_interface.iter()
+    }
+
+    /// This host.
+    #[must_use]
+    pub fn this_host(&self) -> &Interned<Endpoint> {
+        &self.host
+    }
+
     /// Whether the endpoint stands for the world.
     #[must_use]
     pub fn is_world(endpoint: &Endpoint) -> bool {

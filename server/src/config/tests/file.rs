@@ -387,12 +387,15 @@ fn the_audit_log_goes_to_a_file_the_journal_or_nowhere() {
 
 #[test]
 fn policies_have_a_mode_and_ports_that_are_kept_open() {
-    let config = read("[policy]\nenforcement = \"always\"\nmanagement = [22, 0x10AE]\n").unwrap();
+    let text = "[policy]\nenforcement = \"always\"\nmanagement = [22, 0x10AE]\nmax_rules = 1000\n";
+    let config = read(text).unwrap();
     assert_eq!(
         config.policy,
         Policy {
             enforcement: sextant_policy::set::Enforcement::Always,
             management: vec![22, 4270],
+            max_rules: 1000,
+            ..Policy::default()
         }
     );
     check(

@@ -29,6 +29,14 @@ pub(super) fn numbers(requests: &mut Requests, namespaces: &[(u32, PathBuf)]) ->
     known.collect()
 }
 
+/// The same, by what is asked for: several may be of one namespace.
+pub(super) fn by_place(requests: &mut Requests, places: &[(u32, PathBuf)]) -> HashMap<u32, u32> {
+    let known = places
+        .iter()
+        .filter_map(|(number, path)| Some((*number, ask(requests, path)?.cast_unsigned())));
+    known.collect()
+}
+
 fn ask(requests: &mut Requests, path: &Path) -> Option<i32> {
     let file = File::open(path).ok()?;
     let question = Request::new(libc::RTM_GETNSID, 0, &[0; GENERAL])

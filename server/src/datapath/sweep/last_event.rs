@@ -76,6 +76,7 @@ pub(super) fn last_event<K: Sides>(key: &K, entry: &Entry, now: Moment) -> Event
         owner: entry.owner,
         points: entry.points,
         sides: entry.sides,
+        judged: entry.judged,
         handshake: entry.handshake,
         tcp_flags_seen: entry.tcp_flags,
         dropped: entry.dropped,

@@ -1,0 +1,246 @@
+//! Judges packets by the policies in force: once for each side of a flow that is on this
+//! host, at the interface where it is near; the flow remembers it until they change.
+//!
+//! Near is who is behind the interface (a container behind its veth), and this host
+//! itself, with its units. Replies belong to the connection that was judged. What must
+//! always pass is in `exempt`. What it is not: how policies become tables, which is
+//! the daemon's.
+
+mod class;
+mod entries;
+mod exempt;
+mod host;
+pub mod tables;
+
+use aya_ebpf::bindings::__sk_buff;
+use sextant_ebpf_common::{
+    Entry, Tally, initiator, initiator_of, point_parts,
+    policy::{
+        DENIED_BY_POLICY, Decision, NO_SUBJECT, NOT_HERE, decision, decision_of, guards_behind,
+        guards_host, is_of, remembered, verdict, verdict_of,
+    },
+    protocol::{ICMP, ICMP6, TCP},
+    reason,
+};
+
+use crate::{atomic, event, maps, packet::Packet, table};
+use host::Near;
+use tables::{Half, Question};
+
+/// Something else than before is said of either side.
+pub const JUDGED: u8 = reason::JUDGED_A | reason::JUDGED_B;
+
+/// Judges a packet of a flow; what comes of it is in `Packet::judgement`.
+#[inline(always)]
+pub unsafe fn judge(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+    (&raw mut packet.judgement).write_volatile(0);
+    if !tables::is_in_force() {
+        return;
+    }
+    let before = (*entry).judged;
+    packet.judged = before;
+    packet.opened_by = initiator_of((*entry).tags);
+    sextant_judge(skb);
+    let after = (&raw const packet.judged).read_volatile();
+    if after != before {
+        (*entry).judged = after;
+    }
+    if !lets_pass(packet) {
+        deny(entry, skb, packet);
+    }
+}
+
+/// The same of one that has no flow, for want of room: by itself.
+#[inline(always)]
+pub unsafe fn judge_alone(skb: *mut __sk_buff, packet: &mut Packet) {
+    (&raw mut packet.judgement).write_volatile(0);
+    if !tables::is_in_force() {
+        return;
+    }
+    packet.judged = [0; 2];
+    packet.opened_by = packet.initiator;
+    sextant_judge(skb);
+    if !lets_pass(packet) {
+        tables::leave_alone(skb);
+        maps::tally(Tally::DeniedAlone, packet.packets, packet.bytes);
+    }
+}
+
+/// Whether the packet that was judged last goes on.
+#[inline(always)]
+pub fn lets_pass(packet: &Packet) -> bool {
+    // SAFETY: a field. Read back, so that the verifier knows nothing of it.
+    let judgement = unsafe { (&raw const packet.judgement).read_volatile() };
+    judgement & reason::DENIED == 0
+}
+
+/// The side of the key that is this host if it is one of both, and the one that is
+/// behind the interface if somebody is there.
+#[inline(always)]
+fn sides(packet: &Packet) -> (usize, usize) {
+    let sender = packet.direction & 1;
+    let (_, egress) = point_parts(packet.point);
+    if egress {
+        (sender, 1 - sender)
+    } else {
+        (1 - sender, sender)
+    }
+}
+
+#[inline(always)]
+fn denies(remembered: u32) -> bool {
+    verdict_of(remembered) == verdict::DENY
+}
+
+/// What each denied packet costs: the tracepoint of drops, which sees it next on this
+/// CPU, leaves it alone, and the flow counts it.
+#[inline(always)]
+unsafe fn deny(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+    tables::leave_alone(skb);
+    let dropped = &raw mut (*entry).dropped[packet.direction & 1];
+    if dropped.read_volatile() < u32::MAX - (1 << 16) {
+        atomic::add32(dropped, packet.packets as u32);
+    }
+    (*entry).drop_reason = DENIED_BY_POLICY;
+}
+
+/// A denied packet that was counted elsewhere before: told where it was not told yet, or
+/// when it is due.
+#[inline(never)]
+pub unsafe fn tell_denied(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+    let is_due = table::is_due((*entry).due, packet.now);
+    if packet.judgement & JUDGED == 0 && !is_due {
+        return;
+    }
+    if is_due {
+        (*entry).due = table::due_after(packet.now);
+    }
+    let reasons = packet.judgement;
+    (&raw mut packet.reasons).write_volatile(reasons);
+    event::raise(entry, skb, packet);
+}
+
+/// Judges what is near, as far as it was not judged yet by the policies that are in force
+/// now. The packet is the one in `maps::SCRATCH`: a function with the context alone is
+/// verified by itself, once, and not again at each way that leads to it (kernel 5.6).
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn sextant_judge(skb: *mut __sk_buff) -> u32 {
+    if skb.is_null() {
+        return 0;
+    }
+    let (Some(half), Some(packet)) = (Half::in_force(), maps::SCRATCH.get_ptr_mut(0)) else {
+        return 0;
+    };
+    let packet = &mut *packet;
+    let guard = half.guard(packet.point);
+    if guard == 0 {
+        return 0;
+    }
+    packet.guard = guard;
+    let (host, behind) = sides(packet);
+    if !is_known(packet, half, host, behind) {
+        look_up(skb, packet, half);
+    }
+    let is_denied = guards_host(guard) && denies(packet.judged[host])
+        || guards_behind(guard) != NO_SUBJECT && denies(packet.judged[behind]);
+    if is_denied {
+        packet.judgement |= reason::DENIED;
+    }
+    0
+}
+
+#[inline(always)]
+fn is_known(packet: &Packet, half: Half, host: usize, behind: usize) -> bool {
+    let of_host = packet.judged[host];
+    let of_behind = packet.judged[behind];
+    (!guards_host(packet.guard) || is_of(of_host, half.generation))
+        && (guards_behind(packet.guard) == NO_SUBJECT
+            || is_of(of_behind, half.generation) && decision_of(of_behind) != NOT_HERE)
+}
+
+/// Looks up what policies say.
+#[inline(never)]
+unsafe fn look_up(skb: *mut __sk_buff, packet: &mut Packet, half: Half) {
+    let Some(question) = tables::question() else {
+        return;
+    };
+    if exempt::is_exempt(skb, packet) {
+        packet.judged = [remembered(decision(verdict::ALLOW, 0), half.generation); 2];
+        return;
+    }
+    (*question).protocol = packet.protocol;
+    (*question).port = port(skb, packet);
+    (*question).generation = half.generation;
+    let near = Near::find(skb, packet, half);
+    let (host, behind) = sides(packet);
+    if guards_host(packet.guard) && !is_of(packet.judged[host], half.generation) {
+        let mut found = NOT_HERE;
+        if near.subject != NO_SUBJECT {
+            (*question).subject = near.subject;
+            (*question).class = class::of_side(packet, 1 - host, half);
+            (*question).egress = u32::from(opened_by(packet) == host);
+            found = entries::sextant_decide();
+        }
+        settle(packet, host, found, half);
+    }
+    if guards_behind(packet.guard) != NO_SUBJECT {
+        (*question).subject = guards_behind(packet.guard);
+        (*question).class = if near.class != 0 {
+            near.class
+        } else {
+            class::of_side(packet, 1 - behind, half)
+        };
+        (*question).egress = u32::from(opened_by(packet) == behind);
+        let found = entries::sextant_decide();
+        settle(packet, behind, found, half);
+    }
+}
+
+/// That it is another decision than before is news.
+#[inline(always)]
+unsafe fn settle(packet: &mut Packet, side: usize, found: Decision, half: Half) {
+    let place = &raw mut packet.judged[side & 1];
+    if found != NOT_HERE && decision_of(place.read_volatile()) != found {
+        packet.judgement |= if side == 0 {
+            reason::JUDGED_A
+        } else {
+            reason::JUDGED_B
+        };
+    }
+    place.write_volatile(remembered(found, half.generation));
+}
+
+/// The server's port, or the type of an ICMP message that opened the flow.
+#[inline(always)]
+unsafe fn port(skb: *mut __sk_buff, packet: &Packet) -> u32 {
+    let protocol = packet.protocol;
+    if protocol == ICMP || protocol == ICMP6 {
+        let kind = exempt::kind(skb, packet);
+        return u32::from(match (protocol, kind) {
+            // Of an answer: what was asked.
+            (ICMP, 0) => 8,
+            (ICMP, 14) => 13,
+            (ICMP6, 129) => 128,
+            (_, kind) => kind,
+        });
+    }
+    u32::from(if opened_by(packet) == packet.direction & 1 {
+        packet.destination_port
+    } else {
+        packet.source_port
+    })
+}
+
+/// The side that opened the connection. Of datagrams whose beginning was not seen nothing
+/// but this packet tells: else whoever chooses his ports would be let in as an answer. A
+/// segment of no connection is refused by TCP itself.
+#[inline(always)]
+fn opened_by(packet: &Packet) -> usize {
+    let known = packet.opened_by;
+    let is_guess = known & initiator::GUESSED != 0 && known & initiator::BY_SOCKET == 0;
+    if is_guess && packet.protocol != TCP {
+        return packet.direction & 1;
+    }
+    usize::from(known & initiator::B)
+}

@@ -1,0 +1,100 @@
+//! The class of a peer, by its address.
+
+use sextant_ebpf_common::policy::ANY_CLASS;
+
+use super::tables::Half;
+use crate::{maps, packet::Packet};
+
+/// Steps that find one of so many ranges as a table may have.
+const STEPS: u32 = 20;
+
+/// Of the side of a flow. The sender is the one of the packet's direction.
+#[inline(always)]
+pub fn of_side(packet: &Packet, side: usize, half: Half) -> u32 {
+    let is_sender = side & 1 == packet.direction & 1;
+    sextant_class(half.generation, u32::from(is_sender))
+}
+
+/// Of the receiver.
+#[inline(always)]
+pub fn of_receiver(half: Half) -> u32 {
+    sextant_class(half.generation, 0)
+}
+
+/// Of the sender or the receiver of the packet in `maps::SCRATCH`. Verified by itself,
+/// once, as `sextant_judge`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn sextant_class(generation: u32, is_sender: u32) -> u32 {
+    let Some(packet) = maps::SCRATCH.get_ptr(0) else {
+        return ANY_CLASS;
+    };
+    // SAFETY: a per-CPU slot, which nobody else writes while we run.
+    let packet = unsafe { &*packet };
+    let (half, is_sender) = (Half { generation }, is_sender != 0);
+    if packet.family == 4 {
+        let address = if is_sender {
+            packet.source[0]
+        } else {
+            packet.destination[0]
+        };
+        class4(half, u32::from_be(address))
+    } else {
+        let words = if is_sender {
+            &packet.source
+        } else {
+            &packet.destination
+        };
+        let upper = u64::from(u32::from_be(words[0])) << 32 | u64::from(u32::from_be(words[1]));
+        let lower = u64::from(u32::from_be(words[2])) << 32 | u64::from(u32::from_be(words[3]));
+        class6(half, upper, lower)
+    }
+}
+
+/// The last range that begins at the address or before it.
+#[inline(always)]
+fn class4(half: Half, address: u32) -> u32 {
+    let Some(span) = half.span4(address >> 16) else {
+        return ANY_CLASS;
+    };
+    let (mut first, mut len) = (span.start, span.len);
+    for _ in 0..STEPS {
+        if len <= 1 {
+            break;
+        }
+        let middle = len >> 1;
+        let Some(range) = half.range4(first + middle) else {
+            return ANY_CLASS;
+        };
+        if range.from <= address {
+            first += middle;
+            len -= middle;
+        } else {
+            len = middle;
+        }
+    }
+    half.range4(first).map_or(ANY_CLASS, |range| range.class)
+}
+
+#[inline(always)]
+fn class6(half: Half, upper: u64, lower: u64) -> u32 {
+    let (mut first, mut len) = (0, half.ranges6());
+    for _ in 0..STEPS {
+        if len <= 1 {
+            break;
+        }
+        let middle = len >> 1;
+        let Some(range) = half.range6(first + middle) else {
+            return ANY_CLASS;
+        };
+        let begins_before =
+            range.from[0] < upper || range.from[0] == upper && range.from[1] <= lower;
+        if begins_before {
+            first += middle;
+            len -= middle;
+        } else {
+            len = middle;
+        }
+    }
+    half.range6(first).map_or(ANY_CLASS, |range| range.class)
+}

@@ -1,0 +1,88 @@
+//! What the rules of somebody say of a connection: the closest entry.
+
+use sextant_ebpf_common::policy::{
+    ANY_CLASS, Decision, EVERY_PROTOCOL, PLACES, decision, first_place, key, key_of_every_protocol,
+    verdict,
+};
+
+use super::tables::{self, Half};
+
+/// Bits of a port.
+const PORT_BITS: u32 = 16;
+
+/// The decision on what is in `tables::question`. This and the following are verified by
+/// themselves, once each, as `sextant_judge`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn sextant_decide() -> Decision {
+    let Some(question) = tables::question() else {
+        return decision(verdict::ALLOW, 0);
+    };
+    let half = Half {
+        generation: (*question).generation,
+    };
+    let Some(subject) = half.subject((*question).subject) else {
+        return decision(verdict::ALLOW, 0);
+    };
+    let scope = if (*question).egress != 0 {
+        &subject.egress
+    } else {
+        &subject.ingress
+    };
+    let (protocol, port) = ((*question).protocol, (*question).port as u16);
+    for step in 0..=PORT_BITS {
+        let length = PORT_BITS - step;
+        if scope.lengths >> length & 1 == 0 {
+            continue;
+        }
+        let own = key(scope.rules, (*question).class, protocol, length, port);
+        let any = key(scope.rules, ANY_CLASS, protocol, length, port);
+        let found = either(half, own, any);
+        if found != 0 {
+            return found;
+        }
+    }
+    if scope.lengths >> EVERY_PROTOCOL & 1 != 0 {
+        let own = key_of_every_protocol(scope.rules, (*question).class);
+        let found = either(half, own, key_of_every_protocol(scope.rules, ANY_CLASS));
+        if found != 0 {
+            return found;
+        }
+    }
+    if scope.otherwise == 0 {
+        return decision(verdict::ALLOW, 0);
+    }
+    scope.otherwise
+}
+
+/// The first entry of two that is there; 0 for none.
+#[inline(always)]
+unsafe fn either(half: Half, own: u64, any: u64) -> Decision {
+    let found = sextant_find(half.generation, own);
+    if found != 0 {
+        found
+    } else {
+        sextant_find(half.generation, any)
+    }
+}
+
+/// The decision of an entry; 0 if there is none with this key.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn sextant_find(generation: u32, key: u64) -> Decision {
+    let half = Half { generation };
+    let mask = half.entries_mask();
+    let first = first_place(key, mask);
+    for n in 0..PLACES {
+        let Some(entry) = half.entry(first.wrapping_add(n) & mask) else {
+            return 0;
+        };
+        if entry.key == key {
+            return entry.decision;
+        }
+        if entry.key == 0 {
+            return 0;
+        }
+    }
+    0
+}

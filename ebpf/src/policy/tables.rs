@@ -1,0 +1,223 @@
+//! The tables that the daemon writes, and where a question is put together.
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_F_MMAPABLE},
+    macros::map,
+    maps::{Array, PerCpuArray},
+};
+use sextant_ebpf_common::{
+    DIRECT_SLOTS, EXTRA_SLOTS,
+    policy::{BLOCKS, Control, Entry, Group, Range4, Range6, Span, Subject},
+};
+
+use crate::maps;
+
+/// Which half is in force.
+#[map]
+static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// What is judged at an interface, by half and slot.
+#[map]
+static GUARDS: Array<u32> =
+    Array::with_max_entries(2 * (DIRECT_SLOTS + EXTRA_SLOTS), BPF_F_MMAPABLE);
+
+/// Ranges of IPv4 addresses by block, by half.
+#[map]
+static SPANS4: Array<Span> = Array::with_max_entries(2 * BLOCKS, BPF_F_MMAPABLE);
+
+/// The following are as long as the daemon says, in each half.
+#[map]
+static RANGES4: Array<Range4> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+#[map]
+static RANGES6: Array<Range6> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+#[map]
+static SUBJECTS: Array<Subject> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+#[map]
+static GROUPS: Array<Group> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+#[map]
+static ENTRIES: Array<Entry> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+
+/// How long they are, in the order above; set by the loader.
+#[unsafe(no_mangle)]
+static POLICY_ROOMS: [u32; 5] = [1; 5];
+
+/// Where a question is put together, for the sake of the stack, and so that the verifier
+/// knows nothing of what is asked.
+#[map]
+static QUESTION: PerCpuArray<Question> = PerCpuArray::with_max_entries(1, 0);
+
+/// The packet that a policy denied last on this CPU.
+#[map]
+static DENIED_HERE: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// What is asked.
+#[repr(C)]
+pub struct Question {
+    /// Who is judged.
+    pub subject: u32,
+    /// Who is at the other end.
+    pub class: u32,
+    /// The server's port, or the type of an ICMP message.
+    pub port: u32,
+    /// Whether the subject opens the connection.
+    pub egress: u32,
+    /// The generation that answers.
+    pub generation: u32,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+/// The half in force, as it was read for this packet.
+#[derive(Clone, Copy)]
+pub struct Half {
+    /// Its generation.
+    pub generation: u32,
+}
+
+#[inline(always)]
+fn control() -> Option<&'static Control> {
+    CONTROL.get(0)
+}
+
+/// Whether any policy ever was in force.
+#[inline(always)]
+pub fn is_in_force() -> bool {
+    Half::in_force().is_some()
+}
+
+#[inline(always)]
+fn room(table: usize) -> u32 {
+    // SAFETY: a static of this program; volatile, since the loader rewrites it.
+    unsafe { core::ptr::read_volatile(&raw const POLICY_ROOMS[table]) }
+}
+
+/// Where packets are put together.
+#[inline(always)]
+pub fn question() -> Option<*mut Question> {
+    QUESTION.get_ptr_mut(0)
+}
+
+/// The tracepoint of drops will not tell this one again.
+#[inline(always)]
+pub unsafe fn leave_alone(skb: *mut __sk_buff) {
+    if let Some(place) = DENIED_HERE.get_ptr_mut(0) {
+        place.write_volatile(skb as u64);
+    }
+}
+
+/// Whether it is one that a policy denied just now.
+#[inline(always)]
+pub unsafe fn is_left_alone(skb: u64) -> bool {
+    let Some(place) = DENIED_HERE.get_ptr_mut(0) else {
+        return false;
+    };
+    let is_it = place.read_volatile() == skb;
+    if is_it {
+        // Its memory may soon be another packet's.
+        place.write_volatile(0);
+    }
+    is_it
+}
+
+impl Half {
+    /// The half in force; `None` before the first policy.
+    #[inline(always)]
+    pub fn in_force() -> Option<Self> {
+        let control = control()?;
+        // SAFETY: the daemon writes a whole word.
+        let generation = unsafe { (&raw const control.generation).read_volatile() };
+        if generation == 0 {
+            return None;
+        }
+        Some(Self { generation })
+    }
+
+    #[inline(always)]
+    fn number(self) -> u32 {
+        self.generation & 1
+    }
+
+    /// What is judged at the interface of a point.
+    #[inline(always)]
+    pub fn guard(self, point: u32) -> u32 {
+        let Some(slot) = maps::slot(point) else {
+            return 0;
+        };
+        let first = self.number() * (DIRECT_SLOTS + EXTRA_SLOTS);
+        GUARDS.get(first + slot).copied().unwrap_or(0)
+    }
+
+    /// Subject number of this host.
+    #[inline(always)]
+    pub fn host(self) -> u32 {
+        control().map_or(0, |control| pick(&control.host, self.number()))
+    }
+
+    /// Whether processes of some cgroups are somebody of their own.
+    #[inline(always)]
+    pub fn has_groups(self) -> bool {
+        control().is_some_and(|control| pick(&control.groups_mask, self.number()) != 0)
+    }
+
+    /// Ranges of IPv4 addresses of a block.
+    #[inline(always)]
+    pub fn span4(self, block: u32) -> Option<&'static Span> {
+        SPANS4.get(self.number() * BLOCKS + block)
+    }
+
+    /// A range of IPv4 addresses.
+    #[inline(always)]
+    pub fn range4(self, n: u32) -> Option<&'static Range4> {
+        RANGES4.get(self.number() * room(0) + n)
+    }
+
+    /// How many ranges of IPv6 there are.
+    #[inline(always)]
+    pub fn ranges6(self) -> u32 {
+        control().map_or(0, |control| pick(&control.ranges6, self.number()))
+    }
+
+    /// A range of IPv6 addresses.
+    #[inline(always)]
+    pub fn range6(self, n: u32) -> Option<&'static Range6> {
+        RANGES6.get(self.number() * room(1) + n)
+    }
+
+    /// Who is judged.
+    #[inline(always)]
+    pub fn subject(self, n: u32) -> Option<&'static Subject> {
+        SUBJECTS.get(self.number() * room(2) + n)
+    }
+
+    /// Length of the table of groups but for one.
+    #[inline(always)]
+    pub fn groups_mask(self) -> u32 {
+        control().map_or(0, |control| pick(&control.groups_mask, self.number()))
+    }
+
+    /// A place of the table of groups.
+    #[inline(always)]
+    pub fn group(self, at: u32) -> Option<&'static Group> {
+        GROUPS.get(self.number() * room(3) + at)
+    }
+
+    /// Length of the table of entries but for one.
+    #[inline(always)]
+    pub fn entries_mask(self) -> u32 {
+        control().map_or(0, |control| pick(&control.entries_mask, self.number()))
+    }
+
+    /// A place of the table of entries.
+    #[inline(always)]
+    pub fn entry(self, at: u32) -> Option<&'static Entry> {
+        ENTRIES.get(self.number() * room(4) + at)
+    }
+}
+
+/// One of two, by half.
+#[inline(always)]
+fn pick(pair: &[u32; 2], half: u32) -> u32 {
+    if half == 0 { pair[0] } else { pair[1] }
+}

@@ -1,0 +1,352 @@
+//! The tables that the programs judge by, written half by half: `sextant_ebpf_common`
+//! has their layout. What is written is decided elsewhere (`sextant_policy::compile`).
+//!
+//! Bound: the room that the maps were made with; what does not fit is refused before
+//! anything is written.
+
+use std::{
+    io,
+    os::fd::BorrowedFd,
+    sync::atomic::Ordering::{Acquire, Release},
+    time::Instant,
+};
+
+use sextant_ebpf_common::{
+    DIRECT_SLOTS, EXTRA_SLOTS,
+    policy::{
+        BLOCKS, Control, Entry, Group, PLACES, Range4, Range6, Span, Subject, first_place, guard,
+    },
+};
+use sextant_policy::compile::Tables;
+
+use super::{ages::Ages, bpf::Plain, grace, shared::Shared};
+
+// SAFETY: plain integers without padding, as the layout says.
+unsafe impl Plain for Control {}
+// SAFETY: as above.
+unsafe impl Plain for Span {}
+// SAFETY: as above.
+unsafe impl Plain for Range4 {}
+// SAFETY: as above.
+unsafe impl Plain for Range6 {}
+// SAFETY: as above.
+unsafe impl Plain for Subject {}
+// SAFETY: as above.
+unsafe impl Plain for Group {}
+// SAFETY: as above.
+unsafe impl Plain for Entry {}
+// SAFETY: an integer.
+unsafe impl Plain for u32 {}
+
+/// Slots of interfaces.
+const SLOTS: usize = (DIRECT_SLOTS + EXTRA_SLOTS) as usize;
+/// The loopback's slot: its index is 1 in each namespace.
+const LOOPBACK: usize = 1;
+/// Interfaces that nothing was said of: packets of this host are judged.
+const UNKNOWN: u32 = guard(0, true);
+
+/// Elements of one half of each table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rooms {
+    /// Ranges of IPv4 addresses.
+    pub ranges4: u32,
+    /// Ranges of IPv6 addresses.
+    pub ranges6: u32,
+    /// Those who are judged, and nobody.
+    pub subjects: u32,
+    /// Places for cgroups: a power of two.
+    pub groups: u32,
+    /// Places for entries of rules: a power of two.
+    pub entries: u32,
+}
+
+impl Rooms {
+    /// Nothing is ever judged.
+    pub const NONE: Self = Self {
+        ranges4: 1,
+        ranges6: 1,
+        subjects: 1,
+        groups: 1,
+        entries: 1,
+    };
+
+    /// For so many ranges of IPv4 addresses, endpoints and entries of rules.
+    #[must_use]
+    pub fn new(ranges: u32, endpoints: u32, entries: u32) -> Self {
+        Self {
+            ranges4: ranges,
+            ranges6: ranges.div_ceil(2),
+            subjects: endpoints + 1,
+            groups: (2 * endpoints).next_power_of_two(),
+            // At most half of the places are taken.
+            entries: (2 * entries).next_power_of_two(),
+        }
+    }
+
+    /// Bytes that they take in the kernel, both halves.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let of = |count: u32, size: usize| 2 * u64::from(count) * size as u64;
+        of(self.ranges4, size_of::<Range4>())
+            + of(self.ranges6, size_of::<Range6>())
+            + of(self.subjects, size_of::<Subject>())
+            + of(self.groups, size_of::<Group>())
+            + of(self.entries, size_of::<Entry>())
+            + of(BLOCKS, size_of::<Span>())
+            + of(SLOTS as u32, size_of::<u64>())
+    }
+}
+
+/// What is to be in force, beside the tables: where it is judged and whom.
+#[derive(Clone, Debug, Default)]
+pub struct Placement {
+    /// What is judged at interfaces, by slot; where nothing is said, packets of this
+    /// host.
+    pub guards: Vec<(u32, u32)>,
+    /// Cgroups that are somebody of their own.
+    pub groups: Vec<Group>,
+    /// Subject number of this host.
+    pub host: u32,
+}
+
+/// It does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{needed} {what}, with room for {room}")]
+pub struct NoRoom {
+    /// What of.
+    pub what: &'static str,
+    /// How many.
+    pub needed: usize,
+    /// How many there may be.
+    pub room: u32,
+}
+
+/// The tables in the kernel.
+#[derive(Debug)]
+pub struct RuleTables {
+    rooms: Rooms,
+    control: Shared<Control>,
+    guards: Shared<u32>,
+    spans4: Shared<Span>,
+    ranges4: Shared<Range4>,
+    ranges6: Shared<Range6>,
+    subjects: Shared<Subject>,
+    groups: Shared<Group>,
+    entries: Shared<Entry>,
+    /// As it is in the map; what is of the other half is of the generation before.
+    now: Control,
+    /// No program reads the other half any more.
+    is_settled: bool,
+    ages: Ages,
+}
+
+impl RuleTables {
+    /// Maps the arrays, in the order of the fields.
+    pub(super) fn new(maps: [BorrowedFd<'_>; 8], rooms: Rooms) -> io::Result<Self> {
+        let [
+            control,
+            guards,
+            spans4,
+            ranges4,
+            ranges6,
+            subjects,
+            groups,
+            entries,
+        ] = maps;
+        let both = |count: u32| 2 * count as usize;
+        Ok(Self {
+            rooms,
+            control: Shared::new(control, 1)?,
+            guards: Shared::new(guards, 2 * SLOTS)?,
+            spans4: Shared::new(spans4, both(BLOCKS))?,
+            ranges4: Shared::new(ranges4, both(rooms.ranges4))?,
+            ranges6: Shared::new(ranges6, both(rooms.ranges6))?,
+            subjects: Shared::new(subjects, both(rooms.subjects))?,
+            groups: Shared::new(groups, both(rooms.groups))?,
+            entries: Shared::new(entries, both(rooms.entries))?,
+            now: Control::default(),
+            is_settled: true,
+            ages: Ages::default(),
+        })
+    }
+
+    /// For the sweeper.
+    pub(super) fn ages(&self) -> Ages {
+        self.ages.clone()
+    }
+
+    /// What there is room for.
+    #[must_use]
+    pub fn rooms(&self) -> Rooms {
+        self.rooms
+    }
+
+    /// The generation in force; 0 for none yet.
+    #[must_use]
+    pub fn generation(&self) -> u32 {
+        self.now.generation
+    }
+
+    /// Whether it fits.
+    ///
+    /// # Errors
+    ///
+    /// It does not, and what.
+    pub fn check(&self, tables: &Tables, placement: &Placement) -> Result<(), NoRoom> {
+        let rooms = &self.rooms;
+        for (what, needed, room) in [
+            (
+                "ranges of IPv4 addresses",
+                tables.ranges4.len(),
+                rooms.ranges4,
+            ),
+            (
+                "ranges of IPv6 addresses",
+                tables.ranges6.len(),
+                rooms.ranges6,
+            ),
+            (
+                "endpoints that are judged",
+                tables.subjects.len(),
+                rooms.subjects,
+            ),
+            (
+                "places of cgroups",
+                placement.groups.len() * 2,
+                rooms.groups,
+            ),
+            ("places of rules", tables.entries.len(), rooms.entries),
+        ] {
+            if needed > room as usize {
+                return Err(NoRoom { what, needed, room });
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts it in force: each packet is judged by all of it or by none of it. Tells how
+    /// long the last step took in nanoseconds, after which it is in force.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit; all is as before.
+    pub fn put_in_force(&mut self, tables: &Tables, placement: &Placement) -> Result<u64, NoRoom> {
+        self.check(tables, placement)?;
+        if !self.is_settled {
+            grace::wait_for_programs();
+            self.is_settled = true;
+        }
+        let next = self.following();
+        self.ages.wait_for_room(next);
+        let half = (next & 1) as usize;
+        let groups_mask = self.write_groups(half, &placement.groups)?;
+        self.write_guards(half, &placement.guards);
+        let rooms = self.rooms;
+        self.spans4.write(half * BLOCKS as usize, &tables.spans4);
+        self.ranges4
+            .write(half * rooms.ranges4 as usize, &tables.ranges4);
+        self.ranges6
+            .write(half * rooms.ranges6 as usize, &tables.ranges6);
+        self.subjects
+            .write(half * rooms.subjects as usize, &tables.subjects);
+        self.entries
+            .write(half * rooms.entries as usize, &tables.entries);
+        let mut control = self.now;
+        control.host[half] = placement.host;
+        control.ranges6[half] = tables.ranges6.len() as u32;
+        control.entries_mask[half] = (tables.entries.len() as u32).saturating_sub(1);
+        control.groups_mask[half] = groups_mask;
+        self.control.write(0, &[control]);
+        let began = Instant::now();
+        self.control.word(0, 0).store(next, Release);
+        let took = began.elapsed().as_nanos() as u64;
+        self.ages.came(next);
+        control.generation = next;
+        self.now = control;
+        self.is_settled = false;
+        Ok(took)
+    }
+
+    /// The generation after this one; 0 is none.
+    fn following(&self) -> u32 {
+        match self.control.word(0, 0).load(Acquire).wrapping_add(1) {
+            // The other half, as always.
+            0 => 2,
+            next => next,
+        }
+    }
+
+    fn write_guards(&self, half: usize, guards: &[(u32, u32)]) {
+        let mut all = vec![UNKNOWN; SLOTS];
+        all[LOOPBACK] = 0;
+        for (slot, guard) in guards {
+            if let Some(place) = all.get_mut(*slot as usize) {
+                *place = *guard;
+            }
+        }
+        self.guards.write(half * SLOTS, &all);
+    }
+
+    /// By open addressing, as programs look; tells the mask, 0 if there is none.
+    fn write_groups(&self, half: usize, groups: &[Group]) -> Result<u32, NoRoom> {
+        if groups.is_empty() {
+            return Ok(0);
+        }
+        let mut len = (groups.len() * 2).next_power_of_two().max(2);
+        let placed = loop {
+            if len > self.rooms.groups as usize {
+                return Err(NoRoom {
+                    what: "places of cgroups",
+                    needed: len,
+                    room: self.rooms.groups,
+                });
+            }
+            if let Some(placed) = placed(groups, len) {
+                break placed;
+            }
+            len *= 2;
+        };
+        self.groups
+            .write(half * self.rooms.groups as usize, &placed);
+        Ok(len as u32 - 1)
+    }
+}
+
+/// Each group at a place where programs look for it; `None` if one finds none.
+fn placed(groups: &[Group], len: usize) -> Option<Vec<Group>> {
+    let mask = len as u32 - 1;
+    let mut table = vec![Group::default(); len];
+    for group in groups {
+        let first = first_place(group.cgroup, mask);
+        let mut places = (0..PLACES.min(len as u32)).map(|n| first.wrapping_add(n) & mask);
+        let free = places.find(|at| table[*at as usize].cgroup == 0)?;
+        table[free as usize] = *group;
+    }
+    Some(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cgroup_is_where_programs_look() {
+        let groups: Vec<Group> = (1..=500)
+            .map(|n| Group {
+                cgroup: n * 4096 + 17,
+                subject: n as u32,
+                class: 0,
+            })
+            .collect();
+        let table = placed(&groups, 1024).unwrap();
+        for group in &groups {
+            let first = first_place(group.cgroup, 1023);
+            let found = (0..PLACES)
+                .map(|n| table[(first.wrapping_add(n) & 1023) as usize])
+                .take_while(|found| found.cgroup != 0)
+                .find(|found| found.cgroup == group.cgroup);
+            assert_eq!(found, Some(*group));
+        }
+        assert_eq!(placed(&groups, 256), None, "there are more than places");
+    }
+}

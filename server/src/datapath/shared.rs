@@ -1,0 +1,93 @@
+//! An array of the kernel's that the daemon has in its memory: what it writes there,
+//! programs see without a system call.
+//!
+//! Bound: the elements that the map was made with.
+
+use std::{
+    fmt, io,
+    marker::PhantomData,
+    os::fd::{AsRawFd as _, BorrowedFd},
+    ptr::{self, NonNull},
+    sync::atomic::{AtomicU32, Ordering::Release},
+};
+
+use super::bpf::Plain;
+
+/// The elements of an array, which programs read while they are written: whole words at
+/// a time, in no order that they might rely on.
+pub(super) struct Shared<T> {
+    /// Of the map, which lives as long.
+    memory: NonNull<AtomicU32>,
+    len: usize,
+    elements: PhantomData<T>,
+}
+
+// SAFETY: all that is shared in the memory is written by atomic operations.
+unsafe impl<T> Send for Shared<T> {}
+
+impl<T: Plain> Shared<T> {
+    /// Words of an element. The kernel lays elements out by eight bytes.
+    const WORDS: usize = size_of::<T>().next_multiple_of(8) / size_of::<u32>();
+
+    /// Maps the array behind `map`, which has so many elements.
+    pub(super) fn new(map: BorrowedFd<'_>, len: usize) -> io::Result<Self> {
+        const {
+            assert!(size_of::<T>().is_multiple_of(size_of::<u32>()));
+        }
+        // SAFETY: a new mapping; the kernel refuses what is larger than the array.
+        let memory = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                len * Self::WORDS * size_of::<u32>(),
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                map.as_raw_fd(),
+                0,
+            )
+        };
+        let memory = NonNull::new(memory)
+            .filter(|memory| memory.as_ptr() != libc::MAP_FAILED)
+            .ok_or_else(io::Error::last_os_error)?;
+        Ok(Self {
+            memory: memory.cast(),
+            len,
+            elements: PhantomData,
+        })
+    }
+
+    /// Writes elements from `at` on. Those beyond the end are a bug and are left out.
+    pub(super) fn write(&self, at: usize, elements: &[T]) {
+        debug_assert!(at + elements.len() <= self.len);
+        for (at, element) in (at..self.len).zip(elements) {
+            let words = ptr::from_ref(element).cast::<u32>();
+            for n in 0..size_of::<T>() / size_of::<u32>() {
+                // SAFETY: within the element, which is plain.
+                let word = unsafe { words.add(n).read() };
+                self.word(at, n).store(word, Release);
+            }
+        }
+    }
+
+    /// A word of an element.
+    pub(super) fn word(&self, at: usize, n: usize) -> &AtomicU32 {
+        debug_assert!(at < self.len && n < Self::WORDS);
+        // SAFETY: within the mapping, which is aligned to pages.
+        unsafe { self.memory.add(at * Self::WORDS + n).as_ref() }
+    }
+}
+
+impl<T> Drop for Shared<T> {
+    fn drop(&mut self) {
+        let bytes = self.len * size_of::<T>().next_multiple_of(8);
+        // SAFETY: mapped by `new`; no reference to it is left.
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), bytes) };
+    }
+}
+
+impl<T> fmt::Debug for Shared<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! What policies said of a flow: names in the flow, its verdict, and an event of its own
+//! where that is new, as Hubble has it (`policy-verdict`).
+
+use sextant_ebpf_common::{
+    Event, initiator,
+    policy::{DENIED_BY_POLICY, decision_of, verdict, verdict_of},
+    protocol, reason,
+};
+use sextant_policy::{
+    compile::{Because, Told, Why},
+    policy::Direction,
+};
+use sextant_proto::flow::{self as pb, DropReason};
+
+use crate::{
+    flow::{EventType, Flow},
+    policy::verdicts::Verdicts,
+};
+
+/// Monitor event types.
+const DROP: i32 = 1;
+const POLICY_VERDICT: i32 = 5;
+
+/// What is said of one end of a connection.
+pub(super) struct Judged {
+    because: Because,
+    direction: Direction,
+    /// It is another than before.
+    is_new: bool,
+}
+
+/// What is said of both ends, as far as policies are about them.
+pub(super) fn of(event: &Event, verdicts: &Verdicts) -> Vec<Judged> {
+    let mut found = Vec::new();
+    if event.judged == [0; 2] {
+        return found;
+    }
+    for (side, new) in [reason::JUDGED_A, reason::JUDGED_B].into_iter().enumerate() {
+        let decision = decision_of(event.judged[side]);
+        let known = verdict_of(decision) != verdict::NONE;
+        if let Some(because) = verdicts.because(decision).filter(|_| known) {
+            found.push(Judged {
+                because,
+                direction: match opened_by(event) == side {
+                    true => Direction::Egress,
+                    false => Direction::Ingress,
+                },
+                is_new: event.reasons & new != 0,
+            });
+        }
+    }
+    found
+}
+
+/// As the programs take it.
+fn opened_by(event: &Event) -> usize {
+    let known = event.initiator;
+    let is_guess = known & initiator::GUESSED != 0 && known & initiator::BY_SOCKET == 0;
+    if is_guess && event.protocol != protocol::TCP {
+        return usize::from(event.direction & 1);
+    }
+    usize::from(known & initiator::B)
+}
+
+/// Names the policies in a flow; one that they denied is dropped.
+pub(super) fn mark(flow: &mut Flow, event: &Event, judged: &[Judged]) {
+    for judged in judged {
+        judged.name(flow);
+    }
+    let is_denied = event.reasons & reason::DENIED != 0
+        || flow.verdict == i32::from(pb::Verdict::Dropped) && event.drop_reason == DENIED_BY_POLICY;
+    if !is_denied {
+        return;
+    }
+    let denying = judged.iter().find(|judged| judged.denies());
+    let reason = denying.map_or(DropReason::PolicyDenied, Judged::drop_reason);
+    drop_for(flow, reason);
+    flow.event_type = Some(EventType {
+        kind: DROP,
+        sub_type: reason.into(),
+    });
+    flow.is_reply = None;
+    flow.reply = false;
+    flow.trace_observation_point = 0;
+    flow.trace_reason = 0;
+    if let Some(judged) = denying {
+        flow.traffic_direction = judged.traffic_direction().into();
+    }
+    if let Some(counters) = &mut flow.counters {
+        counters.kernel_drop_reason = None;
+    }
+}
+
+/// The events that tell what is new, of the flow that was marked.
+pub(super) fn verdict_events(flow: &Flow, judged: &[Judged]) -> Vec<Flow> {
+    let new = judged.iter().filter(|judged| judged.is_new);
+    new.map(|judged| judged.event(flow)).collect()
+}
+
+impl Judged {
+    fn denies(&self) -> bool {
+        self.because.verdict == verdict::DENY
+    }
+
+    fn traffic_direction(&self) -> pb::TrafficDirection {
+        match self.direction {
+            Direction::Ingress => pb::TrafficDirection::Ingress,
+            Direction::Egress => pb::TrafficDirection::Egress,
+        }
+    }
+
+    fn drop_reason(&self) -> DropReason {
+        match self.because.why {
+            Why::Rules => DropReason::PolicyDeny,
+            Why::Authentication => DropReason::AuthRequired,
+            Why::DefaultDeny | Why::DefaultAllow => DropReason::PolicyDenied,
+        }
+    }
+
+    fn name(&self, flow: &mut Flow) {
+        let policies = self.because.told.iter().map(|told| policy(told));
+        let cold = flow.cold_mut();
+        let place = match (self.direction, self.because.verdict) {
+            (Direction::Egress, verdict::ALLOW) => &mut cold.egress_allowed_by,
+            (Direction::Ingress, verdict::ALLOW) => &mut cold.ingress_allowed_by,
+            (Direction::Egress, _) => &mut cold.egress_denied_by,
+            (Direction::Ingress, _) => &mut cold.ingress_denied_by,
+        };
+        for policy in policies {
+            // Several rules of one are one.
+            if !place.contains(&policy) {
+                place.push(policy);
+            }
+        }
+    }
+
+    fn event(&self, flow: &Flow) -> Flow {
+        let mut event = flow.clone();
+        let cold = event.cold_mut();
+        cold.egress_allowed_by.clear();
+        cold.egress_denied_by.clear();
+        cold.ingress_allowed_by.clear();
+        cold.ingress_denied_by.clear();
+        self.name(&mut event);
+        event.drop_reason = 0;
+        event.drop_reason_desc = 0;
+        event.is_reply = Some(false);
+        event.reply = false;
+        match self.because.verdict {
+            verdict::DENY => {
+                drop_for(&mut event, self.drop_reason());
+                event.is_reply = None;
+            }
+            verdict::AUDIT => event.verdict = pb::Verdict::Audit.into(),
+            _ => event.verdict = pb::Verdict::Forwarded.into(),
+        }
+        event.policy_match_type = self.because.match_type as u32;
+        event.event_type = Some(EventType {
+            kind: POLICY_VERDICT,
+            sub_type: 0,
+        });
+        event.trace_observation_point = 0;
+        event.trace_reason = 0;
+        event.traffic_direction = self.traffic_direction().into();
+        // They are the flow's, which tells them.
+        if let Some(counters) = &mut event.counters {
+            counters.forward = Default::default();
+            counters.reverse = Default::default();
+        }
+        event
+    }
+}
+
+fn drop_for(flow: &mut Flow, reason: DropReason) {
+    flow.verdict = pb::Verdict::Dropped.into();
+    flow.drop_reason = reason as u32;
+    flow.drop_reason_desc = reason.into();
+}
+
+fn policy(told: &Told) -> pb::Policy {
+    pb::Policy {
+        name: told.policy.name.clone(),
+        namespace: told.policy.namespace.clone(),
+        labels: told.labels.iter().map(ToString::to_string).collect(),
+        revision: told.revision,
+        kind: told.policy.kind.to_string(),
+    }
+}
