@@ -1,6 +1,7 @@
 //! A `sextantd` of the test's own, in one of its namespaces.
 
 use std::{
+    ffi::OsString,
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -29,6 +30,8 @@ pub const QUICK: &str = "[datapath]\ntcp_idle = \"2s\"\ntcp_closed = \"1s\"\noth
 /// The daemon; killed by pid when dropped, its folder removed.
 pub struct Daemon {
     child: Child,
+    /// What it is started with.
+    command: Vec<OsString>,
     folder: TempDir,
     runtime: tokio::runtime::Runtime,
 }
@@ -52,6 +55,21 @@ pub fn binary() -> PathBuf {
 pub fn client_binary() -> PathBuf {
     let beside = || binary().with_file_name("sextant");
     std::env::var_os("SEXTANT").map_or_else(beside, PathBuf::from)
+}
+
+fn spawn(command: &[OsString], folder: &Path) -> Child {
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"));
+    Command::new("ip")
+        .args(command)
+        .env("SEXTANT_NODE_NAME", "node-a")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log.unwrap())
+        .spawn()
+        .unwrap()
 }
 
 impl Daemon {
@@ -86,24 +104,21 @@ impl Daemon {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sextant.toml");
         std::fs::write(&file, config).unwrap();
-        let log = File::create(folder.path().join("log")).unwrap();
-        let child = Command::new("ip")
-            .args(["netns", "exec", &namespace.name])
-            .arg(binary)
-            .arg("--config")
-            .arg(file)
-            .arg("--listen")
-            .arg(format!("unix://{}", folder.path().join("socket").display()))
-            .arg("--state-dir")
-            .arg(folder.path().join("state"))
-            .args(["--metrics-listen", "127.0.0.1:9965"])
-            .env("SEXTANT_NODE_NAME", "node-a")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let mut command = vec!["netns".into(), "exec".into(), namespace.name.clone().into()];
+        command.push(binary.into());
+        for (flag, value) in [
+            ("--config", file.into_os_string()),
+            (
+                "--listen",
+                format!("unix://{}", folder.path().join("socket").display()).into(),
+            ),
+            ("--state-dir", folder.path().join("state").into()),
+            ("--metrics-listen", "127.0.0.1:9965".into()),
+        ] {
+            command.extend([flag.into(), value]);
+        }
+        command.extend(arguments.iter().map(Into::into));
+        let child = spawn(&command, folder.path());
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -111,9 +126,17 @@ impl Daemon {
             .unwrap();
         Self {
             child,
+            command,
             folder,
             runtime,
         }
+    }
+
+    /// Starts it again, with the state that it left, once it has ended.
+    pub fn again(&mut self) {
+        self.wait();
+        self.child = spawn(&self.command, self.folder.path());
+        eventually("sextantd ready again", || self.status());
     }
 
     /// As `hubble --server` takes it.
