@@ -18,6 +18,9 @@ use crate::{
     quality, ring, who,
 };
 
+/// Reasons for which an event is raised, however many there are.
+const NEVER_SAMPLED: u8 = reason::TCP_FLAGS | reason::JUDGED_A | reason::JUDGED_B | reason::DENIED;
+
 /// Raises an event with the totals of the flow, unless it is sampled away.
 #[inline(never)]
 pub unsafe fn raise(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
@@ -66,12 +69,12 @@ pub unsafe fn fill_whole(
     (*event).reasons = 0;
 }
 
-/// SYN, FIN and RST never are. Which of the others it is, is left to chance, so
+/// SYN, FIN and RST never are, nor what policies newly say, or deny. Which of the others it is, is left to chance, so
 /// that no flow is always the one.
 #[inline(always)]
 unsafe fn is_sampled_away(reasons: u8) -> bool {
     let sampling = maps::tuning().sampling;
-    sampling > 1 && reasons & reason::TCP_FLAGS == 0 && bpf_get_prandom_u32() & (sampling - 1) != 0
+    sampling > 1 && reasons & NEVER_SAMPLED == 0 && bpf_get_prandom_u32() & (sampling - 1) != 0
 }
 
 /// Raises the end of a flow whose entry begins anew; takes its totals. It is

@@ -169,6 +169,21 @@ def small(case, hook, drops=True, foreign=False, allowed=()):
     stopped(case, foreign)
 
 
+def policed(case):
+    """What policies let in, and what not, by both families."""
+    if not (ROOT / case / "started").exists():
+        return
+    ended = pairs(f"{case}/policed")
+    said = text(f"{case}/applied")[-600:]
+    for what in ("allowed4", "allowed6", "answered4", "answered6", "open4"):
+        check(case, f"policies: {what}", ended.get(what) == "0", f"{ended} {said}")
+    for what in ("denied4", "denied6"):
+        check(case, f"policies: {what}", ended.get(what, "0") != "0", f"{ended} {said}")
+    verdicts = text(f"{case}/verdicts")
+    for line in ("INGRESS ALLOWED BY web", "INGRESS DENIED BY web", "Policy denied DROPPED"):
+        check(case, f"policies: told, {line}", line in verdicts, verdicts[-900:])
+
+
 def namespaces(hook):
     case = "namespaces"
     if not (ROOT / case).exists():
@@ -245,6 +260,8 @@ def main():
     without_modules()
     default(hook)
     small("clsact", "clsact", drops=False)
+    policed("default")
+    policed("clsact")
     small("foreign", "clsact", drops=False, foreign=True)
     if (ROOT / "killed").exists():
         check("killed", "a filter outlives SIGKILL", "sextant" in text("killed-first/filters-after"), text("killed-first/filters-after"))

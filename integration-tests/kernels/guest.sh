@@ -149,6 +149,7 @@ start() {
     began=$(now)
     # shellcheck disable=SC2086
     ${as:-} /bin/sextantd --config "/out/$name/config" --listen tcp://$server \
+        --listen "unix:///tmp/state-$name/socket" \
         --metrics-listen off --state-dir "/tmp/state-$name" 2>"/out/$name/log" &
     pid=$!
     until=$((${began%.*} + patience))
@@ -196,7 +197,34 @@ finish() {
         grep -q '"difference"' "/out/$name/status.json" || break
         sleep 1
     done
+    case $name in default | clsact) policed ;; esac
     stop TERM
+}
+
+# One port of this host is let in, by both families; then nothing is judged any more.
+policed() {
+    local socket="unix:///tmp/state-$name/socket"
+    printf '%s\n' '{"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": "web"},
+        "spec": {"nodeSelector": {}, "ingress": [{"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "80"}]}]}]}}' >/tmp/web.json
+    /bin/sextant --server "$socket" policy apply --force -f /tmp/web.json >"/out/$name/applied" 2>&1
+    tell allowed4 other wget -q -T 5 -O /dev/null http://10.9.0.1/file
+    tell allowed6 other wget -q -T 5 -O /dev/null "http://[fd09::1]/file"
+    tell denied4 other ping -q -c 1 -W 1 10.9.0.1
+    tell denied6 other ping -q -c 1 -W 1 fd09::1
+    tell answered4 ping -q -c 1 -W 2 10.9.0.2
+    tell answered6 ping -q -c 1 -W 2 fd09::2
+    sleep 1
+    /bin/hubble --server $server observe --last 100 --print-policy-names >"/out/$name/verdicts" 2>&1
+    /bin/sextant --server "$socket" policy delete web >>"/out/$name/applied" 2>&1
+    tell open4 other ping -q -c 1 -W 2 10.9.0.1
+}
+
+# How a command ended.
+tell() {
+    local what=$1
+    shift
+    "$@" >/dev/null 2>&1
+    echo "$what $?" >>"/out/$name/policed"
 }
 
 stop() {

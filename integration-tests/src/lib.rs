@@ -12,6 +12,7 @@ pub mod compare;
 pub mod daemon;
 pub mod dear;
 pub mod dns;
+pub mod enforced;
 pub mod engine;
 pub mod foreign;
 pub mod frame;

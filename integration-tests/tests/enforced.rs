@@ -4,38 +4,19 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, Command, Stdio},
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Child, Command},
 };
 
 use sextant_integration_tests::{
-    Daemon, Netns, Process, daemon::client_binary, eventually, hubble::hubble, netns::veth, root,
+    Daemon, Netns,
+    daemon::client_binary,
+    enforced::{Hosts, host_policy, line_of, server, start},
+    eventually,
+    hubble::hubble,
+    root,
 };
-
-/// Serves TCP and UDP on these ports by both families: an echo.
-const SERVER: &str = r#"
-import socket, sys, threading
-def serve(c):
-    try:
-        while b := c.recv(100): c.sendall(b)
-    except OSError: pass
-def udp(u):
-    while True:
-        b, a = u.recvfrom(100)
-        u.sendto(b, a)
-def tcp(l):
-    while True:
-        c, _ = l.accept()
-        threading.Thread(target=serve, args=(c,), daemon=True).start()
-for port in map(int, sys.argv[1:]):
-    l = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-    u.bind(("::", port))
-    threading.Thread(target=tcp, args=(l,), daemon=True).start()
-    threading.Thread(target=udp, args=(u,), daemon=True).start()
-print("ready", flush=True)
-threading.Event().wait()
-"#;
 
 /// One connection; each line on stdin is sent, and told whether it came back.
 const TALKER: &str = r#"
@@ -54,91 +35,30 @@ for line in sys.stdin:
         print("did not", flush=True)
 "#;
 
-/// The host with the daemon, and a neighbour behind its interface `v0`.
-struct Hosts {
-    host: Netns,
-    neighbour: Netns,
-    folder: tempfile::TempDir,
-}
+/// A cgroup of the unified hierarchy; removed when dropped.
+struct Cgroup(PathBuf);
 
-impl Hosts {
-    fn new() -> Self {
-        let hosts = Self {
-            host: Netns::new(),
-            neighbour: Netns::new(),
-            folder: tempfile::tempdir().unwrap(),
-        };
-        veth((&hosts.host, "v0"), (&hosts.neighbour, "c0"), 1);
-        hosts
+impl Cgroup {
+    /// At this path below its root; `None` where it is not mounted, or not ours to use.
+    fn new(path: &str) -> Option<Self> {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let mount = mounts.lines().find(|line| line.contains(" cgroup2 "))?;
+        let path = Path::new(mount.split(' ').nth(1)?).join(path);
+        fs::create_dir_all(&path).ok()?;
+        Some(Self(path))
     }
 
-    fn observe(&self, config: &str) -> Daemon {
-        Daemon::start(&self.host, config, &["--interface", "v0"])
-    }
-
-    /// Puts these policies in force, and no others.
-    fn apply(&self, daemon: &Daemon, policies: &str, options: &[&str]) {
-        let file = self.folder.path().join("policies.yaml");
-        fs::write(&file, policies).unwrap();
-        let output = Command::new(client_binary())
-            .args([
-                "--server",
-                &daemon.server(),
-                "policy",
-                "apply",
-                "--prune",
-                "--force",
-                "-f",
-            ])
-            .arg(file)
-            .args(options)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}\n{policies}");
-    }
-
-    fn allow_everything(&self, daemon: &Daemon) {
-        self.apply(
-            daemon,
-            &host_policy("ingress: [{fromEntities: [all]}]"),
-            &[],
-        );
+    fn take(&self, pid: u32) {
+        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
     }
 }
 
-/// A policy about the host, with these rules.
-fn host_policy(rules: &str) -> String {
-    format!(
-        "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: the-host}}\n\
-         spec:\n  nodeSelector: {{}}\n  {rules}\n"
-    )
-}
-
-fn server(namespace: &Netns, ports: &str) -> Process {
-    let mut child = start(namespace, SERVER, ports);
-    assert_eq!(line_of(&mut child), "ready");
-    Process(child)
-}
-
-fn start(namespace: &Netns, program: &str, arguments: &str) -> Child {
-    Command::new("nsenter")
-        .arg(format!("--net=/run/netns/{}", namespace.name))
-        .args(["python3", "-c", program])
-        .args(arguments.split(' '))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-fn line_of(child: &mut Child) -> String {
-    let stdout = child.stdout.as_mut().unwrap();
-    let mut line = String::new();
-    // A line at a time is written: nothing is left in the buffer.
-    BufReader::with_capacity(64, stdout)
-        .read_line(&mut line)
-        .unwrap();
-    line.trim_end().to_owned()
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        // What is killed leaves its cgroup a moment later.
+        eventually("an empty cgroup", || fs::remove_dir(&self.0).ok());
+        let _ = self.0.parent().map(fs::remove_dir);
+    }
 }
 
 /// Whether a connection is answered.
@@ -356,4 +276,84 @@ fn a_daemon_that_starts_again_has_its_policies_in_force() {
     }
     hosts.allow_everything(&daemon);
     assert!(answers(&hosts.neighbour, "tcp", "10.9.1.1", 8080));
+}
+
+/// Serves and calls in a cgroup of its own: moved there before it makes a socket.
+const UNIT: &str = r#"
+import socket, sys, threading
+sys.stdin.readline()
+l = socket.create_server(("", int(sys.argv[1])))
+def serve():
+    while True:
+        c, _ = l.accept()
+        c.sendall(c.recv(1))
+threading.Thread(target=serve, daemon=True).start()
+print("ready", flush=True)
+for _ in sys.stdin:
+    try:
+        c = socket.create_connection((sys.argv[2], int(sys.argv[3])), 0.7)
+        c.sendall(b"x")
+        c.settimeout(0.7)
+        c.recv(1)
+        print("came back", flush=True)
+    except OSError:
+        print("did not", flush=True)
+"#;
+
+#[test]
+fn a_unit_is_judged_by_its_cgroup_and_others_of_the_host_are_not() {
+    if !root() {
+        return;
+    }
+    let unit = format!("sextant-enforced-{}.service", std::process::id());
+    let slice = format!("sextant-enforced-{}.slice", std::process::id());
+    let Some(cgroup) = Cgroup::new(&format!("{slice}/{unit}")) else {
+        println!("SKIPPED: no cgroup2 hierarchy that can be written");
+        return;
+    };
+    let hosts = Hosts::new();
+    let daemon = hosts.observe("");
+    hosts.apply(
+        &daemon,
+        &format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: unit, namespace: system}}\n\
+             spec:\n  endpointSelector: {{matchLabels: {{unit: {unit}}}}}\n\
+             \x20 ingress: [{{fromCIDR: [192.0.2.0/24]}}]\n\
+             \x20 egress: [{{toCIDR: [10.9.1.2/32], toPorts: [{{ports: [{{port: \"9090\"}}]}}]}}]\n"
+        ),
+        &[],
+    );
+    let _other = server(&hosts.host, "8081");
+    let _at_neighbour = server(&hosts.neighbour, "9090 9091");
+    for (port, word) in [("9090", "came back"), ("9091", "did not")] {
+        let mut child = start(&hosts.host, UNIT, &format!("8080 10.9.1.2 {port}"));
+        cgroup.take(child.id());
+        writeln!(child.stdin.as_mut().unwrap(), "begin").unwrap();
+        assert_eq!(line_of(&mut child), "ready");
+        // It is known a moment after its first socket.
+        eventually("who calls the unit is denied", || {
+            (!answers(&hosts.neighbour, "tcp", "10.9.1.1", 8080)).then_some(())
+        });
+        writeln!(child.stdin.as_mut().unwrap(), "call").unwrap();
+        assert_eq!(line_of(&mut child), word, "{port}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(answers(&hosts.neighbour, "tcp", "10.9.1.1", 8081));
+    assert!(answers(&hosts.host, "tcp", "10.9.1.2", 9091));
+    let wanted = format!("system/{unit}:8080");
+    eventually("told of the unit", || {
+        let denied =
+            |line: &&str| line.contains(&wanted) && line.contains("INGRESS DENIED BY unit");
+        verdicts(&daemon).lines().find(denied).map(|_| ())
+    });
+    let output = Command::new(client_binary())
+        .args(["--server", &daemon.server(), "policy", "hits"])
+        .output()
+        .unwrap();
+    let hits = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        hits.contains("system/unit") && hits.contains("default deny"),
+        "{hits}"
+    );
 }

@@ -220,6 +220,7 @@ impl Pipeline {
         let mut flow = self.flow(event, wall, identities);
         let judged = judged::of(event, &self.verdicts);
         judged::mark(&mut flow, event, &judged);
+        judged::count(event, &judged, &self.verdicts, wall);
         for mut verdict in judged::verdict_events(&flow, &judged) {
             verdict.uuid = self.uuids.next();
             flows.push(Event::Flow(verdict));

@@ -30,6 +30,14 @@ impl Page<'_> {
         )
     }
 
+    pub(super) fn denied(&mut self, counters: &Counters) -> fmt::Result {
+        self.counter(
+            "policy_denied_packets_without_flow",
+            "Packets that a policy denied and that are in no flow, for want of room",
+            counters.tally(Tally::DeniedAlone).packets,
+        )
+    }
+
     pub(super) fn tcp(&mut self, counts: &TcpCounts) -> fmt::Result {
         for (name, help, times) in [
             (

@@ -2,7 +2,7 @@
 //! where that is new, as Hubble has it (`policy-verdict`).
 
 use sextant_ebpf_common::{
-    Event, initiator,
+    Event, Kind, initiator,
     policy::{DENIED_BY_POLICY, decision_of, verdict, verdict_of},
     protocol, reason,
 };
@@ -14,7 +14,7 @@ use sextant_proto::flow::{self as pb, DropReason};
 
 use crate::{
     flow::{EventType, Flow},
-    policy::verdicts::Verdicts,
+    policy::verdicts::{Hits, Verdicts},
 };
 
 /// Monitor event types.
@@ -88,6 +88,24 @@ pub(super) fn mark(flow: &mut Flow, event: &Event, judged: &[Judged]) {
     }
     if let Some(counters) = &mut flow.counters {
         counters.kernel_drop_reason = None;
+    }
+}
+
+/// Counts for the rules: a connection when a verdict on it is new, its packets when it
+/// ends.
+pub(super) fn count(event: &Event, judged: &[Judged], verdicts: &Verdicts, wall_ns: i64) {
+    let ended = event.kind == Kind::Ended as u8;
+    for judged in judged.iter().filter(|judged| judged.is_new || ended) {
+        let total = |pair: [u64; 2]| if ended { pair[0] + pair[1] } else { 0 };
+        verdicts.count(
+            &judged.because,
+            Hits {
+                flows: u64::from(judged.is_new),
+                packets: total(event.packets),
+                bytes: total(event.bytes),
+                last_ns: u64::try_from(wall_ns).unwrap_or(0),
+            },
+        );
     }
 }
 

@@ -16,7 +16,7 @@ pub enum Mode {
 }
 
 /// Policies that are, or are to be, in force together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Proposed {
     /// Number of the change that made the set.
     pub revision: u64,
@@ -27,7 +27,7 @@ pub struct Proposed {
 }
 
 /// A policy of a set.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// The policy.
     pub policy: Policy,
@@ -57,11 +57,11 @@ pub struct Hit {
     pub rule: String,
     /// `ALLOW`, `DENY` or `AUDIT`.
     pub verdict: &'static str,
-    /// Connections, packets and bytes.
+    /// Connections.
     pub flows: u64,
-    /// Packets.
+    /// Packets of those that ended, in both directions.
     pub packets: u64,
-    /// Bytes.
+    /// Bytes of these.
     pub bytes: u64,
     /// Nanoseconds since 1970 of the last one; 0 for never.
     pub last_ns: u64,

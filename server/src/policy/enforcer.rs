@@ -14,7 +14,7 @@ use std::{
 use sextant_policy::{
     compile::{self, Limits, Sets, Tables},
     policy::PolicyId,
-    set::PolicySet,
+    set::{Enforcement, PolicySet},
 };
 use tokio::sync::watch;
 
@@ -42,13 +42,22 @@ struct Shared {
 struct Inner {
     tables: RuleTables,
     in_force: Parts,
-    cost: Cost,
+    /// What was checked last, since it is mostly what comes into force next.
+    checked: Option<Checked>,
+}
+
+/// A set, for the host as it was, in tables.
+struct Checked {
+    set: Proposed,
+    scene: Scene,
+    made: Tables,
 }
 
 /// A set of policies, by how far they go.
 struct Parts {
     enforced: PolicySet,
-    with_audit: PolicySet,
+    /// Where there is any in audit: those, too.
+    with_audit: Option<PolicySet>,
     revisions: HashMap<PolicyId, u64>,
 }
 
@@ -61,9 +70,13 @@ impl Parts {
             PolicySet::new(policies.collect::<Vec<_>>(), set.enforcement)
         };
         let members = set.policies.iter();
+        let mut modes = members.clone().map(|member| member.mode);
+        let with_audit = modes
+            .any(|mode| mode == Mode::Audit)
+            .then(|| policies(&[Mode::Enforce, Mode::Audit]));
         Self {
             enforced: policies(&[Mode::Enforce]),
-            with_audit: policies(&[Mode::Enforce, Mode::Audit]),
+            with_audit,
             revisions: members
                 .map(|member| (member.policy.id.clone(), member.revision))
                 .collect(),
@@ -71,8 +84,9 @@ impl Parts {
     }
 
     fn do_nothing(&self) -> bool {
-        self.with_audit.policies().is_empty()
-            && self.with_audit.enforcement() != sextant_policy::set::Enforcement::Always
+        self.with_audit.is_none()
+            && self.enforced.policies().is_empty()
+            && self.enforced.enforcement() != Enforcement::Always
     }
 }
 
@@ -84,7 +98,7 @@ impl Enforcer {
             inner: Mutex::new(Inner {
                 tables,
                 in_force: Parts::of(&Proposed::default()),
-                cost: Cost::default(),
+                checked: None,
             }),
             sources,
             verdicts,
@@ -112,27 +126,31 @@ impl Enforcer {
             return;
         }
         let Inner {
-            tables,
-            in_force,
-            cost,
+            tables, in_force, ..
         } = &mut *inner;
-        match self.put_in_force(tables, in_force) {
-            Ok(now) => *cost = now,
-            Err(error) => {
-                tracing::error!(%error, "policies stay in force for the host as it was before");
-            }
+        let scene = self.0.sources.scene();
+        let made = self.compiled(in_force, &scene, tables.rooms());
+        let put = made.and_then(|made| self.put_in_force(tables, &made, &scene));
+        if let Err(error) = put {
+            tracing::error!(%error, "policies stay in force for the host as it was before");
         }
     }
 
-    fn put_in_force(&self, tables: &mut RuleTables, parts: &Parts) -> Result<Cost, EnforceError> {
-        let scene = self.0.sources.scene();
-        self.0.verdicts.change(|reasons| {
-            let made = compiled(parts, &scene, reasons, tables.rooms())?;
-            let placement = scene.placement(&made);
-            tables.put_in_force(&made, &placement).map_err(no_room)?;
-            reasons.activated();
-            Ok(cost(&made))
-        })
+    fn compiled(&self, parts: &Parts, scene: &Scene, rooms: Rooms) -> Result<Tables, EnforceError> {
+        let verdicts = &self.0.verdicts;
+        verdicts.change(|reasons| compiled(parts, scene, reasons, rooms))
+    }
+
+    fn put_in_force(
+        &self,
+        tables: &mut RuleTables,
+        made: &Tables,
+        scene: &Scene,
+    ) -> Result<(), EnforceError> {
+        let placement = scene.placement(made);
+        tables.put_in_force(made, &placement).map_err(no_room)?;
+        self.0.verdicts.change(compile::Reasons::activated);
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -142,17 +160,15 @@ impl Enforcer {
 
 impl Enforce for Enforcer {
     fn check(&self, set: &Proposed) -> Result<Cost, EnforceError> {
+        let mut inner = self.lock();
         let scene = self.0.sources.scene();
-        let parts = Parts::of(set);
-        let inner = self.lock();
-        let rooms = inner.tables.rooms();
-        let made = self
-            .0
-            .verdicts
-            .change(|reasons| compiled(&parts, &scene, reasons, rooms))?;
+        let made = self.compiled(&Parts::of(set), &scene, inner.tables.rooms())?;
         let placement = scene.placement(&made);
         inner.tables.check(&made, &placement).map_err(no_room)?;
-        Ok(cost(&made))
+        let cost = cost(&made);
+        let set = set.clone();
+        inner.checked = Some(Checked { set, scene, made });
+        Ok(cost)
     }
 
     fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError> {
@@ -163,14 +179,22 @@ impl Enforce for Enforcer {
             inner.in_force = parts;
             return Ok(Cost::default());
         }
-        let cost = self.put_in_force(&mut inner.tables, &parts)?;
+        let scene = self.0.sources.scene();
+        let is_this = |checked: &Checked| checked.set == *set && checked.scene == scene;
+        let made = match inner.checked.take().filter(is_this) {
+            Some(checked) => checked.made,
+            None => self.compiled(&parts, &scene, inner.tables.rooms())?,
+        };
+        self.put_in_force(&mut inner.tables, &made, &scene)?;
+        self.0
+            .verdicts
+            .keep_hits(|policy| parts.revisions.contains_key(policy));
         inner.in_force = parts;
-        inner.cost = cost;
-        Ok(cost)
+        Ok(cost(&made))
     }
 
     fn hits(&self) -> Vec<Hit> {
-        Vec::new()
+        self.0.verdicts.hits()
     }
 }
 
@@ -182,7 +206,7 @@ fn compiled(
 ) -> Result<Tables, EnforceError> {
     let sets = Sets {
         enforced: &parts.enforced,
-        with_audit: &parts.with_audit,
+        with_audit: parts.with_audit.as_ref().unwrap_or(&parts.enforced),
         revisions: &parts.revisions,
     };
     let too_large = |error: compile::TooLarge| EnforceError::TooLarge {

@@ -1,13 +1,49 @@
-//! What the numbers mean that the kernel hands back with a flow: reasons of verdicts.
+//! What the numbers mean that the kernel hands back with a flow: reasons of verdicts; and
+//! how often rules were met.
+//!
+//! Bound: `MOST` rules are counted; what others did is not.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
 
-use sextant_ebpf_common::policy::{Decision, reason_of};
-use sextant_policy::compile::{Because, Reasons};
+use sextant_ebpf_common::policy::{Decision, reason_of, verdict};
+use sextant_policy::{
+    compile::{Because, Reasons},
+    policy::PolicyId,
+};
+
+use super::enforce::Hit;
+
+/// Rules that are counted.
+const MOST: usize = 65_536;
 
 /// The reasons of this daemon; clones see the same.
 #[derive(Clone, Debug, Default)]
-pub struct Verdicts(Arc<RwLock<Reasons>>);
+pub struct Verdicts(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    reasons: RwLock<Reasons>,
+    hits: Mutex<HashMap<Met, Hits>>,
+}
+
+/// A rule of a policy that said this; without a rule the policy denies by default.
+type Met = (PolicyId, String, u32);
+
+/// What it was said of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hits {
+    /// Connections.
+    pub flows: u64,
+    /// Their packets in both directions, once they ended.
+    pub packets: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Nanoseconds since 1970 of the latest.
+    pub last_ns: u64,
+}
 
 impl Verdicts {
     /// Why a decision is so; `None` where no policy said anything.
@@ -17,12 +53,63 @@ impl Verdicts {
         if number == 0 {
             return None;
         }
-        let reasons = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let reasons = self.0.reasons.read();
+        let reasons = reasons.unwrap_or_else(PoisonError::into_inner);
         reasons.get(number).cloned()
+    }
+
+    /// Counts what each rule said that a verdict comes from.
+    pub fn count(&self, because: &Because, of: Hits) {
+        let mut hits = self.hits_now();
+        for told in &because.told {
+            let met = (told.policy.clone(), told.place.clone(), because.verdict);
+            if hits.len() >= MOST && !hits.contains_key(&met) {
+                continue;
+            }
+            let sum = hits.entry(met).or_default();
+            sum.flows += of.flows;
+            sum.packets += of.packets;
+            sum.bytes += of.bytes;
+            sum.last_ns = sum.last_ns.max(of.last_ns);
+        }
+    }
+
+    /// What was counted, in no order.
+    #[must_use]
+    pub fn hits(&self) -> Vec<Hit> {
+        let hits = self.hits_now();
+        let hit = |((policy, rule, verdict), hits): (&Met, &Hits)| Hit {
+            policy: policy.clone(),
+            rule: rule.clone(),
+            verdict: name(*verdict),
+            flows: hits.flows,
+            packets: hits.packets,
+            bytes: hits.bytes,
+            last_ns: hits.last_ns,
+        };
+        hits.iter().map(hit).collect()
+    }
+
+    /// Forgets what was counted of policies that are no more.
+    pub(super) fn keep_hits(&self, is_there: impl Fn(&PolicyId) -> bool) {
+        self.hits_now().retain(|(policy, ..), _| is_there(policy));
     }
 
     /// To change them.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Reasons) -> T) -> T {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+        let reasons = self.0.reasons.write();
+        change(&mut reasons.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn hits_now(&self) -> MutexGuard<'_, HashMap<Met, Hits>> {
+        self.0.hits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn name(of: u32) -> &'static str {
+    match of {
+        verdict::ALLOW => "ALLOW",
+        verdict::AUDIT => "AUDIT",
+        _ => "DENY",
     }
 }

@@ -173,6 +173,7 @@ fn without_file(endpoint: Endpoint) -> Endpoint {
 }
 
 /// The host at one moment.
+#[derive(PartialEq)]
 pub(super) struct Scene {
     addresses: Vec<(IpNet, Endpoint)>,
     /// The host first.

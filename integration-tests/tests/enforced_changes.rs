@@ -1,0 +1,125 @@
+//! Changes of policies under traffic: what all of them allow is never lost, what all of
+//! them deny never arrives, and a change is soon felt.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+use std::{
+    env,
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use sextant_integration_tests::{
+    Daemon,
+    daemon::connect,
+    enforced::{Hosts, host_policy, line_of, start},
+    root,
+};
+use sextant_proto::sextant::policy::v1::{
+    ApplyRequest, Document, policy_service_client::PolicyServiceClient,
+};
+
+/// Counts datagrams that come to two ports, until a line comes; then says how many.
+const COUNTER: &str = r#"
+import select, socket, sys
+sockets, counts = [], []
+for port in sys.argv[1:]:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    s.bind(("", int(port)))
+    s.setblocking(False)
+    sockets.append(s)
+    counts.append(0)
+print("ready", flush=True)
+ended = False
+while True:
+    ready, _, _ = select.select(sockets + [sys.stdin], [], [], 0.5)
+    if sys.stdin in ready and not ended:
+        sys.stdin.readline()
+        ended = True
+    if ended and not [s for s in ready if s is not sys.stdin]: break
+    for n, s in enumerate(sockets):
+        try:
+            while True:
+                s.recv(16)
+                counts[n] += 1
+        except BlockingIOError: pass
+print(*counts, flush=True)
+"#;
+
+/// Sends a datagram to each port, again and again from several of its own, until a line
+/// comes; then says how many each was sent.
+const SENDER: &str = r#"
+import select, socket, sys, time
+sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
+print("ready", flush=True)
+sent = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for s in sockets:
+        for port in sys.argv[2:]:
+            s.sendto(b"x", (sys.argv[1], int(port)))
+        sent += 1
+    time.sleep(0.005)
+print(sent, flush=True)
+"#;
+
+/// A set of which both allow port 8080 and neither 8082; each allows another one.
+fn set(other: u16) -> ApplyRequest {
+    let rule = format!(
+        "ingress: [{{fromCIDR: [10.9.1.0/24], toPorts: [{{ports: [{{port: \"8080\"}}, {{port: \"{other}\"}}]}}]}}]"
+    );
+    ApplyRequest {
+        documents: vec![Document {
+            name: "set".into(),
+            text: host_policy(&rule),
+        }],
+        prune: true,
+        force: true,
+        ..ApplyRequest::default()
+    }
+}
+
+/// Changes from one set to the other so often; tells how long each call took.
+fn flip(daemon: &Daemon, changes: usize) -> Vec<Duration> {
+    daemon.block_on(async {
+        let mut client = PolicyServiceClient::new(connect(&daemon.server()).await.unwrap());
+        let mut took = Vec::with_capacity(changes);
+        for n in 0..changes {
+            let began = Instant::now();
+            client.apply(set(9000 + (n % 2) as u16)).await.unwrap();
+            took.push(began.elapsed());
+        }
+        took.sort_unstable();
+        took
+    })
+}
+
+#[test]
+fn what_all_sets_allow_is_never_lost_and_what_all_deny_never_arrives() {
+    if !root() {
+        return;
+    }
+    let changes = env::var("SEXTANT_POLICY_CHANGES");
+    let changes = changes.map_or(1000, |number| number.parse().unwrap());
+    let hosts = Hosts::new();
+    let daemon = hosts.observe("");
+    hosts.apply(&daemon, &set(9000).documents[0].text, &[]);
+    let mut counter = start(&hosts.host, COUNTER, "8080 8082");
+    assert_eq!(line_of(&mut counter), "ready");
+    let mut sender = start(&hosts.neighbour, SENDER, "10.9.1.1 8080 8082");
+    assert_eq!(line_of(&mut sender), "ready");
+    let took = flip(&daemon, changes);
+    writeln!(sender.stdin.as_mut().unwrap(), "end").unwrap();
+    let sent: u64 = line_of(&mut sender).parse().unwrap();
+    writeln!(counter.stdin.as_mut().unwrap(), "end").unwrap();
+    let came = line_of(&mut counter);
+    println!(
+        "{changes} changes, {sent} datagrams to each port; a change took {:?}, p99 {:?}",
+        took[took.len() / 2],
+        took[took.len() * 99 / 100]
+    );
+    assert_eq!(came, format!("{sent} 0"), "came of {sent}");
+    assert!(sent > 1000, "{sent}");
+    for mut child in [counter, sender] {
+        child.wait().unwrap();
+    }
+}
