@@ -203,10 +203,11 @@ kernels-changed: hubble built optimized
 	$(call install,$(KERNEL_PACKAGES))
 	$(TRY_KERNELS) changed
 
-demo: setup-build hubble ## Two namespaces with traffic, watched with the real CLI.
+demo: setup-build hubble ## Two namespaces with traffic, watched with the real CLI, and a policy.
 	$(call install,$(TEST_PACKAGES))
-	cargo build --release --package sextantd
-	$(SUDO) SEXTANTD=$(CURDIR)/target/release/sextantd HUBBLE=$(BIN)/hubble integration-tests/demo.sh
+	cargo build --release --package sextantd --package sextant
+	$(SUDO) SEXTANTD=$(CURDIR)/target/release/sextantd SEXTANT=$(CURDIR)/target/release/sextant HUBBLE=$(BIN)/hubble \
+		integration-tests/demo.sh
 
 # Beside the real observer, in turns. BENCH='drain filters' chooses scenarios, BENCH_RUNS the rounds.
 BENCH_RUNS ?= 5

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Two containers' worth of traffic on one host, watched with the real CLI:
-# a client, a web server and DNS, some refused and some dropped. All of it is
-# in network namespaces; nothing stays behind. DEMO_SECONDS (20) is how long.
+# a client, a web server and DNS, some refused and some dropped. After half of
+# DEMO_SECONDS (20) a policy is put in force, and in the end a flow that it denied
+# is explained. All of it is in network namespaces; nothing stays behind.
 set -euo pipefail
 
 seconds=${DEMO_SECONDS:-20}
@@ -79,6 +80,8 @@ done
 mkdir "$folder/www" && echo hello >"$folder/www/index.html"
 ip netns exec $web python3 -m http.server --directory "$folder/www" 80 >/dev/null 2>&1 &
 pids+=($!)
+ip netns exec $web python3 -m http.server --directory "$folder/www" 8888 >/dev/null 2>&1 &
+pids+=($!)
 ip netns exec $web dnsmasq --keep-in-foreground --no-resolv --no-hosts --conf-file=/dev/null \
     --pid-file= --address=/web.demo/10.77.2.2 >/dev/null 2>&1 &
 pids+=($!)
@@ -89,7 +92,9 @@ traffic() {
         ip netns exec $client curl -s http://10.77.2.2/ || true
         ip netns exec $client ping -c 1 -W 1 10.77.2.2 || true
         # Refused: nobody listens there.
-        ip netns exec $client curl -s http://10.77.2.2:81/ || true
+        ip netns exec $client curl -s --max-time 1 http://10.77.2.2:81/ || true
+        # Denied, once there is a policy.
+        ip netns exec $client curl -s --max-time 1 http://10.77.2.2:8888/ || true
         # Dropped: a rule of the host.
         ip netns exec $client curl -s --max-time 1 http://10.77.2.2:8080/ || true
         sleep 1
@@ -98,5 +103,28 @@ traffic() {
 traffic >/dev/null 2>&1 &
 pids+=($!)
 
+cat >"$folder/web.yaml" <<'POLICY'
+apiVersion: cilium.io/v2
+kind: CiliumNetworkPolicy
+metadata: {name: web, namespace: demo}
+spec:
+  description: HTTP and DNS from the client, and nothing else
+  endpointSelector: {matchLabels: {app: web}}
+  ingress:
+  - fromEndpoints: [{matchLabels: {app: client}}]
+    toPorts: [{ports: [{port: "80", protocol: TCP}, {port: "53", protocol: UDP}]}]
+POLICY
+policy() { "$SEXTANT" --server "$server" policy "$@"; }
+
 echo "hubble observe --follow"
-timeout "$seconds" "$HUBBLE" --server "$server" observe --follow || [ $? = 124 ]
+timeout $((seconds / 2)) "$HUBBLE" --server "$server" observe --follow || [ $? = 124 ]
+echo
+echo "sextant policy apply -f web.yaml"
+policy apply -f "$folder/web.yaml"
+echo "hubble observe --follow --print-policy-names"
+timeout $((seconds - seconds / 2)) "$HUBBLE" --server "$server" observe --follow --print-policy-names || [ $? = 124 ]
+denied=$("$HUBBLE" --server "$server" observe --last 1 --type policy-verdict --verdict DROPPED -o json |
+    sed -n 's/.*"uuid":"\([^"]*\)".*/\1/p')
+echo
+echo "sextant policy explain $denied"
+policy explain "$denied"

@@ -104,19 +104,17 @@ unsafe fn deny(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
     (*entry).drop_reason = DENIED_BY_POLICY;
 }
 
-/// A denied packet that was counted elsewhere before: told where it was not told yet, or
+/// Of a packet that was counted elsewhere before: what is new is told, and what is denied
 /// when it is due.
 #[inline(never)]
-pub unsafe fn tell_denied(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
-    let is_due = table::is_due((*entry).due, packet.now);
-    if packet.judgement & JUDGED == 0 && !is_due {
+pub unsafe fn tell(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+    let judgement = packet.judgement;
+    if judgement & reason::DENIED != 0 && table::is_due((*entry).due, packet.now) {
+        (*entry).due = table::due_after(packet.now);
+    } else if judgement & JUDGED == 0 {
         return;
     }
-    if is_due {
-        (*entry).due = table::due_after(packet.now);
-    }
-    let reasons = packet.judgement;
-    (&raw mut packet.reasons).write_volatile(reasons);
+    (&raw mut packet.reasons).write_volatile(judgement);
     event::raise(entry, skb, packet);
 }
 

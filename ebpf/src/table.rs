@@ -102,8 +102,8 @@ unsafe fn update(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
         return;
     }
     maps::count(Cause::SeenElsewhere, packet.packets, packet.bytes);
-    if !policy::lets_pass(packet) {
-        policy::tell_denied(entry, skb, packet);
+    if (&raw const packet.judgement).read_volatile() != 0 {
+        policy::tell(entry, skb, packet);
     }
 }
 

@@ -207,8 +207,8 @@ policed() {
     printf '%s\n' '{"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": "web"},
         "spec": {"nodeSelector": {}, "ingress": [{"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "80"}]}]}]}}' >/tmp/web.json
     /bin/sextant --server "$socket" policy apply --force -f /tmp/web.json >"/out/$name/applied" 2>&1
-    tell allowed4 other wget -q -T 5 -O /dev/null http://10.9.0.1/file
-    tell allowed6 other wget -q -T 5 -O /dev/null "http://[fd09::1]/file"
+    tell allowed4 other timeout 10 /tools/bash -c 'exec 3<>/dev/tcp/10.9.0.1/80'
+    tell allowed6 other timeout 10 /tools/bash -c 'exec 3<>/dev/tcp/fd09::1/80'
     tell denied4 other ping -q -c 1 -W 1 10.9.0.1
     tell denied6 other ping -q -c 1 -W 1 fd09::1
     tell answered4 ping -q -c 1 -W 2 10.9.0.2

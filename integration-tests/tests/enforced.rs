@@ -15,6 +15,7 @@ use sextant_integration_tests::{
     enforced::{Hosts, host_policy, line_of, server, start},
     eventually,
     hubble::hubble,
+    netns::veth,
     root,
 };
 
@@ -276,6 +277,54 @@ fn a_daemon_that_starts_again_has_its_policies_in_force() {
     }
     hosts.allow_everything(&daemon);
     assert!(answers(&hosts.neighbour, "tcp", "10.9.1.1", 8080));
+}
+
+#[test]
+fn who_is_let_through_to_a_container_is_told_once_with_the_policy() {
+    if !root() {
+        return;
+    }
+    let hosts = Hosts::new();
+    let web = Netns::new();
+    veth((&hosts.host, "w0"), (&web, "c0"), 2);
+    hosts.host.run("sysctl -qw net.ipv4.ip_forward=1");
+    hosts.neighbour.run("ip route add default via 10.9.1.1");
+    web.run("ip route add default via 10.9.2.1");
+    let config = "[[endpoint]]\nnamespace = \"shop\"\nname = \"web\"\nlabels = [\"k8s:app=web\"]\n\
+                  addresses = [\"10.9.2.2\"]\ninterfaces = [\"w0\"]\n";
+    let daemon = Daemon::start(
+        &hosts.host,
+        config,
+        &["--interface", "v0", "--interface", "w0"],
+    );
+    let _at_web = server(&web, "80 81");
+    hosts.apply(
+        &daemon,
+        "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {name: web, namespace: shop}\n\
+         spec:\n  endpointSelector: {matchLabels: {app: web}}\n\
+         \x20 ingress: [{fromCIDR: [10.9.1.2/32], toPorts: [{ports: [{port: \"80\"}]}]}]\n",
+        &[],
+    );
+    assert!(answers(&hosts.neighbour, "tcp", "10.9.2.2", 80));
+    assert!(!answers(&hosts.neighbour, "tcp", "10.9.2.2", 81));
+    let lines = |wanted: &str| {
+        let all = hubble(&daemon.server(), "observe --last 1000 --print-policy-names");
+        all.lines().filter(|line| line.contains(wanted)).count()
+    };
+    let allowed = "shop/web:80 (ID:256) policy-verdict:L3-L4 INGRESS ALLOWED BY web";
+    let denied = "shop/web:81 (ID:256) policy-verdict:none INGRESS DENIED BY web";
+    for wanted in [
+        allowed,
+        denied,
+        "shop/web:81 (ID:256) Policy denied DROPPED",
+    ] {
+        eventually(wanted, || (lines(wanted) == 1).then_some(()));
+    }
+    // The SYN of each: where it came in.
+    assert_eq!(
+        lines("-> shop/web:80 (ID:256) from-network FORWARDED (TCP Flags: SYN)"),
+        1
+    );
 }
 
 /// Serves and calls in a cgroup of its own: moved there before it makes a socket.

@@ -221,12 +221,17 @@ impl Pipeline {
         let judged = judged::of(event, &self.verdicts);
         judged::mark(&mut flow, event, &judged);
         judged::count(event, &judged, &self.verdicts, wall);
-        for mut verdict in judged::verdict_events(&flow, &judged) {
-            verdict.uuid = self.uuids.next();
-            flows.push(Event::Flow(verdict));
-            self.stored.own(1);
+        let mut verdicts = judged::verdict_events(&flow, &judged);
+        let is_told = judged::is_verdict_alone(event) && !verdicts.is_empty();
+        if !is_told {
+            verdicts.push(flow);
         }
-        flows.push(Event::Flow(flow));
+        // One event came of the programs.
+        self.stored.own(verdicts.len() as u64 - 1);
+        for mut flow in verdicts {
+            flow.uuid = self.uuids.next();
+            flows.push(Event::Flow(flow));
+        }
     }
 
     /// The flow of an event, with names of both sides.

@@ -109,6 +109,14 @@ pub(super) fn count(event: &Event, judged: &[Judged], verdicts: &Verdicts, wall_
     }
 }
 
+/// Whether the event is for what policies say and for nothing else: the packet was told
+/// where it was counted, or is no news.
+pub(super) fn is_verdict_alone(event: &Event) -> bool {
+    event.kind == Kind::Packet as u8
+        && event.reasons != 0
+        && event.reasons & !(reason::JUDGED_A | reason::JUDGED_B) == 0
+}
+
 /// The events that tell what is new, of the flow that was marked.
 pub(super) fn verdict_events(flow: &Flow, judged: &[Judged]) -> Vec<Flow> {
     let new = judged.iter().filter(|judged| judged.is_new);
