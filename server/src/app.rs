@@ -4,9 +4,9 @@
 //! last; only then the server says that it is ready. Stop: in the other order,
 //! each step within the time budget of the configuration.
 
+mod agent_events;
 mod counting;
 mod datapath;
-mod endpoints;
 mod peers;
 mod policies;
 mod replay;
@@ -19,7 +19,6 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use sextant_proto::flow as pb;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -28,8 +27,8 @@ use crate::{
     audit::Log,
     config::Config,
     containers::Containers,
-    datapath::{LinkWatch, Links, NamespaceChoice, Rooms},
-    flow::{Origin, Time},
+    datapath::{LinkWatch, Links, NamespaceChoice},
+    flow::Origin,
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
     listener::Bound,
@@ -121,7 +120,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let serving = sockets.serve(&config.server, serving, routers, &refusals, &core.draining);
     if datapath.is_some() {
         // Without it nothing is observed: the store holds what was replayed.
-        lock(&core.pipeline).tell(agent_started());
+        lock(&core.pipeline).tell(agent_events::started());
     }
     set_serving(&health, true).await;
     ready.send_replace(true);
@@ -227,7 +226,7 @@ impl Core {
         };
         let wanted = Wanted {
             config: settings,
-            rooms: rooms(&self.config),
+            rooms: policies::rooms(&self.config),
         };
         let datapath = RunningDatapath::start(
             wanted,
@@ -380,7 +379,7 @@ impl App {
     pub fn reload(&mut self, config: Config) -> anyhow::Result<()> {
         self.rules.change(&config.access)?;
         let before = &self.config.identity.endpoints;
-        let events = endpoints::changes(before, &config.identity.endpoints);
+        let events = agent_events::changes(before, &config.identity.endpoints);
         self.inventory.replace(config.identity.endpoints.clone());
         self.identities.refresh();
         for event in events {
@@ -437,12 +436,6 @@ impl App {
     }
 }
 
-/// What policies have room for in the kernel.
-fn rooms(config: &Config) -> Rooms {
-    let policy = &config.policy;
-    Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules)
-}
-
 /// Another thread that died with the lock has told why already.
 fn lock(pipeline: &Mutex<Pipeline>) -> std::sync::MutexGuard<'_, Pipeline> {
     pipeline
@@ -496,16 +489,5 @@ async fn set_serving(health: &HealthReporter, serving: bool) {
     };
     for service in ["", HEALTH_SERVICE] {
         health.set_service_status(service, status).await;
-    }
-}
-
-fn agent_started() -> pb::AgentEvent {
-    pb::AgentEvent {
-        r#type: pb::AgentEventType::AgentStarted.into(),
-        notification: Some(pb::agent_event::Notification::AgentStart(
-            pb::TimeNotification {
-                time: Some(Time::now().into()),
-            },
-        )),
     }
 }

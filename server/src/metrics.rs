@@ -163,16 +163,7 @@ impl Collector for Metrics {
             "Time of the last walk over all kernel tables",
             Duration::from_nanos(volumes.reader().sweep_ns).as_secs_f64(),
         )?;
-        let tables = ["ipv4", "ipv6", "drops"].into_iter().zip(volumes.entries());
-        let mut family = page.family(
-            "table_entries",
-            "Entries of the kernel's tables",
-            ConstGauge::new(0_i64).metric_type(),
-        )?;
-        for (table, entries) in tables {
-            ConstGauge::new(entries as i64).encode(family.encode_family(&[("table", table)])?)?;
-        }
-        Ok(())
+        page.tables(volumes)
     }
 }
 

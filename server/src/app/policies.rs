@@ -12,6 +12,8 @@ use super::{
     lock,
 };
 use crate::{
+    config::Config,
+    datapath::Rooms,
     policy::{
         ends::Ends,
         enforce::{Enforce, Nowhere},
@@ -23,6 +25,12 @@ use crate::{
     },
     service::{Limits, PolicyServiceServer, PolicySetService},
 };
+
+/// What policies have room for in the kernel.
+pub(super) fn rooms(config: &Config) -> Rooms {
+    let policy = &config.policy;
+    Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules)
+}
 
 /// What puts policies in force, and follows the host.
 fn enforce(core: &Core, datapath: Option<&mut RunningDatapath>) -> Arc<dyn Enforce> {

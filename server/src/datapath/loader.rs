@@ -38,11 +38,6 @@ const CLASSIFIERS: [&str; 4] = [
     "sextant_out_ip",
 ];
 
-/// The maps that policies are in.
-const RULE_MAPS: [&str; 8] = [
-    "CONTROL", "GUARDS", "SPANS4", "RANGES4", "RANGES6", "SUBJECTS", "GROUPS", "ENTRIES",
-];
-
 /// For so long after the start, flows may have begun before it.
 const SETTLE_NS: u64 = 3_000_000_000;
 
@@ -182,7 +177,7 @@ impl Loaded {
             (who, holders) = who::attach(&mut ebpf, round, &found);
         }
         let objects = Objects::hold(&ebpf)?;
-        let rules = rule_tables(&mut ebpf, settings.rooms)?;
+        let rules = RuleTables::take(&mut ebpf, settings.rooms)?;
         bpf::trim_memory();
         Ok(Self {
             programs: programs(&ebpf)?,
@@ -253,7 +248,7 @@ fn create(
         .map_max_entries("SUBJECTS", 2 * settings.rooms.subjects)
         .map_max_entries("GROUPS", 2 * settings.rooms.groups)
         .map_max_entries("ENTRIES", 2 * settings.rooms.entries)
-        .override_global("POLICY_ROOMS", &policy_rooms(settings.rooms), true)
+        .override_global("POLICY_ROOMS", &settings.rooms.in_order(), true)
         .map_max_entries("DROPS", settings.flows_dropped)
         .map_max_entries("OBSERVED", settings.observed_ring_bytes)
         .map_max_entries("DENIED", settings.denied_ring_bytes)
@@ -409,36 +404,6 @@ where
     };
     FlowTable::new(map.fd().as_fd(), slots, seeds).map_err(|source| DatapathError::System {
         action: "mapping a flow table",
-        source,
-    })
-}
-
-/// In the order in which the programs have them.
-fn policy_rooms(rooms: Rooms) -> [u32; 5] {
-    [
-        rooms.ranges4,
-        rooms.ranges6,
-        rooms.subjects,
-        rooms.groups,
-        rooms.entries,
-    ]
-}
-
-fn rule_tables(ebpf: &mut Ebpf, rooms: Rooms) -> Result<RuleTables, DatapathError> {
-    let mut maps = Vec::with_capacity(RULE_MAPS.len());
-    for name in RULE_MAPS {
-        let Some(Map::Array(map)) = ebpf.take_map(name) else {
-            return Err(DatapathError::Missing { what: "map", name });
-        };
-        maps.push(map);
-    }
-    let maps: [MapData; RULE_MAPS.len()] = maps.try_into().map_err(|_| DatapathError::Missing {
-        what: "map",
-        name: RULE_MAPS[0],
-    })?;
-    let fds = maps.each_ref().map(|map| map.fd().as_fd());
-    RuleTables::new(fds, rooms).map_err(|source| DatapathError::System {
-        action: "mapping the tables of policies",
         source,
     })
 }

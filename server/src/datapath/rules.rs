@@ -5,12 +5,12 @@
 //! anything is written.
 
 use std::{
-    io,
-    os::fd::BorrowedFd,
+    os::fd::AsFd as _,
     sync::atomic::Ordering::{Acquire, Release},
     time::Instant,
 };
 
+use aya::{Ebpf, maps::Map};
 use sextant_ebpf_common::{
     DIRECT_SLOTS, EXTRA_SLOTS,
     policy::{
@@ -19,7 +19,7 @@ use sextant_ebpf_common::{
 };
 use sextant_policy::compile::Tables;
 
-use super::{ages::Ages, bpf::Plain, grace, shared::Shared};
+use super::{DatapathError, ages::Ages, bpf::Plain, grace, shared::Shared};
 
 // SAFETY: plain integers without padding, as the layout says.
 unsafe impl Plain for Control {}
@@ -83,6 +83,17 @@ impl Rooms {
         }
     }
 
+    /// In the order in which the programs have them.
+    pub(super) fn in_order(&self) -> [u32; 5] {
+        [
+            self.ranges4,
+            self.ranges6,
+            self.subjects,
+            self.groups,
+            self.entries,
+        ]
+    }
+
     /// Bytes that they take in the kernel, both halves.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -141,29 +152,27 @@ pub struct RuleTables {
 }
 
 impl RuleTables {
-    /// Maps the arrays, in the order of the fields.
-    pub(super) fn new(maps: [BorrowedFd<'_>; 8], rooms: Rooms) -> io::Result<Self> {
-        let [
-            control,
-            guards,
-            spans4,
-            ranges4,
-            ranges6,
-            subjects,
-            groups,
-            entries,
-        ] = maps;
+    /// Those of the programs, which are loaded.
+    pub(super) fn take(ebpf: &mut Ebpf, rooms: Rooms) -> Result<Self, DatapathError> {
+        let map = |name: &'static str| match ebpf.map(name) {
+            Some(Map::Array(map)) => Ok(map.fd().as_fd()),
+            _ => Err(DatapathError::Missing { what: "map", name }),
+        };
+        let failed = |source| DatapathError::System {
+            action: "mapping the tables of policies",
+            source,
+        };
         let both = |count: u32| 2 * count as usize;
         Ok(Self {
             rooms,
-            control: Shared::new(control, 1)?,
-            guards: Shared::new(guards, 2 * SLOTS)?,
-            spans4: Shared::new(spans4, both(BLOCKS))?,
-            ranges4: Shared::new(ranges4, both(rooms.ranges4))?,
-            ranges6: Shared::new(ranges6, both(rooms.ranges6))?,
-            subjects: Shared::new(subjects, both(rooms.subjects))?,
-            groups: Shared::new(groups, both(rooms.groups))?,
-            entries: Shared::new(entries, both(rooms.entries))?,
+            control: Shared::new(map("CONTROL")?, 1).map_err(failed)?,
+            guards: Shared::new(map("GUARDS")?, 2 * SLOTS).map_err(failed)?,
+            spans4: Shared::new(map("SPANS4")?, both(BLOCKS)).map_err(failed)?,
+            ranges4: Shared::new(map("RANGES4")?, both(rooms.ranges4)).map_err(failed)?,
+            ranges6: Shared::new(map("RANGES6")?, both(rooms.ranges6)).map_err(failed)?,
+            subjects: Shared::new(map("SUBJECTS")?, both(rooms.subjects)).map_err(failed)?,
+            groups: Shared::new(map("GROUPS")?, both(rooms.groups)).map_err(failed)?,
+            entries: Shared::new(map("ENTRIES")?, both(rooms.entries)).map_err(failed)?,
             now: Control::default(),
             is_settled: true,
             ages: Ages::default(),

@@ -9,9 +9,23 @@ use super::{
     hubble::Counts,
     rates::{Rates, Totals},
 };
-use crate::{ledger::Ledger, store::Ring};
+use crate::{datapath::Volumes, ledger::Ledger, store::Ring};
 
 impl Page<'_> {
+    /// How full the kernel's tables are.
+    pub(super) fn tables(&mut self, volumes: &Volumes) -> fmt::Result {
+        let mut family = self.family(
+            "table_entries",
+            "Entries of the kernel's tables",
+            ConstGauge::new(0_i64).metric_type(),
+        )?;
+        for (table, entries) in ["ipv4", "ipv6", "drops"].into_iter().zip(volumes.entries()) {
+            let entries = ConstGauge::new(entries as i64);
+            entries.encode(family.encode_family(&[("table", table)])?)?;
+        }
+        Ok(())
+    }
+
     /// Flows by what became of them, and rates of the last minute.
     pub(super) fn flows(&mut self, ring: &Ring, ledger: &Ledger, rates: &Rates) -> fmt::Result {
         let (verdicts, seen) = (ring.verdicts(), ledger.packets.seen);

@@ -212,3 +212,136 @@ fn policy(told: &Told) -> pb::Policy {
         kind: told.policy.kind.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use sextant_ebpf_common::{Kind, policy::remembered};
+    use sextant_policy::{
+        compile::{Limits, Sets, World, compile},
+        document,
+        endpoint::Endpoint,
+        label::Label,
+        set::{Enforcement, PolicySet},
+    };
+
+    use super::*;
+
+    const POLICIES: &str = r#"
+apiVersion: cilium.io/v2
+kind: CiliumClusterwideNetworkPolicy
+metadata: {name: host}
+spec:
+  nodeSelector: {}
+  ingress: [{fromEntities: [world], toPorts: [{ports: [{port: "80", protocol: TCP}]}]}]
+  ingressDeny: [{fromCIDR: [192.0.2.0/24]}]
+"#;
+
+    /// What is said of a connection from this address to port 80 or another of the host,
+    /// which is side `b`.
+    fn judged(from: &str, port: u16, reasons: u8) -> (Event, Verdicts) {
+        let set = PolicySet::new(document::parse(POLICIES).unwrap(), Enforcement::Default);
+        let sets = Sets {
+            enforced: &set,
+            with_audit: &set,
+            revisions: &HashMap::new(),
+        };
+        let host = Endpoint::new([Label::parse("reserved:host")].into_iter().collect());
+        let world = World {
+            addresses: &[],
+            subjects: &[host],
+            peers: &[],
+        };
+        let verdicts = Verdicts::default();
+        let made = verdicts
+            .change(|known| compile(&sets, &world, known, &Limits::default()))
+            .unwrap();
+        let class = made.class_of(from.parse().unwrap());
+        let decision = made.judge(1, Direction::Ingress, class, 6, port);
+        let event = Event {
+            judged: [0, remembered(decision, 5)],
+            protocol: 6,
+            kind: Kind::Packet as u8,
+            reasons,
+            ..Event::default()
+        };
+        (event, verdicts)
+    }
+
+    fn told(from: &str, port: u16, reasons: u8) -> Vec<Flow> {
+        let (event, verdicts) = judged(from, port, reasons);
+        let judged = of(&event, &verdicts);
+        let mut flow = Flow {
+            verdict: pb::Verdict::Forwarded.into(),
+            ..Flow::default()
+        };
+        mark(&mut flow, &event, &judged);
+        count(&event, &judged, &verdicts, 7);
+        let hits = verdicts.hits();
+        assert_eq!(hits.len(), usize::from(reasons & reason::JUDGED_B != 0));
+        assert!(hits.iter().all(|hit| hit.last_ns == 7));
+        let mut all = verdict_events(&flow, &judged);
+        all.push(flow);
+        all
+    }
+
+    fn reason_of(flow: &Flow) -> DropReason {
+        DropReason::try_from(flow.drop_reason_desc).unwrap()
+    }
+
+    #[test]
+    fn an_allowed_connection_names_who_allows_it_in_the_verdict_and_in_the_flow() {
+        let all = told("203.0.113.1", 80, reason::JUDGED_B | reason::FIRST);
+        let [verdict, flow] = &all[..] else {
+            panic!("{all:?}")
+        };
+        for one in [verdict, flow] {
+            assert_eq!(one.verdict, i32::from(pb::Verdict::Forwarded));
+            assert_eq!(
+                one.cold.as_ref().unwrap().ingress_allowed_by[0].name,
+                "host"
+            );
+        }
+        assert_eq!(verdict.event_type.as_ref().unwrap().kind, POLICY_VERDICT);
+        assert_eq!(verdict.is_reply, Some(false));
+        assert_eq!(verdict.policy_match_type, 2, "peer and port");
+    }
+
+    #[test]
+    fn a_denied_packet_is_dropped_for_the_reason_of_who_denies_it() {
+        let denied = reason::JUDGED_B | reason::DENIED;
+        for (from, port, wanted) in [
+            ("203.0.113.1", 81, DropReason::PolicyDenied),
+            ("192.0.2.1", 80, DropReason::PolicyDeny),
+        ] {
+            let all = told(from, port, denied);
+            assert_eq!(all.len(), 2);
+            for one in &all {
+                assert_eq!(one.verdict, i32::from(pb::Verdict::Dropped));
+                assert_eq!(reason_of(one), wanted, "{from}");
+                assert_eq!(one.is_reply, None);
+                assert_eq!(one.cold.as_ref().unwrap().ingress_denied_by[0].name, "host");
+                let ingress = pb::TrafficDirection::Ingress;
+                assert_eq!(one.traffic_direction, i32::from(ingress));
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_said_before_is_no_event_and_what_nobody_said_no_name() {
+        let all = told("203.0.113.1", 80, reason::TCP_FLAGS);
+        assert_eq!(all.len(), 1);
+        assert!(!is_verdict_alone(
+            &judged("203.0.113.1", 80, reason::FIRST).0
+        ));
+        assert!(is_verdict_alone(
+            &judged("203.0.113.1", 80, reason::JUDGED_B).0
+        ));
+        let (event, _) = judged("203.0.113.1", 80, reason::JUDGED_B);
+        assert!(
+            of(&event, &Verdicts::default()).is_empty(),
+            "numbers of another time"
+        );
+    }
+}

@@ -96,7 +96,7 @@ impl Verdicts {
     }
 
     /// To change them.
-    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Reasons) -> T) -> T {
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Reasons) -> T) -> T {
         let reasons = self.0.reasons.write();
         change(&mut reasons.unwrap_or_else(PoisonError::into_inner))
     }

@@ -1,13 +1,25 @@
-//! Endpoints of the inventory that come and go with a new configuration, as Hubble tells
-//! of those of an agent.
+//! What Hubble tells of an agent: that it started, and endpoints of the inventory that come
+//! and go with a new configuration.
 
 use std::collections::BTreeMap;
 
 use sextant_proto::flow::{
-    AgentEvent, AgentEventType, EndpointUpdateNotification, agent_event::Notification,
+    AgentEvent, AgentEventType, EndpointUpdateNotification, TimeNotification,
+    agent_event::Notification,
 };
 
-use crate::config::Endpoint;
+use crate::{config::Endpoint, flow::Time};
+
+/// The daemon started now.
+pub(super) fn started() -> AgentEvent {
+    let now = TimeNotification {
+        time: Some(Time::now().into()),
+    };
+    AgentEvent {
+        r#type: AgentEventType::AgentStarted.into(),
+        notification: Some(Notification::AgentStart(now)),
+    }
+}
 
 /// What is to be told where the one inventory takes the place of the other.
 pub(super) fn changes(before: &[Endpoint], after: &[Endpoint]) -> Vec<AgentEvent> {
