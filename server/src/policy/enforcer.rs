@@ -28,6 +28,8 @@ pub use world::Sources;
 
 /// Changes of the host within so long are one.
 const TOGETHER: Duration = Duration::from_millis(5);
+/// The least time between two of them: units may come and go by the hundred.
+const REST: Duration = Duration::from_millis(50);
 
 /// What enforces; clones are the same.
 #[derive(Clone)]
@@ -116,6 +118,7 @@ impl Enforcer {
             tokio::time::sleep(TOGETHER).await;
             changes.seen();
             tokio::task::block_in_place(|| self.refresh());
+            tokio::time::sleep(REST).await;
         }
     }
 
