@@ -44,6 +44,10 @@ pub fn record<F: Family>(key: &F::Key, skb: *mut __sk_buff, packet: &mut Packet)
     // that found it.
     unsafe {
         match found {
+            Some(entry) if is_plain(entry, skb, packet) => {
+                add(entry, packet);
+                return true;
+            }
             Some(entry) => {
                 sextant_update(skb, entry);
             }
@@ -123,13 +127,37 @@ unsafe fn counts_and_begins(entry: *mut Entry, skb: *mut __sk_buff, packet: &Pac
     true
 }
 
-/// Counts it in its flow.
+/// Whether there is nothing to do with the packet but to count it, here: nearly always, so
+/// without a call. What `update` would find is not there.
 #[inline(always)]
-unsafe fn count(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+unsafe fn is_plain(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) -> bool {
+    let direction = packet.direction & 1;
+    let flags = u32::from(packet.tcp_flags) << (16 * direction);
+    let before = (*entry).packets[direction];
+    (*entry).owner[direction] == packet.point
+        && (*entry).tcp_flags & flags == flags
+        && before != 0
+        && packet.tcp_flags & SYN == 0
+        && !is_due((*entry).due, packet.now)
+        && !policy::tables::is_in_force()
+        && !payload::is_wanted(entry, packet, before)
+        && !(packet.protocol == UDP && who::is_another_socket(entry, skb, packet))
+}
+
+/// Adds the packet to its flow; tells how many its direction had.
+#[inline(always)]
+unsafe fn add(entry: *mut Entry, packet: &Packet) -> u64 {
     let direction = packet.direction & 1;
     (*entry).last[direction] = tick(packet.now);
     atomic::add(&raw mut (*entry).bytes[direction], packet.bytes);
-    let before = atomic::fetch_add(&raw mut (*entry).packets[direction], packet.packets);
+    atomic::fetch_add(&raw mut (*entry).packets[direction], packet.packets)
+}
+
+/// Counts it in its flow.
+#[inline(always)]
+unsafe fn count(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
+    let before = add(entry, packet);
+    let direction = packet.direction & 1;
     let mut reasons = news(entry, packet, direction, before == 0);
     let judgement = (&raw const packet.judgement).read_volatile();
     if judgement & policy::JUDGED != 0 || reasons != 0 {
