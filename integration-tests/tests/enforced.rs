@@ -23,7 +23,7 @@ use sextant_integration_tests::{
 const TALKER: &str = r#"
 import socket, sys
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
-s.settimeout(0.7)
+s.settimeout(2)
 print("ready", flush=True)
 for line in sys.stdin:
     b = line.encode()
@@ -62,17 +62,17 @@ impl Drop for Cgroup {
     }
 }
 
-/// Whether a connection is answered.
+/// Whether a connection is answered; on a busy machine the first may be too slow.
 fn answers(from: &Netns, protocol: &str, host: &str, port: u16) -> bool {
     let (kind, family) = match protocol {
         "tcp" => ("SOCK_STREAM", family(host)),
         _ => ("SOCK_DGRAM", family(host)),
     };
-    let (came, _) = from.try_run(&format!(
+    let command = format!(
         "python3 -c 'import socket as s; c = s.socket(s.{family}, s.{kind}); c.settimeout(0.7); \
          c.connect((\"{host}\", {port})); c.send(b\"x\"); c.recv(1)' 2>&1"
-    ));
-    came
+    );
+    (0..2).any(|_| from.try_run(&command).0)
 }
 
 fn family(host: &str) -> &'static str {
@@ -84,7 +84,7 @@ fn family(host: &str) -> &'static str {
 }
 
 fn pings(from: &Netns, host: &str) -> bool {
-    from.try_run(&format!("ping -c 1 -W 1 {host}")).0
+    (0..2).any(|_| from.try_run(&format!("ping -c 1 -W 1 {host}")).0)
 }
 
 /// Lines of the real CLI about these policies' verdicts.
@@ -318,13 +318,12 @@ fn who_is_let_through_to_a_container_is_told_once_with_the_policy() {
         denied,
         "shop/web:81 (ID:256) Policy denied DROPPED",
     ] {
-        eventually(wanted, || (lines(wanted) == 1).then_some(()));
+        eventually(wanted, || (lines(wanted) > 0).then_some(()));
     }
-    // The SYN of each: where it came in.
-    assert_eq!(
-        lines("-> shop/web:80 (ID:256) from-network FORWARDED (TCP Flags: SYN)"),
-        1
-    );
+    // The SYN: where it came in, and there alone.
+    let forwarded = "-> shop/web:80 (ID:256) from-network FORWARDED (TCP Flags: SYN)";
+    assert_eq!(lines(forwarded), lines(allowed));
+    assert_eq!(lines("-> shop/web:80 (ID:256) to-"), 0);
 }
 
 /// Serves and calls in a cgroup of its own: moved there before it makes a socket.
@@ -340,9 +339,9 @@ threading.Thread(target=serve, daemon=True).start()
 print("ready", flush=True)
 for _ in sys.stdin:
     try:
-        c = socket.create_connection((sys.argv[2], int(sys.argv[3])), 0.7)
+        c = socket.create_connection((sys.argv[2], int(sys.argv[3])), 2)
         c.sendall(b"x")
-        c.settimeout(0.7)
+        c.settimeout(2)
         c.recv(1)
         print("came back", flush=True)
     except OSError:
