@@ -25,6 +25,7 @@ mod layout;
 mod links;
 mod loader;
 mod losses;
+mod mapping;
 mod namespace;
 mod netlink;
 mod objects;

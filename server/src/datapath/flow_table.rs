@@ -10,8 +10,8 @@ use std::{
     fmt, io,
     marker::PhantomData,
     mem::MaybeUninit,
-    os::fd::{AsRawFd as _, BorrowedFd},
-    ptr::{self, NonNull},
+    os::fd::BorrowedFd,
+    ptr,
     sync::atomic::{
         AtomicU32, AtomicU64,
         Ordering::{AcqRel, Acquire, Relaxed, Release},
@@ -23,7 +23,7 @@ use sextant_ebpf_common::{
     slot::{Hashed, SEEDS, Slot, WINDOW, is_beyond, state, window},
 };
 
-use super::{ages::is_old, bpf::Plain, grace};
+use super::{ages::is_old, bpf::Plain, grace, mapping::Mapping};
 
 /// Secret numbers of the programs' hash.
 pub(super) type Seeds = [u64; SEEDS];
@@ -39,15 +39,11 @@ pub(super) fn seeds() -> io::Result<Seeds> {
 
 /// The slots of one family of addresses.
 pub(super) struct FlowTable<K> {
-    /// Of the map, which lives as long.
-    memory: NonNull<AtomicU64>,
+    memory: Mapping,
     slots: u32,
     seeds: Seeds,
     keys: PhantomData<K>,
 }
-
-// SAFETY: all that is shared in the memory is read and written by atomic operations.
-unsafe impl<K> Send for FlowTable<K> {}
 
 impl<K> FlowTable<K> {
     /// Bytes of a slot: whole words, as the kernel's arrays have them.
@@ -67,22 +63,8 @@ where
             // State and key are read as they are laid out there.
             assert!(std::mem::offset_of!(Slot<K>, key) == size_of::<u64>());
         }
-        // SAFETY: a new mapping; the kernel refuses what is larger than the array.
-        let memory = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                slots as usize * Self::BYTES,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
-        };
-        let memory = NonNull::new(memory)
-            .filter(|memory| memory.as_ptr() != libc::MAP_FAILED)
-            .ok_or_else(io::Error::last_os_error)?;
         Ok(Self {
-            memory: memory.cast(),
+            memory: Mapping::new(map, slots as usize * Self::BYTES)?,
             slots,
             seeds,
             keys: PhantomData,
@@ -173,7 +155,12 @@ where
     fn word(&self, at: u32, n: usize) -> &AtomicU64 {
         debug_assert!(at < self.slots && n < Self::WORDS);
         // SAFETY: within the mapping, which is aligned to pages.
-        unsafe { self.memory.add(at as usize * Self::WORDS + n).as_ref() }
+        unsafe {
+            self.memory
+                .elements()
+                .add(at as usize * Self::WORDS + n)
+                .as_ref()
+        }
     }
 
     fn state(&self, at: u32) -> &AtomicU32 {
@@ -184,18 +171,6 @@ where
     fn spilled(&self, at: u32) -> &AtomicU32 {
         // SAFETY: the second half of it.
         unsafe { &*ptr::from_ref(self.word(at, 0)).cast::<AtomicU32>().add(1) }
-    }
-}
-
-impl<K> Drop for FlowTable<K> {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new`; no reference to it is left.
-        unsafe {
-            libc::munmap(
-                self.memory.as_ptr().cast(),
-                self.slots as usize * Self::BYTES,
-            )
-        };
     }
 }
 

@@ -6,24 +6,20 @@
 use std::{
     fmt, io,
     marker::PhantomData,
-    os::fd::{AsRawFd as _, BorrowedFd},
-    ptr::{self, NonNull},
+    os::fd::BorrowedFd,
+    ptr,
     sync::atomic::{AtomicU32, Ordering::Release},
 };
 
-use super::bpf::Plain;
+use super::{bpf::Plain, mapping::Mapping};
 
 /// The elements of an array, which programs read while they are written: whole words at
 /// a time, in no order that they might rely on.
 pub(super) struct Shared<T> {
-    /// Of the map, which lives as long.
-    memory: NonNull<AtomicU32>,
+    memory: Mapping,
     len: usize,
     elements: PhantomData<T>,
 }
-
-// SAFETY: all that is shared in the memory is written by atomic operations.
-unsafe impl<T> Send for Shared<T> {}
 
 impl<T: Plain> Shared<T> {
     /// Words of an element. The kernel lays elements out by eight bytes.
@@ -34,22 +30,8 @@ impl<T: Plain> Shared<T> {
         const {
             assert!(size_of::<T>().is_multiple_of(size_of::<u32>()));
         }
-        // SAFETY: a new mapping; the kernel refuses what is larger than the array.
-        let memory = unsafe {
-            libc::mmap(
-                ptr::null_mut(),
-                len * Self::WORDS * size_of::<u32>(),
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                map.as_raw_fd(),
-                0,
-            )
-        };
-        let memory = NonNull::new(memory)
-            .filter(|memory| memory.as_ptr() != libc::MAP_FAILED)
-            .ok_or_else(io::Error::last_os_error)?;
         Ok(Self {
-            memory: memory.cast(),
+            memory: Mapping::new(map, len * Self::WORDS * size_of::<u32>())?,
             len,
             elements: PhantomData,
         })
@@ -72,15 +54,7 @@ impl<T: Plain> Shared<T> {
     pub(super) fn word(&self, at: usize, n: usize) -> &AtomicU32 {
         debug_assert!(at < self.len && n < Self::WORDS);
         // SAFETY: within the mapping, which is aligned to pages.
-        unsafe { self.memory.add(at * Self::WORDS + n).as_ref() }
-    }
-}
-
-impl<T> Drop for Shared<T> {
-    fn drop(&mut self) {
-        let bytes = self.len * size_of::<T>().next_multiple_of(8);
-        // SAFETY: mapped by `new`; no reference to it is left.
-        unsafe { libc::munmap(self.memory.as_ptr().cast(), bytes) };
+        unsafe { self.memory.elements().add(at * Self::WORDS + n).as_ref() }
     }
 }
 
