@@ -286,9 +286,12 @@ impl Processes {
         let endpoint = self
             .endpoints
             .of(&belonging, named.as_ref(), &seen.exe, interners);
-        if let Some(endpoint) = &endpoint {
-            self.groups.note(seen.cgroup, seen.pid, endpoint);
-        }
+        self.note_group(
+            (seen.cgroup, seen.pid),
+            &belonging,
+            named.as_ref(),
+            interners,
+        );
         let process = self.process(seen, belonging, named.as_deref());
         let known = Known {
             process: interners.processes.intern(process),
@@ -366,14 +369,25 @@ impl Processes {
         known.endpoint = self
             .endpoints
             .of(&belonging, named.as_ref(), exe, interners);
-        if let Some(endpoint) = &known.endpoint {
-            self.groups
-                .note(known.process.cgroup_id, known.process.pid, endpoint);
-        }
+        let process = (known.process.cgroup_id, known.process.pid);
+        self.note_group(process, &belonging, named.as_ref(), interners);
         let mut process = Process::clone(&known.process);
         belongs(&mut process, belonging, named.as_deref());
         known.process = interners.processes.intern(process);
         known.named = named;
+    }
+
+    /// The cgroup of a process is this unit's or container's, whatever executes in it.
+    fn note_group(
+        &mut self,
+        (cgroup, pid): (u64, u32),
+        belonging: &Belonging,
+        named: Option<&Arc<Named>>,
+        interners: &mut Interners,
+    ) {
+        if let Some(endpoint) = self.endpoints.of(belonging, named, "", interners) {
+            self.groups.note(cgroup, pid, &endpoint);
+        }
     }
 
     fn process(&self, seen: &ProcessSeen, belonging: Belonging, named: Option<&Named>) -> Process {

@@ -22,7 +22,7 @@ const ROOT: u64 = 1;
 /// A cgroup.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// Its unit or container, by its labels.
+    /// Its unit or container.
     pub endpoint: Interned<Endpoint>,
     /// A process of it.
     pub pid: u32,
@@ -58,7 +58,7 @@ impl Groups {
         }
         let mut known = self.lock();
         if let Some(group) = known.get(&cgroup)
-            && is_same(&group.endpoint, endpoint)
+            && group.endpoint == *endpoint
         {
             return;
         }
@@ -103,15 +103,6 @@ impl Groups {
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Group>> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether they are one to policies: what a process executes is no label of its cgroup.
-fn is_same(one: &Endpoint, other: &Endpoint) -> bool {
-    fn labels(endpoint: &Endpoint) -> impl Iterator<Item = &String> {
-        let labels = endpoint.labels.iter();
-        labels.filter(|label| !label.starts_with("sextant:exe="))
-    }
-    one.namespace == other.namespace && labels(one).eq(labels(other))
 }
 
 /// One that is gone already is taken for one of the host.

@@ -4,7 +4,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
     sync::Arc,
 };
 
@@ -103,7 +102,7 @@ impl Sources {
                 true => host.clone(),
                 false => self.endpoint(endpoint),
             };
-            scene.addresses.push((single(address), endpoint));
+            scene.addresses.push((IpNet::from(address), endpoint));
         }
         for (net, endpoint) in snapshot.ranges() {
             scene.addresses.push((*net, self.endpoint(endpoint)));
@@ -121,7 +120,7 @@ impl Sources {
         };
         let mut behind = HashMap::new();
         for (cgroup, group) in groups {
-            let mut endpoint = without_file(self.endpoint(&group.endpoint));
+            let mut endpoint = self.endpoint(&group.endpoint);
             if group.is_of_host {
                 endpoint = endpoint.on_host(&scene.subjects[0].labels);
             }
@@ -155,20 +154,6 @@ impl Sources {
             };
             scene.guards.push((slot, found));
         }
-    }
-}
-
-fn single(address: IpAddr) -> IpNet {
-    IpNet::from(address)
-}
-
-/// What a process executes is no label of its cgroup.
-fn without_file(endpoint: Endpoint) -> Endpoint {
-    let labels = endpoint.labels.iter();
-    let labels = labels.filter(|label| label.source != "sextant" || label.key != "exe");
-    Endpoint {
-        labels: labels.cloned().collect(),
-        ..endpoint
     }
 }
 
