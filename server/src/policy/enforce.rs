@@ -1,7 +1,10 @@
 //! What puts policies in force, as the service sees it. What it is not: how they get into
 //! the kernel.
 
-use sextant_policy::{policy::Policy, set::Enforcement};
+use sextant_policy::{
+    policy::Policy,
+    set::{Enforcement, PolicySet},
+};
 
 /// How far a policy goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,6 +38,22 @@ pub struct Member {
     pub mode: Mode,
     /// Number of the change that last changed it.
     pub revision: u64,
+}
+
+/// The policies that are enforced, and those with the ones in audit, if there is any.
+pub(super) fn by_mode<'a>(
+    policies: impl Iterator<Item = (Mode, &'a Policy)> + Clone,
+    enforcement: Enforcement,
+) -> (PolicySet, Option<PolicySet>) {
+    let of = |takes: fn(Mode) -> bool| {
+        let taken = policies.clone().filter(|(mode, _)| takes(*mode));
+        PolicySet::new(taken.map(|(_, policy)| policy.clone()), enforcement)
+    };
+    let has_audit = policies.clone().any(|(mode, _)| mode == Mode::Audit);
+    (
+        of(|mode| mode == Mode::Enforce),
+        has_audit.then(|| of(|mode| mode != Mode::Disabled)),
+    )
 }
 
 /// What a set takes in the kernel.

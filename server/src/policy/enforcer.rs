@@ -11,15 +11,16 @@ use std::{
     time::Duration,
 };
 
+use sextant_ebpf_common::policy::Subject;
 use sextant_policy::{
-    compile::{self, Limits, Sets, Tables},
+    compile::{self, Limits, Sets, Tables, TooLarge},
     policy::PolicyId,
     set::{Enforcement, PolicySet},
 };
 use tokio::sync::watch;
 
 use super::{
-    enforce::{Cost, Enforce, EnforceError, Hit, Mode, Proposed},
+    enforce::{Cost, Enforce, EnforceError, Hit, Proposed, by_mode},
     verdicts::Verdicts,
 };
 use crate::datapath::{NoRoom, Rooms, RuleTables};
@@ -65,19 +66,11 @@ struct Parts {
 
 impl Parts {
     fn of(set: &Proposed) -> Self {
-        let policies = |modes: &[Mode]| {
-            let members = set.policies.iter();
-            let members = members.filter(|member| modes.contains(&member.mode));
-            let policies = members.map(|member| member.policy.clone());
-            PolicySet::new(policies.collect::<Vec<_>>(), set.enforcement)
-        };
         let members = set.policies.iter();
-        let mut modes = members.clone().map(|member| member.mode);
-        let with_audit = modes
-            .any(|mode| mode == Mode::Audit)
-            .then(|| policies(&[Mode::Enforce, Mode::Audit]));
+        let policies = members.clone().map(|member| (member.mode, &member.policy));
+        let (enforced, with_audit) = by_mode(policies, set.enforcement);
         Self {
-            enforced: policies(&[Mode::Enforce]),
+            enforced,
             with_audit,
             revisions: members
                 .map(|member| (member.policy.id.clone(), member.revision))
@@ -140,8 +133,22 @@ impl Enforcer {
     }
 
     fn compiled(&self, parts: &Parts, scene: &Scene, rooms: Rooms) -> Result<Tables, EnforceError> {
+        let sets = Sets {
+            enforced: &parts.enforced,
+            with_audit: parts.with_audit.as_ref().unwrap_or(&parts.enforced),
+            revisions: &parts.revisions,
+        };
+        let limits = Limits {
+            ranges4: rooms.ranges4 as usize,
+            ranges6: rooms.ranges6 as usize,
+            subjects: rooms.subjects as usize,
+            places: rooms.entries as usize,
+            ..Limits::default()
+        };
         let verdicts = &self.0.verdicts;
-        verdicts.change(|reasons| compiled(parts, scene, reasons, rooms))
+        let made =
+            verdicts.change(|reasons| compile::compile(&sets, &scene.world(), reasons, &limits));
+        made.map_err(too_large)
     }
 
     fn put_in_force(
@@ -201,37 +208,17 @@ impl Enforce for Enforcer {
     }
 }
 
-fn compiled(
-    parts: &Parts,
-    scene: &Scene,
-    reasons: &mut compile::Reasons,
-    rooms: Rooms,
-) -> Result<Tables, EnforceError> {
-    let sets = Sets {
-        enforced: &parts.enforced,
-        with_audit: parts.with_audit.as_ref().unwrap_or(&parts.enforced),
-        revisions: &parts.revisions,
-    };
-    let too_large = |error: compile::TooLarge| EnforceError::TooLarge {
+fn too_large(error: TooLarge) -> EnforceError {
+    EnforceError::TooLarge {
         what: error.what,
         needed: error.needed as u64,
         room: error.room as u64,
         setting: "[policy]",
-    };
-    let limits = Limits {
-        ranges4: rooms.ranges4 as usize,
-        ranges6: rooms.ranges6 as usize,
-        subjects: rooms.subjects as usize,
-        places: rooms.entries as usize,
-        ..Limits::default()
-    };
-    compile::compile(&sets, &scene.world(), reasons, &limits).map_err(too_large)
+    }
 }
 
 fn cost(made: &Tables) -> Cost {
-    let is_judged = |subject: &&sextant_ebpf_common::policy::Subject| {
-        **subject != sextant_ebpf_common::policy::Subject::default()
-    };
+    let is_judged = |subject: &&Subject| **subject != Subject::default();
     Cost {
         entries: (made.taken + made.ranges4.len() + made.ranges6.len()) as u64,
         bytes: made.bytes() as u64,

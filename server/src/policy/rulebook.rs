@@ -17,7 +17,7 @@ use sextant_policy::{
     set::{Connection, Enforcement, PolicySet, Selected},
 };
 
-use super::{enforce::Mode, entry::Entry, state::Entries};
+use super::{enforce::by_mode, state::Entries};
 
 const MAX_SUBJECTS: usize = 10_000;
 
@@ -57,18 +57,15 @@ impl Rulebook {
     /// Of these policies.
     #[must_use]
     pub fn new(entries: &Entries, enforcement: Enforcement) -> Self {
-        let of = |takes: fn(Mode) -> bool| {
-            let taken = entries.values().filter(|entry| takes(entry.mode));
-            let policies = taken.map(|entry: &Arc<Entry>| entry.policy.clone());
-            Book {
-                set: PolicySet::new(policies, enforcement),
-                selected: RwLock::default(),
-            }
+        let policies = entries.values().map(|entry| (entry.mode, &entry.policy));
+        let (enforced, with_audit) = by_mode(policies, enforcement);
+        let book = |set| Book {
+            set,
+            selected: RwLock::default(),
         };
-        let has_audit = entries.values().any(|entry| entry.mode == Mode::Audit);
         Self {
-            enforced: of(|mode| mode == Mode::Enforce),
-            with_audit: has_audit.then(|| of(|mode| mode != Mode::Disabled)),
+            enforced: book(enforced),
+            with_audit: with_audit.map(book),
         }
     }
 
@@ -181,7 +178,7 @@ mod tests {
     use super::*;
     use crate::{
         flow::Time,
-        policy::{change::Plan, entry::Action, testing::written},
+        policy::{change::Plan, enforce::Mode, entry::Action, testing::written},
     };
 
     fn entries(given: &[(&str, u16, Mode)]) -> Entries {
