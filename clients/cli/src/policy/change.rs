@@ -3,6 +3,7 @@
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
+use prost::Message;
 use sextant_proto::sextant::policy::v1::{self as api, policy_service_client::PolicyServiceClient};
 
 use super::{
@@ -140,10 +141,14 @@ pub(super) async fn apply(connection: &Connection, args: &ApplyArgs) -> anyhow::
     let answer = client.apply(server.unary(request)).await;
     let answer = answer.map_err(call::failed("apply policies to", &server))?;
     let answer = answer.into_inner();
-    match change.output {
-        Output::Json => print(&json::print(&answer, "sextant.policy.v1.ApplyResponse")),
-        Output::Text => tell(&answer.changes, answer.status, change),
-    }
+    let name = "sextant.policy.v1.ApplyResponse";
+    tell(
+        change,
+        &answer,
+        name,
+        &answer.changes,
+        answer.status.as_ref(),
+    )
 }
 
 /// Deletes policies of the server.
@@ -161,10 +166,14 @@ pub(super) async fn delete(connection: &Connection, args: &DeleteArgs) -> anyhow
     let answer = client.delete(server.unary(request)).await;
     let answer = answer.map_err(call::failed("delete policies of", &server))?;
     let answer = answer.into_inner();
-    match change.output {
-        Output::Json => print(&json::print(&answer, "sextant.policy.v1.DeleteResponse")),
-        Output::Text => tell(&answer.changes, answer.status, change),
-    }
+    let name = "sextant.policy.v1.DeleteResponse";
+    tell(
+        change,
+        &answer,
+        name,
+        &answer.changes,
+        answer.status.as_ref(),
+    )
 }
 
 /// Says how far policies go.
@@ -183,10 +192,14 @@ pub(super) async fn mode(connection: &Connection, args: &ModeArgs) -> anyhow::Re
     let answer = client.set_mode(server.unary(request)).await;
     let answer = answer.map_err(call::failed("set the mode of policies of", &server))?;
     let answer = answer.into_inner();
-    match change.output {
-        Output::Json => print(&json::print(&answer, "sextant.policy.v1.SetModeResponse")),
-        Output::Text => tell(&answer.changes, answer.status, change),
-    }
+    let name = "sextant.policy.v1.SetModeResponse";
+    tell(
+        change,
+        &answer,
+        name,
+        &answer.changes,
+        answer.status.as_ref(),
+    )
 }
 
 /// Makes the set as it was.
@@ -207,10 +220,14 @@ pub(super) async fn rollback(
     let answer = client.rollback(server.unary(request)).await;
     let answer = answer.map_err(call::failed("roll back the policies of", &server))?;
     let answer = answer.into_inner();
-    match change.output {
-        Output::Json => print(&json::print(&answer, "sextant.policy.v1.RollbackResponse")),
-        Output::Text => tell(&answer.changes, answer.status, change),
-    }
+    let name = "sextant.policy.v1.RollbackResponse";
+    tell(
+        change,
+        &answer,
+        name,
+        &answer.changes,
+        answer.status.as_ref(),
+    )
 }
 
 /// Confirms the last change.
@@ -235,11 +252,17 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What a change did: by its answer, a message of this name that has all of it.
 fn tell(
-    changes: &[api::PolicyChange],
-    status: Option<api::SetStatus>,
     args: &ChangeArgs,
+    answer: &impl Message,
+    message: &str,
+    changes: &[api::PolicyChange],
+    status: Option<&api::SetStatus>,
 ) -> anyhow::Result<ExitCode> {
+    if args.output == Output::Json {
+        return print(&json::print(answer, message));
+    }
     let mut out = out::stdout();
     for change in changes {
         let would = if args.validate_only { "would be " } else { "" };
@@ -249,7 +272,7 @@ fn tell(
     if changes.is_empty() {
         writeln!(out, "nothing to change")?;
     }
-    let status = status.unwrap_or_default();
+    let status = status.cloned().unwrap_or_default();
     let text = match args.validate_only {
         true => "all is well; nothing was changed".to_owned(),
         false => set(&status),
