@@ -21,6 +21,17 @@ pub unsafe fn add32(place: *mut u32, n: u32) {
     atomic_xadd::<u32, u32, { Relaxed }>(place, n);
 }
 
+/// Room at the end of a counter for all CPUs that add at once.
+const FULL: u32 = u32::MAX - (1 << 16);
+
+/// The same, of a counter that stays when it is full.
+#[inline(always)]
+pub unsafe fn add32_up_to_full(place: *mut u32, n: u32) {
+    if place.read_volatile() < FULL {
+        add32(place, n);
+    }
+}
+
 /// Adds; returns the value before.
 #[inline(always)]
 pub unsafe fn fetch_add(place: *mut u64, n: u64) -> u64 {

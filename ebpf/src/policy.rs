@@ -98,9 +98,7 @@ fn denies(remembered: u32) -> bool {
 unsafe fn deny(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
     tables::leave_alone(skb);
     let dropped = &raw mut (*entry).dropped[packet.direction & 1];
-    if dropped.read_volatile() < u32::MAX - (1 << 16) {
-        atomic::add32(dropped, packet.packets as u32);
-    }
+    atomic::add32_up_to_full(dropped, packet.packets as u32);
     (*entry).drop_reason = DENIED_BY_POLICY;
 }
 

@@ -12,9 +12,6 @@ use crate::{
     flows::{self, Family, Ipv4, Ipv6},
 };
 
-/// Room at the end of the counter for all CPUs that add at once.
-const FULL: u32 = u32::MAX - (1 << 16);
-
 /// Counts the drop in the flow, if the packet counted there before.
 #[inline(always)]
 pub(super) unsafe fn tell(it: *mut Dropped) {
@@ -46,9 +43,6 @@ unsafe fn count<F: Family>(key: &F::Key, direction: usize, it: *mut Dropped) {
     if !skb::was_seen(it) {
         return;
     }
-    let dropped = &raw mut (*entry).dropped[direction & 1];
-    if dropped.read_volatile() < FULL {
-        atomic::add32(dropped, 1);
-    }
+    atomic::add32_up_to_full(&raw mut (*entry).dropped[direction & 1], 1);
     (*entry).drop_reason = (*it).key.reason;
 }
