@@ -8,6 +8,7 @@
 pub mod booted;
 pub mod capture;
 pub mod certificates;
+pub mod cgroups;
 pub mod compare;
 pub mod daemon;
 pub mod dear;
@@ -19,6 +20,7 @@ pub mod frame;
 pub mod hubble;
 pub mod netns;
 pub mod pods;
+pub mod process;
 pub mod raw;
 pub mod rootless;
 pub mod slow;

@@ -5,12 +5,12 @@
 use std::{
     fs,
     io::Write as _,
-    path::{Path, PathBuf},
     process::{Child, Command},
 };
 
 use sextant_integration_tests::{
     Daemon, Netns,
+    cgroups::Cgroups,
     daemon::client_binary,
     enforced::{Hosts, host_policy, line_of, server, start},
     eventually,
@@ -35,32 +35,6 @@ for line in sys.stdin:
     except TimeoutError:
         print("did not", flush=True)
 "#;
-
-/// A cgroup of the unified hierarchy; removed when dropped.
-struct Cgroup(PathBuf);
-
-impl Cgroup {
-    /// At this path below its root; `None` where it is not mounted, or not ours to use.
-    fn new(path: &str) -> Option<Self> {
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let mount = mounts.lines().find(|line| line.contains(" cgroup2 "))?;
-        let path = Path::new(mount.split(' ').nth(1)?).join(path);
-        fs::create_dir_all(&path).ok()?;
-        Some(Self(path))
-    }
-
-    fn take(&self, pid: u32) {
-        fs::write(self.0.join("cgroup.procs"), pid.to_string()).unwrap();
-    }
-}
-
-impl Drop for Cgroup {
-    fn drop(&mut self) {
-        // What is killed leaves its cgroup a moment later.
-        eventually("an empty cgroup", || fs::remove_dir(&self.0).ok());
-        let _ = self.0.parent().map(fs::remove_dir);
-    }
-}
 
 /// Whether a connection is answered; on a busy machine the first may be too slow.
 fn answers(from: &Netns, protocol: &str, host: &str, port: u16) -> bool {
@@ -355,7 +329,7 @@ fn a_unit_is_judged_by_its_cgroup_and_others_of_the_host_are_not() {
     }
     let unit = format!("sextant-enforced-{}.service", std::process::id());
     let slice = format!("sextant-enforced-{}.slice", std::process::id());
-    let Some(cgroup) = Cgroup::new(&format!("{slice}/{unit}")) else {
+    let Some(cgroups) = Cgroups::new(&[&format!("{slice}/{unit}"), &slice]) else {
         println!("SKIPPED: no cgroup2 hierarchy that can be written");
         return;
     };
@@ -375,7 +349,7 @@ fn a_unit_is_judged_by_its_cgroup_and_others_of_the_host_are_not() {
     let _at_neighbour = server(&hosts.neighbour, "9090 9091");
     for (port, word) in [("9090", "came back"), ("9091", "did not")] {
         let mut child = start(&hosts.host, UNIT, &format!("8080 10.9.1.2 {port}"));
-        cgroup.take(child.id());
+        fs::write(cgroups.0[0].join("cgroup.procs"), child.id().to_string()).unwrap();
         writeln!(child.stdin.as_mut().unwrap(), "begin").unwrap();
         assert_eq!(line_of(&mut child), "ready");
         // It is known a moment after its first socket.

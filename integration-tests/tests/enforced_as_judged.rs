@@ -5,14 +5,14 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use std::{
-    env, fs,
+    env,
     io::Write as _,
     net::IpAddr,
     process::{Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use sextant_integration_tests::{Daemon, Netns, daemon::client_binary, netns::veth, root};
+use sextant_integration_tests::{Netns, enforced::Hosts, root};
 use sextant_policy::{
     document,
     endpoint::Endpoint,
@@ -284,15 +284,16 @@ fn answered(namespace: &Netns, probes: &[&Probe]) -> Vec<bool> {
     answers.into_iter().map(|answer| answer == 1).collect()
 }
 
-fn network() -> (Netns, Netns) {
-    let (host, neighbour) = (Netns::new(), Netns::new());
-    veth((&host, "v0"), (&neighbour, "c0"), 1);
+/// The neighbour has further addresses, and both answer as fast as they are asked.
+fn hosts() -> Hosts {
+    let hosts = Hosts::new();
+    let (host, neighbour) = (&hosts.host, &hosts.neighbour);
     for last in ["3", "77"] {
         neighbour.run(&format!(
             "ip addr add 10.9.1.{last}/24 dev c0 && ip addr add fd09:1::{last}/64 dev c0 nodad"
         ));
     }
-    for namespace in [&host, &neighbour] {
+    for namespace in [host, neighbour] {
         // Each refusal is to be told, and each may ping.
         namespace.run(
             "sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 \
@@ -300,10 +301,10 @@ fn network() -> (Netns, Netns) {
         );
         let _ = namespace.try_run("sysctl -qw net.ipv4.icmp_msgs_per_sec=1000000");
     }
-    for (namespace, to) in [(&host, "10.9.1.2"), (&neighbour, "10.9.1.1")] {
+    for (namespace, to) in [(host, "10.9.1.2"), (neighbour, "10.9.1.1")] {
         namespace.run(&format!("ping -q -c 1 {to}"));
     }
-    (host, neighbour)
+    hosts
 }
 
 fn seed() -> u64 {
@@ -326,32 +327,17 @@ fn the_kernel_lets_through_what_the_engine_allows_and_nothing_else() {
     let combinations = env::var("SEXTANT_COMBINATIONS");
     let combinations = combinations.map_or(2400, |number| number.parse().unwrap());
     let mut dice = Dice(seed);
-    let (host, neighbour) = network();
-    let daemon = Daemon::start(&host, CONFIG, &["--interface", "v0"]);
-    let folder = tempfile::tempdir().unwrap();
+    let hosts = hosts();
+    let (host, neighbour) = (&hosts.host, &hosts.neighbour);
+    let daemon = hosts.observe(CONFIG);
     let (mut tried, mut passed) = (0, 0);
     while tried < combinations {
         let text = policies(&mut dice);
         let set = document::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
         let set = PolicySet::new(set, Enforcement::Default);
-        let file = folder.path().join("policies.yaml");
-        fs::write(&file, &text).unwrap();
-        let applied = Command::new(client_binary())
-            .args([
-                "--server",
-                &daemon.server(),
-                "policy",
-                "apply",
-                "--prune",
-                "--force",
-                "-f",
-            ])
-            .arg(&file)
-            .output()
-            .unwrap();
-        assert!(applied.status.success(), "{applied:?}\n{text}");
+        hosts.apply(&daemon, &text, &[]);
         let probes: Vec<Probe> = (0..PROBES).map(|_| probe(&mut dice)).collect();
-        for (namespace, from_host) in [(&host, true), (&neighbour, false)] {
+        for (namespace, from_host) in [(host, true), (neighbour, false)] {
             let mine = probes.iter().filter(|probe| probe.from_host == from_host);
             let mut mine: Vec<&Probe> = mine.collect();
             let wrong = |mine: &[&Probe]| {
