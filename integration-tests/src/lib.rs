@@ -18,6 +18,7 @@ pub mod engine;
 pub mod foreign;
 pub mod frame;
 pub mod hubble;
+pub mod iperf;
 pub mod netns;
 pub mod pods;
 pub mod process;

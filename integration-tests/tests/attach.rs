@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sextant_integration_tests::{
     Daemon, Netns, eventually,
     foreign::{Action, Foreign},
+    iperf,
     netns::host,
     root, totals, veth,
 };
@@ -291,16 +292,11 @@ fn segmentation_and_loss_are_no_gap() {
     a.run("ethtool -K va tso on gso on gro on >/dev/null");
     b.run("ethtool -K vb tso on gso on gro on >/dev/null");
     let daemon = Daemon::start(&b, "", &[]);
-    let _server = b.spawn("iperf3 -s");
-    eventually("the server listens", || {
-        b.run("ss -Hltn sport = 5201")
-            .contains("5201")
-            .then_some(())
-    });
-    a.run("iperf3 -c 10.9.1.2 -t 6 >/dev/null && iperf3 -c 10.9.1.2 -t 6 -R >/dev/null");
-    b.run(
-        "iperf3 -c 127.0.0.1 -t 6 >/dev/null && iperf3 -u -b 0 -l 100 -c 127.0.0.1 -t 3 >/dev/null",
-    );
+    let _server = iperf::serve(&b);
+    iperf::run(&a, "-c 10.9.1.2 -t 6");
+    iperf::run(&a, "-c 10.9.1.2 -t 6 -R");
+    iperf::run(&b, "-c 127.0.0.1 -t 6");
+    iperf::run(&b, "-u -b 0 -l 100 -c 127.0.0.1 -t 3");
     // Two looks more.
     std::thread::sleep(Duration::from_secs(11));
     for found in daemon.own_status().unwrap().attachments {

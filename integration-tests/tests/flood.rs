@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sextant_integration_tests::{
     Daemon, Netns,
     daemon::QUICK,
-    eventually,
+    eventually, iperf,
     netns::{packets, quiet, with_packets},
     root, totals, veth,
 };
@@ -56,12 +56,7 @@ impl Flooded {
         let before = packets(&b, "vb");
         let daemon = Daemon::start(&b, config, &["--interface", "vb"]);
         b.run("ip link set vb up");
-        let server = b.spawn("iperf3 -s");
-        eventually("iperf3 listens", || {
-            b.run("ss -Hltn sport = 5201")
-                .contains("5201")
-                .then_some(())
-        });
+        let server = iperf::serve(&b);
         a.run(traffic);
         drop(server);
         let flooded = Self {

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use sextant_integration_tests::{
-    Daemon, Netns, capture::Capture, daemon::QUICK, eventually, frame, hubble::hubble,
+    Daemon, Netns, capture::Capture, daemon::QUICK, eventually, frame, hubble::hubble, iperf,
     netns::quiet, root, totals, veth,
 };
 
@@ -72,16 +72,10 @@ fn tcp_and_udp_flows_are_those_on_the_wire() {
         return;
     }
     Link::new().compare(|link| {
-        let _server = link.b.spawn("iperf3 -s");
-        eventually("iperf3 listens", || {
-            link.b
-                .run("ss -Hltn sport = 5201")
-                .contains("5201")
-                .then_some(())
-        });
-        link.a.run("iperf3 -c 10.9.1.2 -n 4M");
-        link.a.run("iperf3 -c fd09:1::2 -n 2M -R");
-        link.a.run("iperf3 -u -c 10.9.1.2 -b 20M -l 64 -t 1");
+        let _server = iperf::serve(&link.b);
+        iperf::run(&link.a, "-c 10.9.1.2 -n 4M");
+        iperf::run(&link.a, "-c fd09:1::2 -n 2M -R");
+        iperf::run(&link.a, "-u -c 10.9.1.2 -b 20M -l 64 -t 1");
     });
 }
 

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use sextant_integration_tests::{
-    Daemon, Netns, Process, compare, daemon::QUICK, eventually, frame, root, totals, veth,
+    Daemon, Netns, compare, daemon::QUICK, eventually, frame, iperf, root, totals, veth,
 };
 
 fn listens(namespace: &Netns, port: u16) {
@@ -11,12 +11,6 @@ fn listens(namespace: &Netns, port: u16) {
         let sockets = namespace.run(&format!("ss -Hltn sport = {port}"));
         sockets.contains(&format!(":{port}")).then_some(())
     });
-}
-
-fn iperf(namespace: &Netns) -> Process {
-    let server = namespace.spawn("iperf3 -s");
-    listens(namespace, 5201);
-    server
 }
 
 fn linked() -> (Netns, Netns) {
@@ -45,9 +39,10 @@ fn loopback_traffic_is_counted_once() {
     host.run("ethtool -K lo tso off gso off gro off tx-udp-segmentation off >/dev/null");
     let daemon = Daemon::start(&host, QUICK, &["--interface", "lo"]);
     let truth = compare::equal(&daemon, (&host, "lo"), || {
-        let _server = iperf(&host);
-        host.run("iperf3 -c 127.0.0.1 -n 1M && iperf3 -c ::1 -n 1M");
-        host.run("iperf3 -u -c 127.0.0.1 -b 2M -l 100 -t 1");
+        let _server = iperf::serve(&host);
+        iperf::run(&host, "-c 127.0.0.1 -n 1M");
+        iperf::run(&host, "-c ::1 -n 1M");
+        iperf::run(&host, "-u -c 127.0.0.1 -b 2M -l 100 -t 1");
         host.run("ping -q -c 3 -i 0.2 127.0.0.1 && ping -q -c 3 -i 0.2 ::1");
     });
     // Its own address on both sides: both directions of a ping are there.
@@ -74,9 +69,10 @@ fn traffic_over_a_bridge_under_load_is_counted_once() {
     );
     let daemon = Daemon::start(&host, QUICK, &[]);
     let truth = compare::equal(&daemon, (&a, "va"), || {
-        let _server = iperf(&b);
-        a.run("iperf3 -c 10.9.1.7 -n 4M && iperf3 -c fd09:1::7 -n 4M -R");
-        a.run("iperf3 -u -c 10.9.1.7 -b 20M -l 64 -t 1");
+        let _server = iperf::serve(&b);
+        iperf::run(&a, "-c 10.9.1.7 -n 4M");
+        iperf::run(&a, "-c fd09:1::7 -n 4M -R");
+        iperf::run(&a, "-u -c 10.9.1.7 -b 20M -l 64 -t 1");
     });
     let flows = daemon.flows();
     for way in truth.keys().filter(|way| way.to.1 == 5201) {
@@ -135,9 +131,10 @@ fn clsact_tells_what_tcx_tells() {
     let daemon = Daemon::start(&b, &config, &["--interface", "vb"]);
     assert!(b.run("tc filter show dev vb ingress").contains("bpf"));
     compare::equal(&daemon, (&b, "vb"), || {
-        let _server = iperf(&b);
-        a.run("iperf3 -c 10.9.1.2 -n 2M && iperf3 -c fd09:1::2 -n 2M -R");
-        a.run("iperf3 -u -c 10.9.1.2 -b 20M -l 64 -t 1");
+        let _server = iperf::serve(&b);
+        iperf::run(&a, "-c 10.9.1.2 -n 2M");
+        iperf::run(&a, "-c fd09:1::2 -n 2M -R");
+        iperf::run(&a, "-u -c 10.9.1.2 -b 20M -l 64 -t 1");
         a.run("ping -q -c 2 -i 0.2 -s 5000 10.9.1.2 && ping -q -c 2 -i 0.2 -s 5000 fd09:1::2");
         let datagram = frame::udp(6100, 7, b"tagged");
         let packet = frame::ipv4([10, 9, 1, 1].into(), [10, 9, 1, 2].into(), 17, &datagram);

@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 use sextant_integration_tests::{
-    Daemon, Netns, compare, daemon::QUICK, eventually, root, totals, veth,
+    Daemon, Netns, compare, daemon::QUICK, eventually, iperf, root, totals, veth,
 };
 
 /// An event for each packet, so that joined packets show as fewer events.
@@ -27,14 +27,7 @@ impl Link {
     }
 
     fn serve(&self) -> sextant_integration_tests::Process {
-        let server = self.b.spawn("iperf3 -s");
-        eventually("iperf3 listens", || {
-            self.b
-                .run("ss -Hltn sport = 5201")
-                .contains("5201")
-                .then_some(())
-        });
-        server
+        iperf::serve(&self.b)
     }
 }
 
@@ -68,8 +61,8 @@ fn tcp_that_is_cut_later_counts_as_its_segments() {
     let daemon = Daemon::start(&link.a, &config, &["--interface", "va"]);
     let truth = compare::equal(&daemon, (&link.a, "va"), || {
         let _server = link.serve();
-        link.a.run("iperf3 -c 10.9.1.2 -n 4M");
-        link.a.run("iperf3 -c fd09:1::2 -n 4M");
+        iperf::run(&link.a, "-c 10.9.1.2 -n 4M");
+        iperf::run(&link.a, "-c fd09:1::2 -n 4M");
     });
     joined(&daemon, &truth, "tcp");
 }
@@ -85,8 +78,8 @@ fn tcp_that_was_joined_on_receipt_counts_as_its_segments() {
     let daemon = Daemon::start(&link.b, &config, &["--interface", "vb"]);
     let truth = compare::equal(&daemon, (&link.a, "va"), || {
         let _server = link.serve();
-        link.a.run("iperf3 -c 10.9.1.2 -n 4M");
-        link.a.run("iperf3 -c fd09:1::2 -n 4M");
+        iperf::run(&link.a, "-c 10.9.1.2 -n 4M");
+        iperf::run(&link.a, "-c fd09:1::2 -n 4M");
     });
     joined(&daemon, &truth, "tcp");
 }
@@ -135,7 +128,7 @@ fn tcp_in_a_vxlan_that_is_cut_later_counts_as_its_segments() {
     let daemon = Daemon::start(&link.a, QUICK, &["--interface", "va"]);
     compare::equal(&daemon, (&link.a, "va"), || {
         let _server = link.serve();
-        link.a.run("iperf3 -c 10.8.1.2 -n 2M");
+        iperf::run(&link.a, "-c 10.8.1.2 -n 2M");
     });
 }
 
@@ -155,7 +148,7 @@ fn tcp_in_a_vxlan_that_comes_uncut_counts_as_its_segments() {
     // The sender's programs are told by the kernel what will be on the wire.
     let sender = Daemon::start(&link.a, &config, &["--interface", "va"]);
     let _server = link.serve();
-    link.a.run("iperf3 -c 10.8.1.2 -n 4M");
+    iperf::run(&link.a, "-c 10.8.1.2 -n 4M");
     let of = |daemon: &Daemon| {
         let mut seen = totals::ended(&daemon.flows());
         seen.retain(|way, _| way.protocol == "udp" && way.is_ours());

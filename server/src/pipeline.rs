@@ -221,17 +221,18 @@ impl Pipeline {
         let judged = judged::of(event, &self.verdicts);
         judged::mark(&mut flow, event, &judged);
         judged::count(event, &judged, &self.verdicts, wall);
-        let mut verdicts = judged::verdict_events(&flow, &judged);
-        let is_told = judged::is_verdict_alone(event) && !verdicts.is_empty();
-        if !is_told {
-            verdicts.push(flow);
+        let mut told = 0;
+        for mut verdict in judged::verdict_events(&flow, &judged) {
+            verdict.uuid = self.uuids.next();
+            flows.push(Event::Flow(verdict));
+            told += 1;
+        }
+        if told == 0 || !judged::is_verdict_alone(event) {
+            flows.push(Event::Flow(flow));
+            told += 1;
         }
         // One event came of the programs.
-        self.stored.own(verdicts.len() as u64 - 1);
-        for mut flow in verdicts {
-            flow.uuid = self.uuids.next();
-            flows.push(Event::Flow(flow));
-        }
+        self.stored.own(told - 1);
     }
 
     /// The flow of an event, with names of both sides.

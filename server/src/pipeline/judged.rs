@@ -118,9 +118,9 @@ pub(super) fn is_verdict_alone(event: &Event) -> bool {
 }
 
 /// The events that tell what is new, of the flow that was marked.
-pub(super) fn verdict_events(flow: &Flow, judged: &[Judged]) -> Vec<Flow> {
+pub(super) fn verdict_events(flow: &Flow, judged: &[Judged]) -> impl Iterator<Item = Flow> {
     let new = judged.iter().filter(|judged| judged.is_new);
-    new.map(|judged| judged.event(flow)).collect()
+    new.map(|judged| judged.event(flow))
 }
 
 impl Judged {
@@ -281,7 +281,7 @@ spec:
         let hits = verdicts.hits();
         assert_eq!(hits.len(), usize::from(reasons & reason::JUDGED_B != 0));
         assert!(hits.iter().all(|hit| hit.last_ns == 7));
-        let mut all = verdict_events(&flow, &judged);
+        let mut all: Vec<Flow> = verdict_events(&flow, &judged).collect();
         all.push(flow);
         all
     }
