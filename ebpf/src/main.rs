@@ -5,7 +5,7 @@
 //! counts, `event` raises events, `payload` copies what DNS packets carry and, by `hello`, how TLS begins, `dropped`
 //! watches the kernel drop packets. `owner` keeps who made a socket, `holders` who
 //! has those from before, `who` looks there; `quality` asks TCP's sockets how they fare,
-//! `nat` the connection tracking what it translates, `policy` whether a packet passes.
+//! `again` learns when they send a segment again, `nat` the connection tracking what it translates, `policy` whether a packet passes.
 //! Each early exit increments a per-CPU counter by cause. Kernel 5.8 and later
 //! (ring buffer); no packet is changed, and `policy` alone decides on its fate.
 #![no_std]
@@ -17,6 +17,7 @@
 )]
 #![allow(unsafe_op_in_unsafe_fn, reason = "all of it works on kernel pointers")]
 
+mod again;
 mod atomic;
 mod clock;
 mod dropped;
@@ -93,6 +94,15 @@ pub fn sextant_out_ip(ctx: TcContext) -> i32 {
 #[raw_tracepoint]
 pub fn sextant_drop(ctx: RawTracePointContext) -> i32 {
     dropped::observe(&ctx);
+    0
+}
+
+/// A socket of TCP sent a segment again. Arguments of the raw tracepoint
+/// `tcp_retransmit_skb`: socket, skb.
+#[raw_tracepoint]
+pub fn sextant_again(ctx: RawTracePointContext) -> i32 {
+    // SAFETY: it reads the kernel's memory by helpers alone.
+    unsafe { again::sent(ctx.arg(0)) };
     0
 }
 

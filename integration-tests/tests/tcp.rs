@@ -327,6 +327,67 @@ fn told_again(namespace: &Netns, daemon: &Daemon, printed: &str) {
     let _ = (namespace, daemon);
 }
 
+/// Sends, and sends again once nothing comes through; stays open.
+const TALKER: &str = r#"
+import os, socket, sys, time
+host, port, go = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+c = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+c.connect((host, port))
+c.sendall(b"x")
+while not os.path.exists(go): time.sleep(0.05)
+c.sendall(b"y")
+time.sleep(600)
+"#;
+
+#[test]
+fn what_is_sent_again_is_told_while_the_connection_is_in_trouble() {
+    if !root() {
+        return;
+    }
+    let (here, there) = (Netns::new(), Netns::new());
+    veth((&here, "veth0"), (&there, "veth1"), 7);
+    let _servers =
+        [("0.0.0.0", 7601), ("::", 7602)].map(|(host, port)| server(&there, host, port, 600.0));
+    // Nothing but the trouble makes it tell.
+    let still = "[datapath]\nactive_interval = \"1h\"\n";
+    let daemon = Daemon::start(&here, still, &["--interface", "veth0"]);
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let calls = [
+        ("10.9.7.2", "7601"),
+        ("fd09:7::2", "7602"),
+        ("::ffff:10.9.7.2", "7601"),
+    ];
+    let talkers = calls.map(|(host, port)| {
+        let child = Command::new("ip")
+            .args(["netns", "exec", &here.name, "python3", "-c", TALKER])
+            .args([host, port, go.to_str().unwrap()])
+            .spawn()
+            .unwrap();
+        Process(child)
+    });
+    eventually("open connections", || {
+        let open = here.run("ss -tnH state established");
+        (open.lines().count() == talkers.len()).then_some(())
+    });
+    there.run(
+        "nft add table inet hole && nft add chain inet hole in \"{ type filter hook input priority 0; }\" && \
+         nft add rule inet hole in tcp dport { 7601, 7602 } drop",
+    );
+    std::fs::write(&go, "").unwrap();
+    let trouble = eventually("each connection in trouble", || {
+        let mut flows = daemon.flows();
+        flows.retain(|flow| {
+            ports(flow).is_some_and(|(_, to)| to == 7601 || to == 7602)
+                && number(&told(flow), "retrans").is_some_and(|retrans| retrans > 0.0)
+        });
+        let clients: std::collections::BTreeSet<_> = flows.iter().filter_map(ports).collect();
+        (clients.len() == talkers.len()).then_some(flows)
+    });
+    assert!(!trouble.iter().any(is_end), "all are open");
+    assert_eq!(trouble.len(), talkers.len(), "once: {trouble:?}");
+}
+
 #[test]
 fn a_port_that_is_closed_resets_and_has_no_figures() {
     if !root() {

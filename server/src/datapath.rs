@@ -4,6 +4,7 @@
 //! All `unsafe` of the daemon is in here. What comes out are `Event`s of
 //! `sextant_ebpf_common`; nothing in here knows protobuf, filters or clients.
 
+mod again;
 mod ages;
 mod attach;
 mod balance;

@@ -30,7 +30,8 @@ pub use key::{Ends, ICMP_MESSAGE, Key4, Key6, query_of};
 pub use nat::{NatLayout, Translation, Tuple};
 pub use payload::{Carries, DNS_PORT, PAYLOAD_ROOMS, Payload};
 pub use quality::{
-    FIGURES_OF_A, FIGURES_OF_B, Figures, NO_FIGURES, ZERO_WINDOW, micros, short_micros,
+    EndsLayout, FIGURES_OF_A, FIGURES_OF_B, Figures, NO_FIGURES, SENT_AGAIN, ZERO_WINDOW, micros,
+    short_micros,
 };
 pub use who::{
     CGROUP_DEPTH, CGROUP_NAME, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner, ProcessRecord,
@@ -80,8 +81,8 @@ pub struct Entry {
     pub opening: u32,
     /// Observation point that counted last; 0 for none yet.
     pub owner: [u32; 2],
-    /// TCP control bits seen, and `ZERO_WINDOW`, 16 bits a direction, `A_TO_B` in the
-    /// low half.
+    /// TCP control bits seen, `ZERO_WINDOW` and `SENT_AGAIN`, 16 bits a direction, `A_TO_B`
+    /// in the low half.
     pub tcp_flags: u32,
     /// VLAN ids of the first packet and the initiator; see `tags`.
     pub tags: [u16; 2],
@@ -110,6 +111,12 @@ pub struct Entry {
 /// Nanoseconds of a tick as a power of two: about a millisecond, which is at
 /// least as fine as most kernels' jiffies.
 const TICK_BITS: u32 = 20;
+
+/// Ticks that are not less than this time; they wrap as ticks do.
+#[must_use]
+pub const fn ticks(ns: u64) -> u32 {
+    (ns >> TICK_BITS) as u32 + 1
+}
 
 /// The tick of a time, never 0. Ticks wrap after 52 days.
 #[must_use]
@@ -439,7 +446,8 @@ mod user {
     use aya::Pod;
 
     use crate::{
-        CauseCount, DropLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning, WhoLayout,
+        CauseCount, DropLayout, EndsLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning,
+        WhoLayout,
     };
 
     // SAFETY: `repr(C)` integers without padding.
@@ -454,6 +462,8 @@ mod user {
     unsafe impl Pod for WhoLayout {}
     // SAFETY: as above.
     unsafe impl Pod for NatLayout {}
+    // SAFETY: as above.
+    unsafe impl Pod for EndsLayout {}
     // SAFETY: as above.
     unsafe impl Pod for Joints {}
     // SAFETY: as above.

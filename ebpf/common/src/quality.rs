@@ -1,8 +1,48 @@
 //! What is told of how well a TCP connection does.
 
+use crate::NO_FIELD;
+
 /// Above TCP's control bits in their words: a window of 0 was announced (RFC 9293), by
 /// another packet than a SYN or RST.
 pub const ZERO_WINDOW: u16 = 1 << 9;
+
+/// Above that: a socket of this host sent a segment again. Of no packet: the kernel
+/// tells.
+pub const SENT_AGAIN: u16 = 1 << 10;
+
+/// Where a connection's socket has its ends (`struct sock_common`); `NO_FIELD`
+/// throughout where that is not known.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndsLayout {
+    /// Address family.
+    pub family: u32,
+    /// Own address of IPv4.
+    pub own4: u32,
+    /// The other's.
+    pub other4: u32,
+    /// Own address of IPv6, also where IPv4 is mapped.
+    pub own6: u32,
+    /// The other's.
+    pub other6: u32,
+    /// Own port, as the host has numbers.
+    pub own_port: u32,
+    /// The other's, as the network has them.
+    pub other_port: u32,
+}
+
+impl EndsLayout {
+    /// Nothing is known.
+    pub const ABSENT: Self = Self {
+        family: NO_FIELD,
+        own4: NO_FIELD,
+        other4: NO_FIELD,
+        own6: NO_FIELD,
+        other6: NO_FIELD,
+        own_port: NO_FIELD,
+        other_port: NO_FIELD,
+    };
+}
 
 /// `Figures::of`: there are none.
 pub const NO_FIGURES: u32 = 0;

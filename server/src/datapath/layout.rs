@@ -7,6 +7,7 @@
 pub(super) mod nat;
 mod places;
 mod reasons;
+pub(super) mod tcp;
 pub(super) mod who;
 
 use std::cell::OnceCell;

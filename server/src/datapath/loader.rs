@@ -9,12 +9,13 @@ use aya::{
     programs::{RawTracePoint, SchedClassifier},
 };
 use sextant_ebpf_common::{
-    CauseCount, DropLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning, WhoLayout,
+    CauseCount, DropLayout, EndsLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning,
+    WhoLayout,
     slot::{Hashed, Slot, slots_for},
 };
 
 use super::{
-    DatapathError, Holders, Objects,
+    DatapathError, Holders, Objects, again,
     bpf::{self, Plain},
     flow_table::{self, FlowTable, Seeds},
     holders::Found,
@@ -114,6 +115,8 @@ pub struct Loaded {
     pub(super) who: Who,
     /// Why translated connections are not told, if they are not.
     pub(super) nat: Result<(), String>,
+    /// Why what TCP sends again is not told at once, if it is not.
+    pub(super) again: Result<(), String>,
     pub(super) processes: RingBuf<MapData>,
     pub(super) found: Found,
     pub(super) holders: Option<Holders>,
@@ -159,9 +162,11 @@ impl Loaded {
             action: "drawing the secret numbers of the flow tables",
             source,
         })?;
+        let ends = types.find(layout::tcp::find);
         let layouts = Layouts {
             who: layout,
             tells_who,
+            ends: *ends.as_ref().unwrap_or(&EndsLayout::ABSENT),
             nat: *nat.as_ref().unwrap_or(&NatLayout::ABSENT),
             net: net_layout(settings.several_namespaces, types)?,
             drop: drop_layout,
@@ -171,6 +176,7 @@ impl Loaded {
         if drops == Drops::Observed {
             drops = watch_drops(&mut ebpf);
         }
+        let again = ends.and_then(|_| again::watch(&mut ebpf));
         let (found, mut holders) = (Found::default(), None);
         if tells_who {
             let round = typed(&mut ebpf, "ROUND")?;
@@ -208,6 +214,7 @@ impl Loaded {
             namespaces: typed(&mut ebpf, "NAMESPACES")?,
             who,
             nat: nat.map(drop),
+            again,
             processes: typed(&mut ebpf, "PROCESSES")?,
             found,
             holders,
@@ -221,6 +228,7 @@ struct Layouts {
     who: WhoLayout,
     tells_who: bool,
     nat: NatLayout,
+    ends: EndsLayout,
     net: NetLayout,
     drop: DropLayout,
 }
@@ -269,6 +277,7 @@ fn create(
         .override_global("TELLS_WHO", &u32::from(layouts.tells_who), true)
         .override_global("WHO_LAYOUT", &layouts.who, true)
         .override_global("NAT_LAYOUT", &layouts.nat, true)
+        .override_global("ENDS_LAYOUT", &layouts.ends, true)
         .override_global("NET_LAYOUT", &layouts.net, true)
         .override_global("DROP_LAYOUT", &layouts.drop, true)
         .load(OBJECT)

@@ -52,6 +52,7 @@ impl Report {
                 abilities.push(lookup());
                 abilities.push(names());
                 abilities.push(nat(&loaded.nat));
+                abilities.push(tcp(&loaded.again));
             }
             Err(error) => abilities.push(ability("programs", Err(error.to_string()))),
         }
@@ -74,7 +75,7 @@ impl Report {
         hook: Hook,
         drops: &Drops,
         who: &Who,
-        nat: &Result<(), String>,
+        [nat, again]: [&Result<(), String>; 2],
         several_namespaces: bool,
     ) -> Self {
         let has_tcx = hook == Hook::Tcx;
@@ -89,6 +90,7 @@ impl Report {
         abilities.extend(self::drops(drops));
         abilities.extend(self::who(who));
         abilities.push(self::nat(nat));
+        abilities.push(tcp(again));
         if several_namespaces {
             abilities.push(namespaces(Ok(())));
         }
@@ -115,7 +117,7 @@ fn needs(name: &str) -> Option<String> {
     let programs = rights::names(&PROGRAMS);
     Some(match name {
         "programs" => format!("{programs}, or root"),
-        "drops" | "nat" => {
+        "drops" | "nat" | "tcp" => {
             format!("{programs}; a kernel that is not locked down for confidentiality")
         }
         "who" => format!(
@@ -195,7 +197,7 @@ fn lookup() -> Ability {
 fn names() -> Ability {
     ability(
         "names",
-        Ok("names of addresses are taken from DNS as it passes by".into()),
+        Ok("names of addresses are taken from DNS and TLS as they pass by".into()),
     )
 }
 
@@ -203,6 +205,12 @@ fn nat(told: &Result<(), String>) -> Ability {
     let yes = |()| "both legs of a connection whose addresses are translated are joined".into();
     let no = |reason| format!("legs of translated connections are not joined: {reason}");
     ability("nat", told.clone().map(yes).map_err(no))
+}
+
+fn tcp(again: &Result<(), String>) -> Ability {
+    let yes = |()| "what TCP sends again is told at once".into();
+    let no = |reason| format!("what TCP sends again is told with the flow's next event: {reason}");
+    ability("tcp", again.clone().map(yes).map_err(no))
 }
 
 fn namespaces(tried: Result<(), String>) -> Ability {

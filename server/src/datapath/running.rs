@@ -121,7 +121,7 @@ impl Datapath {
                 attachments.hook(),
                 &loaded.drops,
                 &loaded.who,
-                &loaded.nat,
+                [&loaded.nat, &loaded.again],
                 loaded.several_namespaces,
             ),
             attachments,
