@@ -62,6 +62,12 @@ pub unsafe fn set_bits(place: *mut u32, bits: u32) -> u32 {
     atomic_or::<u32, u32, { AcqRel }>(place, bits)
 }
 
+/// Sets bits of a larger one.
+#[inline(always)]
+pub unsafe fn set_bits64(place: *mut u64, bits: u64) {
+    atomic_or::<u64, u64, { Relaxed }>(place, bits);
+}
+
 /// Replaces `old` by `new`; otherwise tells what is there.
 #[inline(always)]
 pub unsafe fn replace(place: *mut u32, old: u32, new: u32) -> Result<(), u32> {

@@ -25,6 +25,12 @@ static FLOWS4: Array<Slot<Key4>> = Array::with_max_entries(131_072, BPF_F_MMAPAB
 #[map]
 static FLOWS6: Array<Slot<Key6>> = Array::with_max_entries(65_536, BPF_F_MMAPABLE);
 
+/// Which slots of them are of flows, a bit each: a walk looks at those alone.
+#[map]
+static TAKEN4: Array<u64> = Array::with_max_entries(2048, BPF_F_MMAPABLE);
+#[map]
+static TAKEN6: Array<u64> = Array::with_max_entries(1024, BPF_F_MMAPABLE);
+
 /// Where a new entry is made.
 #[map]
 static FRESH: PerCpuArray<Entry> = PerCpuArray::with_max_entries(1, 0);
@@ -56,6 +62,8 @@ pub trait Family {
     fn slot(at: u32) -> Option<*mut Slot<Self::Key>>;
     /// How many there are.
     fn slots() -> u32;
+    /// A word of the bits that tell which are of flows.
+    fn taken(word: u32) -> Option<*mut u64>;
 }
 
 /// IPv4.
@@ -78,6 +86,11 @@ impl Family for Ipv4 {
         // SAFETY: a static of this program; volatile, since the loader rewrites it.
         unsafe { core::ptr::read_volatile(&raw const SLOTS4) }
     }
+
+    #[inline(always)]
+    fn taken(word: u32) -> Option<*mut u64> {
+        TAKEN4.get_ptr_mut(word)
+    }
 }
 
 impl Family for Ipv6 {
@@ -95,6 +108,11 @@ impl Family for Ipv6 {
         // SAFETY: as above.
         unsafe { core::ptr::read_volatile(&raw const SLOTS6) }
     }
+
+    #[inline(always)]
+    fn taken(word: u32) -> Option<*mut u64> {
+        TAKEN6.get_ptr_mut(word)
+    }
 }
 
 /// The hash of a key.
@@ -108,7 +126,9 @@ pub fn hash<F: Family>(key: &F::Key) -> u64 {
 /// spot.
 #[inline(always)]
 pub fn find<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
-    match claim::find_near(&View::<F>::new(key, hash), hash) {
+    let view = View::<F>::new(key, hash);
+    view.ask_for_second();
+    match claim::find_near(&view, hash) {
         Some(slot) => entry_of(slot),
         None => find_far::<F>(key, hash),
     }
@@ -135,9 +155,11 @@ pub fn fresh() -> Option<*mut Entry> {
 /// whose entry is as good; without room the packet is counted by cause.
 #[inline(never)]
 pub fn insert<F: Family>(key: &F::Key, hash: u64, packets: u64, bytes: u64) -> Option<*mut Entry> {
-    let slot = match claim::find_or_insert(&View::<F>::new(key, hash), hash) {
+    let view = View::<F>::new(key, hash);
+    let slot = match claim::find_or_insert(&view, hash) {
         Outcome::Found(slot) => slot,
         Outcome::Inserted(slot) => {
+            view.mark_taken();
             maps::tally(F::CREATED, 1, 0);
             slot
         }
@@ -169,6 +191,29 @@ impl<'a, F: Family> View<'a, F> {
             hash,
             first: window(hash, 0, F::slots()),
             family: PhantomData,
+        }
+    }
+
+    /// Reads of the second slot what is read if the flow is there: else the first one has
+    /// to come from memory before the second one is asked for.
+    #[inline(always)]
+    fn ask_for_second(&self) {
+        if let Some(slot) = F::slot(self.first + 1) {
+            // SAFETY: a slot of the table; volatile, since nobody wants what is read.
+            unsafe {
+                let _ = (&raw const (*slot).state).read_volatile();
+                let _ = (&raw const (*slot).entry.tcp_flags).read_volatile();
+            }
+        }
+    }
+
+    /// The slot that was claimed is of a flow. It is so a moment before a walk finds it.
+    #[inline(always)]
+    fn mark_taken(&self) {
+        let at = self.kept(Kept::Mine);
+        if let Some(word) = F::taken(slot::taken_word(at)) {
+            // SAFETY: of the map.
+            unsafe { atomic::set_bits64(word, slot::taken_bit(at)) };
         }
     }
 }

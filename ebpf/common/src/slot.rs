@@ -49,6 +49,27 @@ pub const fn slots_for(flows: u32) -> u32 {
     }
 }
 
+/// Words of the bits that tell which of so many slots are of flows. A program sets a
+/// slot's bit once it is live; the daemon clears it before it frees the slot.
+#[must_use]
+pub const fn taken_words(slots: u32) -> u32 {
+    slots.div_ceil(u64::BITS)
+}
+
+/// The word that has a slot's bit.
+#[inline(always)]
+#[must_use]
+pub const fn taken_word(at: u32) -> u32 {
+    at / u64::BITS
+}
+
+/// A slot's bit in it.
+#[inline(always)]
+#[must_use]
+pub const fn taken_bit(at: u32) -> u64 {
+    1 << (at % u64::BITS)
+}
+
 /// Secret numbers of the hash, of the longest key.
 pub const SEEDS: usize = 11;
 

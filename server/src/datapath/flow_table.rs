@@ -20,7 +20,9 @@ use std::{
 
 use sextant_ebpf_common::{
     Entry,
-    slot::{Hashed, SEEDS, Slot, WINDOW, is_beyond, state, window},
+    slot::{
+        Hashed, SEEDS, Slot, WINDOW, is_beyond, state, taken_bit, taken_word, taken_words, window,
+    },
 };
 
 use super::{ages::is_old, bpf::Plain, grace, mapping::Mapping};
@@ -40,6 +42,8 @@ pub(super) fn seeds() -> io::Result<Seeds> {
 /// The slots of one family of addresses.
 pub(super) struct FlowTable<K> {
     memory: Mapping,
+    /// Bits of slots that are of flows.
+    taken: Mapping,
     slots: u32,
     seeds: Seeds,
     keys: PhantomData<K>,
@@ -50,14 +54,20 @@ impl<K> FlowTable<K> {
     const BYTES: usize = size_of::<Slot<K>>();
     const WORDS: usize = Self::BYTES / size_of::<u64>();
     const ENTRY: usize = std::mem::offset_of!(Slot<K>, entry) / size_of::<u64>();
+    /// Words of an entry's first part, which `Live::head` reads.
+    const HEAD: usize = std::mem::offset_of!(Entry, first_ns) / size_of::<u64>();
 }
 
 impl<K: Hashed> FlowTable<K>
 where
     Slot<K>: Plain,
 {
-    /// Maps the array behind `map`, which has so many slots.
-    pub(super) fn new(map: BorrowedFd<'_>, slots: u32, seeds: Seeds) -> io::Result<Self> {
+    /// Maps the arrays of slots, of which there are so many, and of their bits.
+    pub(super) fn new(
+        [map, taken]: [BorrowedFd<'_>; 2],
+        slots: u32,
+        seeds: Seeds,
+    ) -> io::Result<Self> {
         const {
             assert!(Self::BYTES.is_multiple_of(size_of::<u64>()));
             // State and key are read as they are laid out there.
@@ -65,36 +75,60 @@ where
         }
         Ok(Self {
             memory: Mapping::new(map, slots as usize * Self::BYTES)?,
+            taken: Mapping::new(taken, taken_words(slots) as usize * size_of::<u64>())?,
             slots,
             seeds,
             keys: PhantomData,
         })
     }
 
-    /// Calls `each` for every flow, with the number of its slot.
-    pub(super) fn each(&self, mut each: impl FnMut(u32, &K, &Entry)) {
-        for at in 0..self.slots {
-            if self.state(at).load(Acquire) & state::MASK == state::LIVE {
-                let slot = self.read(at);
-                each(at, &slot.key, &slot.entry);
+    /// Calls `each` for every flow.
+    pub(super) fn each(&self, mut each: impl FnMut(Live<'_, K>)) {
+        for word in 0..taken_words(self.slots) {
+            self.ask_for_heads(word + 1);
+            for at in self.taken_of(word) {
+                if self.state(at).load(Acquire) & state::MASK == state::LIVE {
+                    each(Live { table: self, at });
+                }
             }
+        }
+    }
+
+    /// The slots of flows whose bits are in a word; of none beyond the last one.
+    fn taken_of(&self, word: u32) -> impl Iterator<Item = u32> + use<K> {
+        let mut bits = match word < taken_words(self.slots) {
+            true => self.taken(word).load(Acquire),
+            false => 0,
+        };
+        std::iter::from_fn(move || {
+            let bit = bits.trailing_zeros();
+            bits &= bits.wrapping_sub(1);
+            (bit < u64::BITS).then(|| word * u64::BITS + bit)
+        })
+    }
+
+    /// Asks for what a walk reads of them: memory is slower than the walk, and what comes
+    /// next is no pattern that the CPU would find.
+    fn ask_for_heads(&self, word: u32) {
+        for at in self.taken_of(word) {
+            let first = at as usize * Self::BYTES;
+            self.memory.ask_for(first);
+            let last = Self::ENTRY + Self::HEAD - 1;
+            self.memory.ask_for(first + last * size_of::<u64>());
         }
     }
 
     /// Makes flows forget what policies said of them in generations that are too old.
     pub(super) fn forget_judged(&self, generation: u32) {
-        for at in 0..self.slots {
-            if self.state(at).load(Acquire) & state::MASK != state::LIVE {
-                continue;
-            }
-            for place in self.judged(at) {
+        self.each(|flow| {
+            for place in self.judged(flow.at) {
                 let word = place.load(Relaxed);
                 if word != 0 && is_old(word, generation) {
                     // A program that judges it meanwhile wins.
                     let _ = place.compare_exchange(word, 0, AcqRel, Relaxed);
                 }
             }
-        }
+        });
     }
 
     fn judged(&self, at: u32) -> &[AtomicU32; 2] {
@@ -132,6 +166,9 @@ where
         for n in Self::ENTRY..Self::WORDS {
             self.word(at, n).store(0, Relaxed);
         }
+        // While nobody else may have it.
+        self.taken(taken_word(at))
+            .fetch_and(!taken_bit(at), Relaxed);
         self.state(at).store(state::FREE, Release);
         let hash = key.hash(|n| self.seeds[n]);
         let first = window(hash, 0, self.slots);
@@ -142,14 +179,26 @@ where
 
     /// A copy, field by field as of slightly different moments.
     fn read(&self, at: u32) -> Slot<K> {
-        let mut slot = MaybeUninit::<Slot<K>>::uninit();
-        for n in 0..Self::WORDS {
+        self.read_to(at, Self::WORDS)
+    }
+
+    /// The first words of it; what is behind them is zero.
+    #[inline(always)]
+    fn read_to(&self, at: u32, words: usize) -> Slot<K> {
+        let mut slot = MaybeUninit::<Slot<K>>::zeroed();
+        for n in 0..words.min(Self::WORDS) {
             let word = self.word(at, n).load(Relaxed);
-            // SAFETY: within the slot, of which all words are written.
+            // SAFETY: within the slot.
             unsafe { slot.as_mut_ptr().cast::<u64>().add(n).write(word) };
         }
         // SAFETY: a slot is plain, so valid for any bytes.
         unsafe { slot.assume_init() }
+    }
+
+    fn taken(&self, word: u32) -> &AtomicU64 {
+        debug_assert!(word < taken_words(self.slots));
+        // SAFETY: within the mapping, which is aligned to pages.
+        unsafe { self.taken.elements().add(word as usize).as_ref() }
     }
 
     fn word(&self, at: u32, n: usize) -> &AtomicU64 {
@@ -171,6 +220,35 @@ where
     fn spilled(&self, at: u32) -> &AtomicU32 {
         // SAFETY: the second half of it.
         unsafe { &*ptr::from_ref(self.word(at, 0)).cast::<AtomicU32>().add(1) }
+    }
+}
+
+/// A flow that a walk comes to. Reads go to the table.
+pub(super) struct Live<'a, K> {
+    table: &'a FlowTable<K>,
+    at: u32,
+}
+
+impl<K: Hashed> Live<'_, K>
+where
+    Slot<K>: Plain,
+{
+    /// The number of its slot.
+    pub(super) fn slot(&self) -> u32 {
+        self.at
+    }
+
+    /// Its key, and of its entry what each packet needs, up to `Entry::tags`. The rest is
+    /// zero.
+    pub(super) fn head(&self) -> (K, Entry) {
+        let words = FlowTable::<K>::ENTRY + FlowTable::<K>::HEAD;
+        let slot = self.table.read_to(self.at, words);
+        (slot.key, slot.entry)
+    }
+
+    /// All of its entry.
+    pub(super) fn entry(&self) -> Entry {
+        self.table.read(self.at).entry
     }
 }
 

@@ -11,7 +11,7 @@ use aya::{
 use sextant_ebpf_common::{
     CauseCount, DropLayout, EndsLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning,
     WhoLayout,
-    slot::{Hashed, Slot, slots_for},
+    slot::{Hashed, Slot, slots_for, taken_words},
 };
 
 use super::{
@@ -24,7 +24,7 @@ use super::{
     layout::{self, DropReasons, Types},
     rights,
     rules::{Rooms, RuleTables},
-    tables::{FLOW_TABLES, Tables},
+    tables::{FLOW_TABLES, TAKEN, Tables},
     tcx,
     who::{self, Who},
 };
@@ -197,8 +197,8 @@ impl Loaded {
             payload: typed(&mut ebpf, "PAYLOAD")?,
             rests: typed(&mut ebpf, "RESTS")?,
             tables: Tables {
-                flows4: flow_table(&mut ebpf, FLOW_TABLES[0], slots[0], seeds)?,
-                flows6: flow_table(&mut ebpf, FLOW_TABLES[1], slots[1], seeds)?,
+                flows4: flow_table(&mut ebpf, 0, slots, seeds)?,
+                flows6: flow_table(&mut ebpf, 1, slots, seeds)?,
                 drops: hash(&mut ebpf, "DROPS")?,
                 capacities: [settings.flows4, settings.flows6, settings.flows_dropped],
                 clock_offset: typed(&mut ebpf, "CLOCK_OFFSET")?,
@@ -248,6 +248,8 @@ fn create(
         .verifier_log_level(verifier_log_level())
         .map_max_entries(FLOW_TABLES[0], slots[0])
         .map_max_entries(FLOW_TABLES[1], slots[1])
+        .map_max_entries(TAKEN[0], taken_words(slots[0]))
+        .map_max_entries(TAKEN[1], taken_words(slots[1]))
         .override_global("SLOTS4", &slots[0], true)
         .override_global("SLOTS6", &slots[1], true)
         .override_global("HASH_SEEDS", seeds, true)
@@ -401,17 +403,20 @@ fn typed<T: TryFrom<Map>>(ebpf: &mut Ebpf, name: &'static str) -> Result<T, Data
 
 fn flow_table<K: Hashed>(
     ebpf: &mut Ebpf,
-    name: &'static str,
-    slots: u32,
+    family: usize,
+    slots: [u32; 2],
     seeds: Seeds,
 ) -> Result<FlowTable<K>, DatapathError>
 where
     Slot<K>: Plain,
 {
-    let Some(Map::Array(map)) = ebpf.take_map(name) else {
-        return Err(DatapathError::Missing { what: "map", name });
+    let mut array = |name| match ebpf.take_map(name) {
+        Some(Map::Array(map)) => Ok(map),
+        _ => Err(DatapathError::Missing { what: "map", name }),
     };
-    FlowTable::new(map.fd().as_fd(), slots, seeds).map_err(|source| DatapathError::System {
+    let (flows, taken) = (array(FLOW_TABLES[family])?, array(TAKEN[family])?);
+    let maps = [flows.fd().as_fd(), taken.fd().as_fd()];
+    FlowTable::new(maps, slots[family], seeds).map_err(|source| DatapathError::System {
         action: "mapping a flow table",
         source,
     })

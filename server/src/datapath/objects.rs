@@ -13,7 +13,10 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 
-use super::{DatapathError, tables::FLOW_TABLES};
+use super::{
+    DatapathError,
+    tables::{FLOW_TABLES, TAKEN},
+};
 
 /// Descriptors of all programs and maps; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -119,9 +122,12 @@ impl Objects {
     #[must_use]
     pub fn mapped_bytes(&self) -> u64 {
         let maps = self.maps();
-        let mapped = maps
-            .iter()
-            .filter(|map| FLOW_TABLES.contains(&map.name.as_str()));
+        let mapped = maps.iter().filter(|map| {
+            FLOW_TABLES
+                .iter()
+                .chain(&TAKEN)
+                .any(|name| *name == map.name)
+        });
         mapped.map(|map| map.bytes).sum()
     }
 

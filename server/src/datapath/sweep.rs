@@ -12,7 +12,7 @@ mod stage;
 use std::time::Duration;
 
 use sextant_ebpf_common::{
-    Event,
+    Entry, Event,
     slot::{Hashed, Slot},
 };
 
@@ -69,10 +69,16 @@ where
     let mut swept = Swept::default();
     let mut ended: Vec<u32> = Vec::new();
     let mut candidates: Vec<Candidate> = Vec::new();
-    table.each(|slot, key, entry| {
-        let idle = Duration::from_nanos(now.ns.saturating_sub(last_packet(entry, now)));
-        let stage = Stage::of(key.protocol(), entry);
-        if idle >= stage.limit(key.protocol(), timeouts) {
+    let idle = |entry: &Entry| Duration::from_nanos(now.ns.saturating_sub(last_packet(entry, now)));
+    table.each(|flow| {
+        let slot = flow.slot();
+        let (key, entry) = flow.head();
+        let stage = Stage::of(key.protocol(), &entry);
+        let limit = stage.limit(key.protocol(), timeouts);
+        // By its tick, which began before the last packet came; the exact time is further
+        // behind in the slot, where few have to be looked at.
+        let idle_at_most = idle(&entry);
+        if idle_at_most >= limit && idle(&flow.entry()) >= limit {
             ended.push(slot);
             return;
         }
@@ -81,7 +87,7 @@ where
         counted.add(entry.packets, entry.bytes);
         swept.live += counted;
         if keep.is_some()
-            && let Some(rank) = stage.rank(idle)
+            && let Some(rank) = stage.rank(idle_at_most)
         {
             candidates.push(Candidate {
                 rank,

@@ -8,6 +8,9 @@ use super::{ages::Ages, clock::Moment, flow_table::FlowTable};
 /// Names of the maps of flows.
 pub(super) const FLOW_TABLES: [&str; 2] = ["FLOWS4", "FLOWS6"];
 
+/// Of the bits that tell which of their slots are of flows.
+pub(super) const TAKEN: [&str; 2] = ["TAKEN4", "TAKEN6"];
+
 /// What a sweep goes through.
 pub(super) struct Tables {
     /// IPv4 flows.

@@ -4,11 +4,12 @@
 //! flow and has warm caches; bpf_stats measures live traffic, its own reading of
 //! the clock included, which a program that does nothing shows beside it.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
 use sextant_integration_tests::{Daemon, Netns, root};
+use socket2::{Domain, Socket, Type};
 
 use crate::{
     Bench,
@@ -19,7 +20,7 @@ use crate::{
 /// Runs of one packet.
 const REPEAT: u32 = 2_000_000;
 /// The program that does nothing.
-const EMPTY: &str = "bench_empty";
+pub(crate) const EMPTY: &str = "bench_empty";
 
 /// The release build in a namespace.
 pub(crate) fn daemon(bench: &Bench, namespace: &Netns) -> Daemon {
@@ -34,7 +35,47 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     }
     repeated(bench)?;
     live(bench)?;
-    connections(bench)
+    connections(bench)?;
+    sockets(bench)
+}
+
+/// Sockets of one turn, and turns of a sample.
+const SOCKETS: u32 = 100_000;
+const TURNS: usize = 5;
+
+/// What a socket costs its process more, while it is told who made it: the least of some turns
+/// with the daemon less the least without.
+fn sockets(bench: &mut Bench) -> anyhow::Result<()> {
+    let namespace = Netns::new();
+    let mut added = Samples::default();
+    for _ in 0..bench.runs() {
+        let without = socket_and_close()?;
+        let daemon = daemon(bench, &namespace);
+        added.0.push(socket_and_close()? - without);
+        drop(daemon);
+    }
+    bench.report.add(Figure {
+        scenario: "kernel",
+        what: "socket() and close(), added".into(),
+        unit: "ns",
+        sextant: added,
+        hubble: None,
+        goal: Some(Goal::AtMost(1500.0)),
+    });
+    Ok(())
+}
+
+fn socket_and_close() -> anyhow::Result<f64> {
+    let mut least = f64::INFINITY;
+    for _ in 0..TURNS {
+        let began = Instant::now();
+        for _ in 0..SOCKETS {
+            drop(Socket::new(Domain::IPV4, Type::STREAM, None)?);
+        }
+        let each = began.elapsed().as_nanos() as f64 / f64::from(SOCKETS);
+        least = least.min(each);
+    }
+    Ok(least)
 }
 
 /// One packet again and again.

@@ -11,7 +11,7 @@ use sextant_integration_tests::{Daemon, Netns, eventually, netns::Process, root}
 
 use crate::{
     Bench,
-    kernel::{Statistics, run_time},
+    kernel::{EMPTY, Statistics, attach_empty, run_time},
     report::{Figure, Goal, Samples, Series},
 };
 
@@ -38,11 +38,15 @@ fn packets(bench: &mut Bench) -> anyhow::Result<()> {
     let config = format!("{STILL}{LARGE}");
     let _daemon = Daemon::start_binary(&bench.options.sextantd, &namespace, &config, &[]);
     let mut sender = Sender::start(&namespace)?;
-    let (mut busy, mut packets) = (Vec::new(), Vec::new());
+    attach_empty(&namespace, "lo", &bench.options.empty_program);
+    let (mut busy, mut packets, mut net) = (Vec::new(), Vec::new(), Samples::default());
     for flows in FLOWS {
         sender.spread(flows, flows)?;
-        busy.push((f64::from(flows), packet(bench.runs(), &mut sender, 1)?));
-        packets.push((f64::from(flows), packet(bench.runs(), &mut sender, flows)?));
+        let [of_one, _] = packet(bench.runs(), &mut sender, 1)?;
+        busy.push((f64::from(flows), of_one));
+        let [of_each, less_empty] = packet(bench.runs(), &mut sender, flows)?;
+        packets.push((f64::from(flows), of_each));
+        net = less_empty;
     }
     let of = |end: Option<&(f64, Samples)>| end.map_or(f64::NAN, |(_, samples)| samples.median());
     let growth = of(busy.last()) / of(busy.first());
@@ -51,6 +55,8 @@ fn packets(bench: &mut Bench) -> anyhow::Result<()> {
     if let Some((_, missed)) = packets.last() {
         let text = "packet, each of another flow, of 1,000,000";
         add(bench, text, "ns", missed.clone(), 250.0);
+        let text = "packet, each of another flow, of 1,000,000, less an empty program's";
+        add(bench, text, "ns", net, 250.0);
     }
     bench.report.add_series(Series {
         name: "packet-by-flows",
@@ -123,17 +129,20 @@ fn memory(bench: &mut Bench, daemon: &Daemon) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nanoseconds of a packet, as the programs' statistics have it.
-fn packet(runs: usize, sender: &mut Sender, flows: u32) -> anyhow::Result<Samples> {
+/// Nanoseconds of a packet, as the programs' statistics have it, and less those of a program
+/// that does nothing for the same packets.
+fn packet(runs: usize, sender: &mut Sender, flows: u32) -> anyhow::Result<[Samples; 2]> {
     let _stats = Statistics::on()?;
-    let mut samples = Samples::default();
+    let [mut whole, mut net] = [Samples::default(), Samples::default()];
     for _ in 0..runs {
-        let before = run_time("sextant_out")?;
+        let before = [run_time("sextant_out")?, run_time(EMPTY)?];
         sender.spread(flows, PASS)?;
-        let after = run_time("sextant_out")?;
-        samples.0.push((after.0 - before.0) / (after.1 - before.1));
+        let after = [run_time("sextant_out")?, run_time(EMPTY)?];
+        let [ours, empty] = [0, 1].map(|n| (after[n].0 - before[n].0) / (after[n].1 - before[n].1));
+        whole.0.push(ours);
+        net.0.push(ours - empty);
     }
-    Ok(samples)
+    Ok([whole, net])
 }
 
 /// Milliseconds of walks over the tables, each another one.

@@ -12,9 +12,24 @@ use super::*;
 /// A table in memory that is no map.
 fn table(flows: u32) -> FlowTable<Key4> {
     let slots = slots_for(flows);
-    let file = memfd_create(c"flows", MFdFlags::empty()).unwrap();
-    nix::unistd::ftruncate(&file, i64::from(slots) * FlowTable::<Key4>::BYTES as i64).unwrap();
-    FlowTable::new(file.as_fd(), slots, seeds().unwrap()).unwrap()
+    let file = |bytes: usize| {
+        let file = memfd_create(c"flows", MFdFlags::empty()).unwrap();
+        nix::unistd::ftruncate(&file, bytes as i64).unwrap();
+        file
+    };
+    let flows = file(slots as usize * FlowTable::<Key4>::BYTES);
+    let taken = file(taken_words(slots) as usize * 8);
+    FlowTable::new([flows.as_fd(), taken.as_fd()], slots, seeds().unwrap()).unwrap()
+}
+
+/// As the programs do it.
+fn insert(view: &View<'_>) -> Outcome<u32> {
+    let outcome = find_or_insert(view, view.hash());
+    if let Outcome::Inserted(at) = outcome {
+        let word = view.table.taken(taken_word(at));
+        word.fetch_or(taken_bit(at), Relaxed);
+    }
+    outcome
 }
 
 fn key(n: u32) -> Key4 {
@@ -101,7 +116,7 @@ fn what_was_put_in_is_found_and_a_table_that_was_emptied_is_as_new() {
         // More than there is room for, so that all windows are used.
         for n in round * 10_000..round * 10_000 + 3000 {
             let view = view(&table, n);
-            match find_or_insert(&view, view.hash()) {
+            match insert(&view) {
                 Outcome::Inserted(at) => inside.push((n, at)),
                 Outcome::Full => full += 1,
                 outcome => panic!("{n}: {outcome:?}"),
@@ -115,9 +130,9 @@ fn what_was_put_in_is_found_and_a_table_that_was_emptied_is_as_new() {
             assert_eq!(find_or_insert(&view, view.hash()), Outcome::Found(*at));
         }
         let (mut all, mut seen, mut taken) = (Vec::new(), Vec::new(), Vec::new());
-        table.each(|at, key, _| {
-            all.push(at);
-            seen.push(key.a);
+        table.each(|flow| {
+            all.push(flow.slot());
+            seen.push(flow.head().0.a);
         });
         table.take(&all, |key, _| taken.push(key.a));
         assert_eq!(seen, taken);
@@ -130,6 +145,8 @@ fn what_was_put_in_is_found_and_a_table_that_was_emptied_is_as_new() {
                 "state and number of {at}"
             );
         }
+        let mut bits = (0..taken_words(table.slots)).map(|word| table.taken(word).load(Acquire));
+        assert!(bits.all(|bits| bits == 0));
     }
 }
 
@@ -137,7 +154,7 @@ fn what_was_put_in_is_found_and_a_table_that_was_emptied_is_as_new() {
 fn a_flow_is_taken_out_once() {
     let table = table(10);
     let view = view(&table, 7);
-    let Outcome::Inserted(at) = find_or_insert(&view, view.hash()) else {
+    let Outcome::Inserted(at) = insert(&view) else {
         panic!("there is room");
     };
     table.word(at, FlowTable::<Key4>::ENTRY).store(5, Relaxed);
@@ -150,4 +167,30 @@ fn a_flow_is_taken_out_once() {
         Entry::default(),
         "nothing is left over"
     );
+}
+
+#[test]
+fn the_head_is_what_each_packet_needs_and_no_more() {
+    let table = table(10);
+    let view = view(&table, 7);
+    let Outcome::Inserted(at) = insert(&view) else {
+        panic!("there is room");
+    };
+    for n in FlowTable::<Key4>::ENTRY..FlowTable::<Key4>::WORDS {
+        table.word(at, n).store(u64::MAX, Relaxed);
+    }
+    let mut found = Vec::new();
+    table.each(|flow| found.push((flow.head(), flow.entry())));
+    let [((key, head), whole)] = found[..] else {
+        panic!("one flow");
+    };
+    assert_eq!(key.a, 7);
+    let max = u32::MAX;
+    assert_eq!((head.packets, head.bytes), ([u64::MAX; 2], [u64::MAX; 2]));
+    assert_eq!(
+        (head.last, head.tcp_flags, head.tags),
+        ([max; 2], max, [u16::MAX; 2])
+    );
+    assert_eq!((head.first_ns, head.news_us, head.judged), (0, 0, [0; 2]));
+    assert_eq!((whole.first_ns, whole.judged), (u64::MAX, [max; 2]));
 }
