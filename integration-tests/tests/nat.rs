@@ -359,3 +359,86 @@ fn what_is_only_forwarded_is_no_translation() {
         0
     );
 }
+
+/// Sends something that is not answered.
+const KNOCK: &str = r#"
+import socket, sys
+kind, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+family = socket.AF_INET6 if ":" in host else socket.AF_INET
+s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+s.settimeout(0.3)
+try:
+    s.connect((host, port))
+    s.send(b"x")
+except OSError:
+    pass
+"#;
+
+/// Services of the flows to an address and port, latest last.
+fn services_to(daemon: &Daemon, address: &str, port: u32) -> Vec<Option<String>> {
+    let flows = daemon.flows();
+    let to = flows.iter().filter(|flow| {
+        let called = match flow.l4.as_ref().and_then(|l4| l4.protocol.as_ref()) {
+            Some(Protocol::Tcp(tcp)) => tcp.destination_port,
+            Some(Protocol::Udp(udp)) => udp.destination_port,
+            _ => 0,
+        };
+        called == port && flow.ip.as_ref().is_some_and(|ip| ip.destination == address)
+    });
+    let named = |flow: &Flow| {
+        let service = flow.destination_service.as_ref()?;
+        Some(format!("{}/{}", service.namespace, service.name))
+    };
+    to.map(named).collect()
+}
+
+#[test]
+fn a_port_that_rules_lead_elsewhere_has_its_service_before_a_packet_went_there() {
+    if !root() {
+        return;
+    }
+    let hosts = Hosts::new();
+    // Nothing is sent on, so connection tracking has nothing to tell.
+    hosts.router.run(
+        "nft add table inet hole && \
+         nft add chain inet hole in \"{ type filter hook forward priority 0; policy drop; }\"",
+    );
+    let config = format!(
+        "{QUICK}[[endpoint]]\nname = \"web\"\nnamespace = \"shop\"\naddresses = [\"10.9.2.2\", \"fd09:2::2\"]\n"
+    );
+    let daemon = Daemon::start(&hosts.router, &config, &["--interface", "r1"]);
+    let knock = |kind: &str, host: &str, port: u16| {
+        let arguments = format!("{kind} {host} {port}");
+        start(&hosts.left, KNOCK, &arguments).wait().unwrap();
+    };
+    let is_told = |kind: &str, host: &str, port: u16, service: Option<&str>| {
+        eventually(&format!("{service:?} behind {kind} {host}:{port}"), || {
+            let before = services_to(&daemon, host, port.into()).len();
+            knock(kind, host, port);
+            let told = services_to(&daemon, host, port.into());
+            (told.len() > before && told.last()?.as_deref() == service).then_some(())
+        });
+    };
+    for host in ["10.9.1.1", "fd09:1::1", "10.99.0.1", "fd99::1"] {
+        for kind in ["tcp", "udp"] {
+            is_told(kind, host, 8080, Some("shop/web"));
+        }
+    }
+    is_told("tcp", "10.9.1.1", 9090, None);
+    // By iptables, at all addresses of this host. It wants the table for itself.
+    is_told("tcp", "10.9.1.1", 8088, None);
+    hosts.router.run(
+        "nft delete table ip nat && \
+         iptables -t nat -A PREROUTING -m addrtype --dst-type LOCAL -p tcp -m tcp --dport 8088 \
+         -m comment --comment web -j DNAT --to-destination 10.9.2.2:80",
+    );
+    is_told("tcp", "10.9.1.1", 8088, Some("shop/web"));
+    hosts.router.run("iptables -t nat -F PREROUTING");
+    is_told("tcp", "10.9.1.1", 8088, None);
+    // For some callers alone.
+    hosts.router.run(
+        "nft add table ip some && nft add chain ip some pre \"{ type nat hook prerouting priority -100; }\" && \
+         nft add rule ip some pre ip saddr 10.9.1.3 tcp dport 8089 dnat to 10.9.2.2:80",
+    );
+    is_told("tcp", "10.9.1.1", 8089, None);
+}

@@ -28,7 +28,7 @@ mod loader;
 mod losses;
 mod mapping;
 mod namespace;
-mod netlink;
+pub(crate) mod netlink;
 mod objects;
 mod payloads;
 mod probe;

@@ -13,7 +13,7 @@ use sextantd::{
     config::{self, Command, ConfigError, Flags},
     containers,
     datapath::Report,
-    descriptors, log,
+    descriptors, log, services,
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -54,6 +54,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
             "{}",
             printable_lines(&containers::probe(&config.containers))
         );
+        print!("{}", printable_lines(&services::probe()));
         anyhow::ensure!(
             report.is_usable(),
             "this kernel lets no packets be observed"

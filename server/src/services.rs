@@ -1,5 +1,5 @@
 //! Services of this host: ports at its addresses behind which somebody else answers,
-//! as the engines of containers published them.
+//! as the engines of containers published them, and as rules of the firewall lead there.
 //!
 //! What they are called by is known before a packet was translated, and where no
 //! packet is: a proxy in user space makes two connections of one. Not here: what
@@ -7,20 +7,29 @@
 //!
 //! Bound: that of `containers`; read again when a port or an address changed.
 
+mod firewall;
+
 use std::net::{IpAddr, SocketAddr};
 
 use rustc_hash::FxHashMap;
 use sextant_proto::flow as pb;
 
+use self::firewall::Forward;
+pub use self::firewall::{Firewall, probe};
 use crate::containers::{Containers, Named, Published};
 
 /// Services by protocol and port; of one reader.
 #[derive(Default)]
 pub struct Services {
     containers: Containers,
+    firewall: Firewall,
     /// What this was made of.
-    version: Option<u64>,
+    version: Option<(u64, u64)>,
     by_port: FxHashMap<(u8, u16), Vec<Service>>,
+    /// Where rules of the firewall lead, by what they are about.
+    forwards: FxHashMap<(u8, u16), Vec<Forward>>,
+    /// Containers by their addresses, as root's engines tell them.
+    by_address: FxHashMap<IpAddr, Box<pb::Service>>,
 }
 
 /// Somebody behind a port.
@@ -34,25 +43,38 @@ struct Service {
 }
 
 impl Services {
-    /// Those of these containers.
+    /// Those of these containers and rules.
     #[must_use]
-    pub fn new(containers: Containers) -> Self {
+    pub fn new(containers: Containers, firewall: Firewall) -> Self {
         Self {
             containers,
+            firewall,
             ..Self::default()
         }
     }
 
     /// Reads what changed.
     pub fn follow(&mut self) {
-        let version = self.containers.reached_version();
+        let version = (self.containers.reached_version(), self.firewall.version());
         if self.version == Some(version) {
             return;
         }
         self.version = Some(version);
         self.by_port.clear();
-        let by_port = &mut self.by_port;
+        self.by_address.clear();
+        self.forwards.clear();
+        for forward in self.firewall.forwards().iter() {
+            let key = (forward.protocol, forward.port);
+            self.forwards.entry(key).or_default().push(forward.clone());
+        }
+        let (by_port, by_address) = (&mut self.by_port, &mut self.by_address);
         self.containers.each_reached(|named, user| {
+            if user.is_none() {
+                let (namespace, name) = named.endpoint_name(None);
+                let service = Box::new(pb::Service { name, namespace });
+                let at = named.addresses.iter().map(|at| (*at, service.clone()));
+                by_address.extend(at);
+            }
             for port in &named.published {
                 let key = (port.protocol, port.port);
                 let found = by_port.entry(key).or_default();
@@ -68,7 +90,27 @@ impl Services {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_port.is_empty()
+        self.by_port.is_empty() && self.forwards.is_empty()
+    }
+
+    /// Where a rule of the firewall leads who calls this address, which is one of this
+    /// host if `is_host`.
+    #[must_use]
+    pub fn forwarded(&self, protocol: u8, at: SocketAddr, is_host: bool) -> Option<IpAddr> {
+        let mut rules = self.forwards.get(&(protocol, at.port()))?.iter();
+        let is_of = |rule: &&Forward| rule.is_of(protocol, at, is_host);
+        // What several rules lead to several addresses is of none.
+        let found = rules.find(is_of)?.to;
+        rules
+            .filter(is_of)
+            .all(|rule| rule.to == found)
+            .then_some(found)
+    }
+
+    /// The container that has an address.
+    #[must_use]
+    pub fn at(&self, address: IpAddr) -> Option<&pb::Service> {
+        self.by_address.get(&address).map(|service| &**service)
     }
 
     /// Who is behind a port at an address of this host, where a process of the user
@@ -137,7 +179,7 @@ mod tests {
     }
 
     fn of(containers: &Containers) -> impl Fn(u8, &str, Option<u32>) -> Option<String> + use<> {
-        let mut services = Services::new(containers.clone());
+        let mut services = Services::new(containers.clone(), Firewall::default());
         services.follow();
         move |protocol, at, user| {
             let found = services.find(protocol, at.parse().unwrap(), user)?;
@@ -180,7 +222,7 @@ mod tests {
     #[test]
     fn ports_go_with_their_container() {
         let containers = Containers::of_test(0, [(A, named("web", &[(6, 80, None)]))]);
-        let mut services = Services::new(containers.clone());
+        let mut services = Services::new(containers.clone(), Firewall::default());
         let mut is_there = || {
             services.follow();
             services
@@ -197,5 +239,32 @@ mod tests {
             containers.say(says);
             assert_eq!(is_there(), is);
         }
+    }
+
+    #[test]
+    fn a_rule_leads_to_the_container_that_has_the_address() {
+        let mut web = named("web", &[]);
+        web.addresses = vec!["172.17.0.2".parse().unwrap()];
+        let rule = |to: &str| Forward {
+            protocol: 6,
+            address: None,
+            family: Some(4),
+            port: 8080,
+            to: to.parse().unwrap(),
+        };
+        let services = |to: [&str; 2]| {
+            let containers = Containers::of_test(0, [(A, web.clone())]);
+            let firewall = Firewall::of_test(to.map(rule).into());
+            let mut services = Services::new(containers, firewall);
+            services.follow();
+            services
+        };
+        let found = services(["172.17.0.2"; 2]);
+        let called = "10.0.0.1:8080".parse().unwrap();
+        let to = found.forwarded(6, called, true).unwrap();
+        assert_eq!(found.at(to).unwrap().name, "web");
+        assert_eq!(found.forwarded(6, called, false), None, "another host's");
+        let found = services(["172.17.0.2", "172.17.0.3"]);
+        assert_eq!(found.forwarded(6, called, true), None, "of several");
     }
 }

@@ -26,7 +26,7 @@ use crate::{
     pipeline::Pipeline,
     process::{Groups, Processes, command_line::CommandLines},
     service::DatapathParts,
-    services::Services,
+    services::{Firewall, Services},
 };
 
 /// What is told of processes.
@@ -73,6 +73,8 @@ pub(super) struct RunningDatapath {
     identify: JoinHandle<()>,
     /// Asks engines for names of containers.
     engines: JoinHandle<()>,
+    /// Reads the firewall's rules.
+    firewall: JoinHandle<()>,
 }
 
 impl RunningDatapath {
@@ -116,7 +118,8 @@ impl RunningDatapath {
             groups,
             slots,
         });
-        let services = Services::new(containers.clone());
+        let firewall = Firewall::default();
+        let services = Services::new(containers.clone(), firewall.clone());
         lock(&pipeline).know(datapath.drop_reasons(), processes, services);
         // Names are of processes alone.
         let sockets = if config.processes {
@@ -125,6 +128,7 @@ impl RunningDatapath {
             Vec::new()
         };
         let engines = tokio::spawn(containers::follow(sockets, containers));
+        let firewall = tokio::spawn(firewall.follow());
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
         let stoppers = [reader.stopper(), sweeper.stopper()];
@@ -151,6 +155,7 @@ impl RunningDatapath {
             follow,
             identify,
             engines,
+            firewall,
         })
     }
 
@@ -202,6 +207,9 @@ impl RunningDatapath {
             ended = &mut self.engines => {
                 unexpected("the task that asks engines of containers", ended.err())
             }
+            ended = &mut self.firewall => {
+                unexpected("the task that reads the firewall's rules", ended.err())
+            }
         }
     }
 
@@ -209,6 +217,7 @@ impl RunningDatapath {
     pub(super) async fn stop(self) {
         self.identify.abort();
         self.engines.abort();
+        self.firewall.abort();
         self.stop.send_replace(true);
         // One that failed is not to be asked again.
         if !self.follow.is_finished() {

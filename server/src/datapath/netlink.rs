@@ -40,8 +40,11 @@ use super::{
 
 pub(super) use self::{
     dump::{Statistics, statistics},
-    message::{Request, attributes, text, u32_at},
-    socket::Requests,
+    message::{text, u32_at},
+};
+pub(crate) use self::{
+    message::{Request, attributes, u32_be},
+    socket::{NETLINK_NETFILTER, Requests},
 };
 
 /// `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` and `RTNLGRP_IPV6_IFADDR`.

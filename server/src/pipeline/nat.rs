@@ -16,7 +16,6 @@ use std::{
 };
 
 use sextant_ebpf_common::{self as common, Kind, Side, Translation, Tuple};
-use sextant_proto::flow as pb;
 
 use super::{enrich, services};
 use crate::{
@@ -229,8 +228,8 @@ impl Leg {
                 true => &flow.destination,
                 false => &flow.source,
             };
-            let service =
-                service(identities.resolve(called.ip())).or_else(|| service(answers.as_deref()?));
+            let service = services::service(identities.resolve(called.ip()))
+                .or_else(|| services::service(answers.as_deref()?));
             if let Some(service) = service {
                 services::tell(flow, service, self.is_from_client);
             }
@@ -248,16 +247,6 @@ fn name(side: &mut Option<Interned<Endpoint>>, address: IpAddr, identities: &Sna
     if side.as_deref().is_none_or(is_open) && !is_host && !Snapshot::is_world(found) {
         *side = Some(found.clone());
     }
-}
-
-/// An endpoint with a name as the service that it is for those who call it.
-fn service(known: &Endpoint) -> Option<Box<pb::Service>> {
-    (!known.pod_name.is_empty()).then(|| {
-        Box::new(pb::Service {
-            name: known.pod_name.clone(),
-            namespace: known.namespace.clone(),
-        })
-    })
 }
 
 /// Sender and receiver of a tuple.

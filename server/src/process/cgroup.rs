@@ -265,6 +265,27 @@ mod tests {
                 "crio",
                 true,
             ),
+            // CRI-O with crun, and by cgroupfs.
+            (
+                "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podab_cd.slice/crio-{A}.scope/container",
+                A,
+                "crio",
+                true,
+            ),
+            ("/kubepods/burstable/podab-cd/crio-{A}", A, "crio", true),
+            (
+                "/system.slice/crio.service/kubepods-burstable-podab.slice:crio:{A}",
+                A,
+                "crio",
+                true,
+            ),
+            // nerdctl of a user.
+            (
+                "/user.slice/user-1000.slice/user@1000.service/user.slice/nerdctl-{A}.scope",
+                A,
+                "containerd",
+                false,
+            ),
             (
                 "/machine.slice/libpod-{A}.scope/container",
                 A,
@@ -321,6 +342,7 @@ mod tests {
         for path in [
             "/machine.slice/libpod-conmon-{A}.scope",
             "/system.slice/crio-conmon-{A}.scope",
+            "/kubepods.slice/kubepods-pod1.slice/crio-conmon-{A}.scope",
             "/system.slice/docker.service",
             "/docker/nothing",
         ] {

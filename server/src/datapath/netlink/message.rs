@@ -1,4 +1,4 @@
-//! Messages of rtnetlink as bytes: requests are put together, answers taken
+//! Messages of netlink as bytes: requests are put together, answers taken
 //! apart attribute by attribute (linux/netlink.h, linux/rtnetlink.h).
 //!
 //! Pure. A library would decode some sixty attributes of a link and drops the
@@ -18,11 +18,11 @@ const SEQUENCE_AT: usize = 8;
 
 /// A request in the making.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Request(Vec<u8>);
+pub(crate) struct Request(Vec<u8>);
 
 impl Request {
     /// Of this `RTM_...` type, with its fixed structure.
-    pub(in super::super) fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
+    pub(crate) fn new(kind: u16, flags: u16, body: &[u8]) -> Self {
         let mut bytes = vec![0; HEADER];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[FLAGS_AT..SEQUENCE_AT].copy_from_slice(&flags.to_ne_bytes());
@@ -104,7 +104,7 @@ pub(super) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// The attributes behind a fixed structure, or in another attribute.
-pub(in super::super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16_at(bytes, 0)?);
         let kind = u16_at(bytes, 2)? & TYPE_MASK;
@@ -127,6 +127,11 @@ pub(in super::super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 pub(in super::super) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     let bytes = bytes.get(at..at + 8)?;
     Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+}
+
+/// A number in the order of the network, as netfilter has them.
+pub(crate) fn u32_be(bytes: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 
 /// A string of the kernel for people: without its final zero; what is not

@@ -8,6 +8,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
 };
 
+pub(crate) use netlink_sys::protocols::NETLINK_NETFILTER;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::message::{Message, Request, messages, u32_at};
@@ -27,7 +28,7 @@ const ACK: u16 = libc::NLM_F_ACK as u16;
 const INTERRUPTED: u16 = libc::NLM_F_DUMP_INTR as u16;
 
 /// For requests; each is answered before the next.
-pub(in super::super) struct Requests {
+pub(crate) struct Requests {
     socket: Socket,
     sequence: u32,
     buffer: Vec<u8>,
@@ -36,7 +37,12 @@ pub(in super::super) struct Requests {
 impl Requests {
     /// In the network namespace of this thread.
     pub(in super::super) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        Self::open_to(NETLINK_ROUTE)
+    }
+
+    /// To another part of the kernel than that of links.
+    pub(crate) fn open_to(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
         Ok(Self {
@@ -61,7 +67,7 @@ impl Requests {
     /// # Errors
     ///
     /// What the kernel says.
-    pub(super) fn ask(&mut self, request: Request, mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(crate) fn ask(&mut self, request: Request, mut each: impl FnMut(&[u8])) -> io::Result<()> {
         self.send(request, REQUEST | ACK)?;
         self.answers(|message| each(message.body)).map(|_| ())
     }
@@ -72,7 +78,7 @@ impl Requests {
     /// # Errors
     ///
     /// What the kernel says.
-    pub(in super::super) fn list<T: Default>(
+    pub(crate) fn list<T: Default>(
         &mut self,
         request: &Request,
         mut each: impl FnMut(&mut T, u16, &[u8]),
