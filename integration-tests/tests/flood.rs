@@ -376,7 +376,8 @@ fn flows_that_go_for_room_while_there_is_some_have_all_their_ends_told() {
     let left = eventually("room is made", || {
         let status = daemon.own_status()?;
         let ipv4 = status.tables.iter().find(|table| table.name == "ipv4")?;
-        (20_000..60_000)
+        // Half of the table stays, and what came after the walk: at most 66,000.
+        (20_000..70_000)
             .contains(&ipv4.entries)
             .then_some(ipv4.entries)
     });
