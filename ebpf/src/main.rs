@@ -1,6 +1,6 @@
 //! Sextant's eBPF programs; this file has the entry points only.
 //!
-//! `observe` takes a packet through: `link` and `parse` read headers, `gso` tells
+//! `observe` takes a packet through: `link` and `parse` read headers, `vlan` numbers VLANs, `gso` tells
 //! what leaves on the wire, `table` finds or makes the entry of the flow and
 //! counts, `event` raises events, `payload` copies what DNS packets carry and, by `hello`, how TLS begins, `dropped`
 //! watches the kernel drop packets. `owner` keeps who made a socket, `holders` who
@@ -47,6 +47,7 @@ mod read;
 mod reopen;
 mod ring;
 mod table;
+mod vlan;
 mod who;
 
 use aya_ebpf::{

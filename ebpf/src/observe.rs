@@ -12,7 +12,7 @@ use crate::{
     packet::Packet,
     parse::{self, Stop},
     read::{Copied, Linear, Read},
-    table,
+    table, vlan,
 };
 
 /// Observes one packet; tells whether it is let through.
@@ -81,8 +81,6 @@ fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Pack
 /// there is a packet to count in a flow.
 #[inline(never)]
 fn slow(ctx: &TcContext, packet: &mut Packet) -> bool {
-    // The zone is part of a fragment's key.
-    packet.zone = maps::zone(packet.point);
     match slow_parse(&Copied(ctx), packet) {
         Ok(()) => true,
         Err(cause) => {
@@ -97,6 +95,8 @@ fn slow(ctx: &TcContext, packet: &mut Packet) -> bool {
 #[inline(always)]
 fn slow_parse(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
     let ethertype = link::skip(reader, packet)?;
+    // The address space is part of a fragment's key.
+    packet.zone = vlan::space(maps::zone(packet.point), packet.vlan);
     let l3 = packet.l3;
     let parsed = match ethertype {
         IPV4 => parse::ipv4(reader, l3, packet),
@@ -112,7 +112,8 @@ fn slow_parse(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
 #[inline(always)]
 fn account(ctx: &TcContext, packet: &mut Packet) -> bool {
     gso::wire(ctx, packet);
-    packet.zone = maps::add_to_totals(packet.point, packet.packets, packet.bytes);
+    let zone = maps::add_to_totals(packet.point, packet.packets, packet.bytes);
+    packet.zone = vlan::space(zone, packet.vlan);
     if packet.family == 4 {
         flow4(ctx, packet)
     } else {

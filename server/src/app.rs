@@ -92,7 +92,8 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let config = &core.config;
     // Before anything is stored, so that what is replayed is counted too.
     let counting = Counting::start(&config.hubble, core.ring.clone(), core.draining.subscribe())?;
-    replay::load(&config.replay, core.ring.room(), &core.pipeline).await?;
+    let room = core.ring.room();
+    replay::load(&config.replay, config.vlan_in_key, room, &core.pipeline).await?;
     core.ring.mark_loaded();
     let write_group = config.server.write_group.as_deref();
     let write_group = write_group.map(WriteGroup::find).transpose()?;

@@ -78,6 +78,8 @@ pub struct Config {
     pub flow_bytes: Option<u64>,
     /// Files to load before serving.
     pub replay: Vec<PathBuf>,
+    /// In captures among them VLAN ids tell flows apart, as in the datapath.
+    pub vlan_in_key: bool,
     /// eBPF; `None` serves replayed and recorded flows only.
     pub datapath: Option<Datapath>,
     /// CPU that daemon and programs may take, in percent of one CPU; 0 is no limit.
@@ -271,6 +273,7 @@ impl Default for Config {
             flow_capacity: 131_071,
             flow_bytes: None,
             replay: Vec::new(),
+            vlan_in_key: false,
             datapath: Some(Datapath::default()),
             cpu_budget_percent: 0,
             names: Names::default(),
@@ -382,6 +385,10 @@ impl Config {
             ("flow_capacity", self.flow_capacity == other.flow_capacity),
             ("flow_bytes", self.flow_bytes == other.flow_bytes),
             ("replay", self.replay == other.replay),
+            (
+                "datapath.vlan_in_key",
+                self.vlan_in_key == other.vlan_in_key,
+            ),
             ("datapath", self.datapath == other.datapath),
             (
                 "overhead",

@@ -44,6 +44,7 @@ mod sweeper;
 mod tables;
 mod tcx;
 mod tuning;
+mod vlans;
 mod volumes;
 mod who;
 
@@ -67,6 +68,7 @@ pub use running::{Datapath, Slots, Zones};
 pub use sweep::Timeouts;
 pub use sweeper::Sweeper;
 pub use tuning::Tuner;
+pub use vlans::{Place, Vlans};
 pub use volumes::{ReaderCounts, Volume, Volumes};
 
 /// What can go wrong with the kernel.

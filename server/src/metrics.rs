@@ -157,6 +157,7 @@ impl Collector for Metrics {
         page.tcp(&self.sources.tcp)?;
         page.nat(&self.sources.nat, counters)?;
         page.denied(counters)?;
+        page.vlans(counters)?;
         page.interfaces(counters)?;
         page.gauge(
             "sweep_seconds",

@@ -29,7 +29,7 @@ use sextant_ebpf_common as common;
 use sextant_proto::flow as pb;
 
 use crate::{
-    datapath::{Batch, DropReasons, Links},
+    datapath::{Batch, DropReasons, Links, Vlans},
     dns,
     flow::{Address, Endpoint, Flow, Interned, Interners, Origin, Time, Uuid, proto},
     identity::Snapshot,
@@ -78,6 +78,7 @@ pub struct Pipeline {
     /// Who is behind sockets; nobody until the datapath says so.
     processes: Option<Processes>,
     drop_reasons: DropReasons,
+    vlans: Vlans,
     layer7: Layer7,
     qualities: Qualities,
     translations: Translations,
@@ -115,6 +116,7 @@ impl Pipeline {
             places: Places::default(),
             processes: None,
             drop_reasons: DropReasons::default(),
+            vlans: Vlans::default(),
             layer7: Layer7::default(),
             qualities: Qualities::default(),
             translations: Translations::default(),
@@ -149,10 +151,17 @@ impl Pipeline {
         processes.map(Processes::counts).unwrap_or_default()
     }
 
-    /// What a datapath knows: names of the kernel's drop reasons, where processes are
-    /// known from, and services of this host.
-    pub fn know(&mut self, reasons: DropReasons, processes: Processes, services: Services) {
+    /// What a datapath knows: names of the kernel's drop reasons, VLANs, where processes
+    /// are known from, and services of this host.
+    pub fn know(
+        &mut self,
+        reasons: DropReasons,
+        vlans: Vlans,
+        processes: Processes,
+        services: Services,
+    ) {
         self.drop_reasons = reasons;
+        self.vlans = vlans;
         self.processes = Some(processes);
         self.services = services;
     }
@@ -184,7 +193,8 @@ impl Pipeline {
             match carried {
                 None => self.packet(event, wall, &identities, &mut flows),
                 Some(carried) => {
-                    for seen in self.layer7.take(carried, &identities) {
+                    let zone = self.vlans.place(event.zone).zone;
+                    for seen in self.layer7.take(carried, zone, &identities) {
                         let mut flow = self.flow(event, wall, &identities);
                         dns::mark(&mut flow, &seen);
                         flows.push(Event::Flow(flow));
@@ -239,6 +249,10 @@ impl Pipeline {
     fn flow(&mut self, event: &common::Event, wall: i64, identities: &Snapshot) -> Flow {
         let mut mended = *event;
         self.servers.see(&mut mended);
+        let place = self.vlans.place(event.zone);
+        if place.ids != [0; 2] {
+            mended.vlan = place.ids;
+        }
         let leg = self.translations.join(&mut mended);
         let event = &mended;
         let mut context = enrich::Context {
@@ -257,7 +271,8 @@ impl Pipeline {
         let called = leg.map(|leg| leg.called());
         services::mark(&mut flow, event, called, &self.services, identities);
         let interners = &mut self.interners;
-        self.layer7.name(&mut flow, event, identities, interners);
+        self.layer7
+            .name(&mut flow, event, place.zone, identities, interners);
         flow.time = Some(self.rising(wall));
         flow.uuid = self.uuids.next();
         flow

@@ -151,6 +151,10 @@ pub struct DropLayout {
     pub no_socket: u32,
     /// Whether the tracepoint tells the socket that was to receive (6.11).
     pub has_receiver: u32,
+    /// `sk_buff.vlan_all` (6.2), which is 0 where there is no tag; 0 for not found.
+    pub skb_vlan: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 impl DropLayout {
@@ -177,5 +181,7 @@ impl DropLayout {
         unspecified: u32::MAX,
         no_socket: u32::MAX,
         has_receiver: 0,
+        skb_vlan: 0,
+        pad: 0,
     };
 }

@@ -21,7 +21,7 @@ pub struct Key4 {
     pub protocol: u8,
     /// Zero.
     pub pad: u8,
-    /// Address space, where several overlap.
+    /// Address space, where several overlap: a zone, or a VLAN in one (`vlan_in`).
     pub zone: u16,
 }
 

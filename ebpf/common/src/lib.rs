@@ -17,6 +17,7 @@ pub mod policy;
 pub mod protocol;
 mod quality;
 pub mod slot;
+mod vlan;
 mod who;
 
 pub use cause::{CAUSES, Cause};
@@ -32,6 +33,9 @@ pub use payload::{Carries, DNS_PORT, PAYLOAD_ROOMS, Payload};
 pub use quality::{
     EndsLayout, FIGURES_OF_A, FIGURES_OF_B, Figures, NO_FIGURES, SENT_AGAIN, ZERO_WINDOW, micros,
     short_micros,
+};
+pub use vlan::{
+    FIRST_VLAN, INTERFACE_VLANS, PACKET_VLANS, VLANS, vlan_in, vlan_number, vlan_parts,
 };
 pub use who::{
     CGROUP_DEPTH, CGROUP_NAME, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner, ProcessRecord,
@@ -342,10 +346,12 @@ pub enum Tally {
     TranslationLost = 7,
     /// Packets that a policy denied, of flows that found no room.
     DeniedAlone = 8,
+    /// Packets whose VLAN found no number, so that their flows are those of its space.
+    VlanUnnumbered = 9,
 }
 
 /// How many tallies there are.
-pub const TALLIES: u32 = 9;
+pub const TALLIES: u32 = 10;
 
 /// Key of an IP datagram whose fragments are on their way.
 #[repr(C)]
@@ -394,7 +400,7 @@ const _: () = {
     assert!(size_of::<Payload>() == size_of::<Event>() + 16);
     assert!(size_of::<DropKey>() == 48);
     assert!(size_of::<DropCount>() == 80);
-    assert!(size_of::<DropLayout>() == 240 && size_of::<NetLayout>() == 24);
+    assert!(size_of::<DropLayout>() == 248 && size_of::<NetLayout>() == 24);
 };
 
 #[cfg(test)]

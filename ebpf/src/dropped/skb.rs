@@ -7,6 +7,7 @@ use super::{Dropped, layout};
 use crate::{
     maps,
     namespace::{self, load},
+    vlan,
 };
 
 /// A header's offset that is not set.
@@ -45,6 +46,17 @@ unsafe fn family(it: *mut Dropped) -> u8 {
         IPV6 => 6,
         _ => 0,
     }
+}
+
+/// The id of the VLAN tag that is not in the frame itself; 0 for none.
+#[inline(always)]
+unsafe fn tag(it: *mut Dropped) -> u16 {
+    if layout!(skb_vlan) == 0 {
+        return 0;
+    }
+    // Type and tag.
+    let [_, tag]: [u16; 2] = field(it, layout!(skb_vlan));
+    tag & 0xfff
 }
 
 /// Whether the packet is IP of an observed namespace. If so, its family, point,
@@ -98,7 +110,7 @@ pub(super) unsafe fn is_observed(it: *mut Dropped, receiver: u64) -> Result<bool
     (*it).first.no_mac = u8::from(!ETHERNET_TYPES.contains(&kind));
     (*it).first.frame_len = field(it, layout!(skb_len));
     (*it).key.namespace = namespace as u16;
-    (*it).key.zone = maps::zone((*it).first.point);
+    (*it).key.zone = vlan::space(maps::zone((*it).first.point), [tag(it), 0]);
     (*it).key.family = family;
     Ok(true)
 }

@@ -61,6 +61,7 @@ fn pipeline_into(writer: RingWriter) -> Pipeline {
             link: None,
             master: None,
             peer_namespace: None,
+            vlan: None,
         };
         links.by_index.insert(index, link);
     }

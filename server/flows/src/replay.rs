@@ -121,6 +121,8 @@ pub struct Context<'a> {
     pub node: &'a Interned<Origin>,
     /// Who is behind an address of a capture. Recorded flows say so themselves.
     pub resolve: &'a mut dyn FnMut(IpAddr) -> Interned<Endpoint>,
+    /// In a capture VLAN ids tell connections apart.
+    pub vlan_in_key: bool,
 }
 
 /// Loads a file; each event goes to `sink` as soon as it is read. All addresses
@@ -152,6 +154,7 @@ fn in_world<T>(
         interners,
         node,
         resolve: &mut |_| world.clone(),
+        vlan_in_key: false,
     })
 }
 

@@ -30,6 +30,7 @@ pub fn replay(format: Format, input: &[u8]) -> (Option<Report>, Vec<Event>) {
         interners: &mut interners,
         node: &Origin::default().into(),
         resolve: &mut |_| world.clone(),
+        vlan_in_key: true,
     };
     let mut events = Vec::new();
     let name = Path::new("input");

@@ -120,7 +120,8 @@ impl RunningDatapath {
         });
         let firewall = Firewall::default();
         let services = Services::new(containers.clone(), firewall.clone());
-        lock(&pipeline).know(datapath.drop_reasons(), processes, services);
+        let (reasons, vlans) = (datapath.drop_reasons(), datapath.vlans());
+        lock(&pipeline).know(reasons, vlans, processes, services);
         // Names are of processes alone.
         let sockets = if config.processes {
             sockets
@@ -327,8 +328,11 @@ fn settings(config: &config::Datapath, lines: &config::CommandLines, rooms: Room
         active_interval_ns: active_interval(config).as_nanos() as u64,
         drops: config.drops,
         several_namespaces: !config.namespaces.is_empty(),
-        // The loopback of each namespace is in a zone of its own.
-        several_zones: !config.zones.is_empty() || !config.namespaces.is_empty(),
+        // The loopback of each namespace is in a zone of its own, and so are VLAN interfaces.
+        several_zones: !config.zones.is_empty()
+            || !config.namespaces.is_empty()
+            || config.vlan_in_key,
+        vlan_in_key: config.vlan_in_key,
         who: config.processes,
         command_lines: lines.enabled,
         rooms,

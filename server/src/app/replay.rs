@@ -22,9 +22,10 @@ use crate::{
 /// Events pushed at once; small, so that readers are never far behind.
 const BATCH: usize = 1024;
 
-/// Loads all files, for a store with this room.
+/// Loads all files, for a store with this room; in captures VLANs may tell flows apart.
 pub(super) async fn load(
     files: &[PathBuf],
+    vlan_in_key: bool,
     room: Room,
     pipeline: &Arc<Mutex<Pipeline>>,
 ) -> anyhow::Result<()> {
@@ -32,10 +33,16 @@ pub(super) async fn load(
         return Ok(());
     }
     let (files, pipeline) = (files.to_vec(), Arc::clone(pipeline));
-    tokio::task::spawn_blocking(move || load_all(&files, room, &mut lock(&pipeline))).await?
+    tokio::task::spawn_blocking(move || load_all(&files, vlan_in_key, room, &mut lock(&pipeline)))
+        .await?
 }
 
-fn load_all(files: &[PathBuf], room: Room, pipeline: &mut Pipeline) -> anyhow::Result<()> {
+fn load_all(
+    files: &[PathBuf],
+    vlan_in_key: bool,
+    room: Room,
+    pipeline: &mut Pipeline,
+) -> anyhow::Result<()> {
     let mut sorter = Sorter::new(room);
     for path in files {
         let origin = pipeline.origin().clone();
@@ -45,6 +52,7 @@ fn load_all(files: &[PathBuf], room: Room, pipeline: &mut Pipeline) -> anyhow::R
             interners: &mut interners,
             node: &origin,
             resolve: &mut |address| identities.resolve(address).clone(),
+            vlan_in_key,
         };
         sorter.begin();
         let report = replay::load_in(path, &mut context, &mut |event| {

@@ -41,6 +41,8 @@ pub struct Datapath {
     pub drops: bool,
     /// Find out which process is behind a flow.
     pub processes: bool,
+    /// VLAN ids tell flows apart.
+    pub vlan_in_key: bool,
     /// Interfaces with address spaces of their own: glob and zone.
     pub zones: Vec<(String, u16)>,
     /// Other network namespaces: path, whose last part may be a glob, and zone.
@@ -68,6 +70,7 @@ impl Default for Datapath {
             force_clsact: false,
             drops: true,
             processes: true,
+            vlan_in_key: false,
             zones: Vec::new(),
             namespaces: Vec::new(),
         }

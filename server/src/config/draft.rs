@@ -29,6 +29,7 @@ impl Draft {
     /// The configuration, when all sources are in.
     pub(super) fn finish(self) -> Config {
         Config {
+            vlan_in_key: self.datapath.vlan_in_key,
             datapath: self.enabled.then_some(self.datapath),
             ..self.config
         }

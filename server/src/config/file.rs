@@ -3,7 +3,7 @@
 //! Everything that is in the file is read, whatever else is wrong in it; only
 //! after a syntax error the rest is left, since its meaning is unknown.
 
-use std::path::Path;
+use std::{ops::RangeInclusive, path::Path};
 
 use toml::de::DeTable;
 
@@ -232,8 +232,10 @@ fn datapath(mut section: Section<'_>, to: &mut Datapath) {
     set(&mut to.force_clsact, s.item("force_clsact").switch());
     set(&mut to.drops, s.item("drops").switch());
     set(&mut to.processes, s.item("processes").switch());
-    to.zones = zones(s);
-    to.namespaces = namespaces(s);
+    set(&mut to.vlan_in_key, s.item("vlan_in_key").switch());
+    let most = limits::zone(to.vlan_in_key);
+    to.zones = zones(s, &most);
+    to.namespaces = namespaces(s, &most);
     section.finish();
 }
 
@@ -267,13 +269,13 @@ fn ring_bytes(section: &mut Section<'_>, key: &'static str) -> Option<u32> {
         .keep(item.offset()?, &section.path(key), Err(message))
 }
 
-fn zones(datapath: &mut Section<'_>) -> Vec<(String, u16)> {
+fn zones(datapath: &mut Section<'_>, bounds: &RangeInclusive<u16>) -> Vec<(String, u16)> {
     let mut once = Once::new(datapath.report());
     let mut zones = Vec::new();
     for mut section in datapath.sections("zone") {
         let interface = section.required("interface");
         let glob = interface.text(values::glob);
-        let zone = section.required("zone").number(limits::ZONE);
+        let zone = section.required("zone").number(bounds.clone());
         if let (Some(glob), Some(offset)) = (&glob, interface.offset()) {
             once.see(format!("zone of `{glob}`"), offset);
         }
@@ -283,13 +285,13 @@ fn zones(datapath: &mut Section<'_>) -> Vec<(String, u16)> {
     zones
 }
 
-fn namespaces(datapath: &mut Section<'_>) -> Vec<(String, u16)> {
+fn namespaces(datapath: &mut Section<'_>, bounds: &RangeInclusive<u16>) -> Vec<(String, u16)> {
     let mut once = Once::new(datapath.report());
     let mut namespaces = Vec::new();
     for mut section in datapath.sections("namespace") {
         let item = section.required("path");
         let path = item.text(values::namespace_path);
-        let zone = section.item("zone").number(limits::ZONE).unwrap_or(0);
+        let zone = section.item("zone").number(bounds.clone()).unwrap_or(0);
         if let (Some(path), Some(offset)) = (path, item.offset()) {
             once.see(format!("network namespace `{path}`"), offset);
             namespaces.push((path, zone));

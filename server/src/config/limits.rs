@@ -47,8 +47,14 @@ pub(super) const TTL_FLOOR: RangeInclusive<Duration> = millis(0)..=hours(24);
 pub(super) const IDLE: RangeInclusive<Duration> = millis(100)..=hours(24 * 7);
 /// Of one CPU; 0 is no budget, above 100 is more than one.
 pub(super) const CPU_PERCENT: RangeInclusive<u32> = 0..=100_000;
-/// 0 is where interfaces are without a zone; the datapath has the last ones.
-pub(super) const ZONE: RangeInclusive<u16> = 0..=LAST_ZONE;
+/// 0 is where interfaces are without a zone; the datapath has the last ones, and the
+/// upper half where it numbers VLANs.
+pub(super) const fn zone(vlan_in_key: bool) -> RangeInclusive<u16> {
+    match vlan_in_key {
+        true => 0..=sextant_ebpf_common::FIRST_VLAN - 1,
+        false => 0..=LAST_ZONE,
+    }
+}
 
 /// Of each metric; a series takes about 500 bytes.
 pub(super) const SERIES: RangeInclusive<usize> = 1..=1_000_000;

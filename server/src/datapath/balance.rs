@@ -188,6 +188,7 @@ mod tests {
             link: None,
             master: None,
             peer_namespace: None,
+            vlan: None,
         }
     }
 

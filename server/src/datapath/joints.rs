@@ -118,6 +118,7 @@ mod tests {
             link,
             master,
             peer_namespace: None,
+            vlan: None,
         }
     }
 

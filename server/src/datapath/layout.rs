@@ -84,6 +84,7 @@ pub(super) fn find(btf: &Btf) -> Result<(DropLayout, DropReasons), LayoutError> 
         no_socket: reasons.number("NO_SOCKET").unwrap_or(u32::MAX),
         unspecified: reasons.unspecified()?,
         has_receiver: u32::from(arguments(btf, TRACEPOINT)? > 3),
+        skb_vlan: offset("sk_buff", "vlan_all").unwrap_or(0),
         ..DropLayout::ABSENT
     };
     layout.skb_bytes = skb_bytes(&layout)?;
@@ -105,6 +106,7 @@ fn skb_bytes(layout: &DropLayout) -> Result<u32, LayoutError> {
         layout.skb_protocol,
         layout.skb_network,
         layout.skb_mac,
+        layout.skb_vlan,
     ];
     // The widest of them are pointers.
     let bytes = fields.into_iter().max().unwrap_or(0) + 8;

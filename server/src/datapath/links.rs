@@ -11,6 +11,11 @@ use sextant_ebpf_common::interface_number;
 
 use super::Namespace;
 
+/// Kinds of interfaces that are above another one and take its frames as they are, but
+/// for a tag; and how many are followed.
+const ABOVE: [&str; 6] = ["vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", "macsec"];
+const MAX_ABOVE: usize = 8;
+
 /// What frames on a link begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
@@ -66,6 +71,8 @@ pub struct Link {
     /// The network namespace of the other end of a veth pair, where it is another
     /// one: what the kernel calls it in this interface's.
     pub peer_namespace: Option<u32>,
+    /// The VLAN id of an interface that takes the tag off what comes by `link`.
+    pub vlan: Option<u16>,
 }
 
 impl Link {
@@ -100,6 +107,22 @@ impl Links {
         self.by_index.get(&index)
     }
 
+    /// The ids of the VLANs that an interface is in by itself or by what it is above,
+    /// outer first.
+    pub(super) fn vlans(&self, link: &Link) -> Vec<u16> {
+        let mut ids = Vec::new();
+        let mut next = Some(link);
+        for _ in 0..MAX_ABOVE {
+            let Some(link) = next.filter(|link| ABOVE.contains(&link.kind.as_str())) else {
+                break;
+            };
+            ids.extend(link.vlan);
+            next = link.link.and_then(|lower| self.get(lower));
+        }
+        ids.reverse();
+        ids
+    }
+
     /// Puts the interfaces of one network namespace in the place of what was
     /// known of it; tells whether that is a change.
     pub(super) fn replace(&mut self, namespace: u32, now: Self) -> bool {
@@ -114,5 +137,52 @@ impl Links {
         }
         self.addresses = now.addresses;
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, kind: &str, lower: u32, vlan: Option<u16>) -> Link {
+        Link {
+            index,
+            name: format!("if{index}"),
+            layer: Layer::Ethernet,
+            role: Role::Network,
+            up: true,
+            kind: kind.into(),
+            namespace: None,
+            birth: 0,
+            link: (lower != 0).then_some(lower),
+            master: None,
+            peer_namespace: None,
+            vlan,
+        }
+    }
+
+    #[test]
+    fn an_interface_is_in_the_vlans_of_those_below_it() {
+        let mut links = Links::default();
+        for link in [
+            link(1, "", 0, None),
+            link(2, "vlan", 1, Some(100)),
+            link(3, "vlan", 2, Some(20)),
+            link(4, "macvlan", 3, None),
+            link(5, "vxlan", 2, None),
+            link(6, "veth", 2, None),
+            link(7, "vlan", 8, Some(7)),
+            link(8, "vlan", 7, Some(8)),
+        ] {
+            links.by_index.insert(link.index, link);
+        }
+        let vlans = |index| links.vlans(links.get(index).unwrap());
+        assert_eq!(vlans(1), [0; 0]);
+        assert_eq!(vlans(2), [100]);
+        assert_eq!(vlans(3), [100, 20]);
+        assert_eq!(vlans(4), [100, 20]);
+        // What comes out of a tunnel or a cable has other tags.
+        assert_eq!((vlans(5).len(), vlans(6).len()), (0, 0));
+        assert_eq!(vlans(7).len(), MAX_ABOVE, "circles end");
     }
 }

@@ -10,7 +10,7 @@ use aya::{
 };
 use sextant_ebpf_common::{
     CauseCount, DropLayout, EndsLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning,
-    WhoLayout,
+    VLANS, WhoLayout,
     slot::{Hashed, Slot, slots_for, taken_words},
 };
 
@@ -26,6 +26,7 @@ use super::{
     rules::{Rooms, RuleTables},
     tables::{FLOW_TABLES, TAKEN, Tables},
     tcx,
+    vlans::Vlans,
     who::{self, Who},
 };
 
@@ -70,6 +71,8 @@ pub struct Settings {
     pub several_namespaces: bool,
     /// An interface may be in another zone than 0.
     pub several_zones: bool,
+    /// VLANs tell flows apart.
+    pub vlan_in_key: bool,
     /// Find out which process is behind a flow.
     pub who: bool,
     /// Tell command lines too.
@@ -110,6 +113,7 @@ pub struct Loaded {
     pub(super) totals: PerCpuArray<MapData, InterfaceTotals>,
     pub(super) slots: HashMap<MapData, u32, u32>,
     pub(super) zones: Array<MapData, u16>,
+    pub(super) vlans: Vlans,
     pub(super) joints: Array<MapData, Joints>,
     pub(super) namespaces: HashMap<MapData, u64, u32>,
     pub(super) who: Who,
@@ -210,6 +214,7 @@ impl Loaded {
             totals: typed(&mut ebpf, "TOTALS")?,
             slots: typed(&mut ebpf, "SLOTS")?,
             zones: typed(&mut ebpf, "ZONES")?,
+            vlans: Vlans::take(&mut ebpf, settings.vlan_in_key)?,
             joints: typed(&mut ebpf, "JOINTS")?,
             namespaces: typed(&mut ebpf, "NAMESPACES")?,
             who,
@@ -241,6 +246,7 @@ fn create(
     layouts: &Layouts,
 ) -> Result<Ebpf, DatapathError> {
     let settled_at = bpf::monotonic_ns() + SETTLE_NS;
+    let vlans = if settings.vlan_in_key { VLANS } else { 1 };
     EbpfLoader::new()
         // Nothing in the object is relocated by the kernel's types, which
         // are some 20 MiB to read.
@@ -275,6 +281,9 @@ fn create(
             true,
         )
         .override_global("SEVERAL_ZONES", &u32::from(settings.several_zones), true)
+        .override_global("VLAN_IN_KEY", &u32::from(settings.vlan_in_key), true)
+        .map_max_entries("VLAN_SPACES", vlans)
+        .map_max_entries("VLAN_BY_NUMBER", vlans)
         .override_global("PROCESS_LEVEL", &u64::from(PROCESS_RING_BYTES / 4), true)
         .override_global("TELLS_WHO", &u32::from(layouts.tells_who), true)
         .override_global("WHO_LAYOUT", &layouts.who, true)

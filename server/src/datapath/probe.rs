@@ -238,6 +238,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         drops,
         several_namespaces,
         several_zones: true,
+        vlan_in_key: true,
         who: drops,
         command_lines: true,
         rooms: super::Rooms::NONE,

@@ -17,7 +17,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
     Counters, DatapathError, DropReasons, Holders, InterfaceChoice, Link, LinkWatch, Links, Loaded,
-    Losses, Objects, Reader, Report, Role, RuleTables, Sweeper, Timeouts, Tuner, Volumes,
+    Losses, Objects, Reader, Report, Role, RuleTables, Sweeper, Timeouts, Tuner, Vlans, Volumes,
     attach::Attachments,
     balance::Balance,
     counters::{Attached, Unobserved, direct_slot},
@@ -56,6 +56,7 @@ pub struct Datapath {
     zones: Zones,
     slot_map: HashMap<MapData, u32, u32>,
     zone_map: Array<MapData, u16>,
+    vlans: Vlans,
     namespace_map: HashMap<MapData, u64, u32>,
     joints_map: Array<MapData, Joints>,
     /// As in the map, by slot.
@@ -131,6 +132,7 @@ impl Datapath {
             zones,
             slot_map: loaded.slots,
             zone_map: loaded.zones,
+            vlans: loaded.vlans,
             namespace_map: loaded.namespaces,
             joints_map: loaded.joints,
             joints: BTreeMap::new(),
@@ -199,6 +201,12 @@ impl Datapath {
     #[must_use]
     pub fn slots(&self) -> Slots {
         self.slots.clone()
+    }
+
+    /// VLANs that tell flows apart.
+    #[must_use]
+    pub fn vlans(&self) -> Vlans {
+        self.vlans.clone()
     }
 
     /// Names of the kernel's drop reasons.
@@ -382,7 +390,7 @@ impl Datapath {
                 continue;
             };
             self.counters.clear_slot(slot);
-            let zone = self.zone(link);
+            let zone = self.vlans.of_interface(self.zone(link), &links.vlans(link));
             if let Err(error) = self.zone_map.set(slot, zone, 0) {
                 tracing::warn!(interface = %link.name, %error, "zone not set");
             }

@@ -38,6 +38,14 @@ impl Page<'_> {
         )
     }
 
+    pub(super) fn vlans(&mut self, counters: &Counters) -> fmt::Result {
+        self.counter(
+            "vlan_unnumbered_packets",
+            "Packets whose VLAN found no number, so that it does not tell their flow apart (vlan_in_key)",
+            counters.tally(Tally::VlanUnnumbered).packets,
+        )
+    }
+
     pub(super) fn tcp(&mut self, counts: &TcpCounts) -> fmt::Result {
         for (name, help, times) in [
             (

@@ -171,13 +171,19 @@ impl Layer7 {
         });
     }
 
-    /// The messages that a packet has or completes; learns the names in them.
-    pub(super) fn take(&mut self, carried: Carried<'_>, identities: &Snapshot) -> Vec<Seen> {
+    /// The messages that a packet has or completes; learns the names in them, for all
+    /// VLANs of its zone.
+    pub(super) fn take(
+        &mut self,
+        carried: Carried<'_>,
+        zone: u16,
+        identities: &Snapshot,
+    ) -> Vec<Seen> {
         let event = carried.event;
         let (source, destination) = enrich::addresses(event);
         if carried.carries == Carries::Hello {
-            let client = client_of(source, event.zone, identities);
-            self.server_names.take(carried, client);
+            let client = client_of(source, zone, identities);
+            self.server_names.take(carried, zone, client);
             return Vec::new();
         }
         let (sequence, told) = transport(event);
@@ -196,18 +202,17 @@ impl Layer7 {
         };
         let mut seen = Vec::new();
         self.dns.take(packet, &mut |message| seen.push(message));
+        let client = client_of(destination, zone, identities);
         for answer in &seen {
-            self.learn(answer, event, destination, identities);
+            self.learn(answer, zone, client, event.time_ns);
         }
         seen
     }
 
-    fn learn(&mut self, seen: &Seen, event: &common::Event, client: IpAddr, who: &Snapshot) {
-        let client = client_of(client, event.zone, who);
+    fn learn(&mut self, seen: &Seen, zone: u16, client: Client, now_ns: u64) {
         for found in seen.learned() {
             let name = &seen.question.name;
-            self.names
-                .learn(client, event.zone, name, found, event.time_ns);
+            self.names.learn(client, zone, name, found, now_ns);
         }
     }
 
@@ -218,18 +223,19 @@ impl Layer7 {
         &mut self,
         flow: &mut Flow,
         event: &common::Event,
+        zone: u16,
         identities: &Snapshot,
         interners: &mut Interners,
     ) {
         let (source, destination) = enrich::addresses(event);
         let mut named = |client, address, end| {
-            let (began, zone, interner) = (event.first_ns, event.zone, &mut interners.names);
+            let (began, interner) = (event.first_ns, &mut interners.names);
             let learned = if self.names.is_empty() && self.server_names.is_empty() {
                 None
             } else {
                 let client = client_of(client, zone, identities);
                 let by_dns = self.names.of(client, zone, address, began, interner);
-                by_dns.or_else(|| self.server_names.of(event, client, end, interner))
+                by_dns.or_else(|| self.server_names.of(event, zone, client, end, interner))
             };
             let is_own = zone == 0 || zone >= common::LOOPBACK_ZONES;
             learned.or_else(|| is_own.then(|| self.hosts.of(address, interner))?)

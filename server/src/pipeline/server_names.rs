@@ -46,7 +46,7 @@ impl ServerNames {
     }
 
     /// Learns the name that a segment completes; `client` is who sent it.
-    pub(super) fn take(&mut self, carried: Carried<'_>, client: Client) {
+    pub(super) fn take(&mut self, carried: Carried<'_>, zone: u16, client: Client) {
         let event = carried.event;
         let (source, destination) = connection(event);
         let seen = self.watcher.take(Packet {
@@ -65,7 +65,7 @@ impl ServerNames {
         {
             let found = (destination.ip(), LIVES);
             self.names
-                .learn(client, event.zone, &seen.name, found, event.time_ns);
+                .learn(client, zone, &seen.name, found, event.time_ns);
         }
     }
 
@@ -78,11 +78,12 @@ impl ServerNames {
     pub(super) fn of(
         &mut self,
         event: &common::Event,
+        zone: u16,
         client: Client,
         end: End,
         interner: &mut Interner<NameList>,
     ) -> Option<Interned<NameList>> {
-        let (zone, began) = (event.zone, event.first_ns);
+        let began = event.first_ns;
         let (source, destination) = connection(event);
         let (from, to) = match end {
             End::Source => (destination, source),
@@ -90,7 +91,7 @@ impl ServerNames {
         };
         if event.protocol == TCP {
             let connection = Connection {
-                zone,
+                zone: event.zone,
                 client: from,
                 server: to,
             };

@@ -45,6 +45,7 @@ fn pipeline_with(room: Room) -> (Pipeline, Ring) {
             link: None,
             master: None,
             peer_namespace: None,
+            vlan: None,
         },
     );
     let pipeline = Pipeline::new(

@@ -94,7 +94,7 @@ pub(super) fn load(
     sink: &mut dyn FnMut(Event),
 ) -> Result<Report, ReplayError> {
     let mut report = Report::new(path);
-    let mut events = EventMaker::new(path);
+    let mut events = EventMaker::new(path, context.vlan_in_key);
     let mut number = 0;
     let ended = Capture::new(reader).and_then(|mut capture| {
         while let Some(frame) = capture.next()? {

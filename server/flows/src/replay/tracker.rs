@@ -39,7 +39,10 @@ pub(super) struct Tracked {
 }
 
 /// The bounded table of connections.
-pub(super) struct Tracker(Generations<Key, Connection>);
+pub(super) struct Tracker {
+    connections: Generations<Key, Connection>,
+    vlan_in_key: bool,
+}
 
 /// One end of a connection: address and port, or ICMP id.
 type End = (IpAddr, u16);
@@ -50,6 +53,7 @@ struct Key {
     ends: [End; 2],
     protocol: u8,
     message: Message,
+    vlan: [u16; 2],
 }
 
 /// What tells ICMP's connections apart beside addresses and id.
@@ -90,14 +94,17 @@ enum Hint {
 }
 
 impl Tracker {
-    /// For at most `capacity` connections.
-    pub(super) fn new(capacity: usize) -> Self {
-        Self(Generations::new(capacity))
+    /// For at most `capacity` connections; with `vlan_in_key` each VLAN has its own.
+    pub(super) fn new(capacity: usize, vlan_in_key: bool) -> Self {
+        Self {
+            connections: Generations::new(capacity),
+            vlan_in_key,
+        }
     }
 
     /// Connections that were forgotten for want of space.
     pub(super) fn forgotten(&self) -> u64 {
-        self.0.forgotten()
+        self.connections.forgotten()
     }
 
     /// Takes note of a packet that was captured at `seconds`.
@@ -111,11 +118,15 @@ impl Tracker {
             },
             protocol: packet.ip.protocol,
             message: message(&packet.transport, from_lower),
+            vlan: match self.vlan_in_key {
+                true => vlans(packet.vlan),
+                false => [0; 2],
+            },
         };
         let hint = hint(&packet.transport);
         let syn = first_sequence(&packet.transport);
         let known = self
-            .0
+            .connections
             .remove(&key)
             .filter(|known| !known.is_over(hint, syn, from_lower, key.protocol, seconds));
         let mut connection = known.unwrap_or_else(|| Connection {
@@ -135,7 +146,7 @@ impl Tracker {
         connection.first_syn = connection.first_syn.or(syn);
         connection.close(&packet.transport, is_reply);
         connection.last_seconds = connection.last_seconds.max(seconds);
-        self.0.insert(key, connection);
+        self.connections.insert(key, connection);
         Tracked {
             is_reply,
             guessed: connection.guessed,
@@ -181,6 +192,14 @@ impl Connection {
             self.reset |= flags & TcpFlags::RST != 0;
             self.fins[usize::from(is_reply)] |= flags & TcpFlags::FIN != 0;
         }
+    }
+}
+
+/// An id of 0 is no VLAN but a priority (IEEE 802.1Q).
+fn vlans([outer, inner]: [u16; 2]) -> [u16; 2] {
+    match outer {
+        0 => [inner, 0],
+        _ => [outer, inner],
     }
 }
 

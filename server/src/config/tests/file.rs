@@ -68,7 +68,7 @@ fn every_setting_of_the_datapath_arrives() {
          active_interval = '100ms'\nflows_ipv4 = 1\nflows_ipv6 = 2\nflows_dropped = 3\n\
          tcp_opening = '4s'\nobserved_ring_bytes = 4096\n\
          denied_ring_bytes = 8192\npayload_ring_bytes = 16384\npayload_bytes_per_second = 7\ntcp_idle = '1s'\ntcp_closed = '2s'\nother_idle = '3s'\n\
-         force_clsact = true\ndrops = false\n[[datapath.zone]]\ninterface = 'a*'\nzone = 0\n\
+         force_clsact = true\ndrops = false\nvlan_in_key = false\n[[datapath.zone]]\ninterface = 'a*'\nzone = 0\n\
          [[datapath.zone]]\ninterface = 'b'\nzone = 65407\n\
          [[datapath.namespace]]\npath = '/run/netns/*'\n\
          [[datapath.namespace]]\npath = '/proc/7/ns/net'\nzone = 3",
@@ -294,6 +294,18 @@ fn zones_are_whole_and_told_apart() {
             ("file:5: zone of `a` is in line 2", "keep one"),
         ],
     );
+    check(
+        &format!("[datapath]\nvlan_in_key = true\n{zone}interface = 'a'\nzone = 32768"),
+        &[("file:5: datapath.zone.zone: `32768`", "0 to 32767")],
+    );
+}
+
+#[test]
+fn vlans_tell_flows_apart_live_and_in_captures() {
+    let on = right("[datapath]\nvlan_in_key = true");
+    assert!(on.vlan_in_key && on.datapath.expect("on").vlan_in_key);
+    let off = right("[datapath]\nenabled = false\nvlan_in_key = true");
+    assert!(off.vlan_in_key && off.datapath.is_none());
 }
 
 #[test]

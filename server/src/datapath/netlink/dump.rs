@@ -28,6 +28,8 @@ const IFLA_XDP: u16 = 43;
 const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VLAN_ID: u16 = 1;
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
 /// Of `IFLA_EXT_MASK`: without counters, which are most of the list.
@@ -203,6 +205,7 @@ fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<(Link, Option<i32>)> {
     let flags = u32_at(body, 8)?;
     let (mut name, mut kind) = (String::new(), String::new());
     let (mut joined, mut master, mut elsewhere) = (None, None, None);
+    let mut data: &[u8] = &[];
     let usable = |value: &[u8]| u32_at(value, 0).filter(|n| *n != 0 && *n >> INDEX_BITS == 0);
     for (attribute, value) in attributes(body.get(LINK..)?) {
         match attribute {
@@ -211,14 +214,16 @@ fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<(Link, Option<i32>)> {
             libc::IFLA_MASTER => master = usable(value),
             IFLA_LINK_NETNSID => elsewhere = u32_at(value, 0).map(|id| id as i32),
             libc::IFLA_LINKINFO => {
-                let found = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
-                kind = found.map(|(_, value)| text(value)).unwrap_or_default();
+                let find = |wanted| attributes(value).find(|(kind, _)| *kind == wanted);
+                kind = find(IFLA_INFO_KIND).map_or(String::new(), |(_, value)| text(value));
+                data = find(IFLA_INFO_DATA).map_or(&[], |(_, value)| value);
             }
             _ => {}
         }
     }
     let for_endpoint = elsewhere.is_some() && !numbered.contains(&index);
     let is_pair = matches!(kind.as_str(), "veth" | "netkit");
+    let is_vlan = kind == "vlan";
     let link = Link {
         index,
         name,
@@ -233,8 +238,15 @@ fn link(body: &[u8], numbered: &HashSet<u32>) -> Option<(Link, Option<i32>)> {
         peer_namespace: elsewhere
             .filter(|_| is_pair)
             .and_then(|id| u32::try_from(id).ok()),
+        vlan: vlan(is_vlan, data),
     };
     Some((link, elsewhere))
+}
+
+/// The id of a VLAN interface; 0 is a priority and no VLAN.
+fn vlan(is_vlan: bool, data: &[u8]) -> Option<u16> {
+    let (_, id) = attributes(data).find(|(kind, _)| is_vlan && *kind == IFLA_VLAN_ID)?;
+    u16_at(id, 0).filter(|id| *id != 0)
 }
 
 fn layer(kind: u16) -> Layer {
@@ -279,6 +291,30 @@ mod tests {
         assert_ne!(births.of(5), first);
         births.keep(&HashSet::from([5]));
         assert_ne!(births.of(6), other, "it was away");
+    }
+
+    #[test]
+    fn a_vlan_interface_has_its_id_and_no_other_kind_has() {
+        let data = |id: u16| {
+            Request::new(0, 0, &[])
+                .with(IFLA_VLAN_ID, &id.to_ne_bytes())
+                .finish(0, 0)
+        };
+        let id = |kind: &str, data: &[u8]| {
+            let values = [
+                (IFLA_INFO_KIND, kind.as_bytes()),
+                (IFLA_INFO_DATA, data.get(16..).unwrap()),
+            ];
+            let mut body = [0; LINK];
+            body[4] = 5;
+            let message = Request::new(0, 0, &body).with_nested(libc::IFLA_LINKINFO, &values);
+            let (link, _) = link(&message.finish(0, 0)[16..], &HashSet::new()).unwrap();
+            (link.kind, link.vlan)
+        };
+        assert_eq!(id("vlan", &data(10)), ("vlan".into(), Some(10)));
+        assert_eq!(id("vlan", &data(0)), ("vlan".into(), None));
+        // Of another kind the number means something else.
+        assert_eq!(id("vxlan", &data(10)), ("vxlan".into(), None));
     }
 
     #[test]

@@ -55,11 +55,13 @@ impl Tried {
             length: bytes.len() as u32,
             bytes: &bytes,
         };
-        self.0.take(carried, client);
+        self.0.take(carried, event.zone, client);
     }
 
     fn of(&mut self, event: &Event, client: Client) -> String {
-        let names = self.0.of(event, client, End::Destination, &mut self.1);
+        let names = self
+            .0
+            .of(event, event.zone, client, End::Destination, &mut self.1);
         names.map_or_else(String::new, |names| names.join(" "))
     }
 }
@@ -79,9 +81,9 @@ fn a_connection_has_its_own_name_and_the_next_those_before() {
         destination_port: 1,
         ..event(1, SERVER)
     };
-    let names = it.0.of(&answer, CLIENT, End::Source, &mut it.1);
+    let names = it.0.of(&answer, 0, CLIENT, End::Source, &mut it.1);
     assert_eq!(names.expect("the server's").join(" "), "a.test");
-    let client = it.0.of(&answer, CLIENT, End::Destination, &mut it.1);
+    let client = it.0.of(&answer, 0, CLIENT, End::Destination, &mut it.1);
     assert_eq!(client, None);
     // It says that there is none.
     it.take(&event(4, SERVER), CLIENT, "10.0.0.1");

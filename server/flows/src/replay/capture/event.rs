@@ -52,11 +52,11 @@ pub(super) struct EventMaker {
 }
 
 impl EventMaker {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path, vlan_in_key: bool) -> Self {
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
         Self {
-            tracker: Tracker::new(MAX_CONNECTIONS),
+            tracker: Tracker::new(MAX_CONNECTIONS, vlan_in_key),
             fragments: Fragments::default(),
             dns: Dns::default(),
             ready: Vec::new(),

@@ -139,6 +139,7 @@ fn load_bytes(bytes: &[u8]) -> (Result<Report, ReplayError>, Vec<pb::Flow>) {
             };
             endpoint.into()
         },
+        vlan_in_key: false,
     };
     let mut flows = Vec::new();
     let report = load(
