@@ -13,7 +13,7 @@ mod skb;
 
 use aya_ebpf::{macros::map, maps::PerCpuArray, programs::RawTracePointContext};
 use sextant_ebpf_common::{
-    Cause, DropCount, DropKey, DropLayout, PLACE_COUNT, PLACES, SKB_BYTES,
+    Cause, DropCount, DropKey, DropLayout, PLACE_COUNT, PLACES, SKB_BYTES, Tuple,
     protocol::{ICMP, ICMP6},
 };
 
@@ -48,6 +48,10 @@ struct Dropped {
     at: u64,
     /// Where the packet ends.
     limit: u64,
+    /// Addresses and ports of the flow that it is of, ports in the order of this machine.
+    flow: Tuple,
+    /// Whether it was handed to an interface, with what translates it behind it.
+    is_sent: u32,
     /// Why it is dropped.
     why: u32,
 }

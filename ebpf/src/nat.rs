@@ -17,6 +17,8 @@ use crate::{
 
 /// Of `_nfct`, those that are no address.
 const NFCT_INFO: u64 = 7;
+/// Of them, those from here on are of packets of the answering side.
+const REPLIES: u64 = 3;
 /// `IPS_SRC_NAT` and `IPS_DST_NAT` (linux/netfilter/nf_conntrack_common.h).
 const TRANSLATED: u64 = 1 << 4 | 1 << 5;
 
@@ -36,6 +38,35 @@ pub unsafe fn tell(skb: *mut __sk_buff, packet: &Packet, reasons: u8) {
     if matches!(packet.protocol, TCP | UDP | SCTP) && !packet.later_fragment {
         look(skb);
     }
+}
+
+/// Addresses and ports with which a packet came that was translated since; the ports in
+/// network order. `nfct` is of its `sk_buff`, at `skb_nfct`.
+#[inline(always)]
+pub unsafe fn came_as(nfct: u64, to: *mut Tuple) -> bool {
+    let layout = core::ptr::read_volatile(&raw const NAT_LAYOUT);
+    let connection = nfct & !NFCT_INFO;
+    if connection == 0 {
+        return false;
+    }
+    let status = load::<u64>(connection, layout.conn_status).unwrap_or(0);
+    if status & TRANSLATED == 0 {
+        return false;
+    }
+    let offset = if nfct & NFCT_INFO < REPLIES {
+        layout.conn_original
+    } else {
+        layout.conn_reply
+    };
+    read(to, connection, offset);
+    true
+}
+
+/// Where an `sk_buff` has what connection tracking knows of it; `NO_FIELD` if nowhere.
+#[inline(always)]
+pub fn skb_nfct() -> u32 {
+    // SAFETY: a static of this program; volatile, since the loader rewrites it.
+    unsafe { core::ptr::read_volatile(&raw const NAT_LAYOUT.skb_nfct) }
 }
 
 #[inline(never)]

@@ -8,6 +8,8 @@ use sextant_integration_tests::{
 };
 use sextant_proto::flow::{Flow, Verdict};
 
+/// The lower port is the server of a flow that may be older than the daemon.
+const PORT: u16 = 530;
 const X: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 1);
 const Y: Ipv4Addr = Ipv4Addr::new(10, 9, 1, 77);
 const Q: u16 = 0x8100;
@@ -34,7 +36,7 @@ fn observed(config: &str) -> (Netns, Netns, Daemon) {
 }
 
 fn packet(payload: &[u8]) -> Vec<u8> {
-    frame::ipv4(X, Y, 17, &frame::udp(6000, 53530, payload))
+    frame::ipv4(X, Y, 17, &frame::udp(6000, PORT, payload))
 }
 
 fn vlan(flow: &Flow) -> Vec<u64> {
@@ -55,7 +57,7 @@ fn ends(daemon: &Daemon, packets: u64) -> BTreeMap<Vec<u64>, (u64, Verdict)> {
     eventually("the ends of the flows", || {
         let mut ends = BTreeMap::new();
         for flow in daemon.flows() {
-            let is_ours = totals::direction(&flow).is_some_and(|way| way.to.1 == 53530);
+            let is_ours = totals::direction(&flow).is_some_and(|way| way.to.1 == u32::from(PORT));
             if is_ours && totals::text(&flow, "end_reason").is_some() {
                 let count = totals::number(&flow, "packets");
                 let known = ends.insert(vlan(&flow), (count, flow.verdict()));
@@ -112,7 +114,7 @@ fn fragments_of_two_vlans_with_one_id_are_not_joined() {
         &a,
         "va",
         &[
-            tagged(10, &first(53530)),
+            tagged(10, &first(PORT)),
             tagged(20, &first(9)),
             tagged(10, &last),
             tagged(20, &last),

@@ -1,7 +1,7 @@
 //! Whose a dropped packet is, and where it is in memory.
 
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-use sextant_ebpf_common::{Cause, interface_number, is_xdp, point};
+use sextant_ebpf_common::{Cause, interface_number, is_xdp, point, point_parts};
 
 use super::{Dropped, layout};
 use crate::{
@@ -31,7 +31,7 @@ pub(super) unsafe fn copy(it: *mut Dropped, skb: u64) -> Result<(), Cause> {
 
 /// A field of it. Its offset is a constant to the verifier, which checks it.
 #[inline(always)]
-unsafe fn field<T: Copy>(it: *mut Dropped, offset: u32) -> T {
+pub(super) unsafe fn field<T: Copy>(it: *mut Dropped, offset: u32) -> T {
     (&raw const (*it).skb)
         .byte_add(offset as usize)
         .cast::<T>()
@@ -171,6 +171,10 @@ pub(super) unsafe fn locate(it: *mut Dropped) -> Result<Place, Cause> {
             l3 = data;
         }
     }
+    // With its link header before it, or to an interface that has none.
+    let (_, egress) = point_parts((*it).first.point);
+    let is_sent = data < l3 || (egress && (*it).first.no_mac != 0);
+    (*it).is_sent = u32::from(is_sent);
     let has_mac = (*it).first.no_mac == 0 && has_link && behind_link <= l3 && behind_link <= end;
     let mac = (&raw mut (*it).first.mac).cast();
     (*it).first.no_mac = 1;
