@@ -1,11 +1,15 @@
 //! `sextant stats` and `sextant hints`: what is in the stored flows.
 
+mod table;
+
 use std::{io::Write as _, process::ExitCode, time::Duration};
 
 use clap::{Args, ValueEnum};
+use prost_types::Timestamp;
+use sextant_flows::flow::Time;
 use sextant_proto::sextant::flow::v1::{
     FlowField, FlowSummary, ListFilterHintsRequest, ListFilterHintsResponse, SummarizeFlowsRequest,
-    SummaryOrder, Traffic, WatchFlowSummaryRequest, WatchFlowSummaryResponse,
+    SummaryOrder, WatchFlowSummaryRequest, WatchFlowSummaryResponse,
     flow_service_client::FlowServiceClient,
 };
 
@@ -17,7 +21,7 @@ use crate::{
     input::InputArgs,
     json, out,
     tally::{self, Question},
-    text::{Align, bytes, grouped, harmless, short, table},
+    text::{Align, grouped, harmless, table},
     time,
 };
 
@@ -35,6 +39,15 @@ pub(crate) struct StatsArgs {
     /// and all of a file]
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     window: Option<Duration>,
+    /// Flows since then: how long ago (3s, 1h43m), or a date or time (2006-01-02T15:04:05Z).
+    #[arg(long, value_name = "TIME", value_parser = time::moment, conflicts_with_all = ["window", "follow"])]
+    since: Option<Timestamp>,
+    /// Flows until then.
+    #[arg(long, value_name = "TIME", value_parser = time::moment, conflicts_with = "follow")]
+    until: Option<Timestamp>,
+    /// Count each part of the window of this length too.
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    bucket: Option<Duration>,
     /// Fields to group by, four at most, such as `source-ip,destination-port`.
     #[arg(long, value_name = "FIELDS", value_delimiter = ',', value_parser = field)]
     group_by: Vec<FlowField>,
@@ -142,15 +155,25 @@ pub(crate) async fn run(connection: &Connection, args: &StatsArgs) -> anyhow::Re
             path,
             filters: &filters,
             window: args.window,
+            since: args.since.map(Time::from),
+            until: args.until.map(Time::from),
+            bucket: args.bucket,
             group_by: &args.group_by,
             limit: args.limit,
             order: args.order.into(),
         })?;
         return print(Some(summary), args);
     }
-    let window = args.window.unwrap_or(WINDOW);
+    let length = |given: Duration| prost_types::Duration::try_from(given).ok();
+    let window = match args.since {
+        Some(_) => None,
+        None => length(args.window.unwrap_or(WINDOW)),
+    };
     let request = SummarizeFlowsRequest {
-        window: prost_types::Duration::try_from(window).ok(),
+        window,
+        since: args.since,
+        until: args.until,
+        bucket: args.bucket.and_then(length),
         whitelist: filters.whitelist,
         blacklist: filters.blacklist,
         group_by: args.group_by.iter().map(|field| (*field).into()).collect(),
@@ -225,69 +248,12 @@ fn print(summary: Option<FlowSummary>, args: &StatsArgs) -> anyhow::Result<ExitC
     let summary = summary.unwrap_or_default();
     let text = match args.output {
         Output::Json => json::print(&summary, "sextant.flow.v1.FlowSummary") + "\n",
-        Output::Table => summary_table(&summary, &args.group_by, args.order),
+        Output::Table => table::summary_table(&summary, &args.group_by, args.order),
     };
     let mut out = out::stdout();
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Groups, the others, and the total; what was sent again where that is meant.
-fn summary_table(summary: &FlowSummary, group_by: &[FlowField], order: Order) -> String {
-    let traffic_row = |cells, columns, traffic: Option<&Traffic>| {
-        let mut row = traffic_row(cells, columns, traffic);
-        if order == Order::Retrans {
-            row.push(grouped(
-                traffic.map_or(0, |traffic| traffic.retransmissions),
-            ));
-        }
-        row
-    };
-    let mut head: Vec<String> = group_by.iter().map(|f| name(*f).to_uppercase()).collect();
-    if head.is_empty() {
-        head.push(String::new());
-    }
-    let columns = head.len();
-    head.extend(["FLOWS", "PACKETS", "BYTES", "DROPS", "PACKETS/S", "BYTES/S"].map(String::from));
-    if order == Order::Retrans {
-        head.push("RETRANS".into());
-    }
-    let mut rows = vec![head];
-    for group in &summary.groups {
-        let values = group.values.iter().map(|value| harmless(value));
-        let values: Vec<String> = values
-            .map(|v| if v.is_empty() { "-".into() } else { v })
-            .collect();
-        rows.push(traffic_row(values, columns, group.traffic.as_ref()));
-    }
-    let shown = summary.groups.len() as u64;
-    if summary.group_count > shown {
-        let others = format!("({} others)", grouped(summary.group_count - shown));
-        rows.push(traffic_row(vec![others], columns, summary.others.as_ref()));
-    }
-    rows.push(traffic_row(
-        vec!["TOTAL".into()],
-        columns,
-        summary.total.as_ref(),
-    ));
-    let mut aligns = vec![Align::Left; columns];
-    aligns.extend([Align::Right; 7]);
-    table(&rows, &aligns)
-}
-
-fn traffic_row(mut cells: Vec<String>, columns: usize, traffic: Option<&Traffic>) -> Vec<String> {
-    cells.resize(columns, String::new());
-    let traffic = traffic.copied().unwrap_or_default();
-    cells.extend([
-        grouped(traffic.flows),
-        grouped(traffic.packets),
-        bytes(traffic.bytes as f64),
-        grouped(traffic.drops),
-        short(traffic.packets_per_second),
-        bytes(traffic.bytes_per_second),
-    ]);
-    cells
 }
 
 /// Prints the values of a field.

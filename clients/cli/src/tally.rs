@@ -5,7 +5,7 @@ use std::{ops::ControlFlow, path::Path, time::Duration};
 
 use sextant_flows::{
     flow::{Flow, Time},
-    summary::{Hints, MAX_FIELDS, Span, Tally, Window, answer},
+    summary::{Hints, MAX_BUCKETS, MAX_FIELDS, Span, Tally, Window, answer},
 };
 use sextant_proto::sextant::flow::v1::{
     FilterHint, FlowField, FlowSummary, ListFilterHintsResponse, SummaryOrder,
@@ -25,9 +25,17 @@ pub(crate) enum TallyError {
     Fields,
     /// It would be read twice.
     #[error(
-        "--window needs a file that can be read twice, and standard input cannot; leave it out to count all of it"
+        "--window and --bucket need a file that can be read twice, and standard input cannot; leave them out to count all of it, or give --since and --until"
     )]
     Twice,
+    /// As in the server.
+    #[error(
+        "--bucket makes {0} parts of the window, and {MAX_BUCKETS} are the most; give a longer one"
+    )]
+    Buckets(i64),
+    /// As in the server.
+    #[error("--since is after --until; give an earlier one")]
+    Order,
 }
 
 /// What is asked of a file.
@@ -36,6 +44,10 @@ pub(crate) struct Question<'a> {
     pub(crate) filters: &'a Filters,
     /// How far back from the last flow; all of the file without it.
     pub(crate) window: Option<Duration>,
+    pub(crate) since: Option<Time>,
+    pub(crate) until: Option<Time>,
+    /// Length of the parts of the window that are counted too.
+    pub(crate) bucket: Option<Duration>,
     pub(crate) group_by: &'a [FlowField],
     pub(crate) limit: u32,
     pub(crate) order: SummaryOrder,
@@ -46,35 +58,63 @@ pub(crate) fn summary(question: &Question<'_>) -> anyhow::Result<FlowSummary> {
     if question.group_by.len() > MAX_FIELDS {
         return Err(TallyError::Fields.into());
     }
-    let (mut since, mut until) = (Time::from_nanos(0), Time::from_nanos(i64::MAX));
-    let mut from = since;
-    if let Some(window) = question.window {
-        if question.path.as_os_str() == "-" {
-            return Err(TallyError::Twice.into());
-        }
-        (_, until) = span(question)?;
-        let window = i64::try_from(window.as_nanos()).unwrap_or(i64::MAX);
-        since = Time::from_nanos(until.as_nanos().saturating_sub(window));
-        from = since;
-    }
+    let (since, until) = bounds(question)?;
     let window = Window {
         noted_from: Time::from_nanos(i64::MIN),
-        since,
-        until,
+        since: since.unwrap_or(Time::from_nanos(0)),
+        until: until.unwrap_or(Time::from_nanos(i64::MAX)),
     };
-    let mut tally = Tally::new(window, question.group_by);
+    let mut tally = match question.bucket {
+        Some(length) => Tally::with_buckets(window, question.group_by, length),
+        None => Tally::new(window, question.group_by),
+    };
     let (first, last) = flows(question, |flow| tally.see(flow))?;
-    if question.window.is_none() {
-        (from, until) = (first, last);
-    }
     let limit = limit(question.limit, DEFAULT_GROUPS);
+    let from = since.unwrap_or(first);
     let span = Span {
         since: from,
         known_from: from,
-        until,
-        bucket: 0,
+        until: until.unwrap_or(last),
+        bucket: question.bucket.map_or(0, nanos),
     };
     Ok(answer(tally.finish(limit, question.order), span, 0))
+}
+
+/// Begin and end of the window, where they are not those of the file.
+fn bounds(question: &Question<'_>) -> anyhow::Result<(Option<Time>, Option<Time>)> {
+    let (mut since, mut until) = (question.since, question.until);
+    let is_cut = question.bucket.is_some();
+    let is_open = until.is_none() || (since.is_none() && question.window.is_none());
+    if (question.window.is_some() && until.is_none()) || (is_cut && is_open) {
+        if question.path.as_os_str() == "-" {
+            return Err(TallyError::Twice.into());
+        }
+        let (first, last) = span(question)?;
+        until = until.or(Some(last));
+        since = since.or(is_cut.then_some(first));
+    }
+    if let (Some(window), Some(until)) = (question.window, until) {
+        since = Some(Time::from_nanos(
+            until.as_nanos().saturating_sub(nanos(window)),
+        ));
+    }
+    if let (Some(since), Some(until)) = (since, until) {
+        let length = until.as_nanos().saturating_sub(since.as_nanos());
+        if length < 0 {
+            return Err(TallyError::Order.into());
+        }
+        let parts = question
+            .bucket
+            .map_or(0, |part| length / nanos(part).max(1));
+        if parts > MAX_BUCKETS as i64 {
+            return Err(TallyError::Buckets(parts).into());
+        }
+    }
+    Ok((since, until))
+}
+
+fn nanos(length: Duration) -> i64 {
+    i64::try_from(length.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The values of a field in a file.
@@ -89,6 +129,9 @@ pub(crate) fn hints(
         path,
         filters,
         window: None,
+        since: None,
+        until: None,
+        bucket: None,
         group_by: &[],
         limit,
         order: SummaryOrder::Unspecified,

@@ -103,6 +103,11 @@ pub(crate) fn point(text: &str, now: Timestamp) -> Result<prost_types::Timestamp
     })
 }
 
+/// As `point`, before the time of the call, for clap.
+pub(crate) fn moment(text: &str) -> Result<prost_types::Timestamp, String> {
+    point(text, Timestamp::now()).map_err(|error| error.to_string())
+}
+
 fn absolute(text: &str) -> Option<Timestamp> {
     if let Ok(date) = Date::strptime("%Y-%m-%d", text) {
         return Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp());

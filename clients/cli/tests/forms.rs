@@ -69,6 +69,75 @@ fn has_all(file: &Path) {
     assert!(stats.contains("\"flows\":\"3\""), "{stats}");
 }
 
+/// Flows at these minutes of an hour.
+fn at(minutes: &[u32]) -> String {
+    let flow = |minute: &u32| {
+        let time = format!("2026-01-02T03:{minute:02}:00Z");
+        format!("{{\"flow\":{{\"time\":\"{time}\",\"uuid\":\"u{minute}\"}},\"time\":\"{time}\"}}\n")
+    };
+    minutes.iter().map(flow).collect()
+}
+
+#[test]
+fn a_summary_is_of_any_time_and_in_parts() {
+    let folder = Folder::new();
+    let file = folder.file("flows.json", at(&[0, 1, 2, 10, 11, 30]));
+    let total = |line: &str| {
+        let text = printed(line, &file);
+        let total = text.lines().find(|line| line.starts_with("TOTAL")).unwrap();
+        total.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    assert_eq!(total("stats"), "6");
+    assert_eq!(total("stats --since 2026-01-02T03:01:00Z"), "5");
+    assert_eq!(total("stats --until 2026-01-02T03:10:00Z"), "4");
+    let both = "stats --since 2026-01-02T03:01:00Z --until 2026-01-02T03:10:00Z";
+    assert_eq!(total(both), "3");
+    assert_eq!(total("stats --window 5m --until 2026-01-02T03:11:00Z"), "2");
+    let parts = |line: &str| {
+        let text = printed(line, &file);
+        let parts = text.lines().skip_while(|line| !line.starts_with("SINCE"));
+        let part = |line: &str| {
+            let mut cells = line.split_whitespace();
+            format!(
+                "{} {}",
+                &cells.next().unwrap()[14..16],
+                cells.next().unwrap()
+            )
+        };
+        parts.skip(1).map(part).collect::<Vec<_>>()
+    };
+    assert_eq!(parts("stats --bucket 10m"), ["00 3", "10 2", "20 1"]);
+    assert_eq!(
+        parts(&format!("{both} --bucket 3m")),
+        ["01 2", "04 0", "07 1"]
+    );
+    assert!(parts("stats").is_empty());
+}
+
+#[test]
+fn parts_that_are_too_many_and_spans_that_end_before_they_begin_are_refused() {
+    let folder = Folder::new();
+    let file = folder.file("flows.json", at(&[0, 59]));
+    let file = file.display();
+    for (line, cause) in [
+        ("--bucket 1ms", "1000 are the most"),
+        ("--since 2026-01-02 --until 2026-01-01", "is after --until"),
+        ("--since yesterday", "is no time"),
+        ("--since 1h --window 1h", "cannot be used with"),
+    ] {
+        let arguments: Vec<String> = format!("stats --input-file {file} {line}")
+            .split(' ')
+            .map(String::from)
+            .collect();
+        let output = run(Path::new(SEXTANT), &arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && error.contains(cause),
+            "{line}: {error}"
+        );
+    }
+}
+
 #[test]
 fn json_is_taken_as_people_have_it() {
     let folder = Folder::new();
