@@ -9,7 +9,12 @@
 //! instruction set: version 3 has the atomic operations that the flow table
 //! needs and 32-bit arithmetic.
 
-use std::{env, fs, path::PathBuf, process::Command};
+use std::{
+    env, fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::PathBuf,
+    process::Command,
+};
 
 use anyhow::{Context as _, ensure};
 use heck::ToSnakeCase as _;
@@ -20,6 +25,8 @@ use tonic_build::manual::{Method, Service};
 const PACKAGE: &str = "sextant-ebpf";
 const TARGET: &str = "bpfel-unknown-none";
 const SKIP: &str = "AYA_BUILD_SKIP";
+/// What programs and daemon have in common; rebuilt when it changes, as all of `ebpf` is.
+const LAYOUT: &str = "../ebpf/common/src";
 
 /// Package and name of the services whose servers are written here.
 const SERVED: [(&str, &str); 3] = [
@@ -40,8 +47,25 @@ const WITH_RAW_REQUESTS: &str = "RecordFlows";
 const WITH_FILTERS: [&str; 3] = ["SummarizeFlows", "WatchFlowSummary", "ListFilterHints"];
 
 fn main() -> anyhow::Result<()> {
+    layout()?;
     services()?;
     ebpf_object()
+}
+
+/// Tells maps of one layout from those of another by the sources that say what is in
+/// them: a daemon takes over those of its own alone.
+fn layout() -> anyhow::Result<()> {
+    let mut sources: Vec<PathBuf> = fs::read_dir(LAYOUT)
+        .with_context(|| format!("reading {LAYOUT}"))?
+        .map(|file| Ok(file?.path()))
+        .collect::<anyhow::Result<_>>()?;
+    sources.sort();
+    let mut hasher = DefaultHasher::new();
+    for source in sources.iter().filter(|path| path.is_file()) {
+        fs::read(source)?.hash(&mut hasher);
+    }
+    println!("cargo:rustc-env=SEXTANT_LAYOUT={:016x}", hasher.finish());
+    Ok(())
 }
 
 /// Writes the server's side of the services in `SERVED`, as their `.proto` files

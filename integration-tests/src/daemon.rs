@@ -139,6 +139,11 @@ impl Daemon {
         eventually("sextantd ready again", || self.status());
     }
 
+    /// What it reads at its next start.
+    pub fn configure(&self, config: &str) {
+        std::fs::write(self.folder.path().join("sextant.toml"), config).unwrap();
+    }
+
     /// As `hubble --server` takes it.
     #[must_use]
     pub fn server(&self) -> String {

@@ -34,6 +34,67 @@ print("ready", flush=True)
 threading.Event().wait()
 "#;
 
+/// One connection; each line on stdin is sent, and told whether it came back.
+pub const TALKER: &str = r#"
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
+s.settimeout(2)
+print("ready", flush=True)
+for line in sys.stdin:
+    b = line.encode()
+    s.sendall(b)
+    try:
+        got = b""
+        while len(got) < len(b): got += s.recv(100)
+        print("came back", flush=True)
+    except TimeoutError:
+        print("did not", flush=True)
+"#;
+
+/// Counts datagrams that come to two ports, until a line comes; then says how many.
+pub const COUNTER: &str = r#"
+import select, socket, sys
+sockets, counts = [], []
+for port in sys.argv[1:]:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)  # SO_RCVBUFFORCE
+    s.bind(("", int(port)))
+    s.setblocking(False)
+    sockets.append(s)
+    counts.append(0)
+print("ready", flush=True)
+ended = False
+while True:
+    ready, _, _ = select.select(sockets + [sys.stdin], [], [], 0.5)
+    if sys.stdin in ready and not ended:
+        sys.stdin.readline()
+        ended = True
+    if ended and not [s for s in ready if s is not sys.stdin]: break
+    for n, s in enumerate(sockets):
+        try:
+            while True:
+                s.recv(16)
+                counts[n] += 1
+        except BlockingIOError: pass
+print(*counts, flush=True)
+"#;
+
+/// Sends a datagram to each port, again and again from several of its own, until a line
+/// comes; then says how many each was sent.
+pub const SENDER: &str = r#"
+import select, socket, sys, time
+sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(20)]
+print("ready", flush=True)
+sent = 0
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for s in sockets:
+        for port in sys.argv[2:]:
+            s.sendto(b"x", (sys.argv[1], int(port)))
+        sent += 1
+    time.sleep(0.005)
+print(sent, flush=True)
+"#;
+
 /// The host with the daemon, and a neighbour behind its interface `v0`.
 pub struct Hosts {
     /// The host.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
 pub mod booted;
+pub mod bpffs;
 pub mod capture;
 pub mod certificates;
 pub mod cgroups;

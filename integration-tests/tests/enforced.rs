@@ -12,29 +12,12 @@ use sextant_integration_tests::{
     Daemon, Netns,
     cgroups::Cgroups,
     daemon::client_binary,
-    enforced::{Hosts, host_policy, line_of, server, start},
+    enforced::{Hosts, TALKER, host_policy, line_of, server, start},
     eventually,
     hubble::hubble,
     netns::veth,
     root,
 };
-
-/// One connection; each line on stdin is sent, and told whether it came back.
-const TALKER: &str = r#"
-import socket, sys
-s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10)
-s.settimeout(2)
-print("ready", flush=True)
-for line in sys.stdin:
-    b = line.encode()
-    s.sendall(b)
-    try:
-        got = b""
-        while len(got) < len(b): got += s.recv(100)
-        print("came back", flush=True)
-    except TimeoutError:
-        print("did not", flush=True)
-"#;
 
 /// Whether a connection is answered; on a busy machine the first may be too slow.
 fn answers(from: &Netns, protocol: &str, host: &str, port: u16) -> bool {

@@ -227,7 +227,7 @@ impl Core {
         };
         let wanted = Wanted {
             config: settings,
-            rooms: policies::rooms(&self.config),
+            policy: &self.config.policy,
         };
         let datapath = RunningDatapath::start(
             wanted,

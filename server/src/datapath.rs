@@ -31,9 +31,11 @@ mod namespace;
 pub(crate) mod netlink;
 mod objects;
 mod payloads;
+mod pins;
 mod probe;
 mod process;
 mod reader;
+mod refusal;
 mod rest;
 mod rights;
 mod rules;
@@ -60,6 +62,7 @@ pub use namespace::{Namespace, NamespaceChoice};
 pub use netlink::{LinkWatch, namespaces_of};
 pub use objects::{MapCost, Measuring, Objects, ProgramCost};
 pub use payloads::{Carried, Payloads};
+pub use pins::Predecessors;
 pub use probe::Report;
 pub use process::ProcessSeen;
 pub use reader::{Batch, Reader, Stopper};
@@ -159,6 +162,38 @@ pub enum DatapathError {
     Netlink {
         /// Why.
         detail: String,
+    },
+    /// Policies cannot be kept where it was said.
+    #[error(
+        "policies cannot be kept in {path} ([policy] pins): {detail}; mount a bpffs there (mount -t bpf bpf {mount}), or set on_exit = \"remove\""
+    )]
+    NoPins {
+        /// The folder.
+        path: String,
+        /// Where there should be a bpffs.
+        mount: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Two daemons would take each other's.
+    #[error(
+        "another sextantd keeps its policies in {path}; stop it, or give this one another folder ([policy] pins)"
+    )]
+    PinsBusy {
+        /// The folder.
+        path: String,
+    },
+    /// What is pinned cannot be used.
+    #[error(
+        "cannot take over the policies in {path} ({action}: {source}); remove the folder, and what is in force there goes with it"
+    )]
+    Pins {
+        /// The folder.
+        path: String,
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel said.
+        source: std::io::Error,
     },
     /// A system call failed.
     #[error("{action} failed: {source}")]

@@ -14,12 +14,12 @@ use super::{
     worker::{Worker, unexpected},
 };
 use crate::{
-    config::{self, EngineSocket},
+    config::{self, EngineSocket, OnExit},
     containers::{self, Containers},
     datapath::{
         Batch, Counters, Datapath, DatapathError, Holders, InterfaceChoice, LinkWatch, Links,
-        Loaded, Losses, Objects, Report, Rooms, RuleTables, Settings, Slots, Stopper, Timeouts,
-        Tuner, Volumes,
+        Loaded, Losses, Objects, Predecessors, Report, Rooms, RuleTables, Settings, Slots, Stopper,
+        Timeouts, Tuner, Volumes,
     },
     identity::Identities,
     overhead,
@@ -42,7 +42,7 @@ pub(super) struct Who {
 /// What is to be observed, and what policies have room for.
 pub(super) struct Wanted<'a> {
     pub(super) config: &'a config::Datapath,
-    pub(super) rooms: Rooms,
+    pub(super) policy: &'a config::Policy,
 }
 
 /// What policies are enforced by, and what is known of whom they are about.
@@ -66,6 +66,7 @@ pub(super) struct RunningDatapath {
     reader: Worker,
     sweeper: Worker,
     enforceable: Option<Enforceable>,
+    predecessors: Predecessors,
     /// Who holds sockets, where that can be told.
     holders: Option<(Stopper, Worker)>,
     stop: watch::Sender<bool>,
@@ -80,7 +81,7 @@ pub(super) struct RunningDatapath {
 impl RunningDatapath {
     /// Loads, attaches and begins to read.
     pub(super) async fn start(
-        Wanted { config, rooms }: Wanted<'_>,
+        Wanted { config, policy }: Wanted<'_>,
         watch: LinkWatch,
         pipeline: Arc<Mutex<Pipeline>>,
         identities: Arc<Identities>,
@@ -97,7 +98,7 @@ impl RunningDatapath {
         tell_command_lines(&mut processes, &command_lines)?;
         let identify = identify(&watch, identities, known_links);
         let choice = InterfaceChoice::new(&config.interfaces, &config.exclude)?;
-        let loaded = Loaded::new(&settings(config, &command_lines, rooms))?;
+        let loaded = Loaded::new(&settings(config, &command_lines, policy))?;
         let zones = config
             .zones
             .iter()
@@ -112,7 +113,7 @@ impl RunningDatapath {
         let (volumes, objects) = (datapath.volumes(), datapath.objects());
         let (tuner, report) = (datapath.tuner(), datapath.report());
         let losses = datapath.losses();
-        let slots = datapath.slots();
+        let (slots, predecessors) = (datapath.slots(), datapath.predecessors());
         let enforceable = datapath.take_rules().map(|tables| Enforceable {
             tables,
             groups,
@@ -142,6 +143,7 @@ impl RunningDatapath {
         Ok(Self {
             holders: holders.map(look_at).transpose()?,
             enforceable,
+            predecessors,
             counters,
             volumes,
             objects,
@@ -163,6 +165,11 @@ impl RunningDatapath {
     /// What policies are enforced by; once.
     pub(super) fn take_enforceable(&mut self) -> Option<Enforceable> {
         self.enforceable.take()
+    }
+
+    /// What daemons before may still have in force.
+    pub(super) fn predecessors(&self) -> Predecessors {
+        self.predecessors.clone()
     }
 
     /// For the ledger.
@@ -316,7 +323,11 @@ fn active_interval(config: &config::Datapath) -> Duration {
     }
 }
 
-fn settings(config: &config::Datapath, lines: &config::CommandLines, rooms: Rooms) -> Settings {
+fn settings(
+    config: &config::Datapath,
+    lines: &config::CommandLines,
+    policy: &config::Policy,
+) -> Settings {
     Settings {
         flows4: config.flows_ipv4,
         flows6: config.flows_ipv6,
@@ -335,6 +346,8 @@ fn settings(config: &config::Datapath, lines: &config::CommandLines, rooms: Room
         vlan_in_key: config.vlan_in_key,
         who: config.processes,
         command_lines: lines.enabled,
-        rooms,
+        rooms: Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules),
+        pins: policy.pins.clone(),
+        keeps: policy.on_exit == OnExit::Keep,
     }
 }

@@ -1,6 +1,6 @@
 //! The set of policies: what puts it in force, and the service over it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use sextant_policy::policy::PolicyId;
@@ -12,8 +12,7 @@ use super::{
     lock,
 };
 use crate::{
-    config::Config,
-    datapath::Rooms,
+    datapath::Predecessors,
     policy::{
         ends::Ends,
         enforce::{Enforce, Nowhere},
@@ -26,11 +25,8 @@ use crate::{
     service::{Limits, PolicyServiceServer, PolicySetService},
 };
 
-/// What policies have room for in the kernel.
-pub(super) fn rooms(config: &Config) -> Rooms {
-    let policy = &config.policy;
-    Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules)
-}
+/// After so long policies are in force for all who are known at the start.
+const SETTLED: Duration = Duration::from_secs(4);
 
 /// What puts policies in force, and follows the host.
 fn enforce(core: &Core, datapath: Option<&mut RunningDatapath>) -> Arc<dyn Enforce> {
@@ -66,6 +62,7 @@ pub(super) async fn open(
     datapath: Option<&mut RunningDatapath>,
 ) -> anyhow::Result<Policies> {
     let (config, pipeline) = (&core.config, Arc::clone(&core.pipeline));
+    let predecessors = datapath.as_ref().map(|datapath| datapath.predecessors());
     let parts = Parts {
         enforce: enforce(core, datapath),
         enforcement: config.policy.enforcement,
@@ -78,7 +75,20 @@ pub(super) async fn open(
     };
     let folder = config.state_dir.clone();
     let opened = tokio::task::spawn_blocking(move || Policies::open(&folder, parts)).await;
-    opened.context("opening the set of policies")
+    let policies = opened.context("opening the set of policies")?;
+    if let Some(predecessors) = predecessors {
+        tokio::spawn(let_go(predecessors));
+    }
+    Ok(policies)
+}
+
+/// What was in force before stays so beside what is now, until that is complete.
+async fn let_go(predecessors: Predecessors) {
+    tokio::time::sleep(SETTLED).await;
+    let removed = tokio::task::spawn_blocking(move || predecessors.remove()).await;
+    if let Ok(Err(error)) = removed {
+        tracing::warn!(%error, "what an earlier sextantd kept in force is not removed; remove it by hand, below [policy] pins");
+    }
 }
 
 /// The service over it.

@@ -1,5 +1,7 @@
 //! How policies are enforced, and what they never lock out.
 
+use std::path::PathBuf;
+
 use sextant_policy::set::Enforcement;
 
 use super::{draft::set, section::Section, values};
@@ -20,6 +22,20 @@ pub struct Policy {
     pub max_ranges: u32,
     /// Endpoints that can be judged.
     pub max_endpoints: u32,
+    /// Whether they stay in force when the daemon ends.
+    pub on_exit: OnExit,
+    /// Where what stays in force is kept, on a bpffs.
+    pub pins: PathBuf,
+}
+
+/// What becomes of policies when the daemon ends, however it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExit {
+    /// They are in force no more.
+    #[default]
+    Remove,
+    /// They stay in force, as they were then.
+    Keep,
 }
 
 impl Default for Policy {
@@ -30,6 +46,8 @@ impl Default for Policy {
             max_rules: 1 << 16,
             max_ranges: 1 << 17,
             max_endpoints: 1 << 12,
+            on_exit: OnExit::default(),
+            pins: "/sys/fs/bpf/sextant".into(),
         }
     }
 }
@@ -51,7 +69,29 @@ pub(super) fn policy(mut section: Section<'_>, policy: &mut Policy) {
     ] {
         set(place, section.item(name).number(256..=most));
     }
+    set(&mut policy.on_exit, section.item("on_exit").text(on_exit));
+    set(&mut policy.pins, section.item("pins").text(pins));
     section.finish();
+}
+
+fn on_exit(text: &str) -> values::Parsed<OnExit> {
+    match text {
+        "remove" => Ok(OnExit::Remove),
+        "keep" => Ok(OnExit::Keep),
+        _ => Err(format!(
+            "`{text}` is not a choice; write `remove` or `keep`"
+        )),
+    }
+}
+
+fn pins(text: &str) -> values::Parsed<PathBuf> {
+    let path = PathBuf::from(text);
+    match path.is_absolute() && path.file_name().is_some() {
+        true => Ok(path),
+        false => Err(format!(
+            "`{text}` is no place for pins; write the whole path of a folder on a bpffs, like `/sys/fs/bpf/sextant`"
+        )),
+    }
 }
 
 fn enforcement(text: &str) -> values::Parsed<Enforcement> {

@@ -3,7 +3,7 @@
 
 use aya::{Ebpf, programs::RawTracePoint};
 
-use super::{kernel, loader::chain};
+use super::{kernel, refusal::chain};
 
 /// Attached when the kernel's structures are known; else why it is not.
 pub(super) fn watch(ebpf: &mut Ebpf) -> Result<(), String> {

@@ -30,6 +30,18 @@ const NAP: Duration = Duration::from_millis(5);
 pub(super) struct Ages(Arc<[AtomicU32; 2]>);
 
 impl Ages {
+    /// Flows remember generations up to this one, of a daemon before; after the next one
+    /// they are to forget all of them, since that names its reasons by other numbers.
+    pub(super) fn take_over(&self, generation: u32) -> u32 {
+        self.came(generation);
+        self.swept(generation);
+        // The other half of the tables.
+        match generation.wrapping_add(OLD | 1) {
+            0 => 2,
+            next => next,
+        }
+    }
+
     /// Waits until this generation may come.
     pub(super) fn wait_for_room(&self, next: u32) {
         while next.wrapping_sub(self.0[1].load(Acquire)) > MOST {

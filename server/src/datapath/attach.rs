@@ -10,9 +10,12 @@
 //! How: TCX (kernel 6.6) where it works: links that vanish with the process.
 //! Else a clsact filter, which would outlive a crash: it carries our name, is
 //! removed when we start, and the qdisc is removed with it if nobody else uses it.
+//! Where policies stay in force without us (`pins`), what is on the interfaces of our own
+//! namespace stays when we end, and the next one's programs take its place.
 
 use std::{
     collections::{BTreeMap, btree_map},
+    io,
     os::{
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixListener},
@@ -28,6 +31,7 @@ use super::{
     hook::{self, AttachError, DIRECTIONS, Hold, Hook, OnHook, Programs},
     namespace,
     netlink::Access,
+    pins::Pins,
     tcx::Direction,
 };
 
@@ -59,6 +63,7 @@ impl Attachment {
 pub(super) struct Attachments {
     programs: Programs,
     access: Access,
+    pins: Option<Pins>,
     hook: Hook,
     by_index: BTreeMap<u32, Attachment>,
     /// Interfaces that are chosen but not observed, and why.
@@ -69,7 +74,12 @@ pub(super) struct Attachments {
 
 impl Attachments {
     /// By TCX, if it is there and not `force_clsact` (for tests of the fallback).
-    pub(super) fn new(programs: Programs, access: Access, force_clsact: bool) -> Self {
+    pub(super) fn new(
+        programs: Programs,
+        access: Access,
+        pins: Option<Pins>,
+        force_clsact: bool,
+    ) -> Self {
         let has_tcx = hook::has_tcx(&programs);
         if !has_tcx {
             tracing::info!("this kernel has no TCX (it came with 6.6); using clsact");
@@ -82,6 +92,7 @@ impl Attachments {
         Self {
             programs,
             access,
+            pins,
             hook,
             by_index: BTreeMap::new(),
             refused: BTreeMap::new(),
@@ -164,10 +175,24 @@ impl Attachments {
         }
     }
 
-    /// Detaches from all interfaces.
+    /// Detaches from all interfaces where nothing has to stay in force.
     pub(super) fn clear(&mut self) {
-        let all: Vec<u32> = self.by_index.keys().copied().collect();
-        self.detach(&all);
+        let is_kept = |index: u32| self.pins.is_some() && interface_parts(index).0 == 0;
+        let all = self.by_index.keys().copied();
+        let (kept, gone): (Vec<u32>, Vec<u32>) = all.partition(|index| is_kept(*index));
+        self.detach(&gone);
+        if self.pins.is_some() {
+            let interfaces = kept.len();
+            tracing::info!(
+                interfaces,
+                "the programs stay: policies are in force without this daemon, as `[policy] on_exit` says"
+            );
+        }
+    }
+
+    /// What the daemon before had on interfaces that are not observed any more.
+    pub(super) fn remove_unused(&self) -> io::Result<()> {
+        self.pins.as_ref().map_or(Ok(()), Pins::remove_unused)
     }
 
     fn attach(&mut self, links: &[Link]) {
@@ -198,7 +223,13 @@ impl Attachments {
         }
         let programs = self.programs.of(link.layer);
         Ok(Attachment {
-            hold: hook::put(self.hook, &self.access, link.index, programs)?,
+            hold: hook::put(
+                self.hook,
+                &self.access,
+                link.index,
+                programs,
+                self.pins.as_ref(),
+            )?,
             link: link.clone(),
             hook: self.hook,
             ahead: Default::default(),
@@ -248,7 +279,8 @@ impl Attachments {
             };
             let interface = attached.link.full_name();
             let programs = self.programs.of(attached.link.layer);
-            if let Err(error) = attached.hold.take_off(&self.access, *index, programs) {
+            let pins = self.pins.as_ref();
+            if let Err(error) = attached.hold.take_off(&self.access, *index, programs, pins) {
                 tracing::warn!(%interface, %error, "not detached");
             }
             tracing::info!(%interface, "detached");
@@ -261,8 +293,8 @@ impl Attachments {
             return;
         };
         // Both, also when the first one fails.
-        let checked =
-            DIRECTIONS.map(|direction| attached.check(direction, &self.access, &self.programs));
+        let (access, programs, pins) = (&self.access, &self.programs, self.pins.as_ref());
+        let checked = DIRECTIONS.map(|direction| attached.check(direction, access, programs, pins));
         self.judge(index, checked.into_iter().collect());
     }
 
@@ -289,6 +321,7 @@ impl Attachment {
         direction: Direction,
         access: &Access,
         programs: &Programs,
+        pins: Option<&Pins>,
     ) -> Result<(), AttachError> {
         let program = &programs.of(self.link.layer)[direction as usize];
         let interface = self.link.full_name();
@@ -303,7 +336,8 @@ impl Attachment {
                 tracing::warn!(%interface, ?direction, "somebody took the program off; attaching it again");
             }
             let index = self.link.index;
-            self.hold.put_again(access, index, direction, program)?;
+            self.hold
+                .put_again(access, index, direction, program, pins)?;
             (is_on, ahead) = self.ahead_of(program.id, direction, access)?;
             if !is_on {
                 return Err(AttachError::TakenOff);

@@ -1,10 +1,15 @@
-//! Calls of bpf(2) that aya has no wrapper for: batched look-up, and look-up
-//! with deletion in one step. Kernel 5.14 for hash maps.
+//! Calls of bpf(2) that aya has no wrapper for: batched look-up, look-up with deletion in
+//! one step (kernel 5.14 for hash maps), links, pins.
 
 use std::{
+    ffi::CString,
     io,
     mem::MaybeUninit,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
 };
 
 /// A type that can be copied from kernel memory as bytes.
@@ -33,9 +38,19 @@ unsafe impl Plain for sextant_ebpf_common::DropCount {}
 // SAFETY: as above.
 unsafe impl Plain for sextant_ebpf_common::ProcessRecord {}
 
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
+
+const MAP_CREATE: libc::c_long = 0;
+const OBJ_PIN: libc::c_long = 6;
+const OBJ_GET: libc::c_long = 7;
 const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
 const LINK_CREATE: libc::c_long = 28;
+const LINK_UPDATE: libc::c_long = 29;
+/// `BPF_MAP_TYPE_ARRAY`, `BPF_F_MMAPABLE`.
+const ARRAY: u32 = 2;
+const MMAPABLE: u32 = 1 << 10;
 
 /// The `batch` member of `union bpf_attr`.
 #[repr(C)]
@@ -184,6 +199,89 @@ pub(super) fn link_create(
     };
     // SAFETY: the structure is that of the command, without pointers.
     let fd = unsafe { bpf(LINK_CREATE, &mut attr) }?;
+    // SAFETY: a new descriptor that nobody else knows.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The `link_update` member.
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link_fd: u32,
+    program_fd: u32,
+    flags: u32,
+    old_program_fd: u32,
+}
+
+/// Puts another program in the place of a link's: each packet meets one of the two.
+pub(super) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkUpdate {
+        link_fd: link.as_raw_fd() as u32,
+        program_fd: program.as_raw_fd() as u32,
+        ..LinkUpdate::default()
+    };
+    // SAFETY: the structure is that of the command, without pointers.
+    unsafe { bpf(LINK_UPDATE, &mut attr) }.map(drop)
+}
+
+/// The member for `BPF_OBJ_*`.
+#[repr(C)]
+struct Pinned {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// Keeps a map, program or link at a path of a bpffs, until that is removed.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = Pinned {
+        path: path.as_ptr() as u64,
+        fd: object.as_raw_fd() as u32,
+        flags: 0,
+    };
+    // SAFETY: the path is a text that ends with a zero.
+    unsafe { bpf(OBJ_PIN, &mut attr) }.map(drop)
+}
+
+/// What is kept at a path; `None` if nothing is.
+pub(super) fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = Pinned {
+        path: path.as_ptr() as u64,
+        fd: 0,
+        flags: 0,
+    };
+    // SAFETY: as above.
+    match unsafe { bpf(OBJ_GET, &mut attr) } {
+        // SAFETY: a new descriptor that nobody else knows.
+        Ok(fd) => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The beginning of the member for `BPF_MAP_CREATE`.
+#[repr(C)]
+struct MapCreate {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+}
+
+/// An array of so many 64-bit numbers, that can be mapped.
+pub(super) fn numbers(count: usize) -> io::Result<OwnedFd> {
+    let mut attr = MapCreate {
+        kind: ARRAY,
+        key_size: size_of::<u32>() as u32,
+        value_size: size_of::<u64>() as u32,
+        max_entries: count as u32,
+        flags: MMAPABLE,
+    };
+    // SAFETY: the structure is that of the command, without pointers.
+    let fd = unsafe { bpf(MAP_CREATE, &mut attr) }?;
     // SAFETY: a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

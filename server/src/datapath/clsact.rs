@@ -99,26 +99,41 @@ pub(super) fn attach(
     direction: Direction,
     program: &Program,
 ) -> io::Result<()> {
-    let mut name = program.name.as_bytes().to_vec();
-    name.push(0);
     let mut add = |priority: u32| {
         let body = body(interface, 0, parent(direction), priority << 16 | ALL);
-        let request = Request::new(libc::RTM_NEWTFILTER, CREATE, &body)
-            .with(TCA_KIND, b"bpf\0")
-            .with_nested(
-                TCA_OPTIONS,
-                &[
-                    (TCA_BPF_FD, &program.fd.as_raw_fd().to_ne_bytes()),
-                    (TCA_BPF_NAME, &name),
-                    (TCA_BPF_FLAGS, &ACT_DIRECT.to_ne_bytes()),
-                ],
-            );
-        requests.change(request)
+        requests.change(filter_of(program, CREATE, &body))
     };
     match add(FIRST) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EEXIST)) => add(ANY),
         added => added,
     }
+}
+
+/// Puts a program in the place of a filter's: each packet meets one of the two.
+pub(super) fn replace(
+    requests: &mut Requests,
+    interface: u32,
+    direction: Direction,
+    program: &Program,
+    old: &Filter,
+) -> io::Result<()> {
+    let body = body(interface, old.handle, parent(direction), old.info);
+    requests.change(filter_of(program, libc::NLM_F_CREATE as u16, &body))
+}
+
+fn filter_of(program: &Program, flags: u16, body: &[u8]) -> Request {
+    let mut name = program.name.as_bytes().to_vec();
+    name.push(0);
+    Request::new(libc::RTM_NEWTFILTER, flags, body)
+        .with(TCA_KIND, b"bpf\0")
+        .with_nested(
+            TCA_OPTIONS,
+            &[
+                (TCA_BPF_FD, &program.fd.as_raw_fd().to_ne_bytes()),
+                (TCA_BPF_NAME, &name),
+                (TCA_BPF_FLAGS, &ACT_DIRECT.to_ne_bytes()),
+            ],
+        )
 }
 
 /// All filters of a direction in the order in which they run; none without a

@@ -14,6 +14,7 @@ use sextant_ebpf_common::interface_parts;
 use super::{
     Layer, clsact,
     netlink::{Access, Requests},
+    pins::Pins,
     tcx::{self, Direction},
 };
 
@@ -188,20 +189,24 @@ pub(super) fn has_tcx(programs: &Programs) -> bool {
     tcx::is_there(programs.ethernet[0].fd.as_fd())
 }
 
-/// Puts the programs on an interface, in both directions or in none.
+/// Puts the programs on an interface, in both directions or in none; with `pins` in the
+/// place of those of the daemon before.
 pub(super) fn put(
     hook: Hook,
     access: &Access,
     interface: u32,
     programs: &[Program; 2],
+    pins: Option<&Pins>,
 ) -> Result<Hold, AttachError> {
     match hook {
         Hook::Tcx => {
-            let on = |place: usize| put_tcx(interface, DIRECTIONS[place], &programs[place]);
+            let on = |place: usize| put_tcx(interface, DIRECTIONS[place], &programs[place], pins);
             Ok(Hold::Tcx([Some(on(0)?), Some(on(1)?)]))
         }
         Hook::Clsact => {
-            let put = |requests: &mut Requests, index| Ok(put_filters(requests, index, programs));
+            let put = |requests: &mut Requests, index| {
+                Ok(put_filters(requests, index, programs, pins.is_some()))
+            };
             let asked = access.ask(interface, put);
             let failed = |error| AttachError::new("asking for the interface", error);
             let owns_qdisc = asked.map_err(failed).flatten()?;
@@ -218,13 +223,15 @@ impl Hold {
         interface: u32,
         direction: Direction,
         program: &Program,
+        pins: Option<&Pins>,
     ) -> Result<(), AttachError> {
         match self {
             Self::Tcx(links) => {
                 let link = &mut links[direction as usize];
                 // First the old one: with both, packets would count twice.
                 link.take();
-                *link = Some(put_tcx(interface, direction, program)?);
+                unpin(pins, interface, direction);
+                *link = Some(put_tcx(interface, direction, program, pins)?);
                 Ok(())
             }
             Self::Clsact { owns_qdisc } => {
@@ -233,7 +240,7 @@ impl Hold {
                     clsact::detach(requests, index, direction, is_ours)?;
                     Ok(add_qdisc(requests, index).and_then(|is_new| {
                         *owns_qdisc |= is_new;
-                        put_filter(requests, index, direction, program)
+                        put_filter(requests, index, direction, program, None)
                     }))
                 });
                 let again = |error| AttachError::new("putting the filter on again", error);
@@ -273,9 +280,13 @@ impl Hold {
         access: &Access,
         interface: u32,
         programs: &[Program; 2],
+        pins: Option<&Pins>,
     ) -> io::Result<()> {
         let Self::Clsact { owns_qdisc } = self else {
-            // Closing the links does it.
+            // Closing the links does the rest.
+            for direction in DIRECTIONS {
+                unpin(pins, interface, direction);
+            }
             return Ok(());
         };
         let taken = access.ask(interface, |requests, index| {
@@ -303,21 +314,50 @@ fn put_tcx(
     interface: u32,
     direction: Direction,
     program: &Program,
+    pins: Option<&Pins>,
 ) -> Result<OwnedFd, AttachError> {
-    tcx::attach(program.fd.as_fd(), interface_parts(interface).1, direction)
-        .map_err(|error| AttachError::new("making a TCX link", error))
+    let (namespace, index) = interface_parts(interface);
+    let program = program.fd.as_fd();
+    // Nothing is judged in another namespace.
+    match pins.filter(|_| namespace == 0) {
+        Some(pins) => pins.attach(program, index, direction),
+        None => tcx::attach(program, index, direction),
+    }
+    .map_err(|error| AttachError::new("making a TCX link", error))
 }
 
-/// Tells whether the qdisc is ours.
+fn unpin(pins: Option<&Pins>, interface: u32, direction: Direction) {
+    if let (Some(pins), (0, index)) = (pins, interface_parts(interface)) {
+        pins.detach(index, direction);
+    }
+}
+
+/// Tells whether the qdisc is ours. Filters of an earlier process are removed, or with
+/// `replaces` are those that are replaced.
 fn put_filters(
     requests: &mut Requests,
     index: u32,
     programs: &[Program; 2],
+    replaces: bool,
 ) -> Result<bool, AttachError> {
-    let was_ours = remove_stale(requests, index);
+    let mut old = [None, None];
+    if replaces {
+        for (direction, program) in DIRECTIONS.into_iter().zip(programs) {
+            let filters = clsact::filters(requests, index, direction).unwrap_or_default();
+            old[direction as usize] = filters.into_iter().find(|old| old.name == program.name);
+        }
+    }
+    let was_ours = match old.iter().all(Option::is_some) {
+        true => true,
+        false => {
+            old = [None, None];
+            remove_stale(requests, index)
+        }
+    };
     let owns_qdisc = add_qdisc(requests, index)? || was_ours;
     for (direction, program) in DIRECTIONS.into_iter().zip(programs) {
-        if let Err(error) = put_filter(requests, index, direction, program) {
+        let old = old[direction as usize].as_ref();
+        if let Err(error) = put_filter(requests, index, direction, program, old) {
             // Nothing is left of what was half done.
             let _ = take_filters_off(requests, index, programs);
             if owns_qdisc {
@@ -341,8 +381,13 @@ fn put_filter(
     index: u32,
     direction: Direction,
     program: &Program,
+    old: Option<&clsact::Filter>,
 ) -> Result<(), AttachError> {
-    clsact::attach(requests, index, direction, program).map_err(|error| {
+    let put = match old {
+        Some(old) => clsact::replace(requests, index, direction, program, old),
+        None => clsact::attach(requests, index, direction, program),
+    };
+    put.map_err(|error| {
         AttachError::new("adding a filter to the clsact qdisc", error)
             .or_no_module("filter for eBPF programs", "cls_bpf")
     })

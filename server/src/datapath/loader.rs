@@ -1,7 +1,7 @@
 //! Loads the eBPF object: sizes, constants, programs. Two steps: `Settings`
 //! say what is wanted, `Loaded` is what the kernel accepted.
 
-use std::{os::fd::AsFd as _, panic::resume_unwind, thread};
+use std::{os::fd::AsFd as _, panic::resume_unwind, path::PathBuf, thread};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
@@ -22,7 +22,8 @@ use super::{
     hook::{Program, Programs},
     kernel,
     layout::{self, DropReasons, Types},
-    rights,
+    pins::{KEPT, Pins, Predecessors},
+    refusal::{chain, refused},
     rules::{Rooms, RuleTables},
     tables::{FLOW_TABLES, TAKEN, Tables},
     tcx,
@@ -79,6 +80,10 @@ pub struct Settings {
     pub command_lines: bool,
     /// What policies have room for.
     pub rooms: Rooms,
+    /// Where what stays in force is pinned.
+    pub pins: PathBuf,
+    /// Policies stay in force when the daemon ends.
+    pub keeps: bool,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -124,6 +129,19 @@ pub struct Loaded {
     pub(super) processes: RingBuf<MapData>,
     pub(super) found: Found,
     pub(super) holders: Option<Holders>,
+    pub(super) pins: Option<Pins>,
+    /// What earlier daemons may have in force.
+    pub(super) predecessors: Predecessors,
+}
+
+impl Settings {
+    /// Maps of other sizes are others.
+    fn open_pins(&self) -> Result<Option<Pins>, DatapathError> {
+        let flows = (self.flows4, self.flows6, self.vlan_in_key);
+        let sizes = (flows, self.rooms.in_order());
+        let open = || Pins::open(&self.pins, &sizes);
+        self.keeps.then(open).transpose()
+    }
 }
 
 impl Loaded {
@@ -137,24 +155,34 @@ impl Loaded {
             return Err(DatapathError::NoPrograms);
         }
         let types = Types::default();
+        let pins = settings.open_pins()?;
         let (layout, who) = who::layout(settings, &types);
         let nat = types.find(layout::nat::find);
-        if !matches!(who, Who::Known(_)) && nat.is_err() {
-            return Self::load(settings, &types, (layout, who), nat);
+        let load = |who, nat| Self::load(settings, pins.as_ref(), &types, who, nat);
+        let loaded = if !matches!(who, Who::Known(_)) && nat.is_err() {
+            load((layout, who), nat)
+        } else {
+            load((layout, who.clone()), nat).or_else(|error| {
+                // An older kernel may lack what these need alone.
+                let why = error.to_string();
+                let who = match who {
+                    Who::Known(_) => Who::Refused(why.clone()),
+                    other => other,
+                };
+                load((WhoLayout::default(), who), Err(why)).map_err(|_| error)
+            })
+        };
+        let mut loaded = loaded?;
+        if let Some(pins) = &pins {
+            loaded.predecessors = pins.predecessors();
         }
-        Self::load(settings, &types, (layout, who.clone()), nat).or_else(|error| {
-            // An older kernel may lack what these need alone.
-            let why = error.to_string();
-            let who = match who {
-                Who::Known(_) => Who::Refused(why.clone()),
-                other => other,
-            };
-            Self::load(settings, &types, (WhoLayout::default(), who), Err(why)).map_err(|_| error)
-        })
+        loaded.pins = pins;
+        Ok(loaded)
     }
 
     fn load(
         settings: &Settings,
+        pins: Option<&Pins>,
         types: &Types,
         (layout, mut who): (WhoLayout, Who),
         nat: Result<NatLayout, String>,
@@ -162,7 +190,9 @@ impl Loaded {
         let tells_who = matches!(who, Who::Known(_));
         let (drop_layout, reasons, mut drops) = drop_layout(settings.drops, types);
         let slots = [settings.flows4, settings.flows6].map(slots_for);
-        let seeds = flow_table::seeds().map_err(|source| DatapathError::System {
+        let found = pins.and_then(Pins::found);
+        let seeds = found.map_or_else(flow_table::seeds, Ok);
+        let seeds = seeds.map_err(|source| DatapathError::System {
             action: "drawing the secret numbers of the flow tables",
             source,
         })?;
@@ -175,7 +205,7 @@ impl Loaded {
             net: net_layout(settings.several_namespaces, types)?,
             drop: drop_layout,
         };
-        let mut ebpf = create(settings, slots, &seeds, &layouts)?;
+        let mut ebpf = create(settings, pins, slots, &seeds, &layouts)?;
         load_classifiers(&mut ebpf)?;
         if drops == Drops::Observed {
             drops = watch_drops(&mut ebpf);
@@ -184,10 +214,17 @@ impl Loaded {
         let (found, mut holders) = (Found::default(), None);
         if tells_who {
             let round = typed(&mut ebpf, "ROUND")?;
-            (who, holders) = who::attach(&mut ebpf, round, &found);
+            (who, holders) = who::attach(&mut ebpf, round, &found, pins);
         }
         let objects = Objects::hold(&ebpf)?;
-        let rules = RuleTables::take(&mut ebpf, settings.rooms)?;
+        let rules = RuleTables::take(&ebpf, settings.rooms)?;
+        if let Some(pins) = pins {
+            pins.complete(&seeds)
+                .map_err(|source| DatapathError::System {
+                    action: "pinning the maps of policies",
+                    source,
+                })?;
+        }
         bpf::trim_memory();
         Ok(Self {
             programs: programs(&ebpf)?,
@@ -224,6 +261,8 @@ impl Loaded {
             found,
             holders,
             ebpf,
+            pins: None,
+            predecessors: Predecessors::of(&settings.pins),
         })
     }
 }
@@ -241,13 +280,25 @@ struct Layouts {
 /// The maps, and programs that are not loaded yet.
 fn create(
     settings: &Settings,
+    pins: Option<&Pins>,
     slots: [u32; 2],
     seeds: &Seeds,
     layouts: &Layouts,
 ) -> Result<Ebpf, DatapathError> {
-    let settled_at = bpf::monotonic_ns() + SETTLE_NS;
+    // Of a daemon whose flows are there no beginning was missed.
+    let settles = match pins.and_then(Pins::found) {
+        Some(_) => 0,
+        None => SETTLE_NS,
+    };
+    let settled_at = bpf::monotonic_ns() + settles;
     let vlans = if settings.vlan_in_key { VLANS } else { 1 };
-    EbpfLoader::new()
+    let mut loader = EbpfLoader::new();
+    if let Some(pins) = pins {
+        for name in KEPT {
+            loader.map_pin_path(name, pins.path(name));
+        }
+    }
+    loader
         // Nothing in the object is relocated by the kernel's types, which
         // are some 20 MiB to read.
         .btf(None)
@@ -440,59 +491,4 @@ fn hash(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, DatapathError> {
         }
         _ => Err(DatapathError::Missing { what: "map", name }),
     }
-}
-
-/// Tells missing rights from everything else; without some the verifier says
-/// EINVAL or EACCES.
-fn refused(action: &'static str, error: &(dyn std::error::Error + 'static)) -> DatapathError {
-    let missing = rights::missing();
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && let Some(number) = io.raw_os_error()
-            && (number == libc::EPERM || missing.is_some())
-        {
-            return DatapathError::Permission {
-                action,
-                missing: match missing {
-                    Some(missing) => format!("sextantd lacks {missing}"),
-                    None => "it has them, but in a user namespace of its own, or something else (seccomp, a security module) forbids it".into(),
-                },
-                source: std::io::Error::from_raw_os_error(number),
-            };
-        }
-        cause = inner.source();
-    }
-    DatapathError::Load {
-        detail: format!("{action}: {}", chain(error)),
-        remedy: kernel::remedy(),
-    }
-}
-
-/// Of a longer text (the verifier's log) the beginning and the end are kept.
-const MAX_TEXT: usize = 1200;
-
-/// An error with its causes.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    // Without a log there is nothing behind it.
-    let text = text
-        .trim_end()
-        .trim_end_matches(". Verifier output:")
-        .to_owned();
-    let chars: Vec<char> = text.chars().collect();
-    if chars.len() <= MAX_TEXT {
-        return text;
-    }
-    let head: String = chars[..MAX_TEXT / 4].iter().collect();
-    let tail: String = chars[chars.len() - MAX_TEXT * 3 / 4..].iter().collect();
-    format!("{head} [...] {tail}")
 }

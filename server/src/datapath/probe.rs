@@ -1,6 +1,7 @@
 //! What this kernel can do for Sextant, found out by trying it, and what is
 //! chosen for it.
 
+use std::path::PathBuf;
 use std::{fmt, io, thread};
 
 use super::{
@@ -242,6 +243,8 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         who: drops,
         command_lines: true,
         rooms: super::Rooms::NONE,
+        pins: PathBuf::new(),
+        keeps: false,
     }
 }
 
@@ -257,7 +260,7 @@ fn try_hook(hook: Hook, programs: &Programs) -> Result<(), String> {
             own_namespace().map_err(failed)?;
             let access = Access::to(Requests::open().map_err(failed)?);
             const LOOPBACK: u32 = 1;
-            hook::put(hook, &access, LOOPBACK, programs.of(Layer::Ethernet)).map(drop)
+            hook::put(hook, &access, LOOPBACK, programs.of(Layer::Ethernet), None).map(drop)
         };
         scope.spawn(attach).join()
     });

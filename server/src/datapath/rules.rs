@@ -148,12 +148,14 @@ pub struct RuleTables {
     now: Control,
     /// No program reads the other half any more.
     is_settled: bool,
+    /// The generation to come, where those before were another daemon's.
+    taken_over: Option<u32>,
     ages: Ages,
 }
 
 impl RuleTables {
     /// Those of the programs, which are loaded.
-    pub(super) fn take(ebpf: &mut Ebpf, rooms: Rooms) -> Result<Self, DatapathError> {
+    pub(super) fn take(ebpf: &Ebpf, rooms: Rooms) -> Result<Self, DatapathError> {
         let map = |name: &'static str| match ebpf.map(name) {
             Some(Map::Array(map)) => Ok(map.fd().as_fd()),
             _ => Err(DatapathError::Missing { what: "map", name }),
@@ -163,9 +165,12 @@ impl RuleTables {
             source,
         };
         let both = |count: u32| 2 * count as usize;
+        let control: Shared<Control> = Shared::new(map("CONTROL")?, 1).map_err(failed)?;
+        let (now, ages) = (control.read(0), Ages::default());
+        let is_before = now.generation != 0;
         Ok(Self {
             rooms,
-            control: Shared::new(map("CONTROL")?, 1).map_err(failed)?,
+            control,
             guards: Shared::new(map("GUARDS")?, 2 * SLOTS).map_err(failed)?,
             spans4: Shared::new(map("SPANS4")?, both(BLOCKS)).map_err(failed)?,
             ranges4: Shared::new(map("RANGES4")?, both(rooms.ranges4)).map_err(failed)?,
@@ -173,9 +178,10 @@ impl RuleTables {
             subjects: Shared::new(map("SUBJECTS")?, both(rooms.subjects)).map_err(failed)?,
             groups: Shared::new(map("GROUPS")?, both(rooms.groups)).map_err(failed)?,
             entries: Shared::new(map("ENTRIES")?, both(rooms.entries)).map_err(failed)?,
-            now: Control::default(),
-            is_settled: true,
-            ages: Ages::default(),
+            taken_over: is_before.then(|| ages.take_over(now.generation)),
+            is_settled: !is_before,
+            now,
+            ages,
         })
     }
 
@@ -188,6 +194,12 @@ impl RuleTables {
     #[must_use]
     pub fn rooms(&self) -> Rooms {
         self.rooms
+    }
+
+    /// What is in force is what a daemon before put there.
+    #[must_use]
+    pub fn is_taken_over(&self) -> bool {
+        self.taken_over.is_some()
     }
 
     /// The generation in force; 0 for none yet.
@@ -270,6 +282,7 @@ impl RuleTables {
         self.control.word(0, 0).store(next, Release);
         let took = began.elapsed().as_nanos() as u64;
         self.ages.came(next);
+        self.taken_over = None;
         control.generation = next;
         self.now = control;
         self.is_settled = false;
@@ -278,6 +291,9 @@ impl RuleTables {
 
     /// The generation after this one; 0 is none.
     fn following(&self) -> u32 {
+        if let Some(next) = self.taken_over {
+            return next;
+        }
         match self.control.word(0, 0).load(Acquire).wrapping_add(1) {
             // The other half, as always.
             0 => 2,

@@ -17,7 +17,8 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use super::{
     Counters, DatapathError, DropReasons, Holders, InterfaceChoice, Link, LinkWatch, Links, Loaded,
-    Losses, Objects, Reader, Report, Role, RuleTables, Sweeper, Timeouts, Tuner, Vlans, Volumes,
+    Losses, Objects, Predecessors, Reader, Report, Role, RuleTables, Sweeper, Timeouts, Tuner,
+    Vlans, Volumes,
     attach::Attachments,
     balance::Balance,
     counters::{Attached, Unobserved, direct_slot},
@@ -70,6 +71,7 @@ pub struct Datapath {
     /// As in `Links`.
     refused: BTreeMap<String, String>,
     rules: Option<RuleTables>,
+    predecessors: Predecessors,
     objects: Objects,
     volumes: Volumes,
     tuner: Tuner,
@@ -107,7 +109,7 @@ impl Datapath {
             volumes.clone(),
             losses.clone(),
         )?;
-        let sweeper = Sweeper::new(
+        let mut sweeper = Sweeper::new(
             loaded.tables,
             counters.clone(),
             volumes.clone(),
@@ -116,7 +118,13 @@ impl Datapath {
             ends,
         )?;
         warn_of(&loaded.drops, &loaded.who);
-        let attachments = Attachments::new(loaded.programs, watch.requests(), force_clsact);
+        let is_successor = loaded
+            .pins
+            .as_ref()
+            .is_some_and(|pins| pins.found().is_some());
+        let access = watch.requests();
+        let attachments = Attachments::new(loaded.programs, access, loaded.pins, force_clsact);
+        let extra = extra_slots(&loaded.slots);
         let mut datapath = Self {
             report: Report::of_running(
                 attachments.hook(),
@@ -136,11 +144,14 @@ impl Datapath {
             namespace_map: loaded.namespaces,
             joints_map: loaded.joints,
             joints: BTreeMap::new(),
-            extra: BTreeMap::new(),
+            free: (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS)
+                .filter(|slot| !extra.values().any(|used| used == slot))
+                .collect(),
+            extra,
             slots: Slots::default(),
-            free: (DIRECT_SLOTS..DIRECT_SLOTS + EXTRA_SLOTS).collect(),
             refused: BTreeMap::new(),
             rules: Some(loaded.rules),
+            predecessors: loaded.predecessors,
             objects: loaded.objects,
             volumes,
             tuner,
@@ -153,6 +164,13 @@ impl Datapath {
         datapath.choice.check(&links)?;
         datapath.sync(&links);
         datapath.attachments_or_error()?;
+        if is_successor {
+            let flows = sweeper.take_over();
+            tracing::info!(flows, "took over what the sextantd before kept in force");
+        }
+        if let Err(error) = datapath.attachments.remove_unused() {
+            tracing::warn!(%error, "something that an earlier sextantd pinned is not removed");
+        }
         Ok((datapath, reader, sweeper, loaded.holders))
     }
 
@@ -195,6 +213,12 @@ impl Datapath {
     /// The tables of policies, once.
     pub fn take_rules(&mut self) -> Option<RuleTables> {
         self.rules.take()
+    }
+
+    /// What daemons before may still have in force.
+    #[must_use]
+    pub fn predecessors(&self) -> Predecessors {
+        self.predecessors.clone()
     }
 
     /// Slots of interfaces.
@@ -431,6 +455,11 @@ impl Datapath {
         self.extra.insert(index, slot);
         Some(slot)
     }
+}
+
+/// Slots that a daemon before gave to interfaces.
+fn extra_slots(map: &HashMap<MapData, u32, u32>) -> BTreeMap<u32, u32> {
+    map.iter().flatten().collect()
 }
 
 /// The kernel may wait for all CPUs before it answers: meanwhile the runtime

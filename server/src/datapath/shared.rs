@@ -6,9 +6,13 @@
 use std::{
     fmt, io,
     marker::PhantomData,
+    mem::MaybeUninit,
     os::fd::BorrowedFd,
     ptr,
-    sync::atomic::{AtomicU32, Ordering::Release},
+    sync::atomic::{
+        AtomicU32,
+        Ordering::{Acquire, Release},
+    },
 };
 
 use super::{bpf::Plain, mapping::Mapping};
@@ -48,6 +52,18 @@ impl<T: Plain> Shared<T> {
                 self.word(at, n).store(word, Release);
             }
         }
+    }
+
+    /// An element, word by word as it is now.
+    pub(super) fn read(&self, at: usize) -> T {
+        let mut element = MaybeUninit::<T>::uninit();
+        for n in 0..size_of::<T>() / size_of::<u32>() {
+            let word = self.word(at, n).load(Acquire);
+            // SAFETY: within the element, of which all words are written.
+            unsafe { element.as_mut_ptr().cast::<u32>().add(n).write(word) };
+        }
+        // SAFETY: it is plain, so valid for any bytes.
+        unsafe { element.assume_init() }
     }
 
     /// A word of an element.

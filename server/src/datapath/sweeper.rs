@@ -16,7 +16,7 @@ use super::{
     eventfd::{self, EventFd},
     sweep::{sweep, sweep_drops},
     tables::Tables,
-    volumes::Swept,
+    volumes::{Swept, Volume},
 };
 
 /// FIN or RST in either direction.
@@ -31,6 +31,9 @@ const BATCH: usize = 4096;
 const PATIENCE: Duration = Duration::from_secs(1);
 const NAP: Duration = Duration::from_millis(1);
 
+/// Looks at the flows that are taken over.
+const LOOKS_BEFORE: u32 = 5;
+
 /// The tables, in the order of `Volumes::entries`.
 const TABLES: [Tally; 3] = [Tally::Created4, Tally::Created6, Tally::CreatedDrop];
 
@@ -38,6 +41,8 @@ const TABLES: [Tally; 3] = [Tally::Created4, Tally::Created6, Tally::CreatedDrop
 #[derive(Clone, Copy, Debug, Default)]
 struct Fill {
     capacity: u64,
+    /// Entries that were taken over, which nobody counted as made.
+    before: u64,
     removed: u64,
     /// The last sweep found little that may go: the next is the one in turn.
     is_stuck: bool,
@@ -46,12 +51,16 @@ struct Fill {
 impl Fill {
     /// Entries above which there is pressure.
     fn is_high(&self, created: u64) -> bool {
-        created.saturating_sub(self.removed) > self.capacity - self.capacity.div_ceil(4)
+        self.entries(created) > self.capacity - self.capacity.div_ceil(4)
     }
 
     /// More entries than the table is for.
     fn is_over(&self, created: u64) -> bool {
-        created.saturating_sub(self.removed) > self.capacity
+        self.entries(created) > self.capacity
+    }
+
+    fn entries(&self, created: u64) -> u64 {
+        (created + self.before).saturating_sub(self.removed)
     }
 
     /// How many entries may stay, when there is pressure.
@@ -101,6 +110,50 @@ impl Sweeper {
             ends,
             stop: EventFd::new()?,
         })
+    }
+
+    /// Takes note of the flows of a daemon before, once all programs are this one's; tells
+    /// how many there are.
+    pub(super) fn take_over(&mut self) -> u64 {
+        let mut least = u64::MAX;
+        for _ in 0..LOOKS_BEFORE {
+            // Of several looks, that between whose ends the fewest packets came.
+            let begin = self.counted_here();
+            let [four, six] = self.tables.live();
+            let end = self.counted_here();
+            let between = end.packets.saturating_sub(begin.packets);
+            if between < least {
+                least = between;
+                let mut before = four.1;
+                before += six.1;
+                before.packets = before.packets.saturating_sub(end.packets);
+                before.bytes = before.bytes.saturating_sub(end.bytes);
+                self.volumes.were_before(before);
+                for (fill, (entries, _)) in self.fills.iter_mut().zip([four, six]) {
+                    fill.before = entries;
+                }
+            }
+            if between == 0 {
+                break;
+            }
+        }
+        self.fills.iter().map(|fill| fill.before).sum()
+    }
+
+    /// What the programs of this daemon put into flows.
+    fn counted_here(&self) -> Volume {
+        let mut seen = self.counters.seen();
+        // Those began anew, and their flows do not have them any more.
+        let reopened = self.counters.tally(Tally::Reopened);
+        seen.packets = seen.packets.saturating_sub(reopened.packets);
+        seen.bytes = seen.bytes.saturating_sub(reopened.bytes);
+        for counted in self.counters.causes() {
+            if counted.cause.is_without_flow() {
+                seen.packets = seen.packets.saturating_sub(counted.packets);
+                seen.bytes = seen.bytes.saturating_sub(counted.bytes);
+            }
+        }
+        seen
     }
 
     /// Ends `run` from another thread.
@@ -238,7 +291,7 @@ mod tests {
         Fill {
             capacity,
             removed,
-            is_stuck: false,
+            ..Fill::default()
         }
     }
 

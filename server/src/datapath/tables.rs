@@ -1,9 +1,9 @@
 //! The programs' tables of flows, and what is needed to read them.
 
 use aya::maps::{Array, MapData};
-use sextant_ebpf_common::{Key4, Key6};
+use sextant_ebpf_common::{Entry, Key4, Key6};
 
-use super::{ages::Ages, clock::Moment, flow_table::FlowTable};
+use super::{Volume, ages::Ages, clock::Moment, flow_table::FlowTable};
 
 /// Names of the maps of flows.
 pub(super) const FLOW_TABLES: [&str; 2] = ["FLOWS4", "FLOWS6"];
@@ -38,8 +38,21 @@ impl Tables {
         }
     }
 
+    /// How many flows of both families there are, and what they counted.
+    pub(super) fn live(&self) -> [(u64, Volume); 2] {
+        let mut found = [(0, Volume::default()); 2];
+        self.flows4.each(|live| add(&mut found[0], &live.head().1));
+        self.flows6.each(|live| add(&mut found[1], &live.head().1));
+        found
+    }
+
     /// Now, on both clocks.
     pub(super) fn now(&self) -> Moment {
         Moment::now(&self.clock_offset)
     }
+}
+
+fn add((flows, counted): &mut (u64, Volume), entry: &Entry) {
+    *flows += 1;
+    counted.add(entry.packets, entry.bytes);
 }

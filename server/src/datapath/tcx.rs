@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
 };
 
-use super::bpf::{bpf, link_create};
+use super::bpf::{bpf, link_create, link_update};
 
 /// Commands of bpf(2).
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
@@ -38,6 +38,14 @@ impl Direction {
         match self {
             Self::Ingress => 46,
             Self::Egress => 47,
+        }
+    }
+
+    /// Part of a file's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ingress => "ingress",
+            Self::Egress => "egress",
         }
     }
 }
@@ -108,6 +116,24 @@ pub(super) fn attach(
     link_create(program, interface, direction.attach_type(), BEFORE)
 }
 
+/// Puts another program in the place of a link's, if that is still on the interface.
+///
+/// # Errors
+///
+/// It is not: the interface is gone (`ENODEV`), or the link is of something else.
+pub(super) fn replace(
+    link: BorrowedFd<'_>,
+    program: BorrowedFd<'_>,
+    interface: u32,
+    direction: Direction,
+) -> io::Result<()> {
+    let info: LinkInfo = info(link)?;
+    if (info.interface, info.attach_type) != (interface, direction.attach_type()) {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    link_update(link, program)
+}
+
 /// Numbers of the programs on a hook, in the order in which they run.
 pub(super) fn programs(interface: u32, direction: Direction) -> io::Result<Vec<u32>> {
     let mut ids = [0_u32; MAX_PROGRAMS];
@@ -125,7 +151,7 @@ pub(super) fn programs(interface: u32, direction: Direction) -> io::Result<Vec<u
 
 /// The number of a program of this process.
 pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
-    info(program).map(|info| info.id)
+    info(program).map(|info: ProgramInfo| info.id)
 }
 
 /// The name of any program; needs CAP_SYS_ADMIN.
@@ -138,17 +164,33 @@ pub(super) fn program_name(id: u32) -> io::Result<String> {
     let fd = unsafe { bpf(PROG_GET_FD_BY_ID, &mut attr) }?;
     // SAFETY: a new descriptor that nobody else knows.
     let program = unsafe { OwnedFd::from_raw_fd(fd) };
-    let info = info(std::os::fd::AsFd::as_fd(&program))?;
+    let info: ProgramInfo = info(std::os::fd::AsFd::as_fd(&program))?;
     let name = CStr::from_bytes_until_nul(&info.name).unwrap_or_default();
     Ok(name.to_string_lossy().into_owned())
 }
 
-fn info(program: BorrowedFd<'_>) -> io::Result<ProgramInfo> {
+/// The beginning of `struct bpf_link_info`, as TCX has it.
+#[repr(C)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    pad: u32,
+    interface: u32,
+    attach_type: u32,
+}
+
+/// The beginning of a structure that the kernel tells of an object.
+trait Told {}
+impl Told for ProgramInfo {}
+impl Told for LinkInfo {}
+
+fn info<T: Told>(object: BorrowedFd<'_>) -> io::Result<T> {
     // SAFETY: integers, for which zeros are valid.
-    let mut found: ProgramInfo = unsafe { std::mem::zeroed() };
+    let mut found: T = unsafe { std::mem::zeroed() };
     let mut attr = Info {
-        fd: program.as_raw_fd() as u32,
-        length: size_of::<ProgramInfo>() as u32,
+        fd: object.as_raw_fd() as u32,
+        length: size_of::<T>() as u32,
         info: std::ptr::from_mut(&mut found) as u64,
     };
     // SAFETY: the kernel fills in as much as the length says.

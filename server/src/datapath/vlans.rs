@@ -51,10 +51,14 @@ impl Vlans {
         if !in_key {
             return Ok(Self::default());
         }
+        let by_number: Array<MapData, u32> = map(ebpf, "VLAN_BY_NUMBER")?;
+        // Some may be of a daemon before.
+        let is_free = |n: &u32| by_number.get(&(PACKET_VLANS + n), 0).unwrap_or(0) == 0;
+        let given = (0..INTERFACE_VLANS).find(is_free);
         Ok(Self(Some(Arc::new(Mutex::new(Numbers {
             spaces: map(ebpf, "VLAN_SPACES")?,
-            by_number: map(ebpf, "VLAN_BY_NUMBER")?,
-            given: 0,
+            given: given.unwrap_or(INTERFACE_VLANS),
+            by_number,
             known: BTreeMap::new(),
         })))))
     }

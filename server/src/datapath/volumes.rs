@@ -73,6 +73,8 @@ struct Counts {
     sampled_ends: AtomicU64,
     lost_ends: AtomicU64,
     sweep_ns: AtomicU64,
+    before_packets: AtomicU64,
+    before_bytes: AtomicU64,
 }
 
 /// The numbers; clones share them.
@@ -122,7 +124,7 @@ impl Volumes {
         [0, 1, 2].map(|table: usize| self.0.tables[table].entries.load(Relaxed))
     }
 
-    /// What all flows in the tables counted, those that ended included.
+    /// What all flows in the tables counted since the start, those that ended included.
     #[must_use]
     pub fn in_flows(&self) -> Volume {
         let mut sum = Volume::default();
@@ -132,7 +134,17 @@ impl Volumes {
                 bytes: table.live_bytes.load(Relaxed) + table.ended_bytes.load(Relaxed),
             };
         }
+        sum.packets = sum
+            .packets
+            .saturating_sub(self.0.before_packets.load(Relaxed));
+        sum.bytes = sum.bytes.saturating_sub(self.0.before_bytes.load(Relaxed));
         sum
+    }
+
+    /// So much was in flows that were taken over from the daemon before.
+    pub(super) fn were_before(&self, volume: Volume) {
+        self.0.before_packets.store(volume.packets, Relaxed);
+        self.0.before_bytes.store(volume.bytes, Relaxed);
     }
 
     /// What the reader did.

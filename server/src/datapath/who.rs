@@ -6,7 +6,10 @@ use std::{fs, os::fd::AsFd as _};
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapData},
-    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, Iter},
+    programs::{
+        CgroupAttachMode, CgroupSock, CgroupSockAddr, Iter,
+        links::{FdLink, LinkError},
+    },
 };
 use sextant_ebpf_common::{NO_FIELD, WhoLayout};
 
@@ -15,7 +18,9 @@ use super::{
     holders::{Found, Holders},
     kernel,
     layout::{self, Types},
-    loader::{Settings, chain},
+    loader::Settings,
+    pins::{self, Pins},
+    refusal::chain,
 };
 
 /// Number of the initial pid namespace (`PROC_PID_INIT_INO`), of which the kernel
@@ -54,16 +59,18 @@ pub(super) fn layout(settings: &Settings, types: &Types) -> (WhoLayout, Who) {
     }
 }
 
-/// Attaches to new sockets, then looks who has those that are there.
+/// Attaches to new sockets, then looks who has those that are there. With `pins` sockets
+/// are told apart when the daemon has ended, too.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     round: Array<MapData, u32>,
     found: &Found,
+    pins: Option<&Pins>,
 ) -> (Who, Option<Holders>) {
-    if let Err(reason) = attach_to_new(ebpf) {
+    if let Err(reason) = attach_to_new(ebpf, pins) {
         return (Who::Refused(reason), None);
     }
-    let not_connecting = attach_to_connecting(ebpf)
+    let not_connecting = attach_to_connecting(ebpf, pins)
         .err()
         .map(|reason| format!("not who connects a socket that another process made: {reason}"));
     let (not_old, holders) = match look_at_old(ebpf, round, found) {
@@ -80,22 +87,34 @@ pub(super) fn attach(
 }
 
 /// To processes that connect.
-fn attach_to_connecting(ebpf: &mut Ebpf) -> Result<(), String> {
+fn attach_to_connecting(ebpf: &mut Ebpf, pins: Option<&Pins>) -> Result<(), String> {
     for name in ["sextant_connect4", "sextant_connect6"] {
         let root = cgroup_root::open().map_err(|error| error.to_string())?;
         let program: &mut CgroupSockAddr = ebpf
             .program_mut(name)
             .and_then(|program| program.try_into().ok())
             .ok_or("the build has no program for it")?;
-        program
+        let attached = program
             .load()
-            .and_then(|()| program.attach(root, CgroupAttachMode::Single))
-            .map_err(|error| chain(&error))?;
+            .and_then(|()| program.attach(root, CgroupAttachMode::Single));
+        let link = attached.map_err(|error| chain(&error))?;
+        if let Some(pins) = pins {
+            let link = program.take_link(link).map_err(|error| chain(&error))?;
+            keep(pins, name, link.try_into())?;
+        }
     }
     Ok(())
 }
 
-fn attach_to_new(ebpf: &mut Ebpf) -> Result<(), String> {
+/// Pins a link in the place of the daemon's before, which meanwhile does the same.
+fn keep(pins: &Pins, name: &str, link: Result<FdLink, LinkError>) -> Result<(), String> {
+    let path = pins.path(name);
+    pins::unpin(&path).map_err(|error| error.to_string())?;
+    let link = link.map_err(|error| chain(&error))?;
+    link.pin(path).map(drop).map_err(|error| chain(&error))
+}
+
+fn attach_to_new(ebpf: &mut Ebpf, pins: Option<&Pins>) -> Result<(), String> {
     let root = cgroup_root::open()
         .map_err(|error| format!("the root of the cgroup2 hierarchy cannot be opened: {error}"))?;
     let program: &mut CgroupSock = ebpf
@@ -107,8 +126,15 @@ fn attach_to_new(ebpf: &mut Ebpf) -> Result<(), String> {
         // aya asks for a flag that a link does not take, if several are allowed;
         // with a link several are.
         .and_then(|()| program.attach(root, CgroupAttachMode::Single))
-        .map(drop)
+        .and_then(|link| match pins {
+            Some(_) => program.take_link(link).map(Some),
+            None => Ok(None),
+        })
         .map_err(|error| format!("{}; {}", chain(&error), kernel::remedy()))
+        .and_then(|link| match (pins, link) {
+            (Some(pins), Some(link)) => keep(pins, "sextant_sock", link.try_into()),
+            _ => Ok(()),
+        })
 }
 
 fn look_at_old(

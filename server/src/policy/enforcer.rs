@@ -31,6 +31,9 @@ pub use world::Sources;
 const TOGETHER: Duration = Duration::from_millis(5);
 /// The least time between two of them: units may come and go by the hundred.
 const REST: Duration = Duration::from_millis(50);
+/// What a daemon before put in force stays until it is known who there is: units are
+/// found by their sockets, and engines are asked.
+const KNOWN: Duration = Duration::from_secs(2);
 
 /// What enforces; clones are the same.
 #[derive(Clone)]
@@ -45,6 +48,8 @@ struct Shared {
 struct Inner {
     tables: RuleTables,
     in_force: Parts,
+    /// What a daemon before put in force still is, and nobody asked for something else.
+    is_taken_over: bool,
     /// What was checked last, since it is mostly what comes into force next.
     checked: Option<Checked>,
 }
@@ -91,6 +96,7 @@ impl Enforcer {
     pub fn new(tables: RuleTables, sources: Sources, verdicts: Verdicts) -> Self {
         Self(Arc::new(Shared {
             inner: Mutex::new(Inner {
+                is_taken_over: tables.is_taken_over(),
                 tables,
                 in_force: Parts::of(&Proposed::default()),
                 checked: None,
@@ -103,6 +109,13 @@ impl Enforcer {
     /// Follows the host until `stop` changes.
     pub async fn follow(self, mut stop: watch::Receiver<bool>) {
         let mut changes = self.0.sources.watch();
+        if self.lock().is_taken_over {
+            tokio::select! {
+                () = tokio::time::sleep(KNOWN) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            tokio::task::block_in_place(|| self.refresh());
+        }
         loop {
             tokio::select! {
                 () = changes.next() => {}
@@ -133,22 +146,24 @@ impl Enforcer {
     }
 
     fn compiled(&self, parts: &Parts, scene: &Scene, rooms: Rooms) -> Result<Tables, EnforceError> {
-        let sets = Sets {
-            enforced: &parts.enforced,
-            with_audit: parts.with_audit.as_ref().unwrap_or(&parts.enforced),
-            revisions: &parts.revisions,
-        };
-        let limits = Limits {
-            ranges4: rooms.ranges4 as usize,
-            ranges6: rooms.ranges6 as usize,
-            subjects: rooms.subjects as usize,
-            places: rooms.entries as usize,
-            ..Limits::default()
-        };
         let verdicts = &self.0.verdicts;
-        let made =
-            verdicts.change(|reasons| compile::compile(&sets, &scene.world(), reasons, &limits));
-        made.map_err(too_large)
+        verdicts.change(|reasons| compiled(parts, scene, rooms, reasons))
+    }
+
+    /// What it takes, when what is in force now stays for a moment. Reasons of flows are
+    /// not known meanwhile: their numbers are the other daemon's.
+    fn postpone(&self, inner: &mut Inner, parts: Parts) -> Result<Cost, EnforceError> {
+        let scene = self.0.sources.scene();
+        let made = compiled(
+            &parts,
+            &scene,
+            inner.tables.rooms(),
+            &mut compile::Reasons::default(),
+        )?;
+        let placement = scene.placement(&made);
+        inner.tables.check(&made, &placement).map_err(no_room)?;
+        inner.in_force = parts;
+        Ok(cost(&made))
     }
 
     fn put_in_force(
@@ -184,6 +199,9 @@ impl Enforce for Enforcer {
     fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError> {
         let parts = Parts::of(set);
         let mut inner = self.lock();
+        if std::mem::take(&mut inner.is_taken_over) {
+            return self.postpone(&mut inner, parts);
+        }
         // As long as there never was a policy, packets cost nothing more.
         if inner.tables.generation() == 0 && parts.do_nothing() {
             inner.in_force = parts;
@@ -206,6 +224,27 @@ impl Enforce for Enforcer {
     fn hits(&self) -> Vec<Hit> {
         self.0.verdicts.hits()
     }
+}
+
+fn compiled(
+    parts: &Parts,
+    scene: &Scene,
+    rooms: Rooms,
+    reasons: &mut compile::Reasons,
+) -> Result<Tables, EnforceError> {
+    let sets = Sets {
+        enforced: &parts.enforced,
+        with_audit: parts.with_audit.as_ref().unwrap_or(&parts.enforced),
+        revisions: &parts.revisions,
+    };
+    let limits = Limits {
+        ranges4: rooms.ranges4 as usize,
+        ranges6: rooms.ranges6 as usize,
+        subjects: rooms.subjects as usize,
+        places: rooms.entries as usize,
+        ..Limits::default()
+    };
+    compile::compile(&sets, &scene.world(), reasons, &limits).map_err(too_large)
 }
 
 fn too_large(error: TooLarge) -> EnforceError {

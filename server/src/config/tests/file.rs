@@ -418,6 +418,17 @@ fn policies_have_a_mode_and_ports_that_are_kept_open() {
             ("file:3", "policy.management"),
         ],
     );
+    let text = "[policy]\non_exit = \"keep\"\npins = \"/run/bpf/sextant\"\n";
+    let policy = read(text).unwrap().policy;
+    assert_eq!(policy.on_exit, crate::config::OnExit::Keep);
+    assert_eq!(policy.pins, std::path::Path::new("/run/bpf/sextant"));
+    check(
+        "[policy]\non_exit = \"stay\"\npins = \"sextant\"\n",
+        &[
+            ("file:2", "write `remove` or `keep`"),
+            ("file:3", "write the whole path"),
+        ],
+    );
     check(
         "[policy]\nmanagement = 22\n",
         &[("file:2", "a list of whole numbers")],
