@@ -126,9 +126,7 @@ pub fn hash<F: Family>(key: &F::Key) -> u64 {
 /// spot.
 #[inline(always)]
 pub fn find<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
-    let view = View::<F>::new(key, hash);
-    view.ask_for_second();
-    match claim::find_near(&view, hash) {
+    match claim::find_near(&View::<F>::new(key, hash), hash) {
         Some(slot) => entry_of(slot),
         None => find_far::<F>(key, hash),
     }
@@ -191,19 +189,6 @@ impl<'a, F: Family> View<'a, F> {
             hash,
             first: window(hash, 0, F::slots()),
             family: PhantomData,
-        }
-    }
-
-    /// Reads of the second slot what is read if the flow is there: else the first one has
-    /// to come from memory before the second one is asked for.
-    #[inline(always)]
-    fn ask_for_second(&self) {
-        if let Some(slot) = F::slot(self.first + 1) {
-            // SAFETY: a slot of the table; volatile, since nobody wants what is read.
-            unsafe {
-                let _ = (&raw const (*slot).state).read_volatile();
-                let _ = (&raw const (*slot).entry.tcp_flags).read_volatile();
-            }
         }
     }
 
