@@ -1,9 +1,10 @@
 //! A bound socket, and the connections that wait at it.
 //!
 //! To be woken for a connection costs more than to take it. Where many are held that
-//! say nothing, new ones are left to the kernel for `PAUSE` and taken together: who
-//! makes them by the thousand cannot make the daemon busy by that. Bound: the
-//! kernel's queue, whose length is the listener's.
+//! say nothing, and one came, further ones are left to the kernel for `PAUSE` and taken
+//! together: who makes them by the thousand cannot make the daemon busy by that. Where
+//! none came in a pause, the next one wakes it. Bound: the kernel's queue, whose length
+//! is the listener's.
 
 use std::{
     io,
@@ -12,7 +13,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::{
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    time::{Instant, sleep_until},
+};
 
 use super::{Origin, silent::Accepted, socket::SocketFile};
 
@@ -35,6 +39,10 @@ pub(super) enum Socket {
 pub(super) struct Incoming {
     /// While a new connection is to wake us.
     watch: Option<Watch>,
+    /// Until when they are left to the kernel.
+    rest: Option<Instant>,
+    /// Whether one came since the last rest.
+    came: bool,
     socket: Socket,
 }
 
@@ -48,6 +56,8 @@ impl Incoming {
     pub(super) fn new(socket: Socket) -> Self {
         Self {
             watch: None,
+            rest: None,
+            came: false,
             socket,
         }
     }
@@ -64,20 +74,31 @@ impl Incoming {
         loop {
             // Others have their turn however many come.
             tokio::task::consume_budget().await;
+            if let Some(rest) = self.rest {
+                sleep_until(rest).await;
+                self.rest = None;
+                self.came = false;
+            }
             match self.socket.accept() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                accepted => return accepted,
+                accepted => {
+                    self.came = true;
+                    return accepted;
+                }
             }
-            if is_crowded {
+            if is_crowded && self.came {
                 self.watch = None;
             } else if self.watch.is_none() {
                 self.watch = self.socket.watch().ok();
             }
-            match &self.watch {
-                Some(watch) => return watch.accept().await,
+            let Some(watch) = &self.watch else {
                 // Or no descriptor is left to watch it by.
-                None => tokio::time::sleep(PAUSE).await,
-            }
+                self.rest = Some(Instant::now() + PAUSE);
+                continue;
+            };
+            let accepted = watch.accept().await;
+            self.came = true;
+            return accepted;
         }
     }
 }
