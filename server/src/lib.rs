@@ -18,7 +18,6 @@
 //!   something counts it.
 //! - There is no static mutable state.
 
-pub mod address_space;
 pub mod app;
 pub mod audit;
 pub mod config;
@@ -40,6 +39,7 @@ pub mod policy;
 pub mod process;
 pub mod record;
 pub mod reloaded;
+pub mod rlimits;
 pub mod service;
 pub mod services;
 pub mod small_file;

@@ -9,11 +9,11 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use sextant_flows::printable::{printable, printable_lines};
 use sextantd::{
-    address_space, app,
+    app,
     config::{self, Command, ConfigError, Flags},
     containers,
     datapath::Report,
-    descriptors, log, services,
+    descriptors, log, rlimits, services,
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -29,6 +29,10 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const OBSERVING_THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    if let Err(error) = rlimits::check_stack() {
+        log::tell(&error.into());
+        return ExitCode::FAILURE;
+    }
     let flags = match Flags::try_parse() {
         Ok(flags) => flags,
         Err(error) => return log::told(&error),
@@ -66,13 +70,24 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         return Ok(());
     }
     let config = config::load(flags, environment)?;
-    address_space::check()?;
     descriptors::raise_limit();
+    let flows = config.datapath.as_ref();
+    rlimits::check(flows.map(|of| u64::from(of.flows_ipv4) + u64::from(of.flows_ipv6)))?;
+    rlimits::check_tasks()?;
     // Requests on threads of their own: what observes never waits for what serves.
     let serving = runtime("serve", None)?;
     let observing = runtime("observe", Some(OBSERVING_THREADS))?;
     let reload = || config::load(flags, environment);
-    let result = observing.block_on(serve(config, reload, serving.handle()));
+    let served = panic::catch_unwind(AssertUnwindSafe(|| {
+        observing.block_on(serve(config, reload, serving.handle()))
+    }));
+    // As where no more threads or memory are to be had.
+    let result = served.unwrap_or_else(|_| {
+        Err(anyhow::anyhow!(
+            "the daemon panicked, as told above; where no thread or memory was to be had, raise the limits \
+             (TasksMax=, MemoryMax= of the unit, `ulimit -u`)"
+        ))
+    });
     // Work that does not end by itself ends with the process.
     serving.shutdown_background();
     observing.shutdown_background();
@@ -107,11 +122,16 @@ async fn serve(
     let mut interrupt = signal(SignalKind::interrupt())?;
     tracing::debug!(?config, "effective configuration");
     let mut hangup = signal(SignalKind::hangup())?;
+    // By default both end a process without a word: a file that may not grow is an error
+    // of the write, and a second of grace is left to stop in.
+    let _file_size = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
+    let mut time_is_up = signal(SignalKind::from_raw(libc::SIGXCPU))?;
     let started = tokio::select! {
         app = app::build(config, serving) => Some(app?),
         // A file that takes long to load is not waited for.
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
+        _ = time_is_up.recv() => return Err(out_of_time()),
     };
     let Some(mut app) = started else {
         // What is attached goes with what was dropped.
@@ -141,6 +161,7 @@ async fn serve(
                     log::tell(&error);
                 }
             },
+            _ = time_is_up.recv() => break Some(out_of_time()),
             // Better no daemon, which is started anew, than one that sees nothing.
             error = app.failed() => break Some(error),
         }
@@ -156,4 +177,10 @@ async fn serve(
         _ = interrupt.recv() => anyhow::bail!("stopped at once by a second signal"),
     };
     failure.map_or(stopped, Err)
+}
+
+fn out_of_time() -> anyhow::Error {
+    anyhow::anyhow!(
+        "the limit of CPU time is used up; raise it by LimitCPU= of the unit or `ulimit -t`"
+    )
 }

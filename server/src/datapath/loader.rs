@@ -355,10 +355,14 @@ fn load_classifiers(ebpf: &mut Ebpf) -> Result<(), DatapathError> {
         .filter_map(|(_, program)| program.try_into().ok())
         .collect();
     thread::scope(|scope| {
-        let loads: Vec<_> = classifiers
-            .into_iter()
-            .map(|program| scope.spawn(|| program.load()))
-            .collect();
+        let mut loads = Vec::new();
+        for program in classifiers {
+            let load = thread::Builder::new().spawn_scoped(scope, || program.load());
+            loads.push(load.map_err(|source| DatapathError::System {
+                action: "starting a thread (the limit of tasks, `ulimit -u`, may be too low)",
+                source,
+            })?);
+        }
         for load in loads {
             let loaded = load.join().unwrap_or_else(|panic| resume_unwind(panic));
             loaded.map_err(|error| refused("loading the classifier programs", &error))?;

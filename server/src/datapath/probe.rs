@@ -262,8 +262,10 @@ fn try_hook(hook: Hook, programs: &Programs) -> Result<(), String> {
             const LOOPBACK: u32 = 1;
             hook::put(hook, &access, LOOPBACK, programs.of(Layer::Ethernet), None).map(drop)
         };
-        scope.spawn(attach).join()
+        let thread = thread::Builder::new().spawn_scoped(scope, attach);
+        thread.map(thread::ScopedJoinHandle::join)
     });
+    let tried = tried.map_err(|error| format!("starting a thread: {error}"))?;
     match tried {
         Ok(Ok(())) => Ok(()),
         // It needs more rights than to attach where one is.

@@ -1,0 +1,156 @@
+//! Whatever the limits of its process are, `sextantd` serves, or says what it lacks and
+//! ends with exit code 1: it never hangs, and no signal ends it.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use sextant_integration_tests::{Netns, Process, daemon::binary, root};
+
+/// In which a start is over, also on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// As which user tasks are counted: those of root are not limited.
+const NOBODY: &str = "--reuid=64011 --regid=64011 --clear-groups \
+                      --inh-caps=+bpf,+net_admin,+perfmon --ambient-caps=+bpf,+net_admin,+perfmon";
+
+/// What became of a start.
+#[derive(Debug, PartialEq, Eq)]
+enum Became {
+    Serves,
+    Ended(Option<i32>),
+    Hangs,
+}
+
+/// Starts it within these limits, in a namespace of its own; what became of it, and its log.
+fn start(prefix: &str, flags: &[&str]) -> (Became, String) {
+    let (namespace, folder) = (Netns::new(), tempfile::tempdir().unwrap());
+    let open = |path: &std::path::Path| {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    open(folder.path());
+    let socket = format!("unix://{}", folder.path().join("socket").display());
+    let child = Command::new("ip")
+        .args(["netns", "exec", &namespace.name])
+        .args(prefix.split_whitespace())
+        .arg(binary())
+        .args(["--listen", &socket, "--metrics-listen", "127.0.0.1:9965"])
+        .arg("--state-dir")
+        .arg(folder.path().join("state"))
+        .args(flags)
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut process = Process(child.unwrap());
+    // Not into a file: those have a limit too.
+    let mut stderr = process.0.stderr.take().unwrap();
+    let (told, log) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        use std::io::Read as _;
+        let (mut bytes, mut all) = ([0; 4096], String::new());
+        while let Ok(read @ 1..) = stderr.read(&mut bytes) {
+            all += &String::from_utf8_lossy(&bytes[..read]);
+            if all.contains("metrics at") {
+                let _ = told.send(());
+            }
+        }
+        all
+    });
+    let began = Instant::now();
+    let became = loop {
+        if let Some(status) = process.0.try_wait().unwrap() {
+            break Became::Ended(status.code());
+        }
+        if log.recv_timeout(Duration::from_millis(50)).is_ok() {
+            break Became::Serves;
+        }
+        if began.elapsed() > PATIENCE {
+            break Became::Hangs;
+        }
+    };
+    drop(process);
+    (became, reader.join().unwrap())
+}
+
+fn check(limit: &str, (became, log): (Became, String), names: &str) {
+    let last = log.lines().last().unwrap_or_default();
+    println!("{limit}: {became:?}: {last}");
+    assert!(!log.contains("panicked"), "{limit}: {log}");
+    match became {
+        Became::Serves => assert!(names.is_empty(), "{limit}: it serves"),
+        Became::Ended(code) => {
+            assert_eq!(code, Some(1), "{limit}: {log}");
+            assert!(last.starts_with("sextantd: "), "{limit}: {log}");
+            assert!(last.contains(names), "{limit}: {log}");
+        }
+        Became::Hangs => panic!("{limit}: it hangs: {log}"),
+    }
+}
+
+#[test]
+fn too_little_of_anything_is_told_and_ends_with_exit_code_1() {
+    if !root() {
+        return;
+    }
+    // Nothing to find: it may serve, or tell.
+    for (limit, names) in [
+        ("--as=402653184", "LimitAS="),
+        ("--as=629145600", "LimitAS="),
+        ("--data=33554432", "LimitDATA="),
+        ("--data=134217728", "LimitDATA="),
+        ("--stack=131072", "LimitSTACK="),
+        ("--stack=524288", "LimitSTACK="),
+        ("--nofile=16", "LimitNOFILE="),
+        ("--nofile=64", "LimitNOFILE="),
+        ("--nofile=128", "LimitNOFILE="),
+        ("--memlock=0", ""),
+        ("--fsize=0", ""),
+        ("--fsize=8192", ""),
+        ("--sigpending=0", ""),
+        ("--core=0", ""),
+        ("--msgqueue=0", ""),
+        ("--locks=0", ""),
+    ] {
+        let became = start(&format!("prlimit {limit}"), &["--interface", "lo"]);
+        check(limit, became, names);
+    }
+}
+
+#[test]
+fn too_few_tasks_are_told_and_end_with_exit_code_1() {
+    if !root() {
+        return;
+    }
+    for (tasks, names) in [
+        (1, "TasksMax="),
+        (3, "TasksMax="),
+        (6, ""),
+        (9, ""),
+        (12, ""),
+    ] {
+        let prefix = format!("setpriv {NOBODY} prlimit --nproc={tasks}");
+        check(&prefix, start(&prefix, &["--interface", "lo"]), names);
+    }
+}
+
+#[test]
+fn used_up_cpu_time_is_told_and_ends_with_exit_code_1() {
+    if !root() {
+        return;
+    }
+    // Its start takes more than a second.
+    let folder = tempfile::tempdir().unwrap();
+    let flows = folder.path().join("flows.jsonl");
+    let line = "{\"flow\":{\"verdict\":\"FORWARDED\",\"uuid\":\"4a2c9f00-0000-4000-8000-00000000000a\"}}\n";
+    fs::write(&flows, line.repeat(400_000)).unwrap();
+    let flags = ["--no-datapath", "--replay", flows.to_str().unwrap()];
+    let (became, log) = start("prlimit --cpu=1:20", &flags);
+    if became != Became::Serves {
+        check("--cpu=1", (became, log), "LimitCPU=");
+    }
+}
