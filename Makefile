@@ -11,8 +11,8 @@ FUZZ_SECONDS ?= 60
 SOAK_MINUTES ?= 30
 # Inputs are as long as the bounds of what they reach: patterns of a request have
 # 16 KiB, and what is longer must be refused.
-FUZZ_LONG    := filter filter_text cel selector request policy compile
-FUZZ_TARGETS := decode dns sni replay_json replay_pcap filter filter_text cel selector flow_proto record request http2 config identities policy compile
+FUZZ_LONG    := filter filter_text cel selector request policy compile apply
+FUZZ_TARGETS := decode dns sni replay_json replay_pcap filter filter_text cel selector flow_proto record request http2 config identities policy compile apply
 
 TOOLS := $(CURDIR)/.tools
 BIN   := $(TOOLS)/bin
@@ -183,7 +183,7 @@ differential: built
 
 # In network namespaces, with real programs and real traffic. Most of their time is spent
 # waiting; what measures, floods or changes the whole machine runs alone.
-ALONE := attach costs engines flood limits memory start systemd tcp wake
+ALONE := attach costs engines flood limits memory policy_costs rlimits start systemd tcp wake
 integration: hubble built optimized
 	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 2 --alone $(ALONE)
 

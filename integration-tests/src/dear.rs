@@ -3,6 +3,8 @@
 //!
 //! What became of them is judged by those that send them.
 
+pub mod policies;
+
 use sextant_proto::{
     flow::{FlowFilter, flow_filter::Experimental},
     observer::GetFlowsRequest,

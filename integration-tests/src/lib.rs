@@ -11,6 +11,7 @@ pub mod capture;
 pub mod certificates;
 pub mod cgroups;
 pub mod compare;
+pub mod cost;
 pub mod daemon;
 pub mod dear;
 pub mod dns;

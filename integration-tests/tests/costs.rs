@@ -2,12 +2,15 @@
 //! of it is bounded, and nothing goes on for a client that left.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use sextant_integration_tests::{Daemon, Netns, daemon::connect_for_ever, dear, eventually, root};
-use sextant_proto::observer::{
-    GetFlowsRequest, ServerStatusRequest, observer_client::ObserverClient,
+use sextant_integration_tests::{
+    Daemon, Netns,
+    cost::{resident_kib, slowest, ticks},
+    daemon::connect_for_ever,
+    dear, eventually, root,
 };
+use sextant_proto::observer::{GetFlowsRequest, observer_client::ObserverClient};
 use tonic::{Code, Status};
 
 const FLOWS: usize = 5000;
@@ -53,44 +56,6 @@ async fn ask(server: &str, request: GetFlowsRequest) -> Result<usize, Status> {
     Ok(count)
 }
 
-/// The slowest ServerStatus of another client while `work` goes on.
-async fn slowest(server: &str, work: impl Future<Output = ()>) -> Duration {
-    let mut client = ObserverClient::new(connect_for_ever(server).await.unwrap());
-    let mut slowest = Duration::ZERO;
-    let mut work = std::pin::pin!(work);
-    loop {
-        let begin = Instant::now();
-        client.server_status(ServerStatusRequest {}).await.unwrap();
-        slowest = slowest.max(begin.elapsed());
-        if tokio::time::timeout(Duration::from_millis(20), &mut work)
-            .await
-            .is_ok()
-        {
-            return slowest;
-        }
-    }
-}
-
-/// KiB that the process has in memory.
-fn resident(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS"));
-    let kib = line.unwrap().split_whitespace().nth(1);
-    kib.unwrap().parse().unwrap()
-}
-
-/// Hundredths of a second of CPU that the process took.
-fn ticks(pid: u32) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap()
-        .split_whitespace()
-        .collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-}
-
 #[test]
 fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
     if !root() {
@@ -105,33 +70,33 @@ fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
     eventually("all flows are there", || {
         (daemon.status()?.num_flows as usize == FLOWS).then_some(())
     });
-    let (server, before) = (daemon.server(), resident(daemon.pid()));
+    let (server, before) = (daemon.server(), resident_kib(daemon.pid()));
     for (request, code, text) in refused() {
         let mut answer = Ok(0);
-        let waited = daemon.block_on(slowest(&server, async {
-            answer = ask(&server, request).await;
-        }));
+        let work = async { answer = ask(&server, request).await };
+        let waited = daemon.block_on(slowest(&server, work, || {}));
         let status = answer.expect_err(text);
         assert_eq!(status.code(), code, "{status}");
         assert!(status.message().starts_with(text), "{status}");
         assert!(waited <= Duration::from_secs(1), "{text}: {waited:?}");
-        let grown = resident(daemon.pid()).saturating_sub(before);
+        let grown = resident_kib(daemon.pid()).saturating_sub(before);
         assert!(grown < 100 << 10, "{text}: grew by {grown} KiB");
     }
     // Some thousand turns of loops for each flow, and no flow passes.
     let slow = dear::slow_scan();
-    let waited = daemon.block_on(slowest(&server, async {
+    let work = async {
         let all = (0..8).map(|_| ask(&server, slow.clone()));
         let left = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(all));
         assert!(left.await.is_err(), "they take longer than that");
-    }));
+    };
+    let waited = daemon.block_on(slowest(&server, work, || {}));
     assert!(waited <= Duration::from_secs(1), "{waited:?}");
     eventually("the scans have ended with their clients", || {
         let begin = ticks(daemon.pid());
         std::thread::sleep(Duration::from_millis(500));
         (ticks(daemon.pid()) - begin < 10).then_some(())
     });
-    let grown = resident(daemon.pid()).saturating_sub(before);
+    let grown = resident_kib(daemon.pid()).saturating_sub(before);
     assert!(grown < 100 << 10, "grew by {grown} KiB");
     println!("slowest beside eight slow scans {waited:?}, grown by {grown} KiB");
 }

@@ -73,6 +73,10 @@ HOST_POLICY = b"""{"apiVersion": "v1", "kind": "List", "items": [{"apiVersion": 
 {"nodeSelector": {}, "ingress": [{"fromEntities": ["remote-node", "health"]}, {}],
 "egress": [{"toFQDNs": [{"matchName": "a.example"}]}]}]}]}"""
 
+# 16,000 values by aliases.
+ALIASES = b"k: [&a [{0}], &b [{1}], [{2}]]".replace(b"{0}", b",".join([b"x"] * 25)).replace(
+    b"{1}", b",".join([b"*a"] * 25)).replace(b"{2}", b",".join([b"*b"] * 25))
+
 CONFIG = br"""
 node_name = "n1"
 node_labels = { os = "linux" }

@@ -5,6 +5,7 @@ import re
 import struct
 
 from seed_texts import (
+    ALIASES,
     CONFIG,
     FLOWS,
     HOST_POLICY,
@@ -392,6 +393,8 @@ def main():
         "flow_proto": flows(),
         "policy": {"two": POLICY, "list": HOST_POLICY},
         "compile": {"two": POLICY, "meeting": MEETING_POLICIES},
+        "apply": {"one": POLICY, "several": b"%%\n".join([POLICY, HOST_POLICY + b"\n", MEETING_POLICIES]),
+                  "aliases": ALIASES, "many": b"\n%%\n".join([ALIASES] * 20)},
         "config": {"whole": CONFIG, "mistakes": b"node_name = 5\n[server]\nlisten = 1\nunknwon = [{a = {b = 1}}]\n"},
         "identities": {
             "two": b'{\n  "k8s:app=web": 256,\n  "k8s:app=db,k8s:env=test": 300\n}',

@@ -115,16 +115,28 @@ impl Daemon {
         assert!(ended.is_ok(), "the connection hangs");
     }
 
-    /// Makes a call with this message; whether there was an answer.
+    /// Makes a call with this message, reads while there is an answer.
     ///
     /// # Panics
     /// When the connection is refused, or ends under the call.
     pub fn call(&self, path: &str, message: &[u8]) {
+        self.call_until(path, message, SILENCE);
+    }
+
+    /// The same to the end of the answer, for what is worked out beside this thread.
+    ///
+    /// # Panics
+    /// As `call`, and when there is no end.
+    pub fn ask(&self, path: &str, message: &[u8]) {
+        self.call_until(path, message, 2 * HANG);
+    }
+
+    fn call_until(&self, path: &str, message: &[u8], silence: Duration) {
         let mut body = BytesMut::with_capacity(5 + message.len());
         body.put_u8(0);
         body.put_u32(message.len() as u32);
         body.put(message);
-        let call = self.answer(path, body.freeze());
+        let call = self.answer(path, body.freeze(), silence);
         let ended = self.runtime.block_on(async { timeout(HANG, call).await });
         match ended {
             Ok(Ok(())) => {}
@@ -133,7 +145,7 @@ impl Daemon {
         }
     }
 
-    async fn answer(&self, path: &str, body: Bytes) -> Result<(), h2::Error> {
+    async fn answer(&self, path: &str, body: Bytes, silence: Duration) -> Result<(), h2::Error> {
         let (requests, connection) = h2::client::handshake(self.connect().await).await?;
         let connection = tokio::spawn(connection);
         let mut requests = requests.ready().await?;
@@ -144,10 +156,10 @@ impl Daemon {
         let request = request.expect("paths of services are paths of HTTP");
         let (response, mut sender) = requests.send_request(request, false)?;
         sender.send_data(body, true)?;
-        if let Ok(response) = timeout(SILENCE, response).await {
+        if let Ok(response) = timeout(silence, response).await {
             let mut answer = response?.into_body();
             let mut read = 0;
-            while let Ok(Some(data)) = timeout(SILENCE, answer.data()).await {
+            while let Ok(Some(data)) = timeout(silence, answer.data()).await {
                 let bytes = data?.len();
                 answer.flow_control().release_capacity(bytes)?;
                 read += bytes;

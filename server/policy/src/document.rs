@@ -4,7 +4,7 @@
 //! What is not known, or not supported yet, is refused by its path in the document,
 //! never passed over. Of a text either all documents are good or none is taken.
 //!
-//! Bound: 8 MiB of text, 10,000 documents, a million values, 50,000 of them by aliases.
+//! Bound: `Room`, for all texts of a request together.
 
 mod cilium;
 mod icmp;
@@ -12,6 +12,7 @@ mod kubernetes;
 mod peers;
 mod port;
 mod problem;
+mod room;
 mod selector;
 
 use std::{collections::HashSet, fmt, str::FromStr};
@@ -20,19 +21,16 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 pub use problem::{Problem, Problems};
+pub use room::Room;
 pub use selector::is_value;
 
 use crate::policy::Policy;
-use problem::Path;
+use problem::{Found, Path};
 
-/// Bytes of a text.
-const MAX_TEXT: usize = 8 << 20;
-/// Documents of a text.
-const MAX_DOCUMENTS: usize = 10_000;
-/// Values of a text.
-const MAX_NODES: usize = 1_000_000;
-/// Values that stand there by aliases.
-const MAX_ALIASED: usize = 50_000;
+/// Bytes of a name, as Kubernetes has them.
+const MAX_NAME: usize = 253;
+/// Letters of what a document is called where something is wrong with it.
+const MAX_TITLE: usize = 200;
 
 /// Name and namespace; what else is there says nothing of the policy.
 #[derive(Debug, Default, Deserialize)]
@@ -67,8 +65,8 @@ pub struct Written {
 /// # Errors
 ///
 /// As `parse`.
-pub fn policy_of(document: Value) -> Result<Policy, Problems> {
-    policy(document, &Path::default()).map_err(Problems)
+pub fn policy_of(document: &Value) -> Result<Policy, Problems> {
+    policy(document, &Path::default()).map_err(Found::into_problems)
 }
 
 /// The policies of a text with their documents, in their order.
@@ -77,15 +75,24 @@ pub fn policy_of(document: Value) -> Result<Policy, Problems> {
 ///
 /// As `parse`.
 pub fn written(text: &str) -> Result<Vec<Written>, Problems> {
+    written_within(text, &mut Room::default())
+}
+
+/// The same for one text of several, which have this room together.
+///
+/// # Errors
+///
+/// As `parse`; also where there is no more room.
+pub fn written_within(text: &str, room: &mut Room) -> Result<Vec<Written>, Problems> {
     let mut all: Vec<Written> = Vec::new();
     let mut ids = HashSet::new();
-    let mut problems = Vec::new();
-    for (number, value) in documents(text)?.into_iter().enumerate() {
+    let mut problems = Found::default();
+    for (number, value) in documents(text, room)?.into_iter().enumerate() {
         let name = title(&value);
         let path = Path::default();
-        let mut found = Vec::new();
+        let mut found = Found::default();
         for (value, path) in items(value, &path) {
-            match policy(value.clone(), &path) {
+            match policy(&value, &path) {
                 Ok(policy) if !ids.insert(policy.id.clone()) => {
                     let what = format!("{} is there twice", policy.id);
                     found.push(path.problem(what, "give each a name of its own"));
@@ -94,19 +101,15 @@ pub fn written(text: &str) -> Result<Vec<Written>, Problems> {
                     policy,
                     document: value,
                 }),
-                Err(more) => found.extend(more),
+                Err(more) => found.append(more),
             }
         }
-        problems.extend(found.into_iter().map(|problem| Problem {
-            document: number + 1,
-            title: name.clone(),
-            ..problem
-        }));
+        problems.append(found.of_document(number + 1, &name));
     }
     if problems.is_empty() {
         Ok(all)
     } else {
-        Err(Problems(problems))
+        Err(problems.into_problems())
     }
 }
 
@@ -120,25 +123,16 @@ pub fn to_yaml(document: &Value) -> Result<String, serde_saphyr::SerializeError>
 }
 
 /// The documents of a text; empty ones are left out.
-fn documents(text: &str) -> Result<Vec<Value>, Problems> {
-    let refused =
-        |what: String, remedy: &str| Err(Problems(vec![Path::default().problem(what, remedy)]));
-    if text.len() > MAX_TEXT {
-        let what = format!("{} bytes are more than {MAX_TEXT}", text.len());
-        return refused(what, "divide it");
-    }
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-        budget: serde_saphyr::budget! {
-            max_documents: MAX_DOCUMENTS,
-            max_nodes: MAX_NODES,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: MAX_ALIASED,
-        },
+fn documents(text: &str, room: &mut Room) -> Result<Vec<Value>, Problems> {
+    let refused = |what: String, remedy: &str| {
+        let mut found = Found::default();
+        found.push(Path::default().problem(what, remedy));
+        Err(found.into_problems())
     };
-    match serde_saphyr::from_multiple_with_options::<Value>(text, options) {
+    if let Err((what, remedy)) = room.take_text(text.len()) {
+        return refused(what, remedy);
+    }
+    match room.read(text) {
         Ok(mut values) => {
             values.retain(|value| !value.is_null());
             Ok(values)
@@ -151,10 +145,14 @@ fn documents(text: &str) -> Result<Vec<Value>, Problems> {
 fn title(value: &Value) -> String {
     let text = |pointer| value.pointer(pointer).and_then(Value::as_str);
     let kind = text("/kind").unwrap_or("?");
-    match (text("/metadata/namespace"), text("/metadata/name")) {
+    let title = match (text("/metadata/namespace"), text("/metadata/name")) {
         (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
         (None, Some(name)) => format!("{kind} {name}"),
         _ => kind.to_owned(),
+    };
+    match title.char_indices().nth(MAX_TITLE) {
+        Some((end, _)) => format!("{}…", &title[..end]),
+        None => title,
     }
 }
 
@@ -175,7 +173,7 @@ fn items(mut value: Value, path: &Path) -> Vec<(Value, Path)> {
         .collect()
 }
 
-fn policy(value: Value, path: &Path) -> Result<Policy, Vec<Problem>> {
+fn policy(value: &Value, path: &Path) -> Result<Policy, Found> {
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or("");
     let (group, kind) = (text("apiVersion"), text("kind"));
     match (group, kind) {
@@ -186,12 +184,12 @@ fn policy(value: Value, path: &Path) -> Result<Policy, Vec<Problem>> {
         _ => {
             let what = format!("`{group}` `{kind}` is no policy");
             let remedy = "write CiliumNetworkPolicy or CiliumClusterwideNetworkPolicy of cilium.io/v2, or NetworkPolicy of networking.k8s.io/v1";
-            Err(vec![path.problem(what, remedy)])
+            Err(path.problem(what, remedy).into())
         }
     }
 }
 
-fn typed<T: DeserializeOwned>(value: Value, path: &Path) -> Result<T, Vec<Problem>> {
+fn typed<T: DeserializeOwned>(value: &Value, path: &Path) -> Result<T, Found> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let at = path.joined(&error.path().to_string());
         let what = error.inner().to_string();
@@ -200,8 +198,28 @@ fn typed<T: DeserializeOwned>(value: Value, path: &Path) -> Result<T, Vec<Proble
         } else {
             "see the format of this kind"
         };
-        vec![at.problem(what, remedy)]
+        at.problem(what, remedy).into()
     })
+}
+
+/// Names and namespaces stand in answers, logs and tokens of pages.
+impl Metadata {
+    fn check(&self, path: &Path, problems: &mut Found) {
+        for (field, value) in [("name", &self.name), ("namespace", &self.namespace)] {
+            let at = path.field("metadata").field(field);
+            let is_odd = |c: char| c == '/' || c.is_control() || c.is_whitespace();
+            if value.len() > MAX_NAME {
+                let what = format!("has {} bytes, and {MAX_NAME} are the most", value.len());
+                problems.push(at.problem(what, "give a shorter one"));
+            } else if value.contains(is_odd) {
+                problems.push(at.problem("has a `/`, a space or a control sign", "leave it out"));
+            }
+        }
+        if self.name.is_empty() {
+            let at = path.field("metadata").field("name");
+            problems.push(at.problem("is missing", "name the policy"));
+        }
+    }
 }
 
 /// A list that was written, though it may be empty: that is not the same as none.

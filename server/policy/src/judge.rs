@@ -1,46 +1,63 @@
-//! Judges many connections by one set: remembers which rules are about an endpoint.
+//! Judges many connections by one set: remembers which rules are about an endpoint, and
+//! counts what it takes.
 //!
-//! Bound: `MAX_SUBJECTS` endpoints; then it begins anew.
+//! Bound: what `Remembered` has room for.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::{
     endpoint::Endpoint,
     judgement::{Judgement, Reason, Source},
-    label::Labels,
     policy::Direction,
+    remembered::Remembered,
     set::{Connection, PolicySet, allowed},
 };
-
-/// Endpoints whose rules are remembered.
-const MAX_SUBJECTS: usize = 10_000;
-
-/// Rules by direction: ingress, egress.
-type Selected<'a> = [Vec<Source<'a>>; 2];
 
 /// A set at work.
 #[derive(Debug)]
 pub struct Judge<'a> {
     set: &'a PolicySet,
-    /// By the labels of a subject, and those of the host that it is a part of.
-    selected: HashMap<(Labels, Option<Labels>), Selected<'a>>,
+    selected: Remembered<Arc<[Selected<'a>; 2]>>,
+    /// Steps to find the rules of an endpoint.
+    search: u64,
+    steps: u64,
+}
+
+/// Rules about an endpoint in one direction.
+#[derive(Debug)]
+struct Selected<'a> {
+    rules: Vec<Source<'a>>,
+    /// Steps to look at all of them.
+    steps: u64,
 }
 
 impl<'a> Judge<'a> {
     /// By a set.
     #[must_use]
     pub fn new(set: &'a PolicySet) -> Self {
+        let specs = set.policies().iter().flat_map(|policy| &policy.specs);
         Self {
             set,
-            selected: HashMap::new(),
+            selected: Remembered::default(),
+            search: specs.map(|spec| spec.subject.steps()).sum(),
+            steps: 0,
         }
+    }
+
+    /// What all judgements so far took: parts of rules and selectors that may have been
+    /// looked at, of some nanoseconds each.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// The verdict on a connection.
     pub fn judge(&mut self, connection: &Connection<'_>) -> Judgement<'a> {
-        let set = self.set;
-        let rules = &self.selected(connection.subject)[connection.direction as usize];
-        set.judge_by(rules.iter().copied(), connection)
+        let selected = self.selected(connection.subject);
+        let selected = &selected[connection.direction as usize];
+        self.steps = self.steps.saturating_add(selected.steps);
+        self.set
+            .judge_by(selected.rules.iter().copied(), connection)
     }
 
     /// The verdicts on a connection at both of its ends: the client's egress and the
@@ -71,16 +88,21 @@ impl<'a> Judge<'a> {
     }
 
     /// The rules that are about an endpoint: they depend on labels alone.
-    fn selected(&mut self, subject: &Endpoint) -> &Selected<'a> {
-        let told_by = (subject.labels.clone(), subject.part_of_host.clone());
-        if self.selected.len() >= MAX_SUBJECTS && !self.selected.contains_key(&told_by) {
-            self.selected.clear();
+    fn selected(&mut self, subject: &Endpoint) -> Arc<[Selected<'a>; 2]> {
+        if let Some(selected) = self.selected.get(subject) {
+            return selected;
         }
+        self.steps = self.steps.saturating_add(self.search);
         let set = self.set;
-        let select = || {
-            [Direction::Ingress, Direction::Egress]
-                .map(|direction| set.rules(subject, direction).collect())
+        let select = |direction| {
+            let rules: Vec<_> = set.rules(subject, direction).collect();
+            let steps = rules.iter().map(|source| source.rule.steps()).sum();
+            Selected { rules, steps }
         };
-        self.selected.entry(told_by).or_insert_with(select)
+        let selected = Arc::new([Direction::Ingress, Direction::Egress].map(select));
+        let count: usize = selected.iter().map(|one| one.rules.len()).sum();
+        let bytes = count * size_of::<Source<'_>>();
+        self.selected.insert(subject, Arc::clone(&selected), bytes);
+        selected
     }
 }

@@ -21,6 +21,7 @@ pub mod judgement;
 pub mod label;
 pub mod policy;
 pub mod ports;
+pub mod remembered;
 pub mod selector;
 pub mod set;
 pub mod simulation;

@@ -81,6 +81,13 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Steps to look at all that is asked of an endpoint.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let (Self::Endpoints(selector) | Self::Host(selector)) = self;
+        1 + selector.steps()
+    }
+
     /// Whether it is about an endpoint.
     #[must_use]
     pub fn matches(&self, endpoint: &Endpoint) -> bool {
@@ -143,6 +150,20 @@ impl Rule {
         };
         format!("{list}[{}]", self.number)
     }
+
+    /// Steps to look at all of its peers and ports.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let peers = match &self.peers {
+            Peers::Everybody => 0,
+            Peers::These(peers) => peers.iter().map(Peer::steps).sum(),
+        };
+        let ports = match &self.layer4 {
+            Layer4::All => 0,
+            Layer4::Ports(ports) => ports.len() as u64,
+        };
+        1 + peers + ports
+    }
 }
 
 /// Who may be at the other end.
@@ -168,6 +189,14 @@ pub enum Peer {
 }
 
 impl Peer {
+    fn steps(&self) -> u64 {
+        1 + match self {
+            Self::Endpoints(selector) => selector.steps(),
+            Self::Addresses(_, except) => except.len() as u64,
+            Self::Entity(_) => 0,
+        }
+    }
+
     /// Whether it is an end of a connection.
     #[must_use]
     pub fn matches(&self, endpoint: &Endpoint) -> bool {

@@ -90,6 +90,16 @@ impl Selector {
         &self.0
     }
 
+    /// Steps to look at all that it asks for.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        let values = |one: &Requirement| match &one.operator {
+            Operator::In(values) | Operator::NotIn(values) => values.len() as u64,
+            Operator::Exists | Operator::DoesNotExist => 0,
+        };
+        self.0.iter().map(|one| 1 + values(one)).sum()
+    }
+
     /// Whether it selects an endpoint with these labels.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {

@@ -1,6 +1,8 @@
 //! Policies that are in force together. Judges by the rules as they were written, in
 //! their order: the one that says what is right, not the fastest.
 
+use std::sync::Arc;
+
 use crate::{
     endpoint::Endpoint,
     judgement::{Judgement, Reason, Source, Verdict},
@@ -8,10 +10,10 @@ use crate::{
     ports::Layer4,
 };
 
-/// Policies, by kind, namespace and name.
+/// Policies, by kind, namespace and name. Sets share them.
 #[derive(Clone, Debug, Default)]
 pub struct PolicySet {
-    policies: Vec<Policy>,
+    policies: Vec<Arc<Policy>>,
     enforcement: Enforcement,
 }
 
@@ -30,6 +32,17 @@ pub enum Enforcement {
 /// Rules of a set that are about an endpoint, by direction; for that set alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selected([Vec<[usize; 3]>; 2]);
+
+impl Selected {
+    /// Bytes that they take.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0
+            .iter()
+            .map(|places| size_of_val(places.as_slice()))
+            .sum()
+    }
+}
 
 /// A connection, seen from the end that is judged.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +65,13 @@ type Specific = (u8, bool);
 
 impl PolicySet {
     /// Of these policies; of two with the same name the later one counts.
-    pub fn new(policies: impl IntoIterator<Item = Policy>, enforcement: Enforcement) -> Self {
+    pub fn new<P: Into<Arc<Policy>>>(
+        policies: impl IntoIterator<Item = P>,
+        enforcement: Enforcement,
+    ) -> Self {
         let mut by_id = std::collections::BTreeMap::new();
         for policy in policies {
+            let policy = policy.into();
             by_id.insert(policy.id.clone(), policy);
         }
         Self {
@@ -65,7 +82,7 @@ impl PolicySet {
 
     /// All of them.
     #[must_use]
-    pub fn policies(&self) -> &[Policy] {
+    pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
     }
 
@@ -214,7 +231,9 @@ struct Found<'a> {
 impl<'a> Found<'a> {
     fn add(&mut self, source: Source<'a>, matched: Option<Specific>) {
         self.is_selected = true;
-        if source.rule.default_deny && !self.default_deny.contains(&source.policy) {
+        // Rules of a policy come one after the other.
+        let is_last = |last: &&PolicyId| std::ptr::eq(*last, source.policy);
+        if source.rule.default_deny && !self.default_deny.last().is_some_and(is_last) {
             self.default_deny.push(source.policy);
         }
         match (matched, source.rule.effect) {

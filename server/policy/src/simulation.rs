@@ -8,7 +8,7 @@ use sextant_flows::flow::{Flow, Time};
 
 use crate::{
     judge::Judge,
-    judgement::{Judgement, Reason, Verdict},
+    judgement::{Judgement, Reason, Source, Verdict},
     policy::Direction,
     set::PolicySet,
     traffic::{Fate, NotJudged, Traffic},
@@ -16,6 +16,8 @@ use crate::{
 
 /// Kinds of changes that are told apart.
 pub const MAX_GROUPS: usize = 10_000;
+/// Rules or policies that a reason names.
+const MAX_NAMED: usize = 16;
 
 /// Flows, judged one after the other.
 #[derive(Debug)]
@@ -83,6 +85,12 @@ impl<'a> Simulation<'a> {
             changes: BTreeMap::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// What judging took so far, as `Judge` counts it.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.judge.steps()
     }
 
     /// Judges a flow.
@@ -167,19 +175,24 @@ pub fn by(judgement: &Judgement<'_>) -> String {
         Reason::NotSelected => "no policy is about it".to_owned(),
         Reason::DefaultAllow => "no rule denies it, and no policy by default".to_owned(),
         Reason::Rules(rules) => {
-            let rules = rules
-                .iter()
-                .map(|source| format!("{} {}", source.policy, source.rule.place()));
-            rules.collect::<Vec<_>>().join(", ")
+            let name = |source: &Source<'_>| format!("{} {}", source.policy, source.rule.place());
+            named(rules, name)
         }
         Reason::DefaultDeny(policies) if policies.is_empty() => {
             "no rule allows it, and all is denied by default".to_owned()
         }
-        Reason::DefaultDeny(policies) => {
-            let policies = policies.iter().map(|id| format!("{id} default deny"));
-            policies.collect::<Vec<_>>().join(", ")
-        }
+        Reason::DefaultDeny(policies) => named(policies, |id| format!("{id} default deny")),
     }
+}
+
+/// The first ones by name, and how many there are beside.
+fn named<T>(all: &[T], name: impl Fn(&T) -> String) -> String {
+    let told = all.iter().take(MAX_NAMED).map(name);
+    let mut text = told.collect::<Vec<_>>().join(", ");
+    if let Some(more) = all.len().checked_sub(MAX_NAMED).filter(|more| *more > 0) {
+        text += &format!(" and {more} more");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -15,8 +15,8 @@ use std::{
 };
 
 use redb::{
-    Builder, Database as File, ReadableDatabase as _, ReadableTable as _, TableDefinition,
-    TableError, WriteTransaction,
+    Builder, Database as File, ReadOnlyTable, ReadableDatabase as _, ReadableTable as _,
+    TableDefinition, TableError, WriteTransaction,
 };
 use serde::{Deserialize, Serialize};
 use sextant_policy::policy::PolicyId;
@@ -240,6 +240,53 @@ impl Database {
             Ok(found)
         };
         read().map_err(|error| self.failed(error))
+    }
+
+    /// Up to `limit` changes before a number, the newest first, without what policies were
+    /// before. Bound: the bytes of one change at a time.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn told(&self, before: u64, limit: usize) -> Result<Vec<Revision>, DatabaseError> {
+        self.read_told(|table| {
+            let mut found = Vec::new();
+            for row in table.range(..before)?.rev().take(limit) {
+                let (number, bytes) = row?;
+                found.push(Revision::told_from_bytes(number.value(), bytes.value())?);
+            }
+            Ok(found)
+        })
+    }
+
+    /// The first change after a number, likewise.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn told_after(&self, number: u64) -> Result<Option<Revision>, DatabaseError> {
+        self.read_told(|table| {
+            let row = table.range(number.saturating_add(1)..)?.next();
+            let Some((number, bytes)) = row.transpose()? else {
+                return Ok(None);
+            };
+            let told = Revision::told_from_bytes(number.value(), bytes.value())?;
+            Ok(Some(told))
+        })
+    }
+
+    fn read_told<T: Default>(
+        &self,
+        read: impl FnOnce(&ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Failure>,
+    ) -> Result<T, DatabaseError> {
+        let one = || {
+            let transaction = self.file.begin_read()?;
+            match if_there(transaction.open_table(REVISIONS))? {
+                Some(table) => read(&table),
+                None => Ok(T::default()),
+            }
+        };
+        one().map_err(|error| self.failed(error))
     }
 
     /// The oldest change that is remembered.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
 use sextant_policy::{
     document::{self, Problems},
@@ -142,23 +142,24 @@ enum ModeOnDisk {
     Disabled,
 }
 
+/// `E` is what a policy was before.
 #[derive(Serialize, Deserialize)]
-struct RevisionOnDisk {
+struct RevisionOnDisk<E> {
     time_ns: i64,
     who: String,
     kind: ChangeKind,
-    steps: Vec<StepOnDisk>,
+    steps: Vec<StepOnDisk<E>>,
     confirm_by_ns: Option<i64>,
 }
 
 /// What the policy became is in a later step or in the set.
 #[derive(Serialize, Deserialize)]
-struct StepOnDisk {
+struct StepOnDisk<E> {
     kind: String,
     namespace: String,
     name: String,
     action: Action,
-    before: Option<EntryOnDisk>,
+    before: Option<E>,
 }
 
 impl Entry {
@@ -216,7 +217,26 @@ impl Revision {
     ///
     /// They are others.
     pub fn from_bytes(number: u64, bytes: &[u8]) -> Result<Self, EntryError> {
-        let on_disk: RevisionOnDisk = serde_json::from_slice(bytes)?;
+        Self::read(number, bytes, |before: EntryOnDisk| {
+            Ok(Some(Arc::new(before.try_into()?)))
+        })
+    }
+
+    /// The same without what policies were before, which is nearly all of the bytes.
+    ///
+    /// # Errors
+    ///
+    /// They are others.
+    pub fn told_from_bytes(number: u64, bytes: &[u8]) -> Result<Self, EntryError> {
+        Self::read(number, bytes, |_: IgnoredAny| Ok(None))
+    }
+
+    fn read<'a, E: Deserialize<'a>>(
+        number: u64,
+        bytes: &'a [u8],
+        entry: impl Fn(E) -> Result<Option<Arc<Entry>>, EntryError>,
+    ) -> Result<Self, EntryError> {
+        let on_disk: RevisionOnDisk<E> = serde_json::from_slice(bytes)?;
         let mut steps = Vec::new();
         for step in on_disk.steps {
             let kind = KINDS.into_iter().find(|kind| kind.to_string() == step.kind);
@@ -227,7 +247,10 @@ impl Revision {
                     name: step.name,
                 },
                 action: step.action,
-                before: step.before.map(Entry::try_from).transpose()?.map(Arc::new),
+                before: match step.before {
+                    Some(before) => entry(before)?,
+                    None => None,
+                },
                 after: None,
             });
         }
@@ -263,7 +286,7 @@ impl TryFrom<EntryOnDisk> for Entry {
 
     fn try_from(on_disk: EntryOnDisk) -> Result<Self, EntryError> {
         Ok(Self {
-            policy: document::policy_of(on_disk.document.clone())?,
+            policy: document::policy_of(&on_disk.document)?,
             bytes: on_disk.document.to_string().len(),
             document: on_disk.document,
             mode: match on_disk.mode {

@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
 use ipnet::IpNet;
@@ -144,7 +145,7 @@ impl Guard {
     }
 
     /// Somebody of each sort who might connect.
-    fn candidates(&self, policies: &[Policy]) -> Vec<Endpoint> {
+    fn candidates(&self, policies: &[Arc<Policy>]) -> Vec<Endpoint> {
         let known = self.ends.known();
         let others = known.iter().filter(|endpoint| !endpoint.is_host());
         candidates(policies).chain(others.cloned()).collect()
@@ -184,7 +185,7 @@ fn is_reachable(
 }
 
 /// Somebody outside of each family, another node, and whoever a policy names by address.
-fn candidates(policies: &[Policy]) -> impl Iterator<Item = Endpoint> {
+fn candidates(policies: &[Arc<Policy>]) -> impl Iterator<Item = Endpoint> {
     let documentation = [
         IpAddr::from([192, 0, 2, 1]),
         IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1_u16]),

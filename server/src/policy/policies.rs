@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{
     change::{Ask, ChangeError, Options},
-    database::{Database, Stored},
+    database::{Database, DatabaseError, Stored},
     enforce::{Enforce, Hit},
     entry::Revision,
     guard::Guard,
@@ -48,6 +48,8 @@ struct Inner {
     /// Held by the change that is made.
     changing: Mutex<()>,
     queue: Semaphore,
+    /// Held by who reads past changes.
+    reading: Semaphore,
     /// Who waits for changes.
     news: watch::Sender<()>,
 }
@@ -114,6 +116,7 @@ impl Policies {
             state: ArcSwap::from_pointee(state),
             changing: Mutex::default(),
             queue: Semaphore::new(QUEUE),
+            reading: Semaphore::new(1),
             news: watch::Sender::default(),
         }))
     }
@@ -161,8 +164,8 @@ impl Policies {
         self.in_turn(move |inner| inner.confirm(revision)).await
     }
 
-    /// Up to `limit` changes before a number, the newest first, and the oldest
-    /// revision that can be gone back to.
+    /// Up to `limit` changes before a number, the newest first and without what policies
+    /// were before, and the oldest revision that can be gone back to.
     ///
     /// # Errors
     ///
@@ -172,13 +175,36 @@ impl Policies {
         before: u64,
         limit: usize,
     ) -> Result<(Vec<Revision>, u64), ChangeError> {
+        self.history(move |database| database.told(before, limit))
+            .await
+    }
+
+    /// The first change after a number, likewise.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub async fn revision_after(
+        &self,
+        number: u64,
+    ) -> Result<(Option<Revision>, u64), ChangeError> {
+        self.history(move |database| database.told_after(number))
+            .await
+    }
+
+    /// One reads at a time: a change can have megabytes.
+    async fn history<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Database) -> Result<T, DatabaseError> + Send + 'static,
+    ) -> Result<(T, u64), ChangeError> {
         let inner = Arc::clone(&self.0);
+        let _one = self.0.reading.acquire().await;
         let read = move || {
             let database = inner.database()?;
             let oldest = database.oldest()?;
             let current = inner.state.load().revision;
-            let revisions = database.revisions(before, limit)?;
-            Ok((revisions, oldest.map_or(current, |oldest| oldest - 1)))
+            let found = read(database)?;
+            Ok((found, oldest.map_or(current, |oldest| oldest - 1)))
         };
         blocking(read).await
     }

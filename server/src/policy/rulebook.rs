@@ -1,25 +1,20 @@
 //! The set as it judges: by the policies that are enforced, and with those in audit.
 //!
 //! A policy in audit opens nothing and closes nothing: where those that are enforced let
-//! through what all of them together would deny, the verdict is `Audit`. Bound:
-//! `MAX_SUBJECTS` sets of labels whose rules are remembered; then it begins anew.
+//! through what all of them together would deny, the verdict is `Audit`. Bound: what
+//! `Remembered` has room for.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use sextant_policy::{
     endpoint::Endpoint,
     judgement::{self, Judgement, Reason},
-    label::Labels,
     policy::Direction,
+    remembered::Remembered,
     set::{Connection, Enforcement, PolicySet, Selected},
 };
 
 use super::{enforce::by_mode, state::Entries};
-
-const MAX_SUBJECTS: usize = 10_000;
 
 /// A set at work.
 #[derive(Debug, Default)]
@@ -33,12 +28,8 @@ pub struct Rulebook {
 #[derive(Debug, Default)]
 struct Book {
     set: PolicySet,
-    /// By labels of a subject, and those of the host that it is a part of.
-    selected: RwLock<HashMap<ToldBy, Arc<Selected>>>,
+    selected: RwLock<Remembered<Arc<Selected>>>,
 }
-
-/// What rules about an endpoint depend on.
-type ToldBy = (Labels, Option<Labels>);
 
 /// What becomes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,9 +146,8 @@ impl Book {
     /// Which rules are about an endpoint depends on labels alone.
     fn selected(&self, subject: &Endpoint) -> Arc<Selected> {
         let known = self.selected.read().unwrap_or_else(PoisonError::into_inner);
-        let told_by = (subject.labels.clone(), subject.part_of_host.clone());
-        if let Some(selected) = known.get(&told_by) {
-            return Arc::clone(selected);
+        if let Some(selected) = known.get(subject) {
+            return selected;
         }
         drop(known);
         let selected = Arc::new(self.set.selected(subject));
@@ -165,10 +155,7 @@ impl Book {
             .selected
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_SUBJECTS {
-            known.clear();
-        }
-        known.insert(told_by, Arc::clone(&selected));
+        known.insert(subject, Arc::clone(&selected), selected.bytes());
         selected
     }
 }

@@ -22,6 +22,12 @@ pub(super) enum RequestError {
     /// Filters that take too much to be judged.
     #[error(transparent)]
     Overrun(#[from] Overrun),
+    /// Policies that take too much to judge flows: steps for all, and more for each.
+    #[error(
+        "judging the flows took more than {0} steps, and {1} more for each; \
+         give smaller policies, or fewer flows by filters or times"
+    )]
+    Steps(u64, u64),
     /// A time that protobuf does not allow.
     #[error("{0}")]
     Time(String),
@@ -37,7 +43,9 @@ impl From<RequestError> for Status {
             RequestError::Filter(FilterError::Excess(excess)) => {
                 invalid(&excess.field, &excess.bound)
             }
-            RequestError::Overrun(_) => Self::resource_exhausted(error.to_string()),
+            RequestError::Overrun(_) | RequestError::Steps(..) => {
+                Self::resource_exhausted(error.to_string())
+            }
             RequestError::Filter(_) | RequestError::Time(_) | RequestError::Mask(_) => {
                 Self::unknown(short(error.to_string()))
             }

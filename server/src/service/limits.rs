@@ -39,6 +39,8 @@ pub struct Limits {
     calls: Pool,
     bytes: Pool,
     turns: Turns,
+    /// At what takes some milliseconds: not behind what takes seconds.
+    short_turns: Turns,
     message_timeout: Duration,
     refused: Arc<Refused>,
     draining: watch::Receiver<bool>,
@@ -93,6 +95,7 @@ impl Limits {
             calls: pool(config.max_calls),
             bytes: pool(config.max_pending_bytes),
             turns: Turns::default(),
+            short_turns: Turns::default(),
             message_timeout: config.message_timeout,
             refused: Arc::default(),
             draining,
@@ -185,6 +188,11 @@ impl Limits {
     /// give it back by being dropped.
     pub(super) async fn turn(&self, caller: &Caller) -> Turn {
         self.turns.take(caller).await
+    }
+
+    /// The same for something that takes some milliseconds of a thread.
+    pub(super) async fn short_turn(&self, caller: &Caller) -> Turn {
+        self.short_turns.take(caller).await
     }
 
     /// What calls hold now.

@@ -2,7 +2,7 @@
 //!
 //! Thin: requests are checked here, `crate::policy` makes the changes, `sextant_policy`
 //! judges. Bound: requests as the transport has them, lists as `request` has them, answers
-//! of `MAX_PAGE` bytes.
+//! of `MAX_PAGE` bytes; what is heavy takes turns, beside what serves other calls.
 
 mod answer;
 mod hits;
@@ -15,18 +15,18 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use std::pin::Pin;
+use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
-use sextant_policy::document::Written;
 use sextant_proto::sextant::policy::v1 as api;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use super::{
     access::view_of,
     audit::{What, caller_name},
     generated::policy_service_server::{PolicyService, PolicyServiceServer},
-    limits::Limits,
+    limits::{Limits, Turn},
 };
 use crate::{
     listener::{Caller, Origin},
@@ -41,8 +41,8 @@ use crate::{
 
 use answer::{changes, set_status, summary};
 
-/// Bytes of documents that are read at once: about a millisecond.
-const SMALL: usize = 8 << 10;
+/// Bytes of documents that may become megabytes: one such question is answered at a time.
+const LARGE: usize = 64 << 10;
 
 /// The service; clones share everything.
 #[derive(Clone)]
@@ -51,6 +51,10 @@ pub struct PolicySetService {
     ends: Ends,
     ring: Ring,
     limits: Limits,
+    /// Held by the documents that are to change the set: who only asks is not in their way.
+    changing: Arc<Semaphore>,
+    /// Held by large documents that are asked about.
+    asking: Arc<Semaphore>,
 }
 
 impl PolicySetService {
@@ -62,6 +66,8 @@ impl PolicySetService {
             ends,
             ring,
             limits,
+            changing: Arc::new(Semaphore::new(1)),
+            asking: Arc::new(Semaphore::new(1)),
         }
     }
 
@@ -71,20 +77,15 @@ impl PolicySetService {
         PolicyServiceServer::new(self).max_decoding_message_size(max_request_bytes)
     }
 
-    /// The policies of documents; many are read beside other calls, in turns.
-    async fn documents(
-        &self,
-        documents: &[api::Document],
-        caller: &Caller,
-    ) -> Result<Vec<Written>, Status> {
-        let bytes: usize = documents.iter().map(|one| one.text.len()).sum();
-        if bytes < SMALL {
-            return request::documents(documents);
-        }
-        let _turn = self.limits.turn(caller).await;
-        let documents = documents.to_vec();
-        let read = tokio::task::spawn_blocking(move || request::documents(&documents)).await;
-        read.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
+    /// Until it is dropped, most of what its caller asks beside it waits.
+    async fn turn<T>(&self, request: &Request<T>) -> Turn {
+        self.limits.turn(&Caller::of(request.extensions())).await
+    }
+
+    /// The same where a large set takes milliseconds.
+    async fn short_turn<T>(&self, request: &Request<T>) -> Turn {
+        let caller = Caller::of(request.extensions());
+        self.limits.short_turn(&caller).await
     }
 
     async fn change<T>(
@@ -100,6 +101,15 @@ impl PolicySetService {
         };
         Ok(self.policies.change(ask, options).await?)
     }
+}
+
+/// Does what takes long beside what serves other calls. It goes on when its caller is
+/// gone, so it holds its turn itself.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
 }
 
 /// The connection of a call by TCP.
@@ -129,10 +139,14 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::ApplyRequest>,
     ) -> Result<Response<api::ApplyResponse>, Status> {
+        // What they become is large: to the end, one after the other.
+        let one = Arc::clone(&self.changing).acquire_owned().await;
+        let mut request = request;
+        let documents = std::mem::take(&mut request.get_mut().documents);
+        let read = beside(move || Ok((request::documents(&documents)?, one)));
+        let (given, _one) = read.await?;
         let asked = request.get_ref();
         let options = request::options(asked)?;
-        let caller = Caller::of(request.extensions());
-        let given = self.documents(&asked.documents, &caller).await?;
         let ids: Vec<_> = given.iter().map(|one| one.policy.id.clone()).collect();
         let ask = Ask::Apply {
             given,
@@ -151,6 +165,7 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::GetRequest>,
     ) -> Result<Response<api::GetResponse>, Status> {
+        let _turn = self.short_turn(&request).await;
         let reference = request.get_ref().policy.clone().unwrap_or_default();
         let reference = request::reference(&reference, "policy")?;
         let state = self.policies.state();
@@ -166,8 +181,10 @@ impl PolicyService for PolicySetService {
         request: Request<api::ListRequest>,
     ) -> Result<Response<api::ListResponse>, Status> {
         let query = list::Query::of(request.get_ref())?;
-        let answer = query.answer(&self.policies.state(), &self.ends.known());
-        Ok(Response::new(answer))
+        let _turn = self.short_turn(&request).await;
+        let (state, ends) = (self.policies.state(), self.ends.clone());
+        let answer = beside(move || Ok(query.answer(&state, &ends.known())));
+        Ok(Response::new(answer.await?))
     }
 
     async fn delete(
@@ -222,6 +239,7 @@ impl PolicyService for PolicySetService {
         request: Request<api::ListRevisionsRequest>,
     ) -> Result<Response<api::ListRevisionsResponse>, Status> {
         let (before, limit) = request::revisions(request.get_ref())?;
+        let _turn = self.short_turn(&request).await;
         let (revisions, oldest) = self.policies.revisions(before, limit).await?;
         let state = self.policies.state();
         Ok(Response::new(answer::revisions(&revisions, oldest, &state)))
@@ -255,6 +273,7 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::EvaluateRequest>,
     ) -> Result<Response<api::EvaluateResponse>, Status> {
+        let _turn = self.short_turn(&request).await;
         let asked = request.get_ref();
         let question = judged::Question::of(asked.connection.as_ref(), &self.ends)?;
         let direction = judged::direction(asked.direction)?;
@@ -267,6 +286,7 @@ impl PolicyService for PolicySetService {
         request: Request<api::ExplainRequest>,
     ) -> Result<Response<api::ExplainResponse>, Status> {
         use api::explain_request::What;
+        let _short = self.short_turn(&request).await;
         let state = self.policies.state();
         let answer = match &request.get_ref().what {
             Some(What::Connection(connection)) => {
@@ -274,7 +294,7 @@ impl PolicyService for PolicySetService {
                 judged::Question::of(Some(connection), &self.ends)?.explain(&state)
             }
             Some(What::FlowUuid(uuid)) => {
-                let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+                let _turn = self.turn(&request).await;
                 let found = stored::flow(uuid, &self.ring, &view_of(request.extensions())).await?;
                 let Some(flow) = found else {
                     let text = "no flow with that uuid is stored; it may have been overwritten";
@@ -295,21 +315,31 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::SimulateRequest>,
     ) -> Result<Response<Self::SimulateStream>, Status> {
-        let asked = request.get_ref();
-        let state = self.policies.state();
-        let caller = Caller::of(request.extensions());
-        let given = match asked.documents.as_slice() {
-            [] => None,
-            documents => Some(self.documents(documents, &caller).await?),
+        let turn = self.turn(&request).await;
+        let mut request = request;
+        let documents = std::mem::take(&mut request.get_mut().documents);
+        let bytes: usize = documents.iter().map(|one| one.text.len()).sum();
+        let one = match bytes > LARGE {
+            true => Arc::clone(&self.asking).acquire_owned().await.ok(),
+            false => None,
         };
-        let enforcement = self.policies.enforcement();
-        let set = stored::proposal(given, asked.prune, &state, enforcement)?;
+        let asked = request.get_ref();
         let flows = stored::Flows::of(
             (&asked.whitelist, &asked.blacklist),
             (asked.since, asked.until),
             &view_of(request.extensions()),
         )?;
-        let _turn = self.limits.turn(&caller).await;
+        let (state, enforcement) = (self.policies.state(), self.policies.enforcement());
+        let (prune, before) = (asked.prune, Arc::clone(&state));
+        let set = beside(move || {
+            let given = match documents.as_slice() {
+                [] => None,
+                documents => Some(request::documents(documents)?),
+            };
+            let set = stored::proposal(given, prune, &before, enforcement)?;
+            Ok((set, turn, one))
+        });
+        let (set, _turn, _one) = set.await?;
         let told = (asked.limit, state.revision);
         let answers = stored::simulate(&set, flows, &self.ring, told).await?;
         let answers = stream::iter(answers.into_iter().map(Ok));
@@ -320,7 +350,7 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::SuggestRequest>,
     ) -> Result<Response<api::SuggestResponse>, Status> {
-        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+        let _turn = self.turn(&request).await;
         let view = view_of(request.extensions());
         let answer = stored::suggest(request.get_ref(), &view, &self.ring).await?;
         Ok(Response::new(answer))
@@ -330,6 +360,7 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::ListHitsRequest>,
     ) -> Result<Response<api::ListHitsResponse>, Status> {
+        let _turn = self.short_turn(&request).await;
         let (hits, state) = (self.policies.hits(), self.policies.state());
         let answer = hits::list(request.get_ref(), hits, &state)?;
         Ok(Response::new(answer))

@@ -19,7 +19,10 @@ use sextant_integration_tests::{
 };
 use sextant_proto::{
     observer::GetFlowsRequest,
-    sextant::flow::v1::{FlowField, SummarizeFlowsRequest},
+    sextant::{
+        flow::v1::{FlowField, SummarizeFlowsRequest},
+        policy::v1::WatchRequest,
+    },
 };
 use tokio::net::TcpStream;
 
@@ -27,6 +30,9 @@ use tokio::net::TcpStream;
 pub(crate) const WORD: &str = "hostile";
 
 const FLOWS: &str = "/observer.Observer/GetFlows";
+const SIMULATE: &str = "/sextant.policy.v1.PolicyService/Simulate";
+const EVALUATE: &str = "/sextant.policy.v1.PolicyService/Evaluate";
+const WATCH: &str = "/sextant.policy.v1.PolicyService/Watch";
 const SUMMARY: &str = "/sextant.flow.v1.FlowService/SummarizeFlows";
 /// Rest between two rounds of one kind.
 const REST: Duration = Duration::from_millis(500);
@@ -81,6 +87,9 @@ pub(crate) fn run(server: &str) {
                 true
             )),
             for_ever(|| resets(server)),
+            for_ever(|| policy_questions(server)),
+            for_ever(|| calls(server, 11, 200, EVALUATE, of_strangers(), true)),
+            for_ever(|| calls(server, 12, 200, WATCH, watch(), true)),
         );
     });
 }
@@ -132,6 +141,26 @@ async fn resets(server: &str) {
             return;
         }
     }
+}
+
+/// The dearest ones, four at once each.
+async fn policy_questions(server: &str) {
+    for (_, request) in dear::policies::all() {
+        let request = message(&request.encode_to_vec());
+        calls(server, 10, 4, SIMULATE, request, true).await;
+    }
+}
+
+fn of_strangers() -> Bytes {
+    message(&dear::policies::of_strangers(1).encode_to_vec())
+}
+
+/// From the first change on.
+fn watch() -> Bytes {
+    let request = WatchRequest {
+        from_revision: Some(0),
+    };
+    message(&request.encode_to_vec())
 }
 
 fn half() -> Bytes {

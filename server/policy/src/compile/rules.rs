@@ -1,6 +1,6 @@
 //! The rules of both sets, and which of them are about a subject.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, sync::Arc};
 
 use rustc_hash::FxHashMap;
 
@@ -167,12 +167,12 @@ fn members<'a>(enforced: &'a PolicySet, with_audit: &'a PolicySet) -> Vec<(&'a P
         let one = left.next_if(|_| order.is_le());
         let other = right.next_if(|_| order.is_ge());
         match (one, other) {
-            (Some(one), Some(other)) if std::ptr::eq(one, other) || one == other => {
-                members.push((one, [true; 2]));
+            (Some(one), Some(other)) if Arc::ptr_eq(one, other) || one == other => {
+                members.push((one.as_ref(), [true; 2]));
             }
             (one, other) => {
-                members.extend(one.map(|policy| (policy, [true, false])));
-                members.extend(other.map(|policy| (policy, [false, true])));
+                members.extend(one.map(|policy| (policy.as_ref(), [true, false])));
+                members.extend(other.map(|policy| (policy.as_ref(), [false, true])));
             }
         }
     }

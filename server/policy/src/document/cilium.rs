@@ -8,7 +8,7 @@ use super::{
     icmp::IcmpRule,
     peers::{CidrRule, Scope, Written, in_namespace},
     port::{self, PortRule},
-    problem::{Path, Problem},
+    problem::{Found, Path},
     selector::LabelSelector,
 };
 use crate::{
@@ -179,8 +179,8 @@ impl Directed for EgressRule {
     }
 }
 
-pub(super) fn policy(document: Document, path: &Path) -> Result<Policy, Vec<Problem>> {
-    let mut problems = Vec::new();
+pub(super) fn policy(document: Document, path: &Path) -> Result<Policy, Found> {
+    let mut problems = Found::default();
     let id = id(&document, path, &mut problems);
     let mut specs = Vec::new();
     if let Some(spec) = &document.spec {
@@ -199,16 +199,10 @@ pub(super) fn policy(document: Document, path: &Path) -> Result<Policy, Vec<Prob
     }
 }
 
-fn id(document: &Document, path: &Path, problems: &mut Vec<Problem>) -> PolicyId {
+fn id(document: &Document, path: &Path, problems: &mut Found) -> PolicyId {
     let metadata = path.field("metadata");
+    document.metadata.check(path, problems);
     let Metadata { name, namespace } = &document.metadata;
-    if name.is_empty() {
-        problems.push(
-            metadata
-                .field("name")
-                .problem("is missing", "name the policy"),
-        );
-    }
     let (kind, namespace) = if document.kind == "CiliumNetworkPolicy" {
         let is_empty = namespace.is_empty();
         let namespace = if is_empty {
@@ -233,7 +227,7 @@ fn id(document: &Document, path: &Path, problems: &mut Vec<Problem>) -> PolicyId
 }
 
 impl SpecDocument {
-    fn spec(&self, id: &PolicyId, path: &Path, problems: &mut Vec<Problem>) -> Spec {
+    fn spec(&self, id: &PolicyId, path: &Path, problems: &mut Found) -> Spec {
         if self.log.is_some() {
             problems.push(path.field("log").not_supported());
         }
@@ -301,7 +295,7 @@ impl SpecDocument {
         }
     }
 
-    fn refuse_nothing(&self, path: &Path, problems: &mut Vec<Problem>) {
+    fn refuse_nothing(&self, path: &Path, problems: &mut Found) {
         let has_rules = has_items(&self.ingress)
             || has_items(&self.ingress_deny)
             || has_items(&self.egress)
@@ -312,7 +306,7 @@ impl SpecDocument {
         }
     }
 
-    fn subject(&self, id: &PolicyId, path: &Path, problems: &mut Vec<Problem>) -> Subject {
+    fn subject(&self, id: &PolicyId, path: &Path, problems: &mut Found) -> Subject {
         let endpoints = path.field("endpointSelector");
         let nodes = path.field("nodeSelector");
         match (&self.endpoint_selector, &self.node_selector) {
@@ -350,7 +344,7 @@ fn refuse_other_namespace(
     selector: &crate::selector::Selector,
     namespace: &str,
     path: &Path,
-    problems: &mut Vec<Problem>,
+    problems: &mut Found,
 ) {
     for one in selector.requirements() {
         let is_other = |values: &[String]| !values.iter().any(|value| value == namespace);
@@ -378,7 +372,7 @@ fn list<R: Directed>(
     default_deny: bool,
     scope: Scope<'_>,
     path: &Path,
-    problems: &mut Vec<Problem>,
+    problems: &mut Found,
 ) -> Vec<Rule> {
     let rules = rules.iter().flatten().enumerate();
     rules
@@ -409,7 +403,7 @@ fn authentication(
     written: Option<&Authentication>,
     effect: Effect,
     path: &Path,
-    problems: &mut Vec<Problem>,
+    problems: &mut Found,
 ) -> Option<bool> {
     let mode = written?.mode.as_str();
     let path = path.field("authentication");

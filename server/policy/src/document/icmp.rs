@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{
     List, NumberOrText, decimal,
-    problem::{Path, Problem},
+    problem::{Found, Path, Problem},
 };
 use crate::ports::{Ports, Which, protocol};
 
@@ -32,7 +32,7 @@ pub(super) fn add_to(
     icmps: &List<IcmpRule>,
     found: &mut Vec<Ports>,
     path: &Path,
-    problems: &mut Vec<Problem>,
+    problems: &mut Found,
 ) {
     for (n, rule) in icmps.iter().flatten().enumerate() {
         let path = path.item(n).field("fields");

@@ -8,7 +8,7 @@ use super::{
     cilium::DEFAULT_NAMESPACE,
     peers::{NAMESPACE_LABELS, excepting, in_namespace},
     port,
-    problem::{Path, Problem},
+    problem::{Found, Path, Problem},
     selector::LabelSelector,
 };
 use crate::{
@@ -84,13 +84,10 @@ struct PortDocument {
     end_port: Option<i64>,
 }
 
-pub(super) fn policy(document: Document, path: &Path) -> Result<Policy, Vec<Problem>> {
-    let mut problems = Vec::new();
+pub(super) fn policy(document: Document, path: &Path) -> Result<Policy, Found> {
+    let mut problems = Found::default();
+    document.metadata.check(path, &mut problems);
     let Metadata { name, namespace } = &document.metadata;
-    if name.is_empty() {
-        let at = path.field("metadata").field("name");
-        problems.push(at.problem("is missing", "name the policy"));
-    }
     let namespace = match namespace.as_str() {
         "" => DEFAULT_NAMESPACE,
         namespace => namespace,
@@ -112,7 +109,7 @@ pub(super) fn policy(document: Document, path: &Path) -> Result<Policy, Vec<Prob
 }
 
 impl SpecDocument {
-    fn spec(&self, namespace: &str, path: &Path, problems: &mut Vec<Problem>) -> Spec {
+    fn spec(&self, namespace: &str, path: &Path, problems: &mut Found) -> Spec {
         let at = path.field("podSelector");
         let mut subject = self.pod_selector.selector("", &at, problems);
         subject.require(in_namespace(namespace));
@@ -186,12 +183,7 @@ fn deny_by_default(direction: Direction, rules: &mut Vec<Rule>) {
     }
 }
 
-fn peers(
-    list: &List<PeerDocument>,
-    namespace: &str,
-    path: &Path,
-    problems: &mut Vec<Problem>,
-) -> Peers {
+fn peers(list: &List<PeerDocument>, namespace: &str, path: &Path, problems: &mut Found) -> Peers {
     let list = list.as_deref().unwrap_or_default();
     if list.is_empty() {
         return Peers::Everybody;
@@ -207,12 +199,7 @@ fn peers(
 }
 
 impl PeerDocument {
-    fn peer(
-        &self,
-        namespace: &str,
-        path: &Path,
-        problems: &mut Vec<Problem>,
-    ) -> Result<Peer, Problem> {
+    fn peer(&self, namespace: &str, path: &Path, problems: &mut Found) -> Result<Peer, Problem> {
         let has_selector = self.pod_selector.is_some() || self.namespace_selector.is_some();
         if let Some(block) = &self.ip_block {
             if has_selector {
@@ -259,7 +246,7 @@ impl IpBlock {
     }
 }
 
-fn layer4(list: &List<PortDocument>, path: &Path, problems: &mut Vec<Problem>) -> Layer4 {
+fn layer4(list: &List<PortDocument>, path: &Path, problems: &mut Found) -> Layer4 {
     let list = list.as_deref().unwrap_or_default();
     if list.is_empty() {
         return Layer4::All;

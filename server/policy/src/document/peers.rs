@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     List, decimal, has_items,
-    problem::{Path, Problem},
+    problem::{Found, Path, Problem},
     selector::LabelSelector,
 };
 use crate::{
@@ -55,7 +55,7 @@ impl Written<'_> {
         scope: Scope<'_>,
         has_layer4: bool,
         path: &Path,
-        problems: &mut Vec<Problem>,
+        problems: &mut Found,
     ) -> Peers {
         self.refuse_two(path, problems);
         if self.is_written_empty() {
@@ -105,7 +105,7 @@ impl Written<'_> {
         self.lists().iter().any(|(is, has, _)| *is && !has)
     }
 
-    fn refuse_two(&self, path: &Path, problems: &mut Vec<Problem>) {
+    fn refuse_two(&self, path: &Path, problems: &mut Found) {
         let lists = self.lists();
         let mut names = lists.iter().filter(|(_, has, _)| *has).map(|list| list.2);
         if let (Some(first), Some(second)) = (names.next(), names.next()) {
@@ -144,7 +144,7 @@ pub(super) fn in_namespace(namespace: &str) -> Requirement {
 }
 
 impl CidrRule {
-    fn peer(&self, path: &Path, problems: &mut Vec<Problem>) -> Option<Peer> {
+    fn peer(&self, path: &Path, problems: &mut Found) -> Option<Peer> {
         for (field, name) in [
             (&self.cidr_group_ref, "cidrGroupRef"),
             (&self.cidr_group_selector, "cidrGroupSelector"),

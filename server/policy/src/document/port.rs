@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     List, decimal, icmp,
-    problem::{Path, Problem},
+    problem::{Found, Path, Problem},
 };
 use crate::ports::{Layer4, NAMED, Ports, Which, protocol};
 
@@ -44,7 +44,7 @@ pub(super) fn layer4(
     to_ports: &List<PortRule>,
     icmps: &List<icmp::IcmpRule>,
     path: &Path,
-    problems: &mut Vec<Problem>,
+    problems: &mut Found,
 ) -> Layer4 {
     let is_empty = |ports: &List<PortRule>| ports.as_ref().is_none_or(Vec::is_empty);
     if is_empty(to_ports) && icmps.as_ref().is_none_or(Vec::is_empty) {
@@ -65,7 +65,7 @@ pub(super) fn layer4(
 }
 
 impl PortRule {
-    fn refuse_unsupported(&self, path: &Path, problems: &mut Vec<Problem>) {
+    fn refuse_unsupported(&self, path: &Path, problems: &mut Found) {
         for (field, name) in [
             (&self.terminating_tls, "terminatingTLS"),
             (&self.originating_tls, "originatingTLS"),
@@ -79,7 +79,7 @@ impl PortRule {
         }
     }
 
-    fn add_to(&self, found: &mut Vec<Ports>, path: &Path, problems: &mut Vec<Problem>) {
+    fn add_to(&self, found: &mut Vec<Ports>, path: &Path, problems: &mut Found) {
         let path = path.field("ports");
         let ports = self.ports.as_deref().unwrap_or_default();
         if ports.len() > MAX_PORTS {

@@ -1,6 +1,11 @@
 //! What is wrong with a document, and where.
+//!
+//! Bound: `MAX_PROBLEMS` of a text; the others are counted.
 
 use std::fmt;
+
+/// Problems that are told: whoever has more mends the same one again and again.
+const MAX_PROBLEMS: usize = 1000;
 
 /// Something that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +47,61 @@ impl fmt::Display for Problems {
             problem.fmt(f)?;
         }
         Ok(())
+    }
+}
+
+/// Problems, as they are found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    told: Vec<Problem>,
+    more: usize,
+}
+
+impl Found {
+    pub(super) fn push(&mut self, problem: Problem) {
+        match self.told.len() < MAX_PROBLEMS {
+            true => self.told.push(problem),
+            false => self.more += 1,
+        }
+    }
+
+    pub(super) fn append(&mut self, other: Self) {
+        self.more += other.more;
+        other
+            .told
+            .into_iter()
+            .for_each(|problem| self.push(problem));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.told.is_empty()
+    }
+
+    /// The same, of this document.
+    pub(super) fn of_document(mut self, number: usize, title: &str) -> Self {
+        for problem in &mut self.told {
+            problem.document = number;
+            problem.title = title.to_owned();
+        }
+        self
+    }
+
+    pub(super) fn into_problems(mut self) -> Problems {
+        if self.more > 0 {
+            let what = format!("{} problems more were found", self.more);
+            let problem = Path::default().problem(what, "mend those before it first");
+            self.told.push(problem);
+        }
+        Problems(self.told)
+    }
+}
+
+impl From<Problem> for Found {
+    fn from(problem: Problem) -> Self {
+        Self {
+            told: vec![problem],
+            more: 0,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::problem::{Path, Problem};
+use super::problem::{Found, Path, Problem};
 use crate::selector::{Operator, Requirement, Selector};
 
 /// Letters of a value: names of units are as long.
@@ -31,12 +31,7 @@ struct Expression {
 
 impl LabelSelector {
     /// The selector; `prefix` is put before each key.
-    pub(super) fn selector(
-        &self,
-        prefix: &str,
-        path: &Path,
-        problems: &mut Vec<Problem>,
-    ) -> Selector {
+    pub(super) fn selector(&self, prefix: &str, path: &Path, problems: &mut Found) -> Selector {
         let mut requirements = Vec::new();
         for (key, value) in self.match_labels.iter().flatten() {
             let value = value.clone().unwrap_or_default();
@@ -69,7 +64,7 @@ impl LabelSelector {
 }
 
 impl Expression {
-    fn operator(&self, path: &Path, problems: &mut Vec<Problem>) -> Result<Operator, Problem> {
+    fn operator(&self, path: &Path, problems: &mut Found) -> Result<Operator, Problem> {
         let values = self.values.clone().unwrap_or_default();
         let at = path.field("values");
         for (n, value) in values.iter().enumerate() {
@@ -119,7 +114,7 @@ pub fn is_value(text: &str) -> bool {
     text.is_empty() || text.len() <= MAX_VALUE && has_ends(text) && text.chars().all(has_letters)
 }
 
-fn check_value(value: &str, path: &Path, problems: &mut Vec<Problem>) {
+fn check_value(value: &str, path: &Path, problems: &mut Found) {
     if !is_value(value) {
         problems.push(path.problem(
             format!("`{value}` is no value of a label"),
@@ -128,7 +123,7 @@ fn check_value(value: &str, path: &Path, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_key(key: &str, path: &Path, problems: &mut Vec<Problem>) {
+fn check_key(key: &str, path: &Path, problems: &mut Found) {
     // A source that is empty leaves the colon to the name, which has none.
     let without_source = match key.split_once(':') {
         Some((source, key)) if !source.is_empty() => key,

@@ -199,7 +199,10 @@ fn a_text_that_would_grow_without_end_is_refused() {
         ("- ".repeat(100_000), "Depth"),
         ("[".repeat(100_000), "recursion limit"),
         ("---\nx: y\n".repeat(10_001), "Documents"),
-        (" ".repeat((8 << 20) + 1), "bytes are more than"),
+        (
+            " ".repeat((8 << 20) + 1),
+            "there are more than 8388608 bytes",
+        ),
     ] {
         let told = problems(&text);
         assert!(told.contains(wanted), "{told}");

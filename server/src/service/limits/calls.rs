@@ -17,7 +17,12 @@ use tower_http::{
 };
 use tracing::Level;
 
-use super::{Limits, answer::Answer, methods::Methods, request};
+use super::{
+    Limits,
+    answer::Answer,
+    methods::Methods,
+    request::{self, Held},
+};
 use crate::listener::Caller;
 
 /// Routes whose calls are within limits. At debug level each call is told, without
@@ -86,18 +91,16 @@ where
             Ok(place) => place,
             Err(status) => return Box::pin(async move { Ok(status.into_http()) }),
         };
-        let limits = self.limits.clone();
+        let (limits, held) = (self.limits.clone(), Held::default());
         let request = request.map(|body| {
-            Body::new(request::Request::new(
-                body,
-                limits.clone(),
-                caller.clone(),
-                method,
-            ))
+            let (limits, caller, held) = (limits.clone(), caller.clone(), held.clone());
+            Body::new(request::Request::new(body, limits, caller, method, held))
         });
         let call = self.inner.call(request);
         Box::pin(async move {
             let response = call.await?;
+            // What was asked is answered, or what answers it keeps what it needs.
+            drop(held);
             Ok(response.map(|body| Body::new(Answer::new(body, limits, caller, place))))
         })
     }

@@ -1,5 +1,5 @@
-//! The body of a request: the bytes of a message that is not complete are
-//! counted, and it has to come in time.
+//! The body of a request: the bytes of a message that is not complete, or not worked
+//! out yet, are counted, and it has to come in time.
 //!
 //! Follows the frames of gRPC (a flag, a length of four bytes, the message); what
 //! they hold is not looked at. Bound: what `Limits` gives out of pending bytes,
@@ -7,6 +7,7 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -25,6 +26,11 @@ const FREE: usize = 16 << 10;
 /// Flag and length.
 const HEADER: usize = 5;
 
+/// What a call holds of the bytes of all: of a stream of messages the one that comes; of a
+/// single one all, until it is dropped here and with the call.
+#[derive(Clone, Default)]
+pub(super) struct Held(Arc<Mutex<Option<Place>>>);
+
 /// A body within limits.
 pub(super) struct Request<B> {
     body: B,
@@ -32,13 +38,15 @@ pub(super) struct Request<B> {
     caller: Caller,
     method: Method,
     message: Message,
-    held: Option<Place>,
+    /// Bytes that came in all.
+    all: usize,
+    held: Held,
     /// Runs while a message is awaited.
     timeout: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Request<B> {
-    pub(super) fn new(body: B, limits: Limits, caller: Caller, method: Method) -> Self {
+    pub(super) fn new(body: B, limits: Limits, caller: Caller, method: Method, held: Held) -> Self {
         let timeout = Some(Box::pin(sleep(limits.message_timeout)));
         Self {
             body,
@@ -46,19 +54,25 @@ impl<B> Request<B> {
             caller,
             method,
             message: Message::default(),
-            held: None,
+            all: 0,
+            held,
             timeout,
         }
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), Status> {
         let counted = bytes.saturating_sub(FREE);
-        self.limits.hold(&self.caller, &mut self.held, counted)
+        let mut held = self.held.0.lock().unwrap_or_else(PoisonError::into_inner);
+        self.limits.hold(&self.caller, &mut held, counted)
     }
 
     /// Takes note of what came.
     fn see(&mut self, data: &Bytes) -> Result<(), Status> {
-        self.hold(self.message.read + data.len())?;
+        self.all = self.all.saturating_add(data.len());
+        self.hold(match self.method.is_client_stream {
+            true => self.message.read + data.len(),
+            false => self.all,
+        })?;
         let before = self.message.complete;
         self.message.follow(data.clone());
         // Between messages a client may be silent, if more than one can come.
@@ -85,8 +99,8 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        // Whoever asks for more has taken all messages that were complete.
-        if this.held.is_some() {
+        // Whoever asks for more of a stream is done with all messages that were complete.
+        if this.method.is_client_stream {
             this.hold(this.message.read)?;
         }
         if let Some(timeout) = &mut this.timeout

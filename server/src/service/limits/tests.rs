@@ -14,7 +14,7 @@ use crate::listener::Origin;
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Reads a request whole; answers with as many bytes as its path ends with.
+/// Reads a request whole; answers with as many bytes as its path ends with, or never.
 #[derive(Clone)]
 struct Reader;
 
@@ -36,12 +36,16 @@ impl tower::Service<Request<tonic::body::Body>> for Reader {
 
     fn call(&mut self, request: Request<tonic::body::Body>) -> Self::Future {
         let length = request.uri().query().and_then(|text| text.parse().ok());
+        let is_endless = request.uri().query() == Some("endless");
         Box::pin(async move {
             let mut body = request.into_body();
             while let Some(frame) = body.frame().await {
                 if let Err(status) = frame {
                     return Ok(status.into_http());
                 }
+            }
+            if is_endless {
+                std::future::pending::<()>().await;
             }
             Ok(Response::new(Body::from(vec![0; length.unwrap_or(0)])))
         })
@@ -168,7 +172,8 @@ async fn a_client_that_streams_may_rest_between_messages_but_not_within_one() {
     assert_eq!(methods::Methods::new().of(path), method);
     let (mut sender, body) = open_body();
     let caller = Caller::from(Origin::Unknown);
-    let mut body = request::Request::new(body, server.limits.clone(), caller, method);
+    let held = request::Held::default();
+    let mut body = request::Request::new(body, server.limits.clone(), caller, method, held);
     let send = async {
         sender.send(message(10)).await.unwrap();
         tokio::time::sleep(2 * TIMEOUT).await;
@@ -244,6 +249,30 @@ async fn half_messages_are_bounded_over_all_calls_and_small_ones_always_get_in()
         ),
         (2, 0)
     );
+}
+
+#[tokio::test]
+async fn a_large_question_is_counted_until_it_is_answered() {
+    let server = Server::new(&crate::config::Server::default());
+    let ask = || {
+        server.call(
+            1,
+            "/observer.Observer/GetNodes?endless",
+            message(5 << 20).into(),
+        )
+    };
+    let soon = Duration::from_millis(20);
+    // 16 MiB are one peer's.
+    let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(ask())).collect();
+    for question in &mut waiting {
+        assert!(tokio::time::timeout(soon, question).await.is_err());
+    }
+    let held = server.limits.used().bytes.0;
+    assert!(held > 3 * (5 << 20) - (64 << 10), "{held}");
+    let refused = tokio::time::timeout(soon, ask()).await.unwrap();
+    assert_eq!(status(&refused).unwrap().code(), Code::ResourceExhausted);
+    waiting.clear();
+    assert_eq!(server.limits.used().bytes.0, 0);
 }
 
 #[tokio::test]

@@ -50,12 +50,15 @@ impl Default for Turns {
 
 impl Turns {
     /// Waits for a turn. First among the peer's own calls: so one peer's many are
-    /// at most `SHARE` in the line of all.
+    /// at most `SHARE` in the line of all. Root's unix socket stands in no line.
     pub(super) async fn take(&self, caller: &Caller) -> Turn {
         let mut own = self.own(caller.share());
         // The semaphores are never closed.
         own.permit = Arc::clone(&own.semaphore).acquire_owned().await.ok();
-        let all = Arc::clone(&self.all).acquire_owned().await.ok();
+        let all = match caller.is_root() {
+            true => None,
+            false => Arc::clone(&self.all).acquire_owned().await.ok(),
+        };
         Turn {
             _all: all,
             _own: own,

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, time::Duration};
 
 use sextant_policy::{
-    document::{self, Problem, Written},
-    policy::Kind,
+    document::{self, Problem, Room, Written},
+    policy::{Kind, PolicyId},
 };
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Code, Status};
@@ -26,6 +26,8 @@ const DEFAULT_REVISIONS: usize = 20;
 /// Mistakes that a status tells, and bytes of them: transports bound their headers.
 const MAX_PROBLEMS: usize = 16;
 const MAX_TEXT: usize = 3 << 10;
+/// Bytes of a file's name.
+const MAX_FILE: usize = 1 << 10;
 
 /// What all requests for changes have.
 pub(super) trait Change {
@@ -77,40 +79,44 @@ pub(super) fn documents(documents: &[api::Document]) -> Result<Vec<Written>, Sta
     }
     let mut all: Vec<Written> = Vec::new();
     let mut places = HashMap::new();
-    let mut mistakes = Vec::new();
+    let mut room = Room::default();
+    let mut mistakes = Mistakes::default();
     for (number, document) in documents.iter().enumerate() {
-        let file = match document.name.as_str() {
-            "" => format!("documents[{number}]"),
-            name => name.to_owned(),
-        };
-        match document::written(&document.text) {
+        let file = file(number, document);
+        match document::written_within(&document.text, &mut room) {
             Err(problems) => {
-                let problems = problems.0.into_iter();
-                mistakes.extend(problems.map(|problem| Mistake::of(number, &file, &problem)));
+                for problem in &problems.0 {
+                    mistakes.add(|| Mistake::of(number, &file, problem));
+                }
             }
             Ok(written) => {
                 for one in written {
-                    match places.insert(one.policy.id.clone(), file.clone()) {
+                    match places.insert(one.policy.id.clone(), number) {
                         None => all.push(one),
-                        Some(first) => mistakes.push(Mistake {
-                            field: format!("documents[{number}]"),
-                            text: format!(
-                                "{file}: {} is in {first} too; give each a name of its own",
-                                one.policy.id
-                            ),
+                        Some(first) => mistakes.add(|| {
+                            let first = self::file(first, &documents[first]);
+                            Mistake::twice(number, &file, &one.policy.id, &first)
                         }),
                     }
                 }
             }
         }
     }
-    if !mistakes.is_empty() {
-        return Err(refused(&mistakes));
+    if mistakes.count > 0 {
+        return Err(mistakes.refused());
     }
     if all.is_empty() {
         return Err(invalid("documents", "there is no policy in them"));
     }
     Ok(all)
+}
+
+/// What a document is called.
+fn file(number: usize, document: &api::Document) -> String {
+    match document.name.as_str() {
+        "" => format!("documents[{number}]"),
+        name => cut(name, MAX_FILE).to_owned(),
+    }
 }
 
 /// Something that is wrong with a document.
@@ -126,37 +132,59 @@ impl Mistake {
             path => format!("documents[{number}]:{path}"),
         };
         Self {
-            field: place,
-            text: format!("{file}: {problem}"),
+            field: cut(&place, MAX_TEXT).to_owned(),
+            text: cut(&format!("{file}: {problem}"), MAX_TEXT).to_owned(),
+        }
+    }
+
+    fn twice(number: usize, file: &str, id: &PolicyId, first: &str) -> Self {
+        Self {
+            field: format!("documents[{number}]"),
+            text: format!("{file}: {id} is in {first} too; give each a name of its own"),
         }
     }
 }
 
-/// `INVALID_ARGUMENT` with as many mistakes as there is room for.
-fn refused(mistakes: &[Mistake]) -> Status {
-    let (mut message, mut details) = (String::new(), ErrorDetails::new());
-    let mut told = 0;
-    for mistake in mistakes.iter().take(MAX_PROBLEMS) {
-        if told > 0 && message.len() + mistake.text.len() > MAX_TEXT {
-            break;
-        }
-        if told > 0 {
-            message.push('\n');
-        }
-        let text = cut(&mistake.text);
-        message.push_str(text);
-        details.add_bad_request_violation(cut(&mistake.field), text);
-        told += 1;
-    }
-    if told < mistakes.len() {
-        message += &format!("\nand {} mistakes more", mistakes.len() - told);
-    }
-    Status::with_error_details(Code::InvalidArgument, message, details)
+/// Those that are told, and how many there are.
+#[derive(Default)]
+struct Mistakes {
+    told: Vec<Mistake>,
+    count: usize,
 }
 
-fn cut(text: &str) -> &str {
-    let end = (0..=MAX_TEXT.min(text.len())).rev();
-    let end = end.into_iter().find(|end| text.is_char_boundary(*end));
+impl Mistakes {
+    fn add(&mut self, mistake: impl FnOnce() -> Mistake) {
+        self.count += 1;
+        if self.told.len() < MAX_PROBLEMS {
+            self.told.push(mistake());
+        }
+    }
+
+    /// `INVALID_ARGUMENT` with as many as there is room for.
+    fn refused(&self) -> Status {
+        let (mut message, mut details) = (String::new(), ErrorDetails::new());
+        let mut told = 0;
+        for mistake in &self.told {
+            if told > 0 && message.len() + mistake.text.len() > MAX_TEXT {
+                break;
+            }
+            if told > 0 {
+                message.push('\n');
+            }
+            message.push_str(&mistake.text);
+            details.add_bad_request_violation(&mistake.field, &mistake.text);
+            told += 1;
+        }
+        if told < self.count {
+            message += &format!("\nand {} mistakes more", self.count - told);
+        }
+        Status::with_error_details(Code::InvalidArgument, message, details)
+    }
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    let mut ends = (0..=most.min(text.len())).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
     &text[..end.unwrap_or(0)]
 }
 

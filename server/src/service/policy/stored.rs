@@ -1,8 +1,10 @@
 //! `Simulate`, `Suggest` and the flow of `Explain`: the stored flows that a caller may
 //! see, shown to `sextant_policy`.
 //!
-//! Bound: what `sextant_policy::simulation` and `suggestion` keep; heavy questions take
-//! turns.
+//! Bound: what `sextant_policy::simulation` and `suggestion` keep, and steps to judge;
+//! heavy questions take turns.
+
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use sextant_policy::{
@@ -25,11 +27,14 @@ use crate::{
     selection::{Selection, View},
     service::{
         error::{RequestError, check_time, invalid},
-        stream::scan::scan,
+        stream::scan::scan_slowly,
     },
     store::Ring,
 };
 
+/// Steps that a simulation may take, and more for each flow that it judges: as filters.
+const MAX_STEPS: u64 = 500_000_000;
+const STEPS_A_FLOW: u64 = 10_000;
 /// Changes in a message.
 const CHUNK: usize = 500;
 /// Labels of a selector.
@@ -68,23 +73,22 @@ impl Flows {
         })
     }
 
-    /// Shows each once.
+    /// Shows each once; may take long with each, and ends it by an error.
     pub(super) async fn each(
         mut self,
         ring: &Ring,
-        mut see: impl FnMut(&Flow),
+        mut see: impl FnMut(&Flow) -> Result<(), RequestError>,
     ) -> Result<(), Status> {
         let (since, until) = (self.since, self.until);
         let in_time = |flow: &Flow| {
             let time = flow.time.unwrap_or_default();
             since.is_none_or(|since| time >= since) && until.is_none_or(|until| time <= until)
         };
-        let see = |flow: &Flow| {
-            if in_time(flow) {
-                see(flow);
-            }
+        let see = |flow: &Flow| match in_time(flow) {
+            true => see(flow),
+            false => Ok(()),
         };
-        Ok(scan(ring, &mut self.selection, see).await?)
+        Ok(scan_slowly(ring, &mut self.selection, see).await?)
     }
 }
 
@@ -99,7 +103,11 @@ pub(super) async fn flow(uuid: &str, ring: &Ring, view: &View) -> Result<Option<
     };
     let flows = Flows::of((&[wanted], &[]), (None, None), view)?;
     let mut found = None;
-    flows.each(ring, |flow| found = Some(flow.clone())).await?;
+    let find = |flow: &Flow| {
+        found = Some(flow.clone());
+        Ok(())
+    };
+    flows.each(ring, find).await?;
     Ok(found)
 }
 
@@ -116,7 +124,7 @@ pub(super) fn proposal(
         }
         return Ok(state.rulebook.with_audit().clone());
     };
-    let given = given.into_iter().map(|written| written.policy);
+    let given = given.into_iter().map(|written| Arc::new(written.policy));
     let before = match prune {
         true => &[],
         false => state.rulebook.enforced().policies(),
@@ -139,7 +147,16 @@ pub(super) async fn simulate(
         _ => return Err(invalid("limit", &format!("give at most {MAX_GROUPS}"))),
     };
     let mut simulation = Simulation::new(set);
-    flows.each(ring, |flow| simulation.see(flow)).await?;
+    let mut most = MAX_STEPS;
+    let judge = |flow: &Flow| {
+        simulation.see(flow);
+        most += STEPS_A_FLOW;
+        match simulation.steps() > most {
+            true => Err(RequestError::Steps(MAX_STEPS, STEPS_A_FLOW)),
+            false => Ok(()),
+        }
+    };
+    flows.each(ring, judge).await?;
     let (changes, counts) = simulation.finish();
     let told = &changes[..changes.len().min(limit)];
     let further = changes[told.len()..].iter();
@@ -230,7 +247,11 @@ pub(super) async fn suggest(
         view,
     )?;
     let mut suggestion = Suggestion::new(Selector::new(requirements));
-    flows.each(ring, |flow| suggestion.see(flow)).await?;
+    let see = |flow: &Flow| {
+        suggestion.see(flow);
+        Ok(())
+    };
+    flows.each(ring, see).await?;
     let labels: Map<_, _> = labels
         .into_iter()
         .map(|(key, value)| (key.to_owned(), Value::from(value)))

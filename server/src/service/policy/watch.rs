@@ -1,9 +1,7 @@
 //! `Watch`: the set, then each change.
 //!
 //! Nothing is queued for a client: it is told what came after what it had, out of the
-//! database, however slow it is. Bound: `STEP` changes at once.
-
-use std::collections::VecDeque;
+//! database, however slow it is. Bound: one change at a time.
 
 use futures::{Stream, stream};
 use sextant_proto::sextant::policy::v1 as api;
@@ -12,7 +10,7 @@ use tonic::Status;
 
 use super::answer::{revision, set_status};
 use crate::{
-    policy::{database::MAX_REVISIONS, policies::Policies},
+    policy::{policies::Policies, state::State},
     service::limits::{Limits, shutting_down},
 };
 
@@ -26,7 +24,7 @@ struct Watching {
     limits: Limits,
     /// The last change that it knows.
     seen: u64,
-    ready: VecDeque<api::WatchResponse>,
+    first: Option<api::WatchResponse>,
 }
 
 /// The messages.
@@ -38,83 +36,70 @@ pub(super) fn watch(
     let mut news = policies.news();
     news.borrow_and_update();
     let state = policies.state();
-    let first = api::WatchResponse {
-        revision: None,
-        status: Some(set_status(&state)),
-    };
     let watching = Watching {
         seen: from.unwrap_or(state.revision),
         policies,
         news,
         limits,
-        ready: VecDeque::from([first]),
+        first: Some(of_set(&state)),
     };
-    stream::unfold(Some((watching, from.is_some())), |watching| async move {
-        let (mut watching, looks) = watching?;
-        match watching.next(looks).await {
-            Ok(message) => {
-                // What was before is looked for once the first message is out.
-                let looks = looks && watching.ready.is_empty();
-                Some((Ok(message), Some((watching, looks))))
-            }
+    stream::unfold(Some(watching), |watching| async move {
+        let mut watching = watching?;
+        match watching.next().await {
+            Ok(message) => Some((Ok(message), Some(watching))),
             Err(status) => Some((Err(status), None)),
         }
     })
 }
 
 impl Watching {
-    async fn next(&mut self, mut looks: bool) -> Result<api::WatchResponse, Status> {
+    async fn next(&mut self) -> Result<api::WatchResponse, Status> {
+        if let Some(first) = self.first.take() {
+            return Ok(first);
+        }
+        let mut is_news = false;
         loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Ok(message);
-            }
-            if looks {
-                looks = false;
-                if self.look(false).await? {
-                    continue;
+            // What is told from now on is not in this state.
+            self.news.borrow_and_update();
+            let state = self.policies.state();
+            if self.seen < state.revision {
+                if let Some(change) = self.change(&state).await? {
+                    return Ok(change);
                 }
+            } else if is_news {
+                // It was confirmed.
+                return Ok(of_set(&state));
             }
             tokio::select! {
                 // The set outlives its clients.
-                _ = self.news.changed() => {}
+                _ = self.news.changed() => is_news = true,
                 () = self.limits.drained() => return Err(shutting_down()),
             }
-            self.look(true).await?;
         }
     }
 
-    /// Reads what is new; tells whether anything is.
-    async fn look(&mut self, is_news: bool) -> Result<bool, Status> {
-        let state = self.policies.state();
-        let status = set_status(&state);
-        if self.seen >= state.revision {
-            // It was confirmed.
-            if is_news {
-                self.ready.push_back(api::WatchResponse {
-                    revision: None,
-                    status: Some(status),
-                });
-            }
-            return Ok(is_news);
-        }
-        let (kept, oldest) = self
-            .policies
-            .revisions(u64::MAX, MAX_REVISIONS as usize)
-            .await?;
+    /// The change after the last one that it knows.
+    async fn change(&mut self, state: &State) -> Result<Option<api::WatchResponse>, Status> {
+        let (next, oldest) = self.policies.revision_after(self.seen).await?;
         if self.seen < oldest {
             return Err(Status::out_of_range(format!(
                 "changes after revision {} are not kept any more, only those after {oldest}; list the policies and watch without from_revision",
                 self.seen
             )));
         }
-        let seen = self.seen;
-        for one in kept.iter().rev().filter(|one| one.number > seen) {
-            self.seen = one.number;
-            self.ready.push_back(api::WatchResponse {
-                revision: Some(revision(one, &state, MAX_TOLD)),
-                status: Some(status.clone()),
-            });
-        }
-        Ok(!self.ready.is_empty())
+        Ok(next.map(|next| {
+            self.seen = next.number;
+            api::WatchResponse {
+                revision: Some(revision(&next, state, MAX_TOLD)),
+                status: Some(set_status(state)),
+            }
+        }))
+    }
+}
+
+fn of_set(state: &State) -> api::WatchResponse {
+    api::WatchResponse {
+        revision: None,
+        status: Some(set_status(state)),
     }
 }

@@ -20,30 +20,54 @@ pub(in crate::service) async fn scan(
     selection: &mut Selection,
     mut see: impl FnMut(&Flow),
 ) -> Result<(), RequestError> {
-    let sieve = selection.sieve().clone();
     let is_slow = selection.is_slow();
+    let see = |flow: &Flow| {
+        see(flow);
+        Ok(())
+    };
+    scan_until(ring, selection, is_slow, see).await
+}
+
+/// The same where a look at one flow may take long, and can end it.
+///
+/// # Errors
+///
+/// As `scan`, or that of a look.
+pub(in crate::service) async fn scan_slowly(
+    ring: &Ring,
+    selection: &mut Selection,
+    see: impl FnMut(&Flow) -> Result<(), RequestError>,
+) -> Result<(), RequestError> {
+    scan_until(ring, selection, true, see).await
+}
+
+async fn scan_until(
+    ring: &Ring,
+    selection: &mut Selection,
+    is_slow: bool,
+    mut see: impl FnMut(&Flow) -> Result<(), RequestError>,
+) -> Result<(), RequestError> {
+    let sieve = selection.sieve().clone();
     let mut cursor = ring.cursor_at(ring.oldest_seq());
     let end = ring.next_seq();
     let mut turn = Turn::begin();
     while cursor.seq() < end {
-        let mut overrun = None;
+        let mut seen = Ok(());
         let run = cursor.run(&sieve, |event| {
             let Event::Flow(flow) = event else {
                 return ControlFlow::Continue(());
             };
-            match selection.show(flow) {
+            seen = match selection.show(flow) {
                 Ok(Some(flow)) => see(&flow),
-                Ok(None) => {}
-                Err(error) => overrun = Some(error),
-            }
-            match overrun.is_some() || is_slow && turn.is_over() {
+                Ok(None) => Ok(()),
+                Err(overrun) => Err(overrun.into()),
+            };
+            match seen.is_err() || is_slow && turn.is_over() {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
         });
-        if let Some(overrun) = overrun {
-            return Err(overrun.into());
-        }
+        seen?;
         if run == Run::Empty {
             break;
         }

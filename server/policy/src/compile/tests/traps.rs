@@ -232,7 +232,7 @@ fn who_is_not_selected_is_not_judged_unless_everybody_is() {
     for scope in [init.ingress, init.egress] {
         assert_eq!(verdict_of(scope.otherwise), verdict::DENY);
     }
-    let always = PolicySet::new([], Enforcement::Always);
+    let always = PolicySet::new([] as [Policy; 0], Enforcement::Always);
     let tables = Compiled::of(&always, &always).unwrap().tables;
     assert_eq!(
         verdict_of(tables.subjects[2].egress.otherwise),
