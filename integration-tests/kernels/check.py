@@ -196,6 +196,37 @@ def namespaces(hook):
     check(case, "seen at both ends", {"va:egress", "other/vb:ingress", "other/vb:egress", "va:ingress"} <= points, points)
 
 
+def stays(hook):
+    """Policies without a daemon, and after the next one has taken over."""
+    if not (ROOT / "kept").exists():
+        return
+    for case in ("kept", "kept-again"):
+        if not started(case, hook):
+            continue
+        ended = pairs(f"{case}/policed")
+        for what in ("allowed4", "allowed6"):
+            check(case, f"policies: {what}", ended.get(what) == "0", ended)
+        for what in ("denied4", "denied6"):
+            check(case, f"policies: {what}", ended.get(what, "0") != "0", ended)
+    check("kept-again", "it took over", "took over what the sextantd before kept in force" in log("kept-again"), log("kept-again"))
+    check("kept-again", "without what was pinned nothing is denied", pairs("kept-again/policed").get("open") == "0", text("kept-again/policed"))
+
+
+def vlans():
+    """A VLAN interface and the tag below it are one flow, counted once, in its VLAN."""
+    case = "vlans"
+    if not (ROOT / case / "started").exists():
+        return
+    pings = {}
+    for flow in select(flows(case), "ICMPv4", ended=True):
+        pings.setdefault(flow["IP"]["destination"], []).append((more(flow).get("vlan"), counts(flow)[0], counts(flow)[2]))
+    found = sorted(one for both in ("10.8.0.1", "10.8.0.2") for one in pings.get(both, []))
+    check(case, "in the VLAN: one flow, 3 and 3", found == [([10], 3, 3)], f"{pings} {text('vlans/traffic')}")
+    found = [one for both in ("10.9.0.1", "10.9.0.2") for one in pings.get(both, [])]
+    check(case, "without: one flow, 2 and 2", found == [(None, 2, 2)], pings)
+    ledger(case)
+
+
 def without_modules():
     case = "nomodules"
     if not (ROOT / case).exists():
@@ -267,6 +298,8 @@ def main():
         check("killed", "a filter outlives SIGKILL", "sextant" in text("killed-first/filters-after"), text("killed-first/filters-after"))
         check("killed", "it is removed at the next start", log("killed").count("removed a filter left") == 2, log("killed"))
     small("killed", "clsact", drops=False)
+    stays(hook)
+    vlans()
     namespaces(hook)
     for case in ("hardened", "nojit", "caps", "nobtf"):
         small(case, hook)

@@ -27,7 +27,7 @@ echo 'root:x:0:' >/etc/group
 ip=/tools/ip tc=/tools/tc
 server=127.0.0.1:4245
 patience=500
-cases="nomodules default clsact foreign killed namespaces hardened nojit caps nobtf"
+cases="nomodules default clsact foreign killed kept vlans namespaces hardened nojit caps nobtf"
 # The case without them comes before they are loaded.
 late="sch_ingress cls_bpf"
 for word in $(cat /proc/cmdline); do
@@ -143,7 +143,7 @@ start() {
     mkdir -p "/out/$name"
     # Of the user that it runs as, and of nobody else.
     # shellcheck disable=SC2086
-    ${as:-} mkdir -m 700 "/tmp/state-$name"
+    [ -n "${again:-}" ] || ${as:-} mkdir -m 700 "/tmp/state-$name"
     cat >"/out/$name/config"
     say "case $name"
     began=$(now)
@@ -219,6 +219,48 @@ policed() {
     tell open4 other ping -q -c 1 -W 2 10.9.0.1
 }
 
+# Policies stay in force without the daemon, and the next one takes them over.
+kept() {
+    local socket="unix:///tmp/state-$name/socket"
+    printf '%s\n' '{"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": "web"},
+        "spec": {"nodeSelector": {}, "ingress": [{"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "80"}]}]}]}}' >/tmp/web.json
+    /bin/sextant --server "$socket" policy apply --force -f /tmp/web.json >"/out/$name/applied" 2>&1
+    stop KILL
+    alone
+    # The same state, where the first one left it.
+    mv "/tmp/state-$name" /tmp/state-kept-again
+    name=kept-again again=1
+    if start </tmp/config; then
+        alone
+        stop TERM
+    fi
+    again=
+    rm -r /tmp/bpf/sextant
+    $tc qdisc del dev va clsact 2>/dev/null
+    tell open other ping -q -c 1 -W 2 10.9.0.1
+}
+
+alone() {
+    tell allowed4 other timeout 10 /tools/bash -c 'exec 3<>/dev/tcp/10.9.0.1/80'
+    tell allowed6 other timeout 10 /tools/bash -c 'exec 3<>/dev/tcp/fd09::1/80'
+    tell denied4 other ping -q -c 1 -W 1 10.9.0.1
+    tell denied6 other ping -q -c 1 -W 1 fd09::1
+}
+
+# The same addresses in a VLAN of each end and without one.
+vlans() {
+    $ip link add link va name va.10 type vlan id 10 || return
+    other $ip link add link vb name vb.10 type vlan id 10
+    $ip addr add 10.8.0.1/24 dev va.10
+    other $ip addr add 10.8.0.2/24 dev vb.10
+    $ip link set va.10 up
+    other $ip link set vb.10 up
+    # It is attached within a moment.
+    sleep 4
+    ping -q -c 3 -i 0.2 10.8.0.2
+    ping -q -c 2 -i 0.2 10.9.0.2
+} >"/out/$name/traffic" 2>&1
+
 # How a command ended.
 tell() {
     local what=$1
@@ -264,6 +306,15 @@ run_case() {
         start </tmp/config && stop KILL
         name=killed
         echo "$clsact" | start_and little_traffic ;;
+    kept)
+        mkdir -p /tmp/bpf
+        mount -t bpf bpf /tmp/bpf
+        printf '%s\n[policy]\non_exit = "keep"\npins = "/tmp/bpf/sextant"\n' "$plain" >/tmp/config
+        start </tmp/config && kept ;;
+    vlans)
+        printf '%s\nvlan_in_key = true\n' "$plain" | sed 's/"va"/"va*"/' >/tmp/config
+        start_and vlans </tmp/config
+        $ip link del va.10 ;;
     namespaces)
         echo "$plain" | sed 's/"va"/"v*"/' >/tmp/config
         printf '[[datapath.namespace]]\npath = "/run/netns/*"\n' >>/tmp/config
