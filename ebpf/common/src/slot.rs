@@ -37,11 +37,11 @@ pub const WINDOW: u32 = 8;
 /// Windows that a key has.
 pub const WINDOWS: u32 = 4;
 
-/// Slots for so many flows: 23 of 32 are taken when all flows are there,
+/// Slots for so many flows: 100 of 139 are taken when all flows are there,
 /// and each key finds its window; the slots behind the last one, too.
 #[must_use]
 pub const fn slots_for(flows: u32) -> u32 {
-    let slots = flows as u64 + (flows as u64 * 9).div_ceil(23) + WINDOW as u64;
+    let slots = flows as u64 + (flows as u64 * 39).div_ceil(100) + WINDOW as u64;
     if slots < u32::MAX as u64 {
         slots as u32
     } else {
