@@ -6,11 +6,27 @@ use std::{
 };
 
 use sextant_proto::observer::{ServerStatusRequest, observer_client::ObserverClient};
+use tempfile::TempDir;
 
-use crate::daemon::connect_for_ever;
+use crate::{Daemon, Netns, daemon::connect_for_ever, eventually};
 
 /// Time between two questions of the other client.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// A daemon that observes nothing and holds so many flows, of which `line` gives the JSON.
+#[must_use]
+pub fn replaying(flows: usize, line: impl Fn(usize) -> String) -> (Daemon, Netns, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flows.jsonl");
+    fs::write(&file, (0..flows).map(line).collect::<String>()).unwrap();
+    let namespace = Netns::new();
+    let replay = file.to_str().unwrap();
+    let daemon = Daemon::start(&namespace, "", &["--no-datapath", "--replay", replay]);
+    eventually("all flows are there", || {
+        (daemon.status()?.num_flows as usize == flows).then_some(())
+    });
+    (daemon, namespace, folder)
+}
 
 /// The slowest ServerStatus of another client while `work` goes on; looks after each.
 pub async fn slowest(

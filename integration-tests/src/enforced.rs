@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     process::{Child, Command, Stdio},
 };
 
@@ -183,6 +183,13 @@ pub fn start(namespace: &Netns, program: &str, arguments: &str) -> Child {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// Says a line to a talker; what became of it.
+#[must_use]
+pub fn says(talker: &mut Child) -> String {
+    writeln!(talker.stdin.as_mut().unwrap(), "hello").unwrap();
+    line_of(talker)
 }
 
 /// The next line that it prints.

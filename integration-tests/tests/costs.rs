@@ -5,8 +5,7 @@
 use std::time::Duration;
 
 use sextant_integration_tests::{
-    Daemon, Netns,
-    cost::{resident_kib, slowest, ticks},
+    cost::{replaying, resident_kib, slowest, ticks},
     daemon::connect_for_ever,
     dear, eventually, root,
 };
@@ -61,15 +60,7 @@ fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
     if !root() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("flows.jsonl");
-    std::fs::write(&file, (0..FLOWS).map(line).collect::<String>()).unwrap();
-    let namespace = Netns::new();
-    let replay = file.to_str().unwrap();
-    let daemon = Daemon::start(&namespace, "", &["--no-datapath", "--replay", replay]);
-    eventually("all flows are there", || {
-        (daemon.status()?.num_flows as usize == FLOWS).then_some(())
-    });
+    let (daemon, _namespace, _folder) = replaying(FLOWS, line);
     let (server, before) = (daemon.server(), resident_kib(daemon.pid()));
     for (request, code, text) in refused() {
         let mut answer = Ok(0);

@@ -2,17 +2,13 @@
 //! in real connections between namespaces; who says so is told.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
-use std::{
-    fs,
-    io::Write as _,
-    process::{Child, Command},
-};
+use std::{fs, io::Write as _, process::Command};
 
 use sextant_integration_tests::{
     Daemon, Netns,
     cgroups::Cgroups,
     daemon::client_binary,
-    enforced::{Hosts, TALKER, host_policy, line_of, server, start},
+    enforced::{Hosts, TALKER, host_policy, line_of, says, server, start},
     eventually,
     hubble::hubble,
     netns::veth,
@@ -132,10 +128,6 @@ fn a_change_is_felt_by_the_next_packet_of_connections_that_exist() {
     let _at_host = server(&hosts.host, "8080");
     let mut talker = start(&hosts.neighbour, TALKER, "10.9.1.1 8080");
     assert_eq!(line_of(&mut talker), "ready");
-    let says = |talker: &mut Child| {
-        writeln!(talker.stdin.as_mut().unwrap(), "hello").unwrap();
-        line_of(talker)
-    };
     assert_eq!(says(&mut talker), "came back");
     let none = host_policy("ingress: [{}]").replace("[{}]", "[{fromCIDR: [192.0.2.0/24]}]");
     hosts.apply(&daemon, &none, &[]);

@@ -13,7 +13,7 @@ use sextant_integration_tests::{
     bpffs::Bpffs,
     cgroups::Cgroups,
     daemon::QUICK,
-    enforced::{COUNTER, Hosts, SENDER, TALKER, host_policy, line_of, server, start},
+    enforced::{COUNTER, Hosts, SENDER, TALKER, host_policy, line_of, says, server, start},
     eventually,
     netns::veth,
     root, totals,
@@ -146,8 +146,7 @@ fn connections_go_on_with_what_they_counted() {
     assert_eq!(line_of(&mut talker), "ready");
     let mut say = |times: u32| {
         for _ in 0..times {
-            writeln!(talker.stdin.as_mut().unwrap(), "hello").unwrap();
-            assert_eq!(line_of(&mut talker), "came back");
+            assert_eq!(says(&mut talker), "came back");
         }
     };
     say(20);

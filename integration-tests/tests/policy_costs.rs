@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sextant_integration_tests::{
     Daemon, Netns,
-    cost::{resident_kib, slowest},
+    cost::{replaying, resident_kib, slowest},
     daemon::connect_for_ever,
     dear::policies,
     eventually, root,
@@ -51,15 +51,7 @@ struct Asked {
 
 impl Asked {
     fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("flows.jsonl");
-        std::fs::write(&file, (0..FLOWS).map(line).collect::<String>()).unwrap();
-        let namespace = Netns::new();
-        let replay = file.to_str().unwrap();
-        let daemon = Daemon::start(&namespace, "", &["--no-datapath", "--replay", replay]);
-        eventually("all flows are there", || {
-            (daemon.status()?.num_flows as usize == FLOWS).then_some(())
-        });
+        let (daemon, namespace, folder) = replaying(FLOWS, line);
         Self {
             server: daemon.server(),
             before: resident_kib(daemon.pid()),

@@ -173,22 +173,11 @@ fn seen(counters: &Counters) -> HashMap<u32, [u64; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datapath::Layer;
 
     fn link(kind: &str) -> Link {
         Link {
-            index: 5,
-            name: "x".into(),
-            layer: Layer::Ethernet,
-            role: Role::Network,
-            up: true,
-            kind: kind.into(),
-            namespace: None,
             birth: 1,
-            link: None,
-            master: None,
-            peer_namespace: None,
-            vlan: None,
+            ..Link::of_test(5, kind)
         }
     }
 

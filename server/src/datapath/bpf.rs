@@ -198,9 +198,7 @@ pub(super) fn link_create(
         ..LinkCreate::default()
     };
     // SAFETY: the structure is that of the command, without pointers.
-    let fd = unsafe { bpf(LINK_CREATE, &mut attr) }?;
-    // SAFETY: a new descriptor that nobody else knows.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    unsafe { descriptor(LINK_CREATE, &mut attr) }
 }
 
 /// The `link_update` member.
@@ -253,9 +251,8 @@ pub(super) fn pinned(path: &Path) -> io::Result<Option<OwnedFd>> {
         flags: 0,
     };
     // SAFETY: as above.
-    match unsafe { bpf(OBJ_GET, &mut attr) } {
-        // SAFETY: a new descriptor that nobody else knows.
-        Ok(fd) => Ok(Some(unsafe { OwnedFd::from_raw_fd(fd) })),
+    match unsafe { descriptor(OBJ_GET, &mut attr) } {
+        Ok(object) => Ok(Some(object)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -281,7 +278,17 @@ pub(super) fn numbers(count: usize) -> io::Result<OwnedFd> {
         flags: MMAPABLE,
     };
     // SAFETY: the structure is that of the command, without pointers.
-    let fd = unsafe { bpf(MAP_CREATE, &mut attr) }?;
+    unsafe { descriptor(MAP_CREATE, &mut attr) }
+}
+
+/// A call of bpf(2) that makes a descriptor.
+///
+/// # Safety
+///
+/// As for `bpf`; `command` must be one of those that make one.
+pub(super) unsafe fn descriptor<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: as promised by the caller.
+    let fd = unsafe { bpf(command, attr) }?;
     // SAFETY: a new descriptor that nobody else knows.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

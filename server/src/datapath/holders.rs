@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::{self, Read as _},
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::fd::{AsRawFd as _, BorrowedFd, OwnedFd},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -120,9 +120,7 @@ impl Holders {
             flags: 0,
         };
         // SAFETY: the structure is that of the command, without pointers.
-        let fd = unsafe { bpf::bpf(ITER_CREATE, &mut attr) }?;
-        // SAFETY: a new descriptor that nobody else knows.
-        let mut walk = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
+        let mut walk = File::from(unsafe { bpf::descriptor(ITER_CREATE, &mut attr) }?);
         let mut found = Vec::new();
         let mut record = vec![0_u8; size_of::<ProcessRecord>()];
         while found.len() < MOST {

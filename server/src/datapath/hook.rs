@@ -340,23 +340,14 @@ fn put_filters(
     programs: &[Program; 2],
     replaces: bool,
 ) -> Result<bool, AttachError> {
-    let mut old = [None, None];
-    if replaces {
-        for (direction, program) in DIRECTIONS.into_iter().zip(programs) {
-            let filters = clsact::filters(requests, index, direction).unwrap_or_default();
-            old[direction as usize] = filters.into_iter().find(|old| old.name == program.name);
-        }
-    }
-    let was_ours = match old.iter().all(Option::is_some) {
-        true => true,
-        false => {
-            old = [None, None];
-            remove_stale(requests, index)
-        }
+    let old = match replaces {
+        true => filters_of_ours(requests, index, programs),
+        false => None,
     };
+    let was_ours = old.is_some() || remove_stale(requests, index);
     let owns_qdisc = add_qdisc(requests, index)? || was_ours;
     for (direction, program) in DIRECTIONS.into_iter().zip(programs) {
-        let old = old[direction as usize].as_ref();
+        let old = old.as_ref().map(|old| &old[direction as usize]);
         if let Err(error) = put_filter(requests, index, direction, program, old) {
             // Nothing is left of what was half done.
             let _ = take_filters_off(requests, index, programs);
@@ -367,6 +358,20 @@ fn put_filters(
         }
     }
     Ok(owns_qdisc)
+}
+
+/// Those of an earlier process, if both are there.
+fn filters_of_ours(
+    requests: &mut Requests,
+    index: u32,
+    programs: &[Program; 2],
+) -> Option<[clsact::Filter; 2]> {
+    let mut of = |direction: Direction| {
+        let filters = clsact::filters(requests, index, direction).ok()?;
+        let name = programs[direction as usize].name;
+        filters.into_iter().find(|filter| filter.name == name)
+    };
+    Some([of(Direction::Ingress)?, of(Direction::Egress)?])
 }
 
 fn add_qdisc(requests: &mut Requests, index: u32) -> Result<bool, AttachError> {

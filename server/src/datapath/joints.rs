@@ -103,22 +103,12 @@ fn stacked(links: &Links) -> Vec<(u32, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datapath::Layer;
 
     fn link(index: u32, kind: &str, link: Option<u32>, master: Option<u32>) -> Link {
         Link {
-            index,
-            name: format!("if{index}"),
-            layer: Layer::Ethernet,
-            role: Role::Network,
-            up: true,
-            kind: kind.into(),
-            namespace: None,
-            birth: 0,
             link,
             master,
-            peer_namespace: None,
-            vlan: None,
+            ..Link::of_test(index, kind)
         }
     }
 

@@ -141,11 +141,10 @@ impl Links {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link(index: u32, kind: &str, lower: u32, vlan: Option<u16>) -> Link {
-        Link {
+impl Link {
+    /// An interface of the daemon's own network namespace, as most are.
+    pub(crate) fn of_test(index: u32, kind: &str) -> Self {
+        Self {
             index,
             name: format!("if{index}"),
             layer: Layer::Ethernet,
@@ -154,10 +153,23 @@ mod tests {
             kind: kind.into(),
             namespace: None,
             birth: 0,
-            link: (lower != 0).then_some(lower),
+            link: None,
             master: None,
             peer_namespace: None,
+            vlan: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, kind: &str, lower: u32, vlan: Option<u16>) -> Link {
+        Link {
+            link: (lower != 0).then_some(lower),
             vlan,
+            ..Link::of_test(index, kind)
         }
     }
 

@@ -6,10 +6,10 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
 };
 
-use super::bpf::{bpf, link_create, link_update};
+use super::bpf::{Plain, bpf, descriptor, link_create, link_update};
 
 /// Commands of bpf(2).
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
@@ -86,6 +86,7 @@ struct Info {
 
 /// The beginning of `struct bpf_prog_info`, up to the name.
 #[repr(C)]
+#[derive(Clone, Copy)]
 struct ProgramInfo {
     kind: u32,
     id: u32,
@@ -161,16 +162,15 @@ pub(super) fn program_name(id: u32) -> io::Result<String> {
         ..ById::default()
     };
     // SAFETY: the structure is that of the command, without pointers.
-    let fd = unsafe { bpf(PROG_GET_FD_BY_ID, &mut attr) }?;
-    // SAFETY: a new descriptor that nobody else knows.
-    let program = unsafe { OwnedFd::from_raw_fd(fd) };
-    let info: ProgramInfo = info(std::os::fd::AsFd::as_fd(&program))?;
+    let program = unsafe { descriptor(PROG_GET_FD_BY_ID, &mut attr) }?;
+    let info: ProgramInfo = info(program.as_fd())?;
     let name = CStr::from_bytes_until_nul(&info.name).unwrap_or_default();
     Ok(name.to_string_lossy().into_owned())
 }
 
 /// The beginning of `struct bpf_link_info`, as TCX has it.
 #[repr(C)]
+#[derive(Clone, Copy)]
 struct LinkInfo {
     kind: u32,
     id: u32,
@@ -180,13 +180,14 @@ struct LinkInfo {
     attach_type: u32,
 }
 
-/// The beginning of a structure that the kernel tells of an object.
-trait Told {}
-impl Told for ProgramInfo {}
-impl Told for LinkInfo {}
+// SAFETY: integers and arrays of them, without padding.
+unsafe impl Plain for ProgramInfo {}
+// SAFETY: as above.
+unsafe impl Plain for LinkInfo {}
 
-fn info<T: Told>(object: BorrowedFd<'_>) -> io::Result<T> {
-    // SAFETY: integers, for which zeros are valid.
+/// The beginning of what the kernel tells of an object.
+fn info<T: Plain>(object: BorrowedFd<'_>) -> io::Result<T> {
+    // SAFETY: it is plain, so valid for zeros.
     let mut found: T = unsafe { std::mem::zeroed() };
     let mut attr = Info {
         fd: object.as_raw_fd() as u32,

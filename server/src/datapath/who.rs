@@ -121,20 +121,17 @@ fn attach_to_new(ebpf: &mut Ebpf, pins: Option<&Pins>) -> Result<(), String> {
         .program_mut("sextant_sock")
         .and_then(|program| program.try_into().ok())
         .ok_or("the build has no program for it")?;
-    program
+    let attached = program
         .load()
         // aya asks for a flag that a link does not take, if several are allowed;
         // with a link several are.
-        .and_then(|()| program.attach(root, CgroupAttachMode::Single))
-        .and_then(|link| match pins {
-            Some(_) => program.take_link(link).map(Some),
-            None => Ok(None),
-        })
-        .map_err(|error| format!("{}; {}", chain(&error), kernel::remedy()))
-        .and_then(|link| match (pins, link) {
-            (Some(pins), Some(link)) => keep(pins, "sextant_sock", link.try_into()),
-            _ => Ok(()),
-        })
+        .and_then(|()| program.attach(root, CgroupAttachMode::Single));
+    let link = attached.map_err(|error| format!("{}; {}", chain(&error), kernel::remedy()))?;
+    if let Some(pins) = pins {
+        let link = program.take_link(link).map_err(|error| chain(&error))?;
+        keep(pins, "sextant_sock", link.try_into())?;
+    }
+    Ok(())
 }
 
 fn look_at_old(

@@ -6,7 +6,7 @@ use sextant_proto::flow as pb;
 
 use super::{Namespaces, Pipeline, Recorded};
 use crate::{
-    datapath::{Batch, Layer, Link, Links, Lost, Payloads, Role},
+    datapath::{Batch, Link, Links, Lost, Payloads, Role},
     flow::{EndReason, Flow, L4, Origin, proto::endpoint_from},
     identity::{Draft, Identities, Numbers, Provider},
     store::{Event, Read, Ring, Room},
@@ -34,18 +34,8 @@ fn pipeline_with(room: Room) -> (Pipeline, Ring) {
     links.by_index.insert(
         3,
         Link {
-            index: 3,
             name: "eth3".into(),
-            layer: Layer::Ethernet,
-            role: Role::Network,
-            up: true,
-            kind: String::new(),
-            namespace: None,
-            birth: 0,
-            link: None,
-            master: None,
-            peer_namespace: None,
-            vlan: None,
+            ..Link::of_test(3, "")
         },
     );
     let pipeline = Pipeline::new(
