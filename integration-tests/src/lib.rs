@@ -27,6 +27,7 @@ pub mod process;
 pub mod raw;
 pub mod rootless;
 pub mod slow;
+pub mod tcp;
 pub mod there;
 pub mod totals;
 

@@ -231,13 +231,16 @@ fn side(event: &common::Event) -> usize {
     usize::from(event.figures.of != FIGURES_OF_A)
 }
 
+/// Two processors raise events of one socket, which may come in another order than they
+/// were measured in; what was sent again only grows.
 fn with(mut figures: [Option<Figures>; 2], event: &common::Event) -> [Option<Figures>; 2] {
     let told = event.figures;
     let measured = |us: u32| (us > 0 && us < u32::MAX).then_some(us);
+    let before = figures[side(event)].map_or(0, |before| before.retrans);
     figures[side(event)] = Some(Figures {
         srtt_us: measured(told.srtt_us),
         rtt_min_us: measured(told.rtt_min_us),
-        retrans: told.retrans,
+        retrans: told.retrans.max(before),
         lost: told.lost,
     });
     figures
@@ -325,6 +328,16 @@ mod tests {
         old.figures.retrans = 103;
         all.of(&old);
         assert_eq!(all.counts.retrans(), 3);
+    }
+
+    #[test]
+    fn what_is_sent_again_is_counted_once_whatever_order_events_come_in() {
+        let mut all = Qualities::default();
+        for (told, known) in [(5, 5), (6, 6), (5, 6), (6, 6), (7, 7)] {
+            let quality = all.of(&event(0, FIGURES_OF_A, told));
+            assert_eq!(retrans(quality), [None, Some(known)]);
+        }
+        assert_eq!(all.counts.retrans(), 7);
     }
 
     #[test]
