@@ -115,20 +115,19 @@ pub fn sextant_sock(ctx: SockContext) -> i32 {
     1
 }
 
-/// A process connects a socket by IPv4. It always may.
+/// A process connects a socket by IPv4. It may, unless a policy denies it and it is to
+/// hear of it at once.
 #[cgroup_sock_addr(connect4)]
 pub fn sextant_connect4(ctx: SockAddrContext) -> i32 {
     // SAFETY: the kernel gives a valid context.
-    unsafe { owner::connects((*ctx.sock_addr).__bindgen_anon_1.sk.cast()) }
-    1
+    unsafe { policy::connect::by_ipv4(ctx.sock_addr) }
 }
 
 /// The same by IPv6.
 #[cgroup_sock_addr(connect6)]
 pub fn sextant_connect6(ctx: SockAddrContext) -> i32 {
     // SAFETY: as above.
-    unsafe { owner::connects((*ctx.sock_addr).__bindgen_anon_1.sk.cast()) }
-    1
+    unsafe { policy::connect::by_ipv6(ctx.sock_addr) }
 }
 
 /// A descriptor of a process, in a walk over all. Kernel 5.8 (iterators).

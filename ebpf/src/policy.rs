@@ -7,6 +7,7 @@
 //! the daemon's.
 
 mod class;
+pub mod connect;
 mod entries;
 mod exempt;
 mod host;

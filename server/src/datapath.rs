@@ -36,6 +36,7 @@ mod probe;
 mod process;
 mod reader;
 mod refusal;
+mod refused;
 mod rest;
 mod rights;
 mod rules;
@@ -172,6 +173,14 @@ pub enum DatapathError {
         path: String,
         /// Where there should be a bpffs.
         mount: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Nobody could be answered.
+    #[error(
+        "who opens a connection that a policy denies cannot be answered at once: {detail}; set deny_error = \"silent\" under [policy]"
+    )]
+    NoDenyError {
         /// What is wrong.
         detail: String,
     },

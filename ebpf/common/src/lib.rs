@@ -348,10 +348,12 @@ pub enum Tally {
     DeniedAlone = 8,
     /// Packets whose VLAN found no number, so that their flows are those of its space.
     VlanUnnumbered = 9,
+    /// Connections that were refused before their first packet, since a policy denies them.
+    Refused = 10,
 }
 
 /// How many tallies there are.
-pub const TALLIES: u32 = 10;
+pub const TALLIES: u32 = 11;
 
 /// Key of an IP datagram whose fragments are on their way.
 #[repr(C)]

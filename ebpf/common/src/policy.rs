@@ -54,6 +54,16 @@ pub const fn guards_behind(guard: u32) -> u32 {
 /// packet: none of the kernel's.
 pub const DENIED_BY_POLICY: u32 = u32::MAX;
 
+/// What a process hears that opens a connection which a policy denies.
+pub mod deny_error {
+    /// Nothing: its packets are dropped.
+    pub const SILENT: u32 = 0;
+    /// `EPERM`, "Operation not permitted".
+    pub const EPERM: u32 = 1;
+    /// `ECONNREFUSED`, "Connection refused". Kernel 5.18.
+    pub const REFUSED: u32 = 2;
+}
+
 /// Verdicts.
 pub mod verdict {
     /// It is not judged, or not yet.

@@ -51,6 +51,20 @@ pub extern "C" fn sextant_class(generation: u32, is_sender: u32) -> u32 {
     }
 }
 
+/// Of an IPv4 address in host order, for who has no packet. Verified by itself, as above.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn sextant_class4(generation: u32, address: u32) -> u32 {
+    class4(Half { generation }, address)
+}
+
+/// The same of both halves of an IPv6 address.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn sextant_class6(generation: u32, upper: u64, lower: u64) -> u32 {
+    class6(Half { generation }, upper, lower)
+}
+
 /// The last range that begins at the address or before it.
 #[inline(always)]
 fn class4(half: Half, address: u32) -> u32 {

@@ -1,8 +1,11 @@
 //! What the rules of somebody say of a connection: the closest entry.
 
-use sextant_ebpf_common::policy::{
-    ANY_CLASS, Decision, EVERY_PROTOCOL, PLACES, decision, first_place, key, key_of_every_protocol,
-    verdict,
+use sextant_ebpf_common::{
+    policy::{
+        ANY_CLASS, Decision, EVERY_PROTOCOL, PLACES, decision, first_place, key,
+        key_of_every_protocol, verdict,
+    },
+    protocol::TCP,
 };
 
 use super::tables::{self, Half};
@@ -21,21 +24,62 @@ pub unsafe extern "C" fn sextant_decide() -> Decision {
     let half = Half {
         generation: (*question).generation,
     };
-    let Some(subject) = half.subject((*question).subject) else {
+    let asked = Asked {
+        subject: (*question).subject,
+        is_egress: (*question).egress != 0,
+        class: (*question).class,
+        protocol: (*question).protocol,
+        port: (*question).port as u16,
+    };
+    decide(half, &asked)
+}
+
+/// The same on a connection by TCP that somebody is about to open, asked by arguments: a
+/// process may be interrupted by packets, which ask on the same CPU.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub unsafe extern "C" fn sextant_decide_connect(
+    generation: u32,
+    subject: u32,
+    class: u32,
+    port: u32,
+) -> Decision {
+    let asked = Asked {
+        subject,
+        is_egress: true,
+        class,
+        protocol: TCP,
+        port: port as u16,
+    };
+    decide(Half { generation }, &asked)
+}
+
+/// A `Question`, in registers.
+struct Asked {
+    subject: u32,
+    is_egress: bool,
+    class: u32,
+    protocol: u8,
+    port: u16,
+}
+
+#[inline(always)]
+unsafe fn decide(half: Half, asked: &Asked) -> Decision {
+    let Some(subject) = half.subject(asked.subject) else {
         return decision(verdict::ALLOW, 0);
     };
-    let scope = if (*question).egress != 0 {
+    let scope = if asked.is_egress {
         &subject.egress
     } else {
         &subject.ingress
     };
-    let (protocol, port) = ((*question).protocol, (*question).port as u16);
+    let (class, protocol, port) = (asked.class, asked.protocol, asked.port);
     for step in 0..=PORT_BITS {
         let length = PORT_BITS - step;
         if scope.lengths >> length & 1 == 0 {
             continue;
         }
-        let own = key(scope.rules, (*question).class, protocol, length, port);
+        let own = key(scope.rules, class, protocol, length, port);
         let any = key(scope.rules, ANY_CLASS, protocol, length, port);
         let found = either(half, own, any);
         if found != 0 {
@@ -43,7 +87,7 @@ pub unsafe extern "C" fn sextant_decide() -> Decision {
         }
     }
     if scope.lengths >> EVERY_PROTOCOL & 1 != 0 {
-        let own = key_of_every_protocol(scope.rules, (*question).class);
+        let own = key_of_every_protocol(scope.rules, class);
         let found = either(half, own, key_of_every_protocol(scope.rules, ANY_CLASS));
         if found != 0 {
             return found;

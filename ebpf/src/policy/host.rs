@@ -33,6 +33,19 @@ impl Near {
         class: 0,
     };
 
+    /// Whose processes are in this cgroup: somebody of this host.
+    #[inline(always)]
+    pub unsafe fn of_cgroup(cgroup: u64, half: Half) -> Self {
+        let mut near = Self {
+            subject: half.host(),
+            class: 0,
+        };
+        if half.has_groups() {
+            find_group(half, cgroup, &mut near, true);
+        }
+        near
+    }
+
     /// At egress the sender, unless the packet is forwarded: then it may still be known by
     /// its socket who he is to others. At ingress the receiver, if it is one of this
     /// host's addresses.

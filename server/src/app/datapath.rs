@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
+use sextant_ebpf_common::policy::deny_error;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     worker::{Worker, unexpected},
 };
 use crate::{
-    config::{self, EngineSocket, OnExit},
+    config::{self, DenyError, EngineSocket, OnExit},
     containers::{self, Containers},
     datapath::{
         Batch, Counters, Datapath, DatapathError, Holders, InterfaceChoice, LinkWatch, Links,
@@ -349,5 +350,10 @@ fn settings(
         rooms: Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules),
         pins: policy.pins.clone(),
         keeps: policy.on_exit == OnExit::Keep,
+        deny_error: match policy.deny_error {
+            DenyError::Silent => deny_error::SILENT,
+            DenyError::Eperm => deny_error::EPERM,
+            DenyError::Refused => deny_error::REFUSED,
+        },
     }
 }

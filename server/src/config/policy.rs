@@ -22,10 +22,24 @@ pub struct Policy {
     pub max_ranges: u32,
     /// Endpoints that can be judged.
     pub max_endpoints: u32,
+    /// What a process hears whose connection they deny.
+    pub deny_error: DenyError,
     /// Whether they stay in force when the daemon ends.
     pub on_exit: OnExit,
     /// Where what stays in force is kept, on a bpffs.
     pub pins: PathBuf,
+}
+
+/// What a process of this host hears when it opens a connection by TCP that a policy denies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DenyError {
+    /// Nothing: it waits until its attempts time out.
+    #[default]
+    Silent,
+    /// At once `EPERM`, "Operation not permitted".
+    Eperm,
+    /// At once `ECONNREFUSED`, as if nobody listened there.
+    Refused,
 }
 
 /// What becomes of policies when the daemon ends, however it does.
@@ -46,6 +60,7 @@ impl Default for Policy {
             max_rules: 1 << 16,
             max_ranges: 1 << 17,
             max_endpoints: 1 << 12,
+            deny_error: DenyError::default(),
             on_exit: OnExit::default(),
             pins: "/sys/fs/bpf/sextant".into(),
         }
@@ -69,9 +84,24 @@ pub(super) fn policy(mut section: Section<'_>, policy: &mut Policy) {
     ] {
         set(place, section.item(name).number(256..=most));
     }
+    set(
+        &mut policy.deny_error,
+        section.item("deny_error").text(deny_error),
+    );
     set(&mut policy.on_exit, section.item("on_exit").text(on_exit));
     set(&mut policy.pins, section.item("pins").text(pins));
     section.finish();
+}
+
+fn deny_error(text: &str) -> values::Parsed<DenyError> {
+    match text {
+        "silent" => Ok(DenyError::Silent),
+        "eperm" => Ok(DenyError::Eperm),
+        "refused" => Ok(DenyError::Refused),
+        _ => Err(format!(
+            "`{text}` is not a choice; write `silent`, `eperm` or `refused`"
+        )),
+    }
 }
 
 fn on_exit(text: &str) -> values::Parsed<OnExit> {

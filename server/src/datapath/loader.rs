@@ -11,6 +11,7 @@ use aya::{
 use sextant_ebpf_common::{
     CauseCount, DropLayout, EndsLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning,
     VLANS, WhoLayout,
+    policy::deny_error,
     slot::{Hashed, Slot, slots_for, taken_words},
 };
 
@@ -22,6 +23,7 @@ use super::{
     hook::{Program, Programs},
     kernel,
     layout::{self, DropReasons, Types},
+    namespace::own_cookie,
     pins::{KEPT, Pins, Predecessors},
     refusal::{chain, refused},
     rules::{Rooms, RuleTables},
@@ -84,6 +86,8 @@ pub struct Settings {
     pub pins: PathBuf,
     /// Policies stay in force when the daemon ends.
     pub keeps: bool,
+    /// What a process hears whose connection a policy denies (`policy::deny_error`).
+    pub deny_error: u32,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -204,6 +208,7 @@ impl Loaded {
             nat: *nat.as_ref().unwrap_or(&NatLayout::ABSENT),
             net: net_layout(settings.several_namespaces, types)?,
             drop: drop_layout,
+            own_netns: own_netns(settings.deny_error)?,
         };
         let mut ebpf = create(settings, pins, slots, &seeds, &layouts)?;
         load_classifiers(&mut ebpf)?;
@@ -211,10 +216,15 @@ impl Loaded {
             drops = watch_drops(&mut ebpf);
         }
         let again = ends.and_then(|_| again::watch(&mut ebpf));
-        let (found, mut holders) = (Found::default(), None);
+        let (found, mut holders, mut connecting) = (Found::default(), None, None);
         if tells_who {
             let round = typed(&mut ebpf, "ROUND")?;
-            (who, holders) = who::attach(&mut ebpf, round, &found, pins);
+            (who, holders, connecting) = who::attach(&mut ebpf, round, &found, pins);
+        }
+        if settings.deny_error != deny_error::SILENT {
+            let connecting =
+                connecting.unwrap_or_else(|| who::attach_to_connecting(&mut ebpf, pins));
+            connecting.map_err(|detail| DatapathError::NoDenyError { detail })?;
         }
         let objects = Objects::hold(&ebpf)?;
         let rules = RuleTables::take(&ebpf, settings.rooms)?;
@@ -275,6 +285,17 @@ struct Layouts {
     ends: EndsLayout,
     net: NetLayout,
     drop: DropLayout,
+    own_netns: u64,
+}
+
+/// Needed only where who connects is answered.
+fn own_netns(deny_error: u32) -> Result<u64, DatapathError> {
+    match deny_error {
+        deny_error::SILENT => Ok(0),
+        _ => own_cookie().map_err(|error| DatapathError::NoDenyError {
+            detail: format!("the network namespace has no cookie (kernel 5.14): {error}"),
+        }),
+    }
 }
 
 /// The maps, and programs that are not loaded yet.
@@ -341,6 +362,8 @@ fn create(
         .override_global("NAT_LAYOUT", &layouts.nat, true)
         .override_global("ENDS_LAYOUT", &layouts.ends, true)
         .override_global("NET_LAYOUT", &layouts.net, true)
+        .override_global("OWN_NETNS", &layouts.own_netns, true)
+        .override_global("DENY_ERROR", &settings.deny_error, true)
         .override_global("DROP_LAYOUT", &layouts.drop, true)
         .load(OBJECT)
         .map_err(|error| refused("creating eBPF maps", &error))

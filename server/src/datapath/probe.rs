@@ -4,6 +4,8 @@
 use std::path::PathBuf;
 use std::{fmt, io, thread};
 
+use sextant_ebpf_common::policy::deny_error;
+
 use super::{
     Hook, Layer, Loaded, Settings,
     hook::{self, AttachError, Programs},
@@ -245,6 +247,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         rooms: super::Rooms::NONE,
         pins: PathBuf::new(),
         keeps: false,
+        deny_error: deny_error::SILENT,
     }
 }
 

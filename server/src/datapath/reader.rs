@@ -14,7 +14,7 @@ use sextant_ebpf_common::{Event, Kind, ProcessRecord, Translation, interface_par
 
 use super::{
     Counters, DatapathError, Losses, Lost, Payloads, ProcessSeen, Volumes, bpf, ends::Ends,
-    eventfd::EventFd, holders::Found, rest::Rest,
+    eventfd::EventFd, holders::Found, refused::Refused, rest::Rest,
 };
 
 /// Events handed on at once.
@@ -55,6 +55,7 @@ pub struct Reader {
     rest: Rest,
     looked: Instant,
     batch: Batch,
+    refused: Refused,
     /// Events read since the last rest.
     taken: usize,
 }
@@ -98,6 +99,7 @@ impl Reader {
             stop,
             looked: Instant::now(),
             batch: Batch::default(),
+            refused: Refused::default(),
             taken: 0,
         })
     }
@@ -191,6 +193,7 @@ impl Reader {
             translations,
             ..
         } = &mut self.batch;
+        let refused = &mut self.refused;
         let (mut taken, mut told) = (0, 0);
         for ring in [&mut self.denied, &mut self.observed] {
             while events.len() < BATCH
@@ -203,7 +206,8 @@ impl Reader {
                     continue;
                 }
                 taken += 1;
-                events.extend(bpf::record::<Event>(&item));
+                let event = bpf::record::<Event>(&item);
+                events.extend(event.map(|event| refused.complete(event)));
             }
         }
         self.volumes

@@ -60,17 +60,20 @@ pub(super) fn layout(settings: &Settings, types: &Types) -> (WhoLayout, Who) {
 }
 
 /// Attaches to new sockets, then looks who has those that are there. With `pins` sockets
-/// are told apart when the daemon has ended, too.
+/// are told apart when the daemon has ended, too. Last what came of processes that connect,
+/// if it was tried.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
     round: Array<MapData, u32>,
     found: &Found,
     pins: Option<&Pins>,
-) -> (Who, Option<Holders>) {
+) -> (Who, Option<Holders>, Option<Result<(), String>>) {
     if let Err(reason) = attach_to_new(ebpf, pins) {
-        return (Who::Refused(reason), None);
+        return (Who::Refused(reason), None, None);
     }
-    let not_connecting = attach_to_connecting(ebpf, pins)
+    let connecting = attach_to_connecting(ebpf, pins);
+    let not_connecting = connecting
+        .as_ref()
         .err()
         .map(|reason| format!("not who connects a socket that another process made: {reason}"));
     let (not_old, holders) = match look_at_old(ebpf, round, found) {
@@ -83,11 +86,11 @@ pub(super) fn attach(
     let limits = [not_old, not_connecting, own_cgroups_only()];
     let limits: Vec<_> = limits.into_iter().flatten().collect();
     let limits = (!limits.is_empty()).then(|| limits.join("; "));
-    (Who::Known(limits), holders)
+    (Who::Known(limits), holders, Some(connecting))
 }
 
 /// To processes that connect.
-fn attach_to_connecting(ebpf: &mut Ebpf, pins: Option<&Pins>) -> Result<(), String> {
+pub(super) fn attach_to_connecting(ebpf: &mut Ebpf, pins: Option<&Pins>) -> Result<(), String> {
     for name in ["sextant_connect4", "sextant_connect6"] {
         let root = cgroup_root::open().map_err(|error| error.to_string())?;
         let program: &mut CgroupSockAddr = ebpf

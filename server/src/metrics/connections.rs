@@ -35,6 +35,11 @@ impl Page<'_> {
             "policy_denied_packets_without_flow",
             "Packets that a policy denied and that are in no flow, for want of room",
             counters.tally(Tally::DeniedAlone).packets,
+        )?;
+        self.counter(
+            "policy_refused_connections",
+            "Connections that a process of this host was refused before their first packet, since a policy denies them (deny_error)",
+            counters.tally(Tally::Refused).packets,
         )
     }
 

@@ -429,6 +429,12 @@ fn policies_have_a_mode_and_ports_that_are_kept_open() {
             ("file:3", "write the whole path"),
         ],
     );
+    let policy = read("[policy]\ndeny_error = \"refused\"\n").unwrap().policy;
+    assert_eq!(policy.deny_error, crate::config::DenyError::Refused);
+    check(
+        "[policy]\ndeny_error = \"reset\"\n",
+        &[("file:2", "write `silent`, `eperm` or `refused`")],
+    );
     check(
         "[policy]\nmanagement = 22\n",
         &[("file:2", "a list of whole numbers")],
