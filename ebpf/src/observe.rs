@@ -11,6 +11,7 @@ use crate::{
     maps, namespace,
     packet::Packet,
     parse::{self, Stop},
+    policy,
     read::{Copied, Linear, Read},
     table, vlan,
 };
@@ -45,7 +46,7 @@ pub fn packet<const EGRESS: bool, const MAC: bool>(ctx: &TcContext) -> bool {
     if parsed.is_ok() || slow(ctx, packet) {
         account(ctx, packet)
     } else {
-        true
+        policy::lets_pass(packet)
     }
 }
 
@@ -78,7 +79,7 @@ fn begin<const EGRESS: bool, const MAC: bool>(ctx: &TcContext, packet: &mut Pack
 
 /// Any layout: tags in the frame, options, extension headers, fragments,
 /// headers beyond the linear part; and what is no IP packet at all. Tells whether
-/// there is a packet to count in a flow.
+/// there is a packet to count in a flow; else whether it goes on is in its judgement.
 #[inline(never)]
 fn slow(ctx: &TcContext, packet: &mut Packet) -> bool {
     match slow_parse(&Copied(ctx), packet) {
@@ -87,6 +88,8 @@ fn slow(ctx: &TcContext, packet: &mut Packet) -> bool {
             let bytes = u64::from(packet.len);
             maps::add_to_totals(packet.point, 1, bytes);
             maps::count(cause, 1, bytes);
+            // SAFETY: the packet of this CPU.
+            unsafe { policy::unknown::judge(packet, cause, 1, bytes) };
             false
         }
     }

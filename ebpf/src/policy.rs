@@ -12,6 +12,7 @@ mod entries;
 mod exempt;
 mod host;
 pub mod tables;
+pub mod unknown;
 
 use aya_ebpf::bindings::__sk_buff;
 use sextant_ebpf_common::{
@@ -64,6 +65,8 @@ pub unsafe fn judge_alone(skb: *mut __sk_buff, packet: &mut Packet) {
     if !lets_pass(packet) {
         tables::leave_alone(skb);
         maps::tally(Tally::DeniedAlone, packet.packets, packet.bytes);
+    } else {
+        unknown::judge_alone(packet);
     }
 }
 

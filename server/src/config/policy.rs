@@ -24,6 +24,8 @@ pub struct Policy {
     pub max_endpoints: u32,
     /// What a process hears whose connection they deny.
     pub deny_error: DenyError,
+    /// What becomes of packets that cannot be judged.
+    pub unknown: Unknown,
     /// Whether they stay in force when the daemon ends.
     pub on_exit: OnExit,
     /// Where what stays in force is kept, on a bpffs.
@@ -40,6 +42,16 @@ pub enum DenyError {
     Eperm,
     /// At once `ECONNREFUSED`, as if nobody listened there.
     Refused,
+}
+
+/// What becomes of packets that cannot be judged, where policies are in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unknown {
+    /// They go on.
+    #[default]
+    Allow,
+    /// They do not.
+    Deny,
 }
 
 /// What becomes of policies when the daemon ends, however it does.
@@ -61,6 +73,7 @@ impl Default for Policy {
             max_ranges: 1 << 17,
             max_endpoints: 1 << 12,
             deny_error: DenyError::default(),
+            unknown: Unknown::default(),
             on_exit: OnExit::default(),
             pins: "/sys/fs/bpf/sextant".into(),
         }
@@ -88,6 +101,7 @@ pub(super) fn policy(mut section: Section<'_>, policy: &mut Policy) {
         &mut policy.deny_error,
         section.item("deny_error").text(deny_error),
     );
+    set(&mut policy.unknown, section.item("unknown").text(unknown));
     set(&mut policy.on_exit, section.item("on_exit").text(on_exit));
     set(&mut policy.pins, section.item("pins").text(pins));
     section.finish();
@@ -101,6 +115,14 @@ fn deny_error(text: &str) -> values::Parsed<DenyError> {
         _ => Err(format!(
             "`{text}` is not a choice; write `silent`, `eperm` or `refused`"
         )),
+    }
+}
+
+fn unknown(text: &str) -> values::Parsed<Unknown> {
+    match text {
+        "allow" => Ok(Unknown::Allow),
+        "deny" => Ok(Unknown::Deny),
+        _ => Err(format!("`{text}` is not a choice; write `allow` or `deny`")),
     }
 }
 

@@ -86,6 +86,7 @@ pub(super) struct Attached {
 struct Maps {
     counts: PerCpuArray<MapData, CauseCount>,
     tallies: PerCpuArray<MapData, CauseCount>,
+    unjudged: PerCpuArray<MapData, CauseCount>,
     totals: PerCpuArray<MapData, InterfaceTotals>,
     attached: Vec<Attached>,
     unobserved: Vec<Unobserved>,
@@ -101,14 +102,15 @@ struct Maps {
 pub struct Counters(Arc<Mutex<Maps>>);
 
 impl Counters {
+    /// Of counts by cause, of tallies, and of counts by cause of what could not be judged.
     pub(super) fn new(
-        counts: PerCpuArray<MapData, CauseCount>,
-        tallies: PerCpuArray<MapData, CauseCount>,
+        [counts, tallies, unjudged]: [PerCpuArray<MapData, CauseCount>; 3],
         totals: PerCpuArray<MapData, InterfaceTotals>,
     ) -> Self {
         Self(Arc::new(Mutex::new(Maps {
             counts,
             tallies,
+            unjudged,
             totals,
             attached: Vec::new(),
             unobserved: Vec::new(),
@@ -214,19 +216,13 @@ impl Counters {
     /// All causes.
     #[must_use]
     pub fn causes(&self) -> Vec<Counted> {
-        let maps = self.lock();
-        CAUSES
-            .iter()
-            .map(|(cause, name)| {
-                let sum = maps.count(*cause);
-                Counted {
-                    cause: *cause,
-                    name,
-                    packets: sum.packets,
-                    bytes: sum.bytes,
-                }
-            })
-            .collect()
+        counted(&self.lock().counts)
+    }
+
+    /// Packets that could not be judged and did not go on, by why they are in no flow.
+    #[must_use]
+    pub fn unjudged(&self) -> Vec<Counted> {
+        counted(&self.lock().unjudged)
     }
 
     /// One cause.
@@ -296,6 +292,20 @@ impl Maps {
             failed => tracing::debug!(slot, ?failed, "interface totals not cleared"),
         }
     }
+}
+
+/// By cause.
+fn counted(map: &PerCpuArray<MapData, CauseCount>) -> Vec<Counted> {
+    let each = CAUSES.iter().map(|(cause, name)| {
+        let sum = sum(map, *cause as u32);
+        Counted {
+            cause: *cause,
+            name,
+            packets: sum.packets,
+            bytes: sum.bytes,
+        }
+    });
+    each.collect()
 }
 
 fn sum(map: &PerCpuArray<MapData, CauseCount>, index: u32) -> CauseCount {

@@ -88,6 +88,8 @@ pub struct Settings {
     pub keeps: bool,
     /// What a process hears whose connection a policy denies (`policy::deny_error`).
     pub deny_error: u32,
+    /// What cannot be judged does not go on.
+    pub denies_unknown: bool,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -118,6 +120,8 @@ pub struct Loaded {
     pub(super) objects: Objects,
     pub(super) tuning: Array<MapData, Tuning>,
     pub(super) tallies: PerCpuArray<MapData, CauseCount>,
+    /// What could not be judged and did not go on, by cause.
+    pub(super) unjudged: PerCpuArray<MapData, CauseCount>,
     pub(super) counts: PerCpuArray<MapData, CauseCount>,
     pub(super) totals: PerCpuArray<MapData, InterfaceTotals>,
     pub(super) slots: HashMap<MapData, u32, u32>,
@@ -257,6 +261,7 @@ impl Loaded {
             },
             rules,
             reasons,
+            unjudged: typed(&mut ebpf, "UNJUDGED")?,
             counts: typed(&mut ebpf, "COUNTS")?,
             totals: typed(&mut ebpf, "TOTALS")?,
             slots: typed(&mut ebpf, "SLOTS")?,
@@ -364,6 +369,7 @@ fn create(
         .override_global("NET_LAYOUT", &layouts.net, true)
         .override_global("OWN_NETNS", &layouts.own_netns, true)
         .override_global("DENY_ERROR", &settings.deny_error, true)
+        .override_global("DENY_UNKNOWN", &u32::from(settings.denies_unknown), true)
         .override_global("DROP_LAYOUT", &layouts.drop, true)
         .load(OBJECT)
         .map_err(|error| refused("creating eBPF maps", &error))

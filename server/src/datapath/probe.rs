@@ -248,6 +248,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         pins: PathBuf::new(),
         keeps: false,
         deny_error: deny_error::SILENT,
+        denies_unknown: true,
     }
 }
 

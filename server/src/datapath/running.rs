@@ -96,7 +96,10 @@ impl Datapath {
         force_clsact: bool,
         watch: LinkWatch,
     ) -> Result<(Self, Reader, Sweeper, Option<Holders>), DatapathError> {
-        let counters = Counters::new(loaded.counts, loaded.tallies, loaded.totals);
+        let counters = Counters::new(
+            [loaded.counts, loaded.tallies, loaded.unjudged],
+            loaded.totals,
+        );
         let volumes = Volumes::new(loaded.tables.capacities);
         let tuner = Tuner::new(loaded.tuning);
         let (ends, losses) = (Ends::new()?, Losses::default());

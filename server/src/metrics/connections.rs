@@ -36,6 +36,15 @@ impl Page<'_> {
             "Packets that a policy denied and that are in no flow, for want of room",
             counters.tally(Tally::DeniedAlone).packets,
         )?;
+        let unjudged = counters.unjudged();
+        let without_flow = unjudged
+            .iter()
+            .filter(|counted| counted.cause.is_without_flow());
+        self.counters(
+            "policy_unjudged_denied_packets",
+            "Packets that could not be judged and did not go on, by why they are in no flow (unknown)",
+            without_flow.map(|counted| ([("cause", counted.name)], counted.packets)),
+        )?;
         self.counter(
             "policy_refused_connections",
             "Connections that a process of this host was refused before their first packet, since a policy denies them (deny_error)",

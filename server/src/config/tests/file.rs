@@ -429,11 +429,16 @@ fn policies_have_a_mode_and_ports_that_are_kept_open() {
             ("file:3", "write the whole path"),
         ],
     );
-    let policy = read("[policy]\ndeny_error = \"refused\"\n").unwrap().policy;
+    let text = "[policy]\ndeny_error = \"refused\"\nunknown = \"deny\"\n";
+    let policy = read(text).unwrap().policy;
     assert_eq!(policy.deny_error, crate::config::DenyError::Refused);
+    assert_eq!(policy.unknown, crate::config::Unknown::Deny);
     check(
-        "[policy]\ndeny_error = \"reset\"\n",
-        &[("file:2", "write `silent`, `eperm` or `refused`")],
+        "[policy]\ndeny_error = \"reset\"\nunknown = \"drop\"\n",
+        &[
+            ("file:2", "write `silent`, `eperm` or `refused`"),
+            ("file:3", "write `allow` or `deny`"),
+        ],
     );
     check(
         "[policy]\nmanagement = 22\n",
