@@ -44,7 +44,7 @@ pub use example::example;
 pub use flags::{Command, Flags};
 pub use load::{check, load, parse};
 pub use names::fits_patterns;
-pub use policy::{DenyError, OnExit, Policy, Unknown};
+pub use policy::{DenyError, OnDeny, OnExit, Policy, Unknown};
 
 /// Where the file is looked for when `--config` is not given.
 pub const DEFAULT_FILE: &str = "/etc/sextant/sextant.toml";

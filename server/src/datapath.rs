@@ -14,6 +14,7 @@ mod choice;
 mod clock;
 mod clsact;
 mod counters;
+mod ending;
 mod ends;
 mod eventfd;
 mod flow_table;
@@ -53,6 +54,7 @@ mod who;
 
 pub use choice::InterfaceChoice;
 pub use counters::{Counted, Counters, InterfaceCount, Unobserved};
+pub use ending::Ending;
 pub use holders::Holders;
 pub use hook::Hook;
 pub use layout::DropReasons;
@@ -181,6 +183,14 @@ pub enum DatapathError {
         "who opens a connection that a policy denies cannot be answered at once: {detail}; set deny_error = \"silent\" under [policy]"
     )]
     NoDenyError {
+        /// What is wrong.
+        detail: String,
+    },
+    /// Nothing could be ended.
+    #[error(
+        "connections that policies deny cannot be ended: {detail}; set on_deny = \"drop\" under [policy]"
+    )]
+    NoOnDeny {
         /// What is wrong.
         detail: String,
     },

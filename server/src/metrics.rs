@@ -156,7 +156,7 @@ impl Collector for Metrics {
         page.engines(&self.sources.containers)?;
         page.tcp(&self.sources.tcp)?;
         page.nat(&self.sources.nat, counters)?;
-        page.denied(counters)?;
+        page.denied(counters, volumes)?;
         page.vlans(counters)?;
         page.interfaces(counters)?;
         page.gauge(

@@ -15,7 +15,7 @@ use super::{
     worker::{Worker, unexpected},
 };
 use crate::{
-    config::{self, DenyError, EngineSocket, OnExit, Unknown},
+    config::{self, DenyError, EngineSocket, OnDeny, OnExit, Unknown},
     containers::{self, Containers},
     datapath::{
         Batch, Counters, Datapath, DatapathError, Holders, InterfaceChoice, LinkWatch, Links,
@@ -350,6 +350,7 @@ fn settings(
         rooms: Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules),
         pins: policy.pins.clone(),
         keeps: policy.on_exit == OnExit::Keep,
+        ends_denied: policy.on_deny == OnDeny::Destroy,
         denies_unknown: policy.unknown == Unknown::Deny,
         deny_error: match policy.deny_error {
             DenyError::Silent => deny_error::SILENT,

@@ -24,6 +24,8 @@ pub struct Policy {
     pub max_endpoints: u32,
     /// What a process hears whose connection they deny.
     pub deny_error: DenyError,
+    /// What becomes of connections that they allow no more.
+    pub on_deny: OnDeny,
     /// What becomes of packets that cannot be judged.
     pub unknown: Unknown,
     /// Whether they stay in force when the daemon ends.
@@ -42,6 +44,16 @@ pub enum DenyError {
     Eperm,
     /// At once `ECONNREFUSED`, as if nobody listened there.
     Refused,
+}
+
+/// What becomes of a connection by TCP of this host that policies allow no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnDeny {
+    /// Its packets are dropped; it ends when it times out, or goes on when it may.
+    #[default]
+    Drop,
+    /// It is ended.
+    Destroy,
 }
 
 /// What becomes of packets that cannot be judged, where policies are in force.
@@ -73,6 +85,7 @@ impl Default for Policy {
             max_ranges: 1 << 17,
             max_endpoints: 1 << 12,
             deny_error: DenyError::default(),
+            on_deny: OnDeny::default(),
             unknown: Unknown::default(),
             on_exit: OnExit::default(),
             pins: "/sys/fs/bpf/sextant".into(),
@@ -101,6 +114,7 @@ pub(super) fn policy(mut section: Section<'_>, policy: &mut Policy) {
         &mut policy.deny_error,
         section.item("deny_error").text(deny_error),
     );
+    set(&mut policy.on_deny, section.item("on_deny").text(on_deny));
     set(&mut policy.unknown, section.item("unknown").text(unknown));
     set(&mut policy.on_exit, section.item("on_exit").text(on_exit));
     set(&mut policy.pins, section.item("pins").text(pins));
@@ -114,6 +128,16 @@ fn deny_error(text: &str) -> values::Parsed<DenyError> {
         "refused" => Ok(DenyError::Refused),
         _ => Err(format!(
             "`{text}` is not a choice; write `silent`, `eperm` or `refused`"
+        )),
+    }
+}
+
+fn on_deny(text: &str) -> values::Parsed<OnDeny> {
+    match text {
+        "drop" => Ok(OnDeny::Drop),
+        "destroy" => Ok(OnDeny::Destroy),
+        _ => Err(format!(
+            "`{text}` is not a choice; write `drop` or `destroy`"
         )),
     }
 }

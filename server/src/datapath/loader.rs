@@ -90,6 +90,8 @@ pub struct Settings {
     pub deny_error: u32,
     /// What cannot be judged does not go on.
     pub denies_unknown: bool,
+    /// Connections that policies deny are ended.
+    pub ends_denied: bool,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -138,6 +140,8 @@ pub struct Loaded {
     pub(super) found: Found,
     pub(super) holders: Option<Holders>,
     pub(super) pins: Option<Pins>,
+    /// Connections that policies deny are ended.
+    pub(super) ends_denied: bool,
     /// What earlier daemons may have in force.
     pub(super) predecessors: Predecessors,
 }
@@ -277,6 +281,7 @@ impl Loaded {
             holders,
             ebpf,
             pins: None,
+            ends_denied: settings.ends_denied,
             predecessors: Predecessors::of(&settings.pins),
         })
     }

@@ -44,7 +44,7 @@ pub(super) use self::{
 };
 pub(crate) use self::{
     message::{Request, attributes, u32_be},
-    socket::{NETLINK_NETFILTER, Requests},
+    socket::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG, Requests},
 };
 
 /// `RTNLGRP_LINK`, `RTNLGRP_IPV4_IFADDR` and `RTNLGRP_IPV6_IFADDR`.

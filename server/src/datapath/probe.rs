@@ -7,12 +7,12 @@ use std::{fmt, io, thread};
 use sextant_ebpf_common::policy::deny_error;
 
 use super::{
-    Hook, Layer, Loaded, Settings,
+    Hook, Layer, Loaded, Settings, ending,
     hook::{self, AttachError, Programs},
     kernel,
     loader::Drops,
     netlink::{Access, Requests},
-    rights::{self, PROGRAMS, SYS_ADMIN, SYS_PTRACE},
+    rights::{self, NET_ADMIN, PROGRAMS, SYS_ADMIN, SYS_PTRACE},
     who::Who,
 };
 
@@ -56,6 +56,7 @@ impl Report {
                 abilities.push(names());
                 abilities.push(nat(&loaded.nat));
                 abilities.push(tcp(&loaded.again));
+                abilities.push(destroy(ending::check()));
             }
             Err(error) => abilities.push(ability("programs", Err(error.to_string()))),
         }
@@ -129,6 +130,7 @@ fn needs(name: &str) -> Option<String> {
         ),
         "lookup" => rights::names(&[SYS_PTRACE]),
         "names" => programs,
+        "destroy" => rights::names(&[NET_ADMIN]),
         "netns" => format!("{programs}, and {}", rights::names(&[SYS_ADMIN])),
         _ => return None,
     })
@@ -216,6 +218,12 @@ fn tcp(again: &Result<(), String>) -> Ability {
     ability("tcp", again.clone().map(yes).map_err(no))
 }
 
+fn destroy(tried: Result<(), String>) -> Ability {
+    let yes = |()| "connections that policies deny can be ended (on_deny)".into();
+    let no = |reason| format!("connections that policies deny cannot be ended (on_deny): {reason}");
+    ability("destroy", tried.map(yes).map_err(no))
+}
+
 fn namespaces(tried: Result<(), String>) -> Ability {
     let tried = match rights::lacking(&[SYS_ADMIN]) {
         Some(lacking) => tried.and(Err(format!("sextantd lacks {lacking} to enter others"))),
@@ -249,6 +257,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         keeps: false,
         deny_error: deny_error::SILENT,
         denies_unknown: true,
+        ends_denied: false,
     }
 }
 

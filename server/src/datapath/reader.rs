@@ -13,8 +13,8 @@ use aya::maps::{Array, MapData, RingBuf};
 use sextant_ebpf_common::{Event, Kind, ProcessRecord, Translation, interface_parts, point_parts};
 
 use super::{
-    Counters, DatapathError, Losses, Lost, Payloads, ProcessSeen, Volumes, bpf, ends::Ends,
-    eventfd::EventFd, holders::Found, refused::Refused, rest::Rest,
+    Counters, DatapathError, Losses, Lost, Payloads, ProcessSeen, Volumes, bpf, ending::Endings,
+    ends::Ends, eventfd::EventFd, holders::Found, refused::Refused, rest::Rest,
 };
 
 /// Events handed on at once.
@@ -56,6 +56,8 @@ pub struct Reader {
     looked: Instant,
     batch: Batch,
     refused: Refused,
+    /// Where connections that policies deny are ended.
+    endings: Option<Endings>,
     /// Events read since the last rest.
     taken: usize,
 }
@@ -100,8 +102,14 @@ impl Reader {
             looked: Instant::now(),
             batch: Batch::default(),
             refused: Refused::default(),
+            endings: None,
             taken: 0,
         })
+    }
+
+    /// Tells of connections that policies deny.
+    pub(super) fn end_denied(&mut self, endings: Endings) {
+        self.endings = Some(endings);
     }
 
     /// Ends `run` from another thread.
@@ -206,8 +214,13 @@ impl Reader {
                     continue;
                 }
                 taken += 1;
-                let event = bpf::record::<Event>(&item);
-                events.extend(event.map(|event| refused.complete(event)));
+                let Some(event) = bpf::record::<Event>(&item) else {
+                    continue;
+                };
+                if let Some(endings) = &self.endings {
+                    endings.see(&event);
+                }
+                events.push(refused.complete(event));
             }
         }
         self.volumes

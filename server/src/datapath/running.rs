@@ -22,6 +22,7 @@ use super::{
     attach::Attachments,
     balance::Balance,
     counters::{Attached, Unobserved, direct_slot},
+    ending::Endings,
     ends::Ends,
     hook::AttachError,
     joints,
@@ -103,7 +104,7 @@ impl Datapath {
         let volumes = Volumes::new(loaded.tables.capacities);
         let tuner = Tuner::new(loaded.tuning);
         let (ends, losses) = (Ends::new()?, Losses::default());
-        let reader = Reader::new(
+        let mut reader = Reader::new(
             [loaded.denied, loaded.observed, loaded.payload],
             loaded.rests,
             (loaded.processes, loaded.found),
@@ -112,6 +113,9 @@ impl Datapath {
             volumes.clone(),
             losses.clone(),
         )?;
+        if loaded.ends_denied {
+            reader.end_denied(Endings::start(volumes.clone())?);
+        }
         let mut sweeper = Sweeper::new(
             loaded.tables,
             counters.clone(),

@@ -8,6 +8,8 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use super::Ending;
+
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Volume {
@@ -73,6 +75,7 @@ struct Counts {
     sampled_ends: AtomicU64,
     lost_ends: AtomicU64,
     sweep_ns: AtomicU64,
+    endings: [AtomicU64; Ending::ALL.len()],
     before_packets: AtomicU64,
     before_bytes: AtomicU64,
 }
@@ -196,6 +199,16 @@ impl Volumes {
     pub(super) fn ended(&self, events: u64, sampled: u64) {
         self.0.ended.fetch_add(events, Relaxed);
         self.0.sampled_ends.fetch_add(sampled, Relaxed);
+    }
+
+    pub(super) fn ending(&self, ending: Ending) {
+        self.0.endings[ending as usize].fetch_add(1, Relaxed);
+    }
+
+    /// What became of connections that policies deny, by name.
+    #[must_use]
+    pub fn endings(&self) -> [(&'static str, u64); Ending::ALL.len()] {
+        Ending::ALL.map(|(ending, name)| (name, self.0.endings[ending as usize].load(Relaxed)))
     }
 
     pub(super) fn lost_ends(&self, events: u64) {

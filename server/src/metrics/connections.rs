@@ -7,7 +7,7 @@ use sextant_ebpf_common::Tally;
 
 use super::Page;
 use crate::{
-    datapath::Counters,
+    datapath::{Counters, Volumes},
     pipeline::{NatCounts, TcpCounts},
 };
 
@@ -30,7 +30,14 @@ impl Page<'_> {
         )
     }
 
-    pub(super) fn denied(&mut self, counters: &Counters) -> fmt::Result {
+    pub(super) fn denied(&mut self, counters: &Counters, volumes: &Volumes) -> fmt::Result {
+        self.counters(
+            "policy_denied_connections",
+            "Connections that policies allow no more, by what became of their sockets (on_deny)",
+            volumes
+                .endings()
+                .map(|(fate, count)| ([("fate", fate)], count)),
+        )?;
         self.counter(
             "policy_denied_packets_without_flow",
             "Packets that a policy denied and that are in no flow, for want of room",

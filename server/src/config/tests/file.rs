@@ -429,15 +429,17 @@ fn policies_have_a_mode_and_ports_that_are_kept_open() {
             ("file:3", "write the whole path"),
         ],
     );
-    let text = "[policy]\ndeny_error = \"refused\"\nunknown = \"deny\"\n";
+    let text = "[policy]\ndeny_error = \"refused\"\nunknown = \"deny\"\non_deny = \"destroy\"\n";
     let policy = read(text).unwrap().policy;
     assert_eq!(policy.deny_error, crate::config::DenyError::Refused);
     assert_eq!(policy.unknown, crate::config::Unknown::Deny);
+    assert_eq!(policy.on_deny, crate::config::OnDeny::Destroy);
     check(
-        "[policy]\ndeny_error = \"reset\"\nunknown = \"drop\"\n",
+        "[policy]\ndeny_error = \"reset\"\nunknown = \"drop\"\non_deny = \"reset\"\n",
         &[
             ("file:2", "write `silent`, `eperm` or `refused`"),
             ("file:3", "write `allow` or `deny`"),
+            ("file:4", "write `drop` or `destroy`"),
         ],
     );
     check(

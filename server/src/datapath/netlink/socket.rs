@@ -8,7 +8,7 @@ use std::{
     os::fd::{AsRawFd, RawFd},
 };
 
-pub(crate) use netlink_sys::protocols::NETLINK_NETFILTER;
+pub(crate) use netlink_sys::protocols::{NETLINK_NETFILTER, NETLINK_SOCK_DIAG};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::message::{Message, Request, messages, u32_at};
