@@ -208,6 +208,8 @@ def stays(hook):
             check(case, f"policies: {what}", ended.get(what) == "0", ended)
         for what in ("denied4", "denied6"):
             check(case, f"policies: {what}", ended.get(what, "0") != "0", ended)
+        for what in ("refused4", "refused6"):
+            check(case, f"policies: {what} at once", ended.get(what) == "1", ended)
     check("kept-again", "it took over", "took over what the sextantd before kept in force" in log("kept-again"), log("kept-again"))
     check("kept-again", "without what was pinned nothing is denied", pairs("kept-again/policed").get("open") == "0", text("kept-again/policed"))
 

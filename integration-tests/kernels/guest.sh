@@ -223,7 +223,8 @@ policed() {
 kept() {
     local socket="unix:///tmp/state-$name/socket"
     printf '%s\n' '{"apiVersion": "cilium.io/v2", "kind": "CiliumClusterwideNetworkPolicy", "metadata": {"name": "web"},
-        "spec": {"nodeSelector": {}, "ingress": [{"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "80"}]}]}]}}' >/tmp/web.json
+        "spec": {"nodeSelector": {}, "ingress": [{"fromEntities": ["world"], "toPorts": [{"ports": [{"port": "80"}]}]}],
+        "egress": [{"toEntities": ["all"]}], "egressDeny": [{"toEntities": ["world"], "toPorts": [{"ports": [{"port": "80", "protocol": "TCP"}]}]}]}}' >/tmp/web.json
     /bin/sextant --server "$socket" policy apply --force -f /tmp/web.json >"/out/$name/applied" 2>&1
     stop KILL
     alone
@@ -245,6 +246,9 @@ alone() {
     tell allowed6 other timeout 10 /tools/bash -c 'exec 3<>/dev/tcp/fd09::1/80'
     tell denied4 other ping -q -c 1 -W 1 10.9.0.1
     tell denied6 other ping -q -c 1 -W 1 fd09::1
+    # At once: a time-out is another number.
+    tell refused4 timeout 10 /tools/bash -c 'exec 3<>/dev/tcp/10.9.0.2/80'
+    tell refused6 timeout 10 /tools/bash -c 'exec 3<>/dev/tcp/fd09::2/80'
 }
 
 # The same addresses in a VLAN of each end and without one.
@@ -309,7 +313,7 @@ run_case() {
     kept)
         mkdir -p /tmp/bpf
         mount -t bpf bpf /tmp/bpf
-        printf '%s\n[policy]\non_exit = "keep"\npins = "/tmp/bpf/sextant"\n' "$plain" >/tmp/config
+        printf '%s\n[policy]\non_exit = "keep"\ndeny_error = "refused"\nunknown = "deny"\npins = "/tmp/bpf/sextant"\n' "$plain" >/tmp/config
         start </tmp/config && kept ;;
     vlans)
         printf '%s\nvlan_in_key = true\n' "$plain" | sed 's/"va"/"va*"/' >/tmp/config
