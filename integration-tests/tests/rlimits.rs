@@ -5,11 +5,12 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use sextant_integration_tests::{Netns, Process, daemon::binary, root};
+use sextant_integration_tests::{Netns, Process, daemon::binary, eventually, root};
 
 /// In which a start is over, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -33,8 +34,9 @@ fn start(prefix: &str, flags: &[&str]) -> (Became, String) {
     };
     open(folder.path());
     let socket = format!("unix://{}", folder.path().join("socket").display());
-    let child = Command::new("ip")
-        .args(["netns", "exec", &namespace.name])
+    // Unlike `ip netns exec`, this leaves /sys as it is, with the control groups.
+    let child = Command::new("nsenter")
+        .arg(format!("--net=/run/netns/{}", namespace.name))
         .args(prefix.split_whitespace())
         .arg(binary())
         .args(["--listen", &socket, "--metrics-listen", "127.0.0.1:9965"])
@@ -152,5 +154,70 @@ fn used_up_cpu_time_is_told_and_ends_with_exit_code_1() {
     let (became, log) = start("prlimit --cpu=1:20", &flags);
     if became != Became::Serves {
         check("--cpu=1", (became, log), "LimitCPU=");
+    }
+}
+
+/// A control group with so much memory, removed when dropped.
+struct Room(PathBuf);
+
+impl Room {
+    /// `None` where such groups cannot be made.
+    fn new(mib: u64) -> Option<Self> {
+        let first = Path::new("/sys/fs/cgroup/memory");
+        let (root, file) = match first.exists() {
+            true => (first, "memory.limit_in_bytes"),
+            false => (Path::new("/sys/fs/cgroup"), "memory.max"),
+        };
+        let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
+        let group = root.join(format!("sextant-room-{}-{mib}", std::process::id()));
+        fs::create_dir(&group).ok()?;
+        let room = Self(group);
+        fs::write(room.0.join(file), (mib << 20).to_string()).ok()?;
+        Some(room)
+    }
+
+    /// A program that runs the one that it is given within it.
+    fn enter(&self, folder: &Path) -> PathBuf {
+        let program = folder.join("enter");
+        let group = self.0.display();
+        let text = format!("#!/bin/sh\nset -e\necho 0 >{group}/cgroup.procs\nexec \"$@\"\n");
+        fs::write(&program, text).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        // What is killed leaves its group a moment later.
+        eventually("an empty control group", || fs::remove_dir(&self.0).ok());
+    }
+}
+
+#[test]
+fn tables_fit_into_the_memory_of_the_control_group_or_it_is_told() {
+    if !root() {
+        return;
+    }
+    for (mib, names) in [
+        (48, "limited to 48 MiB"),
+        (96, "MemoryMax="),
+        (128, ""),
+        (192, ""),
+    ] {
+        let Some(room) = Room::new(mib) else {
+            println!("not tried: no control group with a memory limit can be made");
+            return;
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let enter = room.enter(folder.path());
+        let (became, log) = start(enter.to_str().unwrap(), &["--interface", "lo"]);
+        if names.is_empty() {
+            assert_eq!(became, Became::Serves, "{mib} MiB: {log}");
+            let is_told = log.contains("tables are smaller than configured");
+            assert_eq!(is_told, mib < 150, "{mib} MiB: {log}");
+        } else {
+            check(&format!("{mib} MiB"), (became, log), names);
+        }
     }
 }

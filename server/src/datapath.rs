@@ -11,6 +11,7 @@ mod balance;
 mod bpf;
 mod cgroup_root;
 mod choice;
+mod classifiers;
 mod clock;
 mod clsact;
 mod counters;

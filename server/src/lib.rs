@@ -32,6 +32,7 @@ pub mod identity;
 pub mod ledger;
 pub mod listener;
 pub mod log;
+pub mod memory;
 pub mod metrics;
 pub mod overhead;
 pub mod pipeline;

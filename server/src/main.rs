@@ -10,10 +10,10 @@ use clap::Parser as _;
 use sextant_flows::printable::{printable, printable_lines};
 use sextantd::{
     app,
-    config::{self, Command, ConfigError, Flags},
+    config::{self, Command, Flags},
     containers,
     datapath::Report,
-    descriptors, log, rlimits, services,
+    descriptors, log, memory, rlimits, services,
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -69,7 +69,9 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         println!("{}", printable(&config::check(flags, environment)?));
         return Ok(());
     }
-    let config = config::load(flags, environment)?;
+    let load = || config::load(flags, environment);
+    let mut config = load()?;
+    fit_memory(&mut config)?;
     descriptors::raise_limit();
     let flows = config.datapath.as_ref();
     rlimits::check(flows.map(|of| u64::from(of.flows_ipv4) + u64::from(of.flows_ipv6)))?;
@@ -77,7 +79,11 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     // Requests on threads of their own: what observes never waits for what serves.
     let serving = runtime("serve", None)?;
     let observing = runtime("observe", Some(OBSERVING_THREADS))?;
-    let reload = || config::load(flags, environment);
+    let reload = || {
+        let mut config = load()?;
+        fit_memory(&mut config)?;
+        Ok(config)
+    };
     let served = panic::catch_unwind(AssertUnwindSafe(|| {
         observing.block_on(serve(config, reload, serving.handle()))
     }));
@@ -113,9 +119,26 @@ fn runtime(name: &str, threads: Option<usize>) -> anyhow::Result<Runtime> {
     }
 }
 
+/// Tables that fit into what the control group has.
+fn fit_memory(config: &mut config::Config) -> Result<(), memory::TooLittleMemory> {
+    let (Some(datapath), Some(limit)) = (&mut config.datapath, memory::limit()) else {
+        return Ok(());
+    };
+    if memory::fit(datapath, limit)? {
+        tracing::warn!(
+            limit_mib = limit >> 20,
+            flows_ipv4 = datapath.flows_ipv4,
+            flows_ipv6 = datapath.flows_ipv6,
+            "tables are smaller than configured, since the memory of the control group is limited; \
+             raise MemoryMax= of the unit"
+        );
+    }
+    Ok(())
+}
+
 async fn serve(
     config: config::Config,
-    reload: impl Fn() -> Result<config::Config, ConfigError>,
+    reload: impl Fn() -> anyhow::Result<config::Config>,
     serving: &Handle,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
@@ -155,8 +178,7 @@ async fn serve(
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             _ = hangup.recv() => {
-                let config = reload().map_err(anyhow::Error::new);
-                if let Err(error) = config.and_then(|config| app.reload(config)) {
+                if let Err(error) = reload().and_then(|config| app.reload(config)) {
                     tracing::error!("configuration not read again, as before:");
                     log::tell(&error);
                 }

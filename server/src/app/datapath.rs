@@ -23,7 +23,7 @@ use crate::{
         Timeouts, Tuner, Volumes,
     },
     identity::Identities,
-    overhead,
+    memory, overhead,
     pipeline::Pipeline,
     process::{Groups, Processes, command_line::CommandLines},
     service::DatapathParts,
@@ -351,6 +351,7 @@ fn settings(
         pins: policy.pins.clone(),
         keeps: policy.on_exit == OnExit::Keep,
         ends_denied: policy.on_deny == OnDeny::Destroy,
+        verifies_at_once: memory::is_plenty(config, memory::limit()),
         denies_unknown: policy.unknown == Unknown::Deny,
         deny_error: match policy.deny_error {
             DenyError::Silent => deny_error::SILENT,

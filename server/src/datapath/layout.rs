@@ -44,6 +44,11 @@ pub(super) enum LayoutError {
 pub(super) struct Types(OnceCell<Result<Btf, String>>);
 
 impl Types {
+    /// Gives their memory up; they are read again when they are needed.
+    pub(super) fn forget(&mut self) {
+        self.0.take();
+    }
+
     /// What is found in them, or why it is not.
     pub(super) fn find<T>(
         &self,

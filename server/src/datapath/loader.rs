@@ -1,12 +1,12 @@
 //! Loads the eBPF object: sizes, constants, programs. Two steps: `Settings`
 //! say what is wanted, `Loaded` is what the kernel accepted.
 
-use std::{os::fd::AsFd as _, panic::resume_unwind, path::PathBuf, thread};
+use std::{os::fd::AsFd as _, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfLoader, VerifierLogLevel,
     maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf},
-    programs::{RawTracePoint, SchedClassifier},
+    programs::RawTracePoint,
 };
 use sextant_ebpf_common::{
     CauseCount, DropLayout, EndsLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning,
@@ -18,9 +18,10 @@ use sextant_ebpf_common::{
 use super::{
     DatapathError, Holders, Objects, again,
     bpf::{self, Plain},
+    classifiers,
     flow_table::{self, FlowTable, Seeds},
     holders::Found,
-    hook::{Program, Programs},
+    hook::Programs,
     kernel,
     layout::{self, DropReasons, Types},
     namespace::own_cookie,
@@ -28,20 +29,11 @@ use super::{
     refusal::{chain, refused},
     rules::{Rooms, RuleTables},
     tables::{FLOW_TABLES, TAKEN, Tables},
-    tcx,
     vlans::Vlans,
     who::{self, Who},
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/sextant.o"));
-
-/// The programs for packets.
-const CLASSIFIERS: [&str; 4] = [
-    "sextant_in",
-    "sextant_out",
-    "sextant_in_ip",
-    "sextant_out_ip",
-];
 
 /// For so long after the start, flows may have begun before it.
 const SETTLE_NS: u64 = 3_000_000_000;
@@ -92,6 +84,8 @@ pub struct Settings {
     pub denies_unknown: bool,
     /// Connections that policies deny are ended.
     pub ends_denied: bool,
+    /// The kernel verifies several programs at one time, which takes some 50 MiB each.
+    pub verifies_at_once: bool,
 }
 
 /// What came of the program for packets that the kernel drops.
@@ -166,11 +160,11 @@ impl Loaded {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoPrograms);
         }
-        let types = Types::default();
+        let mut types = Types::default();
         let pins = settings.open_pins()?;
         let (layout, who) = who::layout(settings, &types);
         let nat = types.find(layout::nat::find);
-        let load = |who, nat| Self::load(settings, pins.as_ref(), &types, who, nat);
+        let mut load = |who, nat| Self::load(settings, pins.as_ref(), &mut types, who, nat);
         let loaded = if !matches!(who, Who::Known(_)) && nat.is_err() {
             load((layout, who), nat)
         } else {
@@ -195,7 +189,7 @@ impl Loaded {
     fn load(
         settings: &Settings,
         pins: Option<&Pins>,
-        types: &Types,
+        types: &mut Types,
         (layout, mut who): (WhoLayout, Who),
         nat: Result<NatLayout, String>,
     ) -> Result<Self, DatapathError> {
@@ -218,8 +212,11 @@ impl Loaded {
             drop: drop_layout,
             own_netns: own_netns(settings.deny_error)?,
         };
+        types.forget();
         let mut ebpf = create(settings, pins, slots, &seeds, &layouts)?;
-        load_classifiers(&mut ebpf)?;
+        // Verifying takes memory too.
+        bpf::give_memory_back();
+        classifiers::load(&mut ebpf, settings.verifies_at_once)?;
         if drops == Drops::Observed {
             drops = watch_drops(&mut ebpf);
         }
@@ -243,9 +240,9 @@ impl Loaded {
                     source,
                 })?;
         }
-        bpf::trim_memory();
+        bpf::give_memory_back();
         Ok(Self {
-            programs: programs(&ebpf)?,
+            programs: classifiers::attachable(&ebpf)?,
             drops,
             several_namespaces: settings.several_namespaces,
             objects,
@@ -380,60 +377,10 @@ fn create(
         .map_err(|error| refused("creating eBPF maps", &error))
 }
 
-/// At once, since the kernel takes some tenths of a second to verify each.
-fn load_classifiers(ebpf: &mut Ebpf) -> Result<(), DatapathError> {
-    let found = ebpf
-        .programs_mut()
-        .filter(|(name, _)| CLASSIFIERS.contains(name));
-    let classifiers: Vec<&mut SchedClassifier> = found
-        .filter_map(|(_, program)| program.try_into().ok())
-        .collect();
-    thread::scope(|scope| {
-        let mut loads = Vec::new();
-        for program in classifiers {
-            let load = thread::Builder::new().spawn_scoped(scope, || program.load());
-            loads.push(load.map_err(|source| DatapathError::System {
-                action: "starting a thread (the limit of tasks, `ulimit -u`, may be too low)",
-                source,
-            })?);
-        }
-        for load in loads {
-            let loaded = load.join().unwrap_or_else(|panic| resume_unwind(panic));
-            loaded.map_err(|error| refused("loading the classifier programs", &error))?;
-        }
-        Ok(())
-    })
-}
-
 /// How full a ring may be before its reader is woken from a pause: an eighth, so
 /// that a flood does not fill the rest while the reader wakes up.
 fn level(ring_bytes: u32) -> u64 {
     u64::from(ring_bytes / 8)
-}
-
-/// What is attached.
-fn programs(ebpf: &Ebpf) -> Result<Programs, DatapathError> {
-    let program = |name: &'static str| {
-        let failed = |source| DatapathError::System {
-            action: "duplicating a descriptor",
-            source,
-        };
-        let fd = ebpf
-            .program(name)
-            .and_then(|program| program.fd().ok())
-            .ok_or(DatapathError::Missing {
-                what: "program",
-                name,
-            })?;
-        let fd = fd.as_fd().try_clone_to_owned().map_err(failed)?;
-        let id = tcx::program_id(fd.as_fd()).map_err(failed)?;
-        Ok(Program { name, fd, id })
-    };
-    let [ingress, egress, ingress_ip, egress_ip] = CLASSIFIERS;
-    Ok(Programs {
-        ethernet: [program(ingress)?, program(egress)?],
-        ip: [program(ingress_ip)?, program(egress_ip)?],
-    })
 }
 
 /// Needed only where there are several namespaces.

@@ -258,6 +258,7 @@ fn smallest(drops: bool, several_namespaces: bool) -> Settings {
         deny_error: deny_error::SILENT,
         denies_unknown: true,
         ends_denied: false,
+        verifies_at_once: true,
     }
 }
 
