@@ -14,8 +14,9 @@ use sextantd::{
     decode::{Link, decode},
     filter::Filters,
     flow::{Time, sketch::Sieve, wire::encode},
+    mask::Mask,
     policy::{enforce::Mode, entry::Entry, rulebook::Rulebook},
-    service::{mask::Mask, put_flow},
+    service::put_flow,
     store::{Event, Ring, Run},
 };
 use std::{hint::black_box, ops::ControlFlow, sync::Arc};

@@ -11,7 +11,8 @@ use sextantd::{
     decode::{Link, decode},
     filter::Filters,
     flow::wire::encode,
-    service::{mask::Mask, put_flow},
+    mask::Mask,
+    service::put_flow,
 };
 
 /// Flows or events of one round.

@@ -7,6 +7,7 @@
 mod agent_events;
 mod counting;
 mod datapath;
+mod exporting;
 mod peers;
 mod policies;
 mod replay;
@@ -48,6 +49,7 @@ use crate::{
 
 use counting::Counting;
 use datapath::{RunningDatapath, Wanted, Who};
+use exporting::Exporting;
 use peers::Peers;
 use serving::{Serving, Sockets, hosts};
 
@@ -55,6 +57,9 @@ use serving::{Serving, Sockets, hosts};
 const EMITTER: &str = "Sextant";
 /// The service that `hubble status` asks health for.
 const HEALTH_SERVICE: &str = "hubble.server.Observer";
+
+/// How long an end waits for exporters: after all others, which they export.
+const EXPORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The running daemon.
 pub struct App {
@@ -75,6 +80,7 @@ pub struct App {
     /// Looks at the files of tokens.
     _tokens: JoinSet<()>,
     counting: Counting,
+    exporting: Exporting,
     /// Keeps the store's writer, and so the streams, alive.
     pipeline: Arc<Mutex<Pipeline>>,
     /// Keeps the lock of the state folder too.
@@ -92,6 +98,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let config = &core.config;
     // Before anything is stored, so that what is replayed is counted too.
     let counting = Counting::start(&config.hubble, core.ring.clone(), core.draining.subscribe())?;
+    let exporting = Exporting::start(config, core.ring.clone())?;
     let room = core.ring.room();
     replay::load(&config.replay, config.vlan_in_key, room, &core.pipeline).await?;
     core.ring.mark_loaded();
@@ -139,6 +146,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         _tokens: JoinSet::from_iter([rules.clone().watch()]),
         rules,
         counting,
+        exporting,
         draining: core.draining,
         pipeline: core.pipeline,
         identities: core.identities,
@@ -366,6 +374,7 @@ impl App {
         tokio::select! {
             error = datapath => error,
             error = self.counting.failed() => error,
+            error = self.exporting.failed() => error,
             error = self.serving.failed() => error,
             error = self.overhead.failed() => error.into(),
         }
@@ -428,6 +437,9 @@ impl App {
         self.draining.send_replace(true);
         let drained = self.serving.drained(deadline).await;
         self.counting.join().await;
+        self.exporting
+            .stop(tokio::time::Instant::now() + EXPORT_PATIENCE)
+            .await;
         let audit = self.audit;
         let closed = tokio::task::spawn_blocking(move || audit.close());
         if closed.await.is_err() {

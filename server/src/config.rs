@@ -9,6 +9,7 @@ mod datapath;
 mod draft;
 mod error;
 mod example;
+mod export;
 mod file;
 mod flags;
 mod given;
@@ -34,7 +35,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::metrics::Hubble;
+use crate::{export::FileSetting, metrics::Hubble};
 
 pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};
 pub use containers::{Engine, EngineSocket};
@@ -72,6 +73,8 @@ pub struct Config {
     pub metrics_tls: Option<Tls>,
     /// Metrics of flows under Hubble's names.
     pub hubble: Hubble,
+    /// Files that flows are exported to.
+    pub exports: Vec<FileSetting>,
     /// Flows kept in memory.
     pub flow_capacity: u64,
     /// Bytes that they take at most; by `flow_capacity` when it is not given.
@@ -270,6 +273,7 @@ impl Default for Config {
             metrics_listen: Some("127.0.0.1:9965".into()),
             metrics_tls: None,
             hubble: Hubble::default(),
+            exports: Vec::new(),
             flow_capacity: 131_071,
             flow_bytes: None,
             replay: Vec::new(),
@@ -382,6 +386,7 @@ impl Config {
             ),
             ("metrics", self.metrics_tls == other.metrics_tls),
             ("metrics.hubble", self.hubble == other.hubble),
+            ("export", self.exports == other.exports),
             ("flow_capacity", self.flow_capacity == other.flow_capacity),
             ("flow_bytes", self.flow_bytes == other.flow_bytes),
             ("replay", self.replay == other.replay),

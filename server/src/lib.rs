@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! datapath (eBPF, rings, sweeps) ─► pipeline (enrich) ─► store (ring) ─► service (GetFlows ...)
-//! replay (JSON lines, captures) ──────────┘ ▲                 └──► metrics
+//! replay (JSON lines, captures) ──────────┘ ▲                 ├──► metrics
+//!                                           │                 └──► export (files)
 //!                         identity, links ──┘
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! - There is no static mutable state.
 
 pub mod app;
+mod appended;
 pub mod audit;
 pub mod config;
 pub mod containers;
@@ -28,11 +30,14 @@ pub mod containers;
 )]
 pub mod datapath;
 pub mod descriptors;
+mod envelope;
+pub mod export;
 pub mod identity;
 pub mod ledger;
 pub mod listener;
 pub mod log;
 pub mod memory;
+pub mod mask;
 pub mod metrics;
 pub mod overhead;
 pub mod pipeline;

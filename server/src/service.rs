@@ -10,7 +10,6 @@ pub mod bounded;
 mod error;
 mod flow;
 mod limits;
-pub mod mask;
 mod observer;
 mod peer;
 mod policy;

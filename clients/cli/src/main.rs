@@ -17,7 +17,6 @@ mod connection;
 mod context;
 mod filter;
 mod input;
-mod json;
 mod lines;
 mod list;
 mod manual;
@@ -38,6 +37,7 @@ mod watch;
 use std::{io, process::ExitCode};
 
 use clap::Parser as _;
+use sextant_flows::json;
 
 use args::{Cli, Command};
 

@@ -18,6 +18,7 @@ pub mod field;
 pub mod filter;
 pub mod flow;
 pub mod generations;
+pub mod json;
 pub mod names;
 pub mod printable;
 pub mod replay;

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use sextant_fuzz::{bounded, check_filters};
 use sextant_proto::observer::GetFlowsRequest;
-use sextantd::service::{bounded::decode, mask::Mask};
+use sextantd::{mask::Mask, service::bounded::decode};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(request) = bounded("decoding", || decode::<GetFlowsRequest>(bytes)) else {

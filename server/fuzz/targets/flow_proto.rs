@@ -11,7 +11,7 @@ use sextantd::{
         proto::{from_proto, to_proto},
         wire,
     },
-    service::mask::Mask,
+    mask::Mask,
 };
 
 const PATHS: [&[&str]; 4] = [

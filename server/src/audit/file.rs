@@ -8,21 +8,16 @@
 
 use std::{
     ffi::OsString,
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
-    os::unix::{
-        ffi::OsStrExt as _,
-        fs::{MetadataExt as _, OpenOptionsExt as _},
-    },
-    path::{Path, PathBuf},
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
     sync::Arc,
 };
 
 use nix::{
     errno::Errno,
-    fcntl::{AtFlags, OFlag, openat, renameat},
-    sys::stat::{Mode, fstatat},
-    unistd::{UnlinkatFlags, geteuid, unlinkat},
+    fcntl::{OFlag, renameat},
+    unistd::{UnlinkatFlags, unlinkat},
 };
 
 use super::{
@@ -30,12 +25,10 @@ use super::{
     line::{parse, to_line},
     record::Entry,
 };
-use crate::state;
+use crate::appended::{Appended, Refused, folder_of, open_in};
 
 /// Most bytes that are read at the start, from the end of the files.
 const MAX_READ: u64 = 4 << 20;
-/// Everybody may write.
-const WORLD_WRITABLE: u32 = 0o002;
 
 /// The file, open or to be opened.
 #[derive(Debug)]
@@ -43,16 +36,7 @@ pub(super) struct AuditFile {
     path: PathBuf,
     max_bytes: u64,
     keep: u32,
-    open: Option<Open>,
-}
-
-#[derive(Debug)]
-struct Open {
-    folder: File,
-    file: File,
-    size: u64,
-    /// Ends in the middle of a line.
-    is_torn: bool,
+    open: Option<Appended>,
 }
 
 impl AuditFile {
@@ -146,7 +130,7 @@ impl AuditFile {
     }
 
     /// Opens the file unless it is; and again if it is no more where it was.
-    fn open(&mut self) -> Result<&mut Open, AuditError> {
+    fn open(&mut self) -> Result<&mut Appended, AuditError> {
         let name = self.name(0);
         let kept = self.open.take().filter(|open| open.is_at(&name));
         let open = match kept {
@@ -157,55 +141,22 @@ impl AuditFile {
     }
 
     fn folder(&self) -> Result<File, AuditError> {
-        let above = self.path.parent().unwrap_or(Path::new("/"));
-        let failed = |source| AuditError::Folder {
-            path: above.to_owned(),
-            source,
-        };
-        state::make(above).map_err(failed)?;
-        let folder = OpenOptions::new()
-            .read(true)
-            .custom_flags((OFlag::O_DIRECTORY | OFlag::O_NONBLOCK).bits())
-            .open(above)
-            .map_err(failed)?;
-        if folder.metadata().map_err(failed)?.mode() & WORLD_WRITABLE != 0 {
-            return Err(self.odd("is in a folder that everybody may write to"));
-        }
-        Ok(folder)
+        folder_of(&self.path).map_err(|refused| self.refused(refused))
     }
 
-    fn open_new(&self, folder: File) -> Result<Open, AuditError> {
-        let flags = OFlag::O_RDWR | OFlag::O_APPEND | OFlag::O_CREAT;
-        let mut file = match open_in(&folder, &self.name(0), flags) {
-            Ok(file) => file,
-            Err(error) if error.raw_os_error() == Some(Errno::ELOOP as i32) => {
-                return Err(self.odd("is a link, which is not followed"));
-            }
-            Err(error) => return Err(self.failed(error)),
-        };
-        let metadata = file.metadata().map_err(|error| self.failed(error))?;
-        if !metadata.is_file() {
-            return Err(self.odd("is no regular file"));
+    fn open_new(&self, folder: File) -> Result<Appended, AuditError> {
+        Appended::open(folder, &self.name(0)).map_err(|refused| self.refused(refused))
+    }
+
+    fn refused(&self, refused: Refused) -> AuditError {
+        match refused {
+            Refused::Folder(path, source) => AuditError::Folder { path, source },
+            Refused::Odd(what) => AuditError::Odd {
+                path: self.path.clone(),
+                what,
+            },
+            Refused::File(source) => self.failed(source),
         }
-        if metadata.uid() != geteuid().as_raw() {
-            return Err(self.odd("belongs to another user"));
-        }
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(self.odd("is written by another sextantd"));
-            }
-            Err(TryLockError::Error(error)) => return Err(self.failed(error)),
-        }
-        let is_torn = is_torn(&mut file).map_err(|error| self.failed(error))?;
-        // A new file is there after a crash only when its folder is on the disk.
-        folder.sync_all().map_err(|error| self.failed(error))?;
-        Ok(Open {
-            folder,
-            file,
-            size: metadata.len(),
-            is_torn,
-        })
     }
 
     /// Writes entries; how many were, and why no more.
@@ -226,7 +177,7 @@ impl AuditFile {
             Some(open) if !is_first => open,
             _ => self.open()?,
         };
-        if open.size > 0 && open.size + line.len() as u64 > max_bytes {
+        if open.size() > 0 && open.size() + line.len() as u64 > max_bytes {
             self.sync()?;
             self.rotate()?;
             open = self.open()?;
@@ -280,63 +231,10 @@ impl AuditFile {
         name
     }
 
-    fn odd(&self, what: &'static str) -> AuditError {
-        AuditError::Odd {
-            path: self.path.clone(),
-            what,
-        }
-    }
-
     fn failed(&self, source: io::Error) -> AuditError {
         AuditError::Write {
             path: self.path.clone(),
             source,
         }
     }
-}
-
-impl Open {
-    /// Whether the file still has this name.
-    fn is_at(&self, name: &OsString) -> bool {
-        let there = fstatat(&self.folder, name.as_os_str(), AtFlags::AT_SYMLINK_NOFOLLOW);
-        match (there, self.file.metadata()) {
-            (Ok(there), Ok(ours)) => (there.st_dev, there.st_ino) == (ours.dev(), ours.ino()),
-            _ => false,
-        }
-    }
-
-    fn append(&mut self, line: &[u8]) -> io::Result<()> {
-        if self.is_torn {
-            self.file.write_all(b"\n")?;
-            (self.is_torn, self.size) = (false, self.size + 1);
-        }
-        match self.file.write_all(line) {
-            Ok(()) => self.size += line.len() as u64,
-            Err(error) => {
-                // A part of it may be there.
-                self.is_torn = self.file.set_len(self.size).is_err();
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a file has something after its last line.
-fn is_torn(file: &mut File) -> io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
-    }
-    let mut last = [0];
-    file.seek(SeekFrom::End(-1))?;
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
-/// Opens a file of the folder, never through a link. One that waits for its
-/// other end, such as a FIFO, is not waited for.
-fn open_in(folder: &File, name: &OsString, flags: OFlag) -> io::Result<File> {
-    let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-    Ok(openat(folder, name.as_bytes(), flags, mode)?.into())
 }

@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::{
     Audit, AuditTo, Config, Datapath, Mistake, Server, containers,
     draft::{Draft, set},
-    grants, hubble, inventory, limits, listeners, names, outgoing, policy,
+    export, grants, hubble, inventory, limits, listeners, names, outgoing, policy,
     report::{Once, Report},
     section::Section,
     socket, values,
@@ -97,6 +97,7 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.identity.world_by_family, world);
         identity.finish();
     }
+    draft.config.exports = export::export(&mut top);
     draft.config.access.tokens = grants::tokens(&mut top);
     draft.config.access.grants = grants::grants(&mut top, &draft.config.access.tokens);
     draft.config.server.listeners = listeners::listeners(&mut top);

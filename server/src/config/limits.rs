@@ -59,6 +59,12 @@ pub(super) const fn zone(vlan_in_key: bool) -> RangeInclusive<u16> {
 /// Of each metric; a series takes about 500 bytes.
 pub(super) const SERIES: RangeInclusive<usize> = 1..=1_000_000;
 
+/// Of a file of exported flows, in MiB: smaller ones would be many, of larger ones few
+/// fit on a disk.
+pub(super) const EXPORT_MB: RangeInclusive<u64> = 1..=1 << 20;
+/// Each is looked at when another comes.
+pub(super) const EXPORT_BACKUPS: RangeInclusive<usize> = 1..=1000;
+
 const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }

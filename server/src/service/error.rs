@@ -7,8 +7,10 @@ use prost_types::Timestamp;
 use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::mask::MaskError;
-use crate::filter::{FilterError, Overrun};
+use crate::{
+    filter::{FilterError, Overrun},
+    mask::MaskError,
+};
 
 /// What is wrong with a request.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use sextant_proto::flow::FlowFilter;
 use toml::Value;
 
 use super::{mistakes, read};
@@ -10,7 +11,10 @@ use crate::config::{
     Access, ClientCertificate, Config, Datapath, Endpoint, Grant, Identity, Listen, Listener,
     Outgoing, Peer, Role, Roles, Sees, Server, Tls, Token, Who, example, example::settings,
 };
-use crate::flow::redaction::Sensitive;
+use crate::{
+    export::{FileSetting, Selected},
+    flow::redaction::Sensitive,
+};
 
 /// A key that no section has, nor one like it.
 const STRANGER: &str = "qqqqqqqq";
@@ -100,6 +104,28 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
                 token_file: Some("/etc/sextant/dagobah.token".into()),
             },
         }],
+        exports: vec![FileSetting {
+            selected: Selected {
+                allow: vec![
+                    FlowFilter {
+                        source_pod: vec!["shop/".into()],
+                        ..FlowFilter::default()
+                    },
+                    FlowFilter {
+                        destination_pod: vec!["shop/".into()],
+                        ..FlowFilter::default()
+                    },
+                ],
+                deny: vec![FlowFilter {
+                    protocol: vec!["dns".into()],
+                    ..FlowFilter::default()
+                }],
+                field_mask: ["time", "uuid", "verdict", "source", "destination", "l4"]
+                    .map(Into::into)
+                    .into(),
+            },
+            ..FileSetting::new("flows".into(), "/var/log/sextant/flows.log".into())
+        }],
         ..Config::default()
     };
     assert_eq!(read(&uncommented()), Ok(expect));
@@ -117,7 +143,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 21, "one stranger in each section");
+    assert_eq!(mistakes.len(), 22, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

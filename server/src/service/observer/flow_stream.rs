@@ -16,6 +16,7 @@ use super::{
     wire::{put_flow, put_lost},
 };
 use crate::{
+    envelope::lost_somewhere,
     filter::Overrun,
     flow::Time,
     service::{
@@ -321,13 +322,4 @@ impl Drop for FlowStream {
             self.common.deliveries.lapped(self.cursor.overtaken());
         }
     }
-}
-
-/// A loss that was stored, under this server's name unless it is of another node.
-fn lost_somewhere(lost: &Stamped<pb::LostEvent>, node_name: &str) -> Stamped<pb::LostEvent> {
-    let mut lost = lost.clone();
-    if lost.node_name.is_empty() {
-        node_name.clone_into(&mut lost.node_name);
-    }
-    lost
 }

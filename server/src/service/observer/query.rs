@@ -7,10 +7,10 @@ use sextant_proto::observer::GetFlowsRequest;
 use crate::{
     filter::Filters,
     flow::sketch::Sieve,
+    mask::Mask,
     selection::{Selection, View},
     service::{
         error::{RequestError, check_time},
-        mask::Mask,
         stream::position::Range,
     },
 };

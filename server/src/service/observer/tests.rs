@@ -12,8 +12,9 @@ use tonic::{Code, Status};
 use super::{put_flow, query::Query};
 use crate::{
     flow::{Flow, Interners, Origin, Time},
+    mask::Mask,
     selection::View,
-    service::{error::check_time, mask::Mask},
+    service::error::check_time,
 };
 
 fn flow() -> Flow {

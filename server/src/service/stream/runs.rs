@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 
 use super::chunks::ROOMY;
-use crate::service::mask::Mask;
+use crate::mask::Mask;
 
 /// Runs that are kept.
 const KEPT: usize = 16;

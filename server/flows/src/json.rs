@@ -15,7 +15,8 @@ use prost_reflect::{
     DescriptorPool, DeserializeOptions, DynamicMessage, FieldDescriptor, Kind, MapKey,
     MessageDescriptor, ReflectMessage as _, Value,
 };
-use sextant_flows::printable::printable_json;
+
+use crate::printable::printable_json;
 
 static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
     DescriptorPool::decode(sextant_proto::DESCRIPTORS).expect("the build made them")
@@ -34,20 +35,43 @@ static FIELDS: LazyLock<HashMap<String, Vec<FieldDescriptor>>> = LazyLock::new(|
 /// Why a text is no message.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct JsonError(String);
+pub struct JsonError(String);
 
 /// The message, of the type with this full name, as one line of JSON.
-pub(crate) fn print(message: &impl Message, name: &str) -> String {
-    let descriptor = descriptor(name);
-    let dynamic = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice())
-        .expect("both are made of the same descriptors");
+///
+/// # Panics
+///
+/// Where the protos have no such type.
+#[must_use]
+pub fn print(message: &impl Message, name: &str) -> String {
     let mut text = String::with_capacity(1024);
-    write_message(&mut text, &dynamic);
+    write(&mut text, &message.encode_to_vec(), name)
+        .expect("both are made of the same descriptors");
     text
 }
 
+/// Appends the encoded message, of the type with this full name, as one line of JSON.
+///
+/// # Errors
+///
+/// What is no such message; nothing is appended then.
+///
+/// # Panics
+///
+/// Where the protos have no such type.
+pub fn write(text: &mut String, encoded: &[u8], name: &str) -> Result<(), JsonError> {
+    let message = DynamicMessage::decode(descriptor(name), encoded);
+    let message = message.map_err(|error| JsonError(error.to_string()))?;
+    write_message(text, &message);
+    Ok(())
+}
+
 /// The message, of the type with this full name, that the JSON text is.
-pub(crate) fn parse<M: Message + Default>(text: &str, name: &str) -> Result<M, JsonError> {
+///
+/// # Errors
+///
+/// What of the text is no such message.
+pub fn parse<M: Message + Default>(text: &str, name: &str) -> Result<M, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let message = read(&mut reader, name, false)?;
     let end = reader.end();
@@ -57,10 +81,11 @@ pub(crate) fn parse<M: Message + Default>(text: &str, name: &str) -> Result<M, J
 
 /// All the messages of this type that the text has, one after another. A name that is not
 /// known is a mistake: passed over, it would leave a message that says something else.
-pub(crate) fn parse_strict<M: Message + Default>(
-    text: &str,
-    name: &str,
-) -> Result<Vec<M>, JsonError> {
+///
+/// # Errors
+///
+/// What of the text is no such message.
+pub fn parse_strict<M: Message + Default>(text: &str, name: &str) -> Result<Vec<M>, JsonError> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let mut messages = Vec::new();
     for once in serde_json::Deserializer::from_str(text).into_iter::<keys::Once>() {

@@ -1,9 +1,9 @@
-//! Field masks of GetFlows, applied to encoded flows.
+//! Field masks of GetFlows and of exporters, applied to encoded flows.
 //!
 //! A mask is compiled once a request, against the descriptors of `flow.Flow`,
 //! into a small tree of field numbers; applying it copies byte ranges of an
 //! encoded flow and decodes nothing. It is not a filter: it never decides
-//! whether a flow is sent. Called by the observer streams. Bound: the tree has
+//! whether a flow is sent. Called by streams and exporters. Bound: the tree has
 //! at most one node for each message field of the schema, whatever was asked.
 //!
 //! The rules are upstream's: a selected field is copied if it is set; a message

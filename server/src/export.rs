@@ -1,0 +1,22 @@
+//! Exporters: what the store gets goes on to others, as Hubble's JSON.
+//!
+//! Each is a reader of the store with a cursor, on a thread of its own: nothing is queued
+//! for it and nobody waits for it. One that is too slow is overtaken, and counts what it
+//! missed. Not what serves: nobody asks an exporter for anything. Bound: `MAX_EXPORTERS`,
+//! each with a batch of `MAX_BATCH` bytes and a line.
+
+mod batch;
+mod counts;
+mod exporter;
+mod file;
+mod lines;
+mod set;
+mod setting;
+
+pub use counts::{Dropped, State};
+pub use set::{Deaths, Exporters, StartError};
+pub(crate) use setting::filters;
+pub use setting::{FileSetting, Selected, SettingError, check};
+
+/// Most exporters at one time: each is a thread.
+pub const MAX_EXPORTERS: usize = 32;

@@ -1,0 +1,175 @@
+//! What became of the events that an exporter read. It counts; status and metrics read.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+
+use crate::store::Ring;
+
+/// Counters of an exporter; clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Counts(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    kind: &'static str,
+    ring: Ring,
+    /// Sequence number of the next event that it reads.
+    position: AtomicU64,
+    sent: AtomicU64,
+    sent_bytes: AtomicU64,
+    filtered: AtomicU64,
+    retries: AtomicU64,
+    dropped: [AtomicU64; Dropped::ALL.len()],
+    standing: Mutex<Standing>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Standing {
+    target: String,
+    is_failing: bool,
+    last_error: Option<(SystemTime, String)>,
+}
+
+/// Why an event was not exported though it was wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// Overwritten in the store before it was read.
+    Lapped,
+    /// A line that Hubble cannot read back, for its length.
+    TooLong,
+    /// Filters took too much to judge it.
+    Unjudged,
+    /// Still not written when the exporter ended.
+    Unwritten,
+}
+
+impl Dropped {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Lapped, Self::TooLong, Self::Unjudged, Self::Unwritten];
+
+    /// The label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Lapped => "lapped",
+            Self::TooLong => "too_long",
+            Self::Unjudged => "unjudged",
+            Self::Unwritten => "unwritten",
+        }
+    }
+}
+
+/// An exporter at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// What it is called.
+    pub name: String,
+    /// `file`.
+    pub kind: &'static str,
+    /// Where it writes.
+    pub target: String,
+    /// Whether what is written last was, and nothing is tried again.
+    pub is_up: bool,
+    /// Events that were written.
+    pub sent: u64,
+    /// Bytes of their lines.
+    pub sent_bytes: u64,
+    /// Events that lists leave out.
+    pub filtered: u64,
+    /// Writes that were tried again.
+    pub retries: u64,
+    /// Events that were dropped, as `Dropped::ALL`.
+    pub dropped: [u64; Dropped::ALL.len()],
+    /// Stored events that it has not read yet.
+    pub lag: u64,
+    /// When something went wrong last, and what.
+    pub last_error: Option<(SystemTime, String)>,
+}
+
+impl Counts {
+    pub(super) fn new(name: String, kind: &'static str, ring: Ring, position: u64) -> Self {
+        Self(Arc::new(Inner {
+            name,
+            kind,
+            ring,
+            position: position.into(),
+            sent: 0.into(),
+            sent_bytes: 0.into(),
+            filtered: 0.into(),
+            retries: 0.into(),
+            dropped: Default::default(),
+            standing: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn move_to(&self, position: u64) {
+        self.0.position.store(position, Relaxed);
+    }
+
+    pub(super) fn send(&self, events: u64, bytes: u64) {
+        self.0.sent.fetch_add(events, Relaxed);
+        self.0.sent_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn filter(&self, events: u64) {
+        self.0.filtered.fetch_add(events, Relaxed);
+    }
+
+    pub(super) fn drop_events(&self, why: Dropped, events: u64) {
+        self.0.dropped[why as usize].fetch_add(events, Relaxed);
+    }
+
+    /// Where it writes from now on.
+    pub(super) fn aim(&self, target: String) {
+        self.lock().target = target;
+    }
+
+    /// It could not write, and tries again; whether that is new.
+    pub(super) fn fail(&self, error: String) -> bool {
+        self.0.retries.fetch_add(1, Relaxed);
+        let mut standing = self.lock();
+        standing.last_error = Some((SystemTime::now(), error));
+        !std::mem::replace(&mut standing.is_failing, true)
+    }
+
+    /// Something went wrong that keeps it from nothing.
+    pub(super) fn complain(&self, error: String) {
+        self.lock().last_error = Some((SystemTime::now(), error));
+    }
+
+    /// It wrote; whether it could not before.
+    pub(super) fn recover(&self) -> bool {
+        std::mem::replace(&mut self.lock().is_failing, false)
+    }
+
+    pub(super) fn state(&self) -> State {
+        let of = |counter: &AtomicU64| counter.load(Relaxed);
+        let position = of(&self.0.position);
+        let standing = self.lock().clone();
+        State {
+            name: self.0.name.clone(),
+            kind: self.0.kind,
+            target: standing.target,
+            is_up: !standing.is_failing,
+            sent: of(&self.0.sent),
+            sent_bytes: of(&self.0.sent_bytes),
+            filtered: of(&self.0.filtered),
+            retries: of(&self.0.retries),
+            dropped: self.0.dropped.each_ref().map(of),
+            lag: self.0.ring.next_seq().saturating_sub(position),
+            last_error: standing.last_error,
+        }
+    }
+
+    /// Whoever died with the lock had written one value.
+    fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {
+        let standing = &self.0.standing;
+        standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,235 @@
+//! One exporter at work: reads the store, makes lines, writes them.
+//!
+//! What cannot be written is tried again until it can, and meanwhile nothing more is
+//! read: the store is the queue. Told to end, it reads on to what was stored by then.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    batch::Batch,
+    counts::{Counts, Dropped},
+    file::{FileSink, SinkError},
+    lines::{Lines, Made},
+    setting::{FileSetting, SettingError},
+};
+use crate::{
+    flow::sketch::Sieve,
+    store::{Cursor, Ring, Run},
+};
+
+/// Events that come soon after others are written together with them.
+const PACE: Duration = Duration::from_millis(10);
+/// Between two attempts to write: at first, and at most.
+const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+
+/// What an exporter is to do: as this says, or to end.
+pub(super) type Order = Option<Arc<FileSetting>>;
+
+/// An exporter.
+pub(super) struct Exporter {
+    ring: Ring,
+    published: watch::Receiver<u64>,
+    cursor: Cursor,
+    orders: watch::Receiver<Order>,
+    node_name: String,
+    lines: Lines,
+    sieve: Sieve,
+    sink: FileSink,
+    batch: Batch,
+    counts: Counts,
+    /// It ends here.
+    end: Option<u64>,
+    /// Until the next attempt.
+    pause: Option<Duration>,
+}
+
+impl Exporter {
+    /// One that begins at the event with this sequence number.
+    pub(super) fn new(
+        setting: &FileSetting,
+        orders: watch::Receiver<Order>,
+        ring: Ring,
+        begin: u64,
+        node_name: String,
+    ) -> Result<Self, SettingError> {
+        let lines = Lines::new(&setting.selected, node_name.clone())?;
+        let counts = Counts::new(setting.name.clone(), "file", ring.clone(), begin);
+        counts.aim(setting.path.to_string_lossy().into_owned());
+        Ok(Self {
+            published: ring.subscribe(),
+            cursor: ring.cursor_at(begin),
+            ring,
+            orders,
+            node_name,
+            sieve: lines.sieve(),
+            lines,
+            sink: FileSink::new(setting, counts.clone()),
+            batch: Batch::default(),
+            counts,
+            end: None,
+            pause: None,
+        })
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// Exports until it is told to end.
+    pub(super) async fn run(mut self) {
+        // A file that cannot be opened is told before there is something to write.
+        let opened = self.sink.prepare();
+        self.tell(opened);
+        loop {
+            self.published.mark_unchanged();
+            self.take_orders();
+            let more = self.batch.len() == 0 && self.read();
+            let is_written = self.write();
+            match (is_written, self.end) {
+                (true, _) if more => {}
+                (_, Some(_)) => break,
+                _ => self.wait().await,
+            }
+        }
+        // Also what was not even read, for that.
+        let unread = self
+            .end
+            .map_or(0, |end| end.saturating_sub(self.cursor.seq()));
+        let left = self.batch.len() as u64 + unread;
+        if left > 0 {
+            self.counts.drop_events(Dropped::Unwritten, left);
+            tracing::warn!(
+                name = self.name(),
+                events = left,
+                "the end of an export is lost"
+            );
+        }
+        if let Err(error) = self.sink.close() {
+            tracing::warn!(name = self.name(), "{error}");
+        }
+    }
+
+    fn name(&self) -> String {
+        self.counts.state().name
+    }
+
+    /// Takes other orders between two events: each is exported by the ones or the others.
+    fn take_orders(&mut self) {
+        if !self.orders.has_changed().unwrap_or(true) {
+            return;
+        }
+        let order = self.orders.borrow_and_update().clone();
+        let Some(setting) = order else {
+            let next = self.ring.next_seq();
+            self.end.get_or_insert(next);
+            return;
+        };
+        match Lines::new(&setting.selected, self.node_name.clone()) {
+            Ok(lines) => (self.sieve, self.lines) = (lines.sieve(), lines),
+            // It was compiled once already.
+            Err(error) => tracing::warn!(name = self.name(), "an exporter as before: {error}"),
+        }
+        self.counts.aim(setting.path.to_string_lossy().into_owned());
+        self.sink.change(&setting);
+    }
+
+    /// Makes lines of the next events; whether there may be more.
+    fn read(&mut self) -> bool {
+        while !self.batch.is_full() {
+            if self.end.is_some_and(|end| self.cursor.seq() >= end) {
+                return false;
+            }
+            match self.look() {
+                Run::Events(_) => {}
+                Run::Lost(events) => self.counts.drop_events(Dropped::Lapped, events),
+                Run::Empty => return false,
+            }
+            self.counts.move_to(self.cursor.seq());
+        }
+        true
+    }
+
+    fn look(&mut self) -> Run {
+        let (lines, batch, counts) = (&mut self.lines, &mut self.batch, &self.counts);
+        let mut wanted = 0;
+        let run = self.cursor.run(&self.sieve, |event| {
+            match lines.add(event, batch) {
+                Made::Line => wanted += 1,
+                Made::Filtered => {}
+                Made::Dropped(why) => {
+                    wanted += 1;
+                    counts.drop_events(why, 1);
+                }
+            }
+            match batch.is_full() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        if let Run::Events(seen) = run {
+            counts.filter(seen - wanted);
+        }
+        run
+    }
+
+    /// Writes what there is; whether all is written.
+    fn write(&mut self) -> bool {
+        if self.batch.len() == 0 {
+            return true;
+        }
+        let (lines, result) = self.sink.write(self.batch.lines());
+        let bytes = self.batch.advance(lines);
+        self.counts.send(lines as u64, bytes);
+        self.tell(result)
+    }
+
+    /// Tells of an attempt, if it went otherwise than the one before; how it went.
+    fn tell(&mut self, result: Result<(), SinkError>) -> bool {
+        match result {
+            Ok(()) => {
+                self.pause = None;
+                if self.counts.recover() {
+                    tracing::info!(name = self.name(), "an exporter writes again");
+                }
+                true
+            }
+            Err(error) => {
+                let [first, most] = RETRY;
+                let pause = self.pause.map_or(first, |pause| 2 * pause);
+                self.pause = Some(pause.min(most));
+                if self.counts.fail(error.to_string()) {
+                    tracing::warn!(name = self.name(), "{error}; it is tried again");
+                }
+                false
+            }
+        }
+    }
+
+    /// Waits for something to do.
+    async fn wait(&mut self) {
+        let soon = Instant::now() + self.pause.unwrap_or(PACE);
+        if self.pause.is_some() {
+            tokio::select! {
+                _ = changed(&mut self.orders) => {}
+                () = tokio::time::sleep_until(soon) => {}
+            }
+            return;
+        }
+        tokio::select! {
+            _ = changed(&mut self.orders) => {}
+            _ = async {
+                let _ = self.published.changed().await;
+                tokio::time::sleep_until(soon).await;
+            } => {}
+        }
+    }
+}
+
+/// Waits for other orders, which are still to be taken then.
+async fn changed(orders: &mut watch::Receiver<Order>) {
+    if orders.changed().await.is_ok() {
+        orders.mark_changed();
+    }
+}

@@ -1,0 +1,171 @@
+//! All exporters: begun, changed and ended by their names.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use thiserror::Error;
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    counts::{Counts, State},
+    exporter::{Exporter, Order},
+    setting::{FileSetting, SettingError, check},
+};
+use crate::store::Ring;
+
+/// Why an exporter cannot begin.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// What it is told is of no use.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// There is no thread for it.
+    #[error("cannot start a thread that exports: {0}; raise the limit of processes")]
+    Thread(io::Error),
+}
+
+/// The exporters; clones are the same.
+#[derive(Clone)]
+pub struct Exporters(Arc<Inner>);
+
+struct Inner {
+    ring: Ring,
+    node_name: String,
+    runtime: Handle,
+    running: Mutex<BTreeMap<String, Running>>,
+    /// Takes the names of those whose threads died.
+    died: mpsc::UnboundedSender<String>,
+}
+
+struct Running {
+    orders: watch::Sender<Order>,
+    counts: Counts,
+    ended: oneshot::Receiver<()>,
+}
+
+/// Tells when a thread ends without having been told to.
+struct Alive {
+    name: String,
+    orders: watch::Receiver<Order>,
+    died: mpsc::UnboundedSender<String>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if thread::panicking() || self.orders.borrow().is_some() {
+            let _ = self.died.send(std::mem::take(&mut self.name));
+        }
+    }
+}
+
+/// Tells of exporters that died.
+#[derive(Debug)]
+pub struct Deaths(mpsc::UnboundedReceiver<String>);
+
+impl Deaths {
+    /// Waits until one dies, which none does by itself; its name.
+    pub async fn next(&mut self) -> String {
+        match self.0.recv().await {
+            Some(name) => name,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Exporters {
+    /// None yet; they will read this ring, for the node of this name, on threads of
+    /// their own and with the timers of the runtime that this is called on.
+    #[must_use]
+    pub fn new(ring: Ring, node_name: String) -> (Self, Deaths) {
+        let (died, deaths) = mpsc::unbounded_channel();
+        let exporters = Self(Arc::new(Inner {
+            ring,
+            node_name,
+            runtime: Handle::current(),
+            running: Mutex::default(),
+            died,
+        }));
+        (exporters, Deaths(deaths))
+    }
+
+    /// Begins one more, with the event of this sequence number.
+    ///
+    /// # Errors
+    ///
+    /// What it cannot begin for.
+    pub fn start(&self, setting: FileSetting, begin: u64) -> Result<(), StartError> {
+        let mut running = self.lock();
+        let name = setting.name.clone();
+        let (orders, receiver) = watch::channel(Some(Arc::new(setting.clone())));
+        let (ring, node_name) = (self.0.ring.clone(), self.0.node_name.clone());
+        let exporter = Exporter::new(&setting, receiver.clone(), ring, begin, node_name)?;
+        let counts = exporter.counts();
+        let (ends, ended) = oneshot::channel();
+        let runtime = self.0.runtime.clone();
+        let alive = Alive {
+            name: name.clone(),
+            orders: receiver,
+            died: self.0.died.clone(),
+        };
+        let work = move || {
+            let _ends: oneshot::Sender<()> = ends;
+            let _alive = alive;
+            runtime.block_on(exporter.run());
+        };
+        let thread = thread::Builder::new().name("export".into());
+        thread.spawn(work).map_err(StartError::Thread)?;
+        let new = Running {
+            orders,
+            counts,
+            ended,
+        };
+        running.insert(name, new);
+        Ok(())
+    }
+
+    /// Begins with all of these, each with the first event that is stored.
+    ///
+    /// # Errors
+    ///
+    /// The first that cannot begin, or why they do not go together.
+    pub fn start_all(&self, settings: &[FileSetting]) -> Result<(), StartError> {
+        check(settings)?;
+        let mut settings = settings.iter().cloned();
+        settings.try_for_each(|setting| self.start(setting, 0))
+    }
+
+    /// All of them now, by name.
+    #[must_use]
+    pub fn states(&self) -> Vec<State> {
+        let running = self.lock();
+        running.values().map(|one| one.counts.state()).collect()
+    }
+
+    /// Ends all of them with what is stored by now; those that do not by the deadline are
+    /// told and left.
+    pub async fn stop(&self, deadline: Instant) {
+        let running = std::mem::take(&mut *self.lock());
+        for one in running.values() {
+            one.orders.send_replace(None);
+        }
+        for (name, one) in running {
+            if timeout_at(deadline, one.ended).await.is_err() {
+                tracing::warn!(name, "an exporter was still writing at the deadline; left");
+            }
+        }
+    }
+
+    /// Whoever died with the lock had changed one entry.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        let running = &self.0.running;
+        running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
