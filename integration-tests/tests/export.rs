@@ -18,6 +18,7 @@ use sextant_integration_tests::{
     netns::quiet,
     root, veth,
 };
+use sextant_proto::sextant::status::v1::{Exporter, State};
 
 /// Flows of JSON lines, by uuid; each is there once.
 fn flows(text: &str) -> BTreeMap<String, Value> {
@@ -135,4 +136,141 @@ fn a_file_has_what_hubble_observe_shows_and_hubble_reads_it_back() {
         &["--no-datapath", "--replay", path.to_str().unwrap()],
     );
     assert_eq!(self::shown(&again), written);
+}
+
+/// The state of the only exporter, in status and metrics alike.
+fn state(daemon: &Daemon, namespace: &Netns) -> (Exporter, bool) {
+    let status = daemon.own_status().unwrap();
+    let is_ok = status.state() == State::Ok;
+    let [exporter] = <[_; 1]>::try_from(status.exporters).unwrap();
+    let labels = format!("{{exporter=\"{}\",kind=\"file\"}}", exporter.name);
+    let up = daemon.metric(namespace, &format!("sextant_exporter_up{labels}"));
+    assert!(up <= 1);
+    (exporter, is_ok)
+}
+
+#[test]
+fn lists_and_masks_hold_and_all_that_was_read_is_accounted_for() {
+    if !root() {
+        return;
+    }
+    let (a, _b) = network();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flows.log");
+    let config = format!(
+        "{QUICK}[[export.file]]\nname = 'pings'\npath = '{}'\n\
+         allow = ['{{\"experimental\":{{\"cel_expression\":[\"_flow.l4.ICMPv4.type == uint(8)\"]}}}}']\n\
+         deny = ['{{\"destination_ip\":[\"10.9.1.3\"]}}']\nfield_mask = ['uuid', 'IP.destination']\n",
+        path.display()
+    );
+    let daemon = Daemon::start(&a, &config, &["--interface", "va"]);
+    a.run("ping -c 3 -i 0.2 10.9.1.2");
+    a.try_run("ping -c 1 -W 1 10.9.1.3");
+    quiet(&a, "va");
+    eventually("the echo requests and no others", || {
+        let flows = flows(&exported(&path));
+        let all = shown(&daemon);
+        let is_wanted = |flow: &&Value| {
+            flow["flow"]["l4"]["ICMPv4"]["type"] == 8
+                && flow["flow"]["IP"]["destination"] != "10.9.1.3"
+        };
+        let wanted: Vec<_> = all.values().filter(is_wanted).collect();
+        let is_same = wanted.len() == flows.len()
+            && wanted.iter().all(|flow| {
+                let uuid = flow["flow"]["uuid"].as_str().unwrap();
+                let masked = serde_json::json!({"flow": {
+                    "uuid": uuid, "IP": {"destination": flow["flow"]["IP"]["destination"]}
+                }});
+                flows.get(uuid) == Some(&masked)
+            });
+        (is_same && !flows.is_empty()).then_some(())
+    });
+    let (exporter, is_ok) = eventually("nothing behind", || {
+        let (exporter, is_ok) = state(&daemon, &a);
+        (exporter.lag == 0).then_some((exporter, is_ok))
+    });
+    assert!(is_ok && exporter.up, "{exporter:?}");
+    let stored = daemon
+        .own_status()
+        .unwrap()
+        .ledger
+        .unwrap()
+        .events
+        .unwrap()
+        .stored;
+    assert!(exporter.sent + exporter.filtered <= stored, "{exporter:?}");
+    assert!(exporter.filtered > 0 && exporter.sent as usize == flows(&exported(&path)).len());
+}
+
+#[test]
+fn what_cannot_be_written_is_tried_again_told_and_then_complete() {
+    if !root() {
+        return;
+    }
+    let (a, _b) = network();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flows.log");
+    fs::create_dir(&path).unwrap();
+    let config = format!(
+        "{QUICK}[[export.file]]\nname = 'f'\npath = '{}'\n",
+        path.display()
+    );
+    let daemon = Daemon::start(&a, &config, &["--interface", "va"]);
+    a.run("ping -c 2 -i 0.2 10.9.1.2");
+    eventually("it is told", || {
+        let (exporter, is_ok) = state(&daemon, &a);
+        let is_told = !exporter.up && exporter.retries > 0 && !exporter.last_error.is_empty();
+        (is_told && !is_ok).then_some(())
+    });
+    fs::remove_dir(&path).unwrap();
+    quiet(&a, "va");
+    eventually("all that was shown", || {
+        let is_same = path.exists() && flows(&exported(&path)) == shown(&daemon);
+        let (exporter, is_ok) = state(&daemon, &a);
+        (is_same && exporter.up && is_ok && exporter.sent > 0).then_some(())
+    });
+}
+
+/// Flows keep coming while files are begun anew and compressed.
+#[test]
+fn nothing_is_lost_or_twice_over_rotation() {
+    if !root() {
+        return;
+    }
+    let (a, b) = network();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flows.log");
+    let config = format!(
+        "{QUICK}aggregation = false\n[[export.file]]\npath = '{}'\nmax_size_mb = 1\nmax_backups = 100\ncompress = true\n",
+        path.display()
+    );
+    let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
+    let _web = b.spawn("python3 -m http.server 80");
+    eventually("a server", || {
+        a.try_run("curl -s http://10.9.1.2/").0.then_some(())
+    });
+    let compressed = || {
+        let files = files(&path).into_iter();
+        files
+            .filter(|file| file.extension().is_some_and(|end| end == "gz"))
+            .count()
+    };
+    eventually("old files", || {
+        a.run("for i in $(seq 50); do curl -s -o /dev/null http://10.9.1.2/; done");
+        (compressed() >= 2).then_some(())
+    });
+    quiet(&a, "va");
+    let shown = eventually("as many as are shown", || {
+        let shown = shown(&daemon);
+        let (exporter, _) = state(&daemon, &a);
+        (exporter.lag == 0 && exporter.sent >= shown.len() as u64).then_some(shown)
+    });
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    let written = flows(&exported(&path));
+    assert!(
+        shown
+            .iter()
+            .all(|(uuid, flow)| written.get(uuid) == Some(flow))
+    );
 }

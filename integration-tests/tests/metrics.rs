@@ -138,7 +138,12 @@ fn the_documentation_has_all_metrics_and_no_others() {
         return;
     }
     let a = Netns::new();
-    let daemon = Daemon::start(&a, "[metrics]\nhubble = ['flow']\n", &["--interface", "lo"]);
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!(
+        "[metrics]\nhubble = ['flow']\n[[export.file]]\npath = '{}'\n",
+        folder.path().join("flows.log").display()
+    );
+    let daemon = Daemon::start(&a, &config, &["--interface", "lo"]);
     let documented = documented();
     a.run("ping -c 1 127.0.0.1");
     let page = on_page(&a.run("curl -s http://127.0.0.1:9965/metrics"));

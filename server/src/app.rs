@@ -29,6 +29,7 @@ use crate::{
     config::Config,
     containers::Containers,
     datapath::{LinkWatch, Links, NamespaceChoice},
+    export::Exporters,
     flow::Origin,
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
@@ -118,6 +119,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         datapath.as_ref(),
         &policies,
         counting.metrics(),
+        exporting.exporters(),
     )?;
     let (hosts, ready) = (hosts(config), watch::Sender::new(false));
     let routers = [
@@ -261,6 +263,7 @@ impl Core {
         datapath: Option<&RunningDatapath>,
         policies: &Policies,
         hubble: Option<HubbleMetrics>,
+        exporters: Exporters,
     ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
         let limits = Limits::new(&config.server, self.draining.subscribe());
@@ -313,7 +316,8 @@ impl Core {
             datapath.map(RunningDatapath::parts),
             limits.clone(),
             policies.clone(),
-        );
+        )
+        .with_exporters(exporters.clone());
         let routes = routes
             .add_service(observer.into_server(config.server.max_request_bytes))
             .add_service(flows.into_server(config.server.max_request_bytes))
@@ -331,7 +335,8 @@ impl Core {
             audit,
             hubble,
         )
-        .with_policies(policies.clone());
+        .with_policies(policies.clone())
+        .with_exporters(exporters);
         let rates = metrics.rates();
         tokio::spawn(rates.watch(sources, self.draining.subscribe()));
         let routes = limited(with_reflection(routes)?, limits);

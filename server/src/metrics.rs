@@ -4,6 +4,7 @@
 //! at `/metrics` in OpenMetrics text.
 
 mod connections;
+mod exporters;
 mod hubble;
 mod policies;
 mod rates;
@@ -18,6 +19,7 @@ pub use rates::Rates;
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::middleware::from_fn_with_state;
+use exporters::OfExporters;
 use policies::OfPolicies;
 use prometheus_client::{
     collector::Collector,
@@ -32,6 +34,7 @@ use crate::{
     audit::Log,
     datapath::{Counters, InterfaceCount},
     dns::Malformed,
+    export::Exporters,
     identity::NumberCounts,
     ledger::{Events, Ledger, Payloads, Sources},
     listener::Hosts,
@@ -52,6 +55,7 @@ pub struct Metrics {
     hubble: Option<HubbleMetrics>,
     rates: Rates,
     policies: Option<Policies>,
+    exporters: Option<Exporters>,
 }
 
 impl Metrics {
@@ -71,6 +75,7 @@ impl Metrics {
             hubble,
             rates: Rates::default(),
             policies: None,
+            exporters: None,
             sources,
             overhead,
             identities,
@@ -83,6 +88,15 @@ impl Metrics {
     pub fn with_policies(self, policies: Policies) -> Self {
         Self {
             policies: Some(policies),
+            ..self
+        }
+    }
+
+    /// The same with those of exporters.
+    #[must_use]
+    pub fn with_exporters(self, exporters: Exporters) -> Self {
+        Self {
+            exporters: Some(exporters),
             ..self
         }
     }
@@ -106,6 +120,9 @@ impl Metrics {
         let own = registry.sub_registry_with_prefix("sextant");
         if let Some(policies) = self.policies.clone() {
             own.register_collector(Box::new(OfPolicies(policies)));
+        }
+        if let Some(exporters) = self.exporters.clone() {
+            own.register_collector(Box::new(OfExporters(exporters)));
         }
         own.register_collector(Box::new(self));
         registry

@@ -20,6 +20,11 @@ impl Exporting {
         Ok(Self { exporters, deaths })
     }
 
+    /// What is exported.
+    pub(super) fn exporters(&self) -> Exporters {
+        self.exporters.clone()
+    }
+
     /// Waits until one ends, which none does by itself.
     pub(super) async fn failed(&mut self) -> anyhow::Error {
         let name = self.deaths.next().await;

@@ -34,6 +34,7 @@ struct Standing {
     target: String,
     is_failing: bool,
     last_error: Option<(SystemTime, String)>,
+    last_drop: Option<SystemTime>,
 }
 
 /// Why an event was not exported though it was wanted.
@@ -90,6 +91,8 @@ pub struct State {
     pub lag: u64,
     /// When something went wrong last, and what.
     pub last_error: Option<(SystemTime, String)>,
+    /// When an event was dropped last.
+    pub last_drop: Option<SystemTime>,
 }
 
 impl Counts {
@@ -123,6 +126,7 @@ impl Counts {
 
     pub(super) fn drop_events(&self, why: Dropped, events: u64) {
         self.0.dropped[why as usize].fetch_add(events, Relaxed);
+        self.lock().last_drop = Some(SystemTime::now());
     }
 
     /// Where it writes from now on.
@@ -164,6 +168,7 @@ impl Counts {
             dropped: self.0.dropped.each_ref().map(of),
             lag: self.0.ring.next_seq().saturating_sub(position),
             last_error: standing.last_error,
+            last_drop: standing.last_drop,
         }
     }
 

@@ -17,6 +17,7 @@ use tonic::{Request, Response, Status};
 use super::{About, Limits, limits::shutting_down};
 use crate::{
     datapath::{Counters, Losses, Objects, Report, Volumes},
+    export::Exporters,
     ledger::Sources,
     overhead::Overhead,
     policy::policies::Policies,
@@ -56,6 +57,7 @@ struct Parts {
     datapath: Option<DatapathParts>,
     limits: Limits,
     policies: Policies,
+    exporters: Option<Exporters>,
 }
 
 type States = Pin<Box<dyn Stream<Item = Result<api::WatchStatusResponse, Status>> + Send>>;
@@ -78,7 +80,17 @@ impl DaemonStatusService {
             datapath,
             limits,
             policies,
+            exporters: None,
         }))
+    }
+
+    /// The same, which tells of exporters too. For one that was not cloned yet.
+    #[must_use]
+    pub fn with_exporters(mut self, exporters: Exporters) -> Self {
+        if let Some(parts) = Arc::get_mut(&mut self.0) {
+            parts.exporters = Some(exporters);
+        }
+        self
     }
 
     /// For the gRPC server.
@@ -93,6 +105,9 @@ impl Parts {
         let datapath = self.datapath.as_ref();
         let mut problems = datapath.map_or_else(Vec::new, problems::of);
         problems.extend(problems::of_policies(&self.policies));
+        let exporters = self.exporters.as_ref().map(Exporters::states);
+        let exporters = exporters.unwrap_or_default();
+        problems.extend(exporters.iter().filter_map(problems::of_exporter));
         let ledger = self.sources.take();
         api::Status {
             state: problems::state(&problems).into(),
@@ -129,6 +144,7 @@ impl Parts {
                 self.overhead.load(),
             )),
             streams: Some(self.streams()),
+            exporters: exporters.into_iter().map(messages::exporter).collect(),
         }
     }
 

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use sextant_proto::sextant::status::v1::{
-    Budget, ContainerEngine, Cost, Dns, EventBalance, Ledger, PacketBalance, Processes, Status,
-    Tls, Volume,
+    Budget, ContainerEngine, Cost, Dns, EventBalance, Exporter, Ledger, PacketBalance, Processes,
+    Status, Tls, Volume,
 };
 
 use crate::{
@@ -80,6 +80,9 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
     for engine in &status.container_engines {
         let _ = writeln!(page, "{:<8} {}", "Engine", engine_text(engine));
     }
+    for exporter in &status.exporters {
+        let _ = writeln!(page, "{:<8} {}", "Export", exporter_text(exporter));
+    }
     kernel(status, &mut page);
     interfaces(status, &mut page);
     if let Some(ledger) = &status.ledger {
@@ -147,6 +150,35 @@ fn engine_text(engine: &ContainerEngine) -> String {
     }
     if engine.left_out > 0 {
         let _ = write!(text, "; {} without room", grouped(engine.left_out));
+    }
+    text
+}
+
+/// What an exporter wrote, and what it did not.
+fn exporter_text(exporter: &Exporter) -> String {
+    let mut text = format!(
+        "{}, {} events sent ({}), {} behind",
+        harmless(&exporter.name),
+        grouped(exporter.sent),
+        bytes(exporter.sent_bytes as f64),
+        grouped(exporter.lag)
+    );
+    for (count, what) in [
+        (exporter.filtered, "left out by lists"),
+        (exporter.retries, "writes tried again"),
+    ] {
+        if count > 0 {
+            let _ = write!(text, "; {} {what}", grouped(count));
+        }
+    }
+    for drop in exporter.dropped.iter().filter(|drop| drop.events > 0) {
+        let cause = harmless(&drop.cause);
+        let _ = write!(text, "; {} DROPPED: {cause}", grouped(drop.events));
+    }
+    if !exporter.last_error.is_empty() {
+        let when = Format::Rfc3339.print(exporter.last_error_time.as_ref());
+        let what = if exporter.up { "last error" } else { "FAILING" };
+        let _ = write!(text, "; {what} {when}: {}", harmless(&exporter.last_error));
     }
     text
 }

@@ -12,6 +12,7 @@ use crate::{
         InterfaceCount, MapCost, Objects, ProgramCost, Report, Unobserved, Volume, Volumes,
     },
     dns::Malformed,
+    export::{Dropped, State},
     flow::Time,
     ledger::{Events, Ledger, Packets, Payloads},
     overhead::{Budget, Load},
@@ -163,6 +164,30 @@ pub(super) fn engine(engine: EngineStatus) -> api::ContainerEngine {
         containers: engine.containers,
         left_out: engine.left_out,
         failures: engine.failures,
+    }
+}
+
+pub(super) fn exporter(state: State) -> api::Exporter {
+    let dropped = Dropped::ALL.iter().zip(state.dropped);
+    let (time, error) = state.last_error.unzip();
+    api::Exporter {
+        name: printable(&state.name).into_owned(),
+        kind: state.kind.into(),
+        target: printable(&state.target).into_owned(),
+        up: state.is_up,
+        sent: state.sent,
+        sent_bytes: state.sent_bytes,
+        filtered: state.filtered,
+        retries: state.retries,
+        dropped: dropped
+            .map(|(cause, events)| api::ExporterDrop {
+                cause: cause.name().into(),
+                events,
+            })
+            .collect(),
+        lag: state.lag,
+        last_error: printable(&error.unwrap_or_default()).into_owned(),
+        last_error_time: time.map(Into::into),
     }
 }
 

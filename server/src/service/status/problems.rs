@@ -8,6 +8,7 @@ use sextant_proto::sextant::status::v1 as api;
 use super::DatapathParts;
 use crate::{
     datapath::{InterfaceCount, Loss, Unobserved},
+    export::State,
     policy::{policies::Policies, state::Standing},
 };
 
@@ -38,6 +39,27 @@ pub(super) fn of_policies(policies: &Policies) -> Option<api::Problem> {
             last: None,
         }),
     }
+}
+
+/// An exporter that cannot write, or dropped something of late.
+pub(super) fn of_exporter(exporter: &State) -> Option<api::Problem> {
+    let problem = |text, last: Option<SystemTime>| api::Problem {
+        kind: api::ProblemKind::Export.into(),
+        text,
+        since: None,
+        last: last.map(Into::into),
+    };
+    let name = &exporter.name;
+    if let (false, Some((time, error))) = (exporter.is_up, &exporter.last_error) {
+        let text = format!("the exporter {name} does not write: {error}");
+        return Some(problem(text, Some(*time)));
+    }
+    let now = SystemTime::now();
+    let is_recent = |at: &SystemTime| now.duration_since(*at).is_ok_and(|since| since < RECENT);
+    let last = exporter.last_drop.filter(is_recent)?;
+    let dropped: u64 = exporter.dropped.iter().sum();
+    let text = format!("the exporter {name} dropped {dropped} events since the start");
+    Some(problem(text, Some(last)))
 }
 
 /// Degraded by any problem.
