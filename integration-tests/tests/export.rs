@@ -274,3 +274,70 @@ fn nothing_is_lost_or_twice_over_rotation() {
             .all(|(uuid, flow)| written.get(uuid) == Some(flow))
     );
 }
+
+/// The only exporter goes from one file to another and back.
+#[test]
+fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_out() {
+    if !root() {
+        return;
+    }
+    let (a, b) = network();
+    let folder = tempfile::tempdir().unwrap();
+    let (yaml, file) = (folder.path().join("logs.yaml"), |name: &str| {
+        folder.path().join(name)
+    });
+    let targets = [file("one.log"), file("two.log")];
+    let write = |target: &Path| {
+        let text = format!("flowLogs:\n- name: all\n  filePath: {}\n", target.display());
+        fs::write(&yaml, text).unwrap();
+    };
+    write(&targets[0]);
+    let config = format!("{QUICK}[export]\nflow_logs = '{}'\n", yaml.display());
+    let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
+    let _web = b.spawn("python3 -m http.server 80");
+    eventually("a server", || {
+        a.try_run("curl -s http://10.9.1.2/").0.then_some(())
+    });
+    let load = a.spawn("bash -c 'while :; do curl -s -o /dev/null http://10.9.1.2/; done'");
+    for target in targets.iter().cycle().skip(1).take(8) {
+        write(target);
+        daemon.signal("HUP");
+        let before = eventually("the other file", || {
+            let (exporter, _) = state(&daemon, &a);
+            (Path::new(&exporter.target) == target).then_some(exporter.sent)
+        });
+        eventually("more flows", || {
+            (state(&daemon, &a).0.sent > before + 20).then_some(())
+        });
+    }
+    let (exporter, _) = state(&daemon, &a);
+    fs::write(&yaml, "flowLogs: [{name: all, filePath: here}]").unwrap();
+    daemon.signal("HUP");
+    eventually("a mistake that is told", || {
+        daemon.log().contains("flowLogs[0].filePath").then_some(())
+    });
+    assert_eq!(state(&daemon, &a).0.target, exporter.target, "as before");
+    drop(load);
+    quiet(&a, "va");
+    let shown = eventually("nothing behind", || {
+        let shown = shown(&daemon);
+        (state(&daemon, &a).0.lag == 0).then_some(shown)
+    });
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    let each = targets.each_ref().map(|target| exported(target));
+    assert!(
+        each.iter().all(|text| text.lines().count() > 50),
+        "both were used"
+    );
+    let written = flows(&each.concat());
+    assert!(
+        shown
+            .iter()
+            .all(|(uuid, flow)| written.get(uuid) == Some(flow))
+    );
+    // One that is no more wanted ends, and what ends does not end the daemon.
+    fs::write(&yaml, "flowLogs: []").unwrap();
+    daemon.again();
+    assert!(daemon.own_status().unwrap().exporters.is_empty());
+}

@@ -403,6 +403,10 @@ impl App {
         self.serving.reload();
         self.peers.reload();
         self.counting.reload();
+        match self.exporting.reload(&config.exports) {
+            Ok(()) => self.config.exports = config.exports.clone(),
+            Err(error) => tracing::warn!("exporters not read again, as before: {error}"),
+        }
         self.config.identity.endpoints = config.identity.endpoints.clone();
         self.config.access = config.access.clone();
         tracing::info!(

@@ -35,7 +35,7 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::{export::FileSetting, metrics::Hubble};
+use crate::{export::Exports, metrics::Hubble};
 
 pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};
 pub use containers::{Engine, EngineSocket};
@@ -74,7 +74,7 @@ pub struct Config {
     /// Metrics of flows under Hubble's names.
     pub hubble: Hubble,
     /// Files that flows are exported to.
-    pub exports: Vec<FileSetting>,
+    pub exports: Exports,
     /// Flows kept in memory.
     pub flow_capacity: u64,
     /// Bytes that they take at most; by `flow_capacity` when it is not given.
@@ -273,7 +273,7 @@ impl Default for Config {
             metrics_listen: Some("127.0.0.1:9965".into()),
             metrics_tls: None,
             hubble: Hubble::default(),
-            exports: Vec::new(),
+            exports: Exports::default(),
             flow_capacity: 131_071,
             flow_bytes: None,
             replay: Vec::new(),

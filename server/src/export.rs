@@ -9,14 +9,16 @@ mod batch;
 mod counts;
 mod exporter;
 mod file;
+mod flow_logs;
 mod lines;
 mod set;
 mod setting;
 
 pub use counts::{Dropped, State};
+pub use flow_logs::{FlowLogs, FlowLogsError};
 pub use set::{Deaths, Exporters, StartError};
-pub(crate) use setting::filters;
-pub use setting::{FileSetting, Selected, SettingError, check};
+pub use setting::{Exports, FileSetting, Selected, SettingError, check};
+pub(crate) use setting::{filters, name, target};
 
 /// Most exporters at one time: each is a thread.
 pub const MAX_EXPORTERS: usize = 32;

@@ -1,8 +1,11 @@
 //! The threads that export, and the file that says which.
 
+use tokio::task::JoinSet;
+
 use crate::{
     config::Config,
-    export::{Deaths, Exporters},
+    export::{Deaths, Exporters, Exports, FlowLogs, FlowLogsError},
+    reloaded::Reloaded,
     store::Ring,
 };
 
@@ -10,14 +13,46 @@ use crate::{
 pub(super) struct Exporting {
     exporters: Exporters,
     deaths: Deaths,
+    wanted: Reloaded<FlowLogs>,
+    /// Look at the file, and hand on what is new.
+    _tasks: JoinSet<()>,
 }
 
 impl Exporting {
     /// Exports what is in the ring, from the first event on.
     pub(super) fn start(config: &Config, ring: Ring) -> anyhow::Result<Self> {
-        let (exporters, deaths) = Exporters::new(ring, config.full_node_name());
-        exporters.start_all(&config.exports)?;
-        Ok(Self { exporters, deaths })
+        let (exporters, deaths) = Exporters::new(ring.clone(), config.full_node_name());
+        let wanted = Reloaded::load(FlowLogs::new(config.exports.clone()))?;
+        let mut news = wanted.subscribe();
+        let first = news.borrow_and_update().clone();
+        exporters.apply(&first, 0)?;
+        let applied = exporters.clone();
+        let apply = async move {
+            while news.changed().await.is_ok() {
+                let wanted = news.borrow_and_update().clone();
+                if let Err(error) = applied.apply(&wanted, ring.next_seq()) {
+                    tracing::warn!("not all exporters are at work: {error}");
+                }
+            }
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(apply);
+        tasks.spawn(wanted.clone().watch());
+        Ok(Self {
+            exporters,
+            deaths,
+            wanted,
+            _tasks: tasks,
+        })
+    }
+
+    /// Takes the exporters of another configuration, and looks at its file.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them; all stays as it was.
+    pub(super) fn reload(&self, exports: &Exports) -> Result<(), FlowLogsError> {
+        self.wanted.replace(|_| FlowLogs::new(exports.clone()))
     }
 
     /// What is exported.

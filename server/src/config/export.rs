@@ -1,4 +1,4 @@
-//! `[[export.file]]`: exporters to files, with Hubble's options.
+//! `[export]` and `[[export.file]]`: exporters to files, with Hubble's options.
 
 use std::path::PathBuf;
 
@@ -9,22 +9,33 @@ use super::{
     values::{self, Parsed},
 };
 use crate::{
-    export::{FileSetting, Selected, check, filters},
+    export::{Exports, FileSetting, Selected, check, filters, name, target},
     mask::Mask,
 };
 
 /// All exporters.
-pub(super) fn export(top: &mut Section<'_>) -> Vec<FileSetting> {
+pub(super) fn export(top: &mut Section<'_>) -> Exports {
     let Some(mut section) = top.section("export") else {
-        return Vec::new();
+        return Exports::default();
     };
     let files = section.sections("file").into_iter();
     let files: Vec<_> = files.filter_map(file).collect();
     if let Err(error) = check(&files) {
         section.wrong(format!("does not fit: {error}"));
     }
+    let flow_logs = section.item("flow_logs").text(flow_logs);
     section.finish();
-    files
+    Exports {
+        files,
+        flow_logs: flow_logs.flatten(),
+    }
+}
+
+fn flow_logs(text: &str) -> Parsed<Option<PathBuf>> {
+    match text {
+        "" => Ok(None),
+        text => values::path(text).map(Some),
+    }
 }
 
 fn file(mut section: Section<'_>) -> Option<FileSetting> {
@@ -55,6 +66,7 @@ fn selected(section: &mut Section<'_>) -> Selected {
         allow: list("allow"),
         deny: list("deny"),
         field_mask: section.item("field_mask").texts(field).unwrap_or_default(),
+        end: None,
     }
 }
 
@@ -64,31 +76,5 @@ fn field(text: &str) -> Parsed<String> {
         Err(_) => Err(format!(
             "`{text}` is no field of flow.Flow; write for example `source.pod_name`"
         )),
-    }
-}
-
-/// An absolute path, or `stdout`.
-fn target(text: &str) -> Parsed<PathBuf> {
-    if text == "stdout" {
-        return Ok(text.into());
-    }
-    let path = values::path(text)?;
-    if !path.is_absolute()
-        || path.file_name().is_none()
-        || text.ends_with('/')
-        || text.contains('\0')
-    {
-        return Err(format!(
-            "`{text}` is no file; write an absolute path such as `/var/log/sextant/flows.log`, or `stdout`"
-        ));
-    }
-    Ok(path)
-}
-
-/// What is shown in status and metrics.
-fn name(text: &str) -> Parsed<String> {
-    match text.is_empty() || text.len() > 253 || text.chars().any(char::is_control) {
-        true => Err("is no name; give 1 to 253 characters that can be printed".into()),
-        false => Ok(text.to_owned()),
     }
 }

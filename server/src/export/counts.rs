@@ -8,7 +8,8 @@ use std::{
     time::SystemTime,
 };
 
-use crate::store::Ring;
+use super::setting::FileSetting;
+use crate::{flow::Time, store::Ring};
 
 /// Counters of an exporter; clones share them.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ struct Inner {
 #[derive(Clone, Debug, Default)]
 struct Standing {
     target: String,
+    end: Option<Time>,
     is_failing: bool,
     last_error: Option<(SystemTime, String)>,
     last_drop: Option<SystemTime>,
@@ -77,6 +79,8 @@ pub struct State {
     pub target: String,
     /// Whether what is written last was, and nothing is tried again.
     pub is_up: bool,
+    /// Whether its `end` has passed: it exports nothing new.
+    pub is_over: bool,
     /// Events that were written.
     pub sent: u64,
     /// Bytes of their lines.
@@ -129,9 +133,11 @@ impl Counts {
         self.lock().last_drop = Some(SystemTime::now());
     }
 
-    /// Where it writes from now on.
-    pub(super) fn aim(&self, target: String) {
-        self.lock().target = target;
+    /// Where it writes from now on, and until when.
+    pub(super) fn aim(&self, setting: &FileSetting) {
+        let mut standing = self.lock();
+        standing.target = setting.path.to_string_lossy().into_owned();
+        standing.end = setting.selected.end;
     }
 
     /// It could not write, and tries again; whether that is new.
@@ -161,6 +167,7 @@ impl Counts {
             kind: self.0.kind,
             target: standing.target,
             is_up: !standing.is_failing,
+            is_over: standing.end.is_some_and(|end| end < Time::now()),
             sent: of(&self.0.sent),
             sent_bytes: of(&self.0.sent_bytes),
             filtered: of(&self.0.filtered),

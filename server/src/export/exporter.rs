@@ -56,7 +56,7 @@ impl Exporter {
     ) -> Result<Self, SettingError> {
         let lines = Lines::new(&setting.selected, node_name.clone())?;
         let counts = Counts::new(setting.name.clone(), "file", ring.clone(), begin);
-        counts.aim(setting.path.to_string_lossy().into_owned());
+        counts.aim(setting);
         Ok(Self {
             published: ring.subscribe(),
             cursor: ring.cursor_at(begin),
@@ -131,7 +131,7 @@ impl Exporter {
             // It was compiled once already.
             Err(error) => tracing::warn!(name = self.name(), "an exporter as before: {error}"),
         }
-        self.counts.aim(setting.path.to_string_lossy().into_owned());
+        self.counts.aim(&setting);
         self.sink.change(&setting);
     }
 

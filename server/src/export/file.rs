@@ -7,9 +7,8 @@
 mod backups;
 
 use std::{
-    ffi::OsString,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use nix::fcntl::renameat;
@@ -199,15 +198,16 @@ impl FileSink {
         };
         let path = &self.setting.path;
         let name = path.file_name().unwrap_or_default();
-        let to: OsString = Names::of(path).free(&open.folder).into();
+        let above = path.parent().unwrap_or(Path::new("/"));
         // Its place is kept, whatever comes to be at the path of the folder.
-        let renamed = renameat(&open.folder, name, &open.folder, to.as_os_str());
-        if let Err(error) = renamed {
+        let renamed = Names::of(path).next(above).and_then(|to| {
+            let moved = renameat(&open.folder, name, &open.folder, to.as_str());
+            Ok(moved?)
+        });
+        if let Err(source) = renamed {
+            let path = path.clone();
             self.open = Some(open);
-            return Err(SinkError::Rotate {
-                path: path.clone(),
-                source: error.into(),
-            });
+            return Err(SinkError::Rotate { path, source });
         }
         if let Some(keeper) = &self.keeper {
             keeper.look();

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     envelope::{lost_somewhere, put_agent, put_debug, put_flow, put_lost},
     filter::Filters,
-    flow::sketch::Sieve,
+    flow::{Time, sketch::Sieve},
     mask::Mask,
     store::{Event, Stamped},
 };
@@ -26,6 +26,8 @@ pub(super) const MAX_LINE: usize = 64 << 10;
 pub(super) struct Lines {
     filters: Filters,
     mask: Option<Mask>,
+    /// Nothing after it is written.
+    end: Option<Time>,
     /// Events other than flows are written too.
     has_others: bool,
     node_name: String,
@@ -48,6 +50,7 @@ impl Lines {
     pub(super) fn new(selected: &Selected, node_name: String) -> Result<Self, SettingError> {
         let (filters, mask) = selected.compile()?;
         Ok(Self {
+            end: selected.end,
             has_others: selected.has_others(),
             filters,
             mask,
@@ -64,6 +67,10 @@ impl Lines {
 
     /// Makes a line of an event, if it is wanted.
     pub(super) fn add(&mut self, event: &Event, batch: &mut Batch) -> Made {
+        let is_late = |end: Time| event.time().is_some_and(|time| time > end);
+        if self.end.is_some_and(is_late) {
+            return Made::Filtered;
+        }
         self.encoded.clear();
         match event {
             Event::Flow(flow) => {

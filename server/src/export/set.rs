@@ -96,22 +96,46 @@ impl Exporters {
         (exporters, Deaths(deaths))
     }
 
-    /// Begins one more, with the event of this sequence number.
+    /// Has these and no others at work: new ones begin with the event of this sequence
+    /// number, changed ones go on with the next event, others write what is stored and end.
     ///
     /// # Errors
     ///
-    /// What it cannot begin for.
-    pub fn start(&self, setting: FileSetting, begin: u64) -> Result<(), StartError> {
+    /// The first that cannot begin, or why they do not go together. Those before it began.
+    pub fn apply(&self, settings: &[FileSetting], begin: u64) -> Result<(), StartError> {
+        check(settings)?;
         let mut running = self.lock();
+        running.retain(|name, one| {
+            let stays = settings.iter().any(|setting| setting.name == *name);
+            if !stays {
+                one.orders.send_replace(None);
+            }
+            stays
+        });
+        for setting in settings {
+            let Some(one) = running.get(&setting.name) else {
+                let new = self.start(setting, begin)?;
+                running.insert(setting.name.clone(), new);
+                continue;
+            };
+            let changes = one.orders.borrow().as_deref() != Some(setting);
+            if changes {
+                one.orders.send_replace(Some(Arc::new(setting.clone())));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&self, setting: &FileSetting, begin: u64) -> Result<Running, StartError> {
         let name = setting.name.clone();
         let (orders, receiver) = watch::channel(Some(Arc::new(setting.clone())));
         let (ring, node_name) = (self.0.ring.clone(), self.0.node_name.clone());
-        let exporter = Exporter::new(&setting, receiver.clone(), ring, begin, node_name)?;
+        let exporter = Exporter::new(setting, receiver.clone(), ring, begin, node_name)?;
         let counts = exporter.counts();
         let (ends, ended) = oneshot::channel();
         let runtime = self.0.runtime.clone();
         let alive = Alive {
-            name: name.clone(),
+            name,
             orders: receiver,
             died: self.0.died.clone(),
         };
@@ -122,24 +146,11 @@ impl Exporters {
         };
         let thread = thread::Builder::new().name("export".into());
         thread.spawn(work).map_err(StartError::Thread)?;
-        let new = Running {
+        Ok(Running {
             orders,
             counts,
             ended,
-        };
-        running.insert(name, new);
-        Ok(())
-    }
-
-    /// Begins with all of these, each with the first event that is stored.
-    ///
-    /// # Errors
-    ///
-    /// The first that cannot begin, or why they do not go together.
-    pub fn start_all(&self, settings: &[FileSetting]) -> Result<(), StartError> {
-        check(settings)?;
-        let mut settings = settings.iter().cloned();
-        settings.try_for_each(|setting| self.start(setting, 0))
+        })
     }
 
     /// All of them now, by name.

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::MAX_EXPORTERS;
 use crate::{
     filter::{FilterError, Filters},
+    flow::Time,
     mask::{Mask, MaskError},
 };
 
@@ -24,6 +25,17 @@ pub struct Selected {
     pub deny: Vec<FlowFilter>,
     /// Paths of fields of `flow.Flow` that are written; all if there is none.
     pub field_mask: Vec<String>,
+    /// Events after it are not exported.
+    pub end: Option<Time>,
+}
+
+/// All exporters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exports {
+    /// Those of the configuration.
+    pub files: Vec<FileSetting>,
+    /// A file with more of them, in Hubble's dynamic configuration.
+    pub flow_logs: Option<PathBuf>,
 }
 
 /// An exporter to a file.
@@ -120,6 +132,26 @@ pub fn check<'a>(settings: impl IntoIterator<Item = &'a FileSetting>) -> Result<
     match names.len() {
         count if count > MAX_EXPORTERS => Err(SettingError::Many(count)),
         _ => Ok(()),
+    }
+}
+
+/// An absolute path, or `stdout`.
+pub(crate) fn target(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let is_file = path.is_absolute() && path.file_name().is_some() && !text.ends_with('/');
+    match text == STDOUT || is_file && !text.contains('\0') {
+        true => Ok(path),
+        false => Err(format!(
+            "`{text}` is no file; write an absolute path such as `/var/log/sextant/flows.log`, or `stdout`"
+        )),
+    }
+}
+
+/// What is shown in status and metrics.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.len() > 253 || text.chars().any(char::is_control) {
+        true => Err("is no name; give 1 to 253 characters that can be printed".into()),
+        false => Ok(text.to_owned()),
     }
 }
 

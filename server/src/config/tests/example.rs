@@ -12,7 +12,7 @@ use crate::config::{
     Outgoing, Peer, Role, Roles, Sees, Server, Tls, Token, Who, example, example::settings,
 };
 use crate::{
-    export::{FileSetting, Selected},
+    export::{Exports, FileSetting, Selected},
     flow::redaction::Sensitive,
 };
 
@@ -104,28 +104,32 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
                 token_file: Some("/etc/sextant/dagobah.token".into()),
             },
         }],
-        exports: vec![FileSetting {
-            selected: Selected {
-                allow: vec![
-                    FlowFilter {
-                        source_pod: vec!["shop/".into()],
+        exports: Exports {
+            files: vec![FileSetting {
+                selected: Selected {
+                    allow: vec![
+                        FlowFilter {
+                            source_pod: vec!["shop/".into()],
+                            ..FlowFilter::default()
+                        },
+                        FlowFilter {
+                            destination_pod: vec!["shop/".into()],
+                            ..FlowFilter::default()
+                        },
+                    ],
+                    deny: vec![FlowFilter {
+                        protocol: vec!["dns".into()],
                         ..FlowFilter::default()
-                    },
-                    FlowFilter {
-                        destination_pod: vec!["shop/".into()],
-                        ..FlowFilter::default()
-                    },
-                ],
-                deny: vec![FlowFilter {
-                    protocol: vec!["dns".into()],
-                    ..FlowFilter::default()
-                }],
-                field_mask: ["time", "uuid", "verdict", "source", "destination", "l4"]
-                    .map(Into::into)
-                    .into(),
-            },
-            ..FileSetting::new("flows".into(), "/var/log/sextant/flows.log".into())
-        }],
+                    }],
+                    field_mask: ["time", "uuid", "verdict", "source", "destination", "l4"]
+                        .map(Into::into)
+                        .into(),
+                    end: None,
+                },
+                ..FileSetting::new("flows".into(), "/var/log/sextant/flows.log".into())
+            }],
+            flow_logs: None,
+        },
         ..Config::default()
     };
     assert_eq!(read(&uncommented()), Ok(expect));
@@ -143,7 +147,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 22, "one stranger in each section");
+    assert_eq!(mistakes.len(), 23, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

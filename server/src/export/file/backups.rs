@@ -17,8 +17,7 @@ use std::{
 
 use flate2::{Compression, write::GzEncoder};
 use nix::{
-    fcntl::{AtFlags, OFlag, renameat},
-    sys::stat::fstatat,
+    fcntl::{OFlag, renameat},
     unistd::{UnlinkatFlags, unlinkat},
 };
 
@@ -29,6 +28,10 @@ use crate::appended::{folder_of, open_in};
 const COMPRESSED: &str = ".gz";
 /// Of one that is not whole.
 const PART: &str = ".gz.part";
+
+/// The time in a name, and its shape with 0 for each digit.
+const FORMAT: &str = "%Y-%m-%dT%H-%M-%S%.3f";
+const SHAPE: &str = "0000-00-00T00-00-00.000";
 
 /// Names of old files, as Hubble gives them: `<base>-<time><extension>`.
 #[derive(Clone, Debug)]
@@ -50,24 +53,32 @@ impl Names {
         }
     }
 
-    /// The name for a file that ends now, which none has yet.
-    pub(super) fn free(&self, folder: &File) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let mut millis = now.unwrap_or_default().as_millis() as i64;
-        loop {
-            let name = self.at(millis);
-            let is_there = |name: &str| fstatat(folder, name, AtFlags::AT_SYMLINK_NOFOLLOW).is_ok();
-            if !is_there(&name) && !is_there(&format!("{name}{COMPRESSED}")) {
-                return name;
-            }
-            millis += 1;
+    /// The name for a file that ends now: later than all that there are, even where several
+    /// end in a millisecond or the clock was set back, since the oldest names go first.
+    pub(super) fn next(&self, folder: &Path) -> io::Result<String> {
+        let mut newest = None;
+        for entry in fs::read_dir(folder)? {
+            let name = entry?.file_name();
+            newest = newest.max(name.to_str().and_then(|name| self.time(name)));
         }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_millis() as i64;
+        Ok(self.at(newest.map_or(now, |newest| now.max(newest + 1))))
+    }
+
+    /// The time in the name of an old file, in milliseconds.
+    fn time(&self, name: &str) -> Option<i64> {
+        let time = self.old(name)?.strip_prefix(&self.base)?;
+        let time = time.get(1..1 + SHAPE.len())?;
+        let time = jiff::civil::DateTime::strptime(FORMAT, time).ok()?;
+        let time = time.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        Some(time.timestamp().as_millisecond())
     }
 
     fn at(&self, millis: i64) -> String {
         let time = jiff::Timestamp::from_millisecond(millis).unwrap_or_default();
         let time = time.to_zoned(jiff::tz::TimeZone::UTC);
-        let time = time.strftime("%Y-%m-%dT%H-%M-%S%.3f");
+        let time = time.strftime(FORMAT);
         format!("{}-{time}{}", self.base, self.extension)
     }
 
@@ -80,7 +91,7 @@ impl Names {
             .chars()
             .map(|c| if c.is_ascii_digit() { '0' } else { c });
         let shape: String = shape.collect();
-        (shape == "0000-00-00T00-00-00.000").then_some(plain)
+        (shape == SHAPE).then_some(plain)
     }
 }
 
@@ -223,6 +234,28 @@ fn compress(folder: &File, name: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_name_is_later_than_all_that_there_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = Names::of(Path::new("/x/flows.log"));
+        let first = names.next(folder.path()).unwrap();
+        // In a year's time, compressed: the clock was set back since.
+        let later = names.at(names.time(&first).unwrap() + 365 * 86_400_000);
+        fs::write(folder.path().join(format!("{later}.gz")), "").unwrap();
+        fs::write(folder.path().join("flows-9999-99-99T00-00-00.000.log"), "").unwrap();
+        let mut last = later;
+        for _ in 0..20 {
+            let next = names.next(folder.path()).unwrap();
+            assert!(next > last, "{next} after {last}");
+            fs::write(folder.path().join(&next), "").unwrap();
+            last = next;
+        }
+        assert_eq!(
+            names.time("flows-2026-11-28T08-00-00.123.log"),
+            Some(1_795_852_800_123)
+        );
+    }
 
     #[test]
     fn only_old_files_of_this_file_are_taken_for_such() {

@@ -1,0 +1,285 @@
+//! Hubble's dynamic configuration of exporters: a file in YAML that is read again when
+//! it changes.
+//!
+//! ```yaml
+//! flowLogs:
+//!   - name: drops
+//!     filePath: /var/log/sextant/drops.log
+//!     fieldMask: [time, uuid, verdict]
+//!     includeFilters:
+//!       - verdict: [DROPPED]
+//!     excludeFilters: []
+//!     fileMaxSizeMb: 10
+//!     fileMaxBackups: 5
+//!     fileCompress: false
+//!     end: 2026-12-24T18:00:00Z
+//! ```
+//!
+//! Filters are `flow.FlowFilter` in the JSON mapping of protobuf. `fieldAggregate` and
+//! `aggregationInterval` are refused, since they are not there yet.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use prost_types::Timestamp;
+use serde::Deserialize;
+use sextant_proto::flow::FlowFilter;
+use thiserror::Error;
+
+use super::setting::{Exports, FileSetting, Selected, SettingError, check, filters, name, target};
+use crate::{flow::Time, mask::Mask, reloaded::Source, small_file};
+
+/// Largest file.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// What is wrong with the file.
+#[derive(Debug, Error)]
+pub enum FlowLogsError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {error}; name a file that sextantd may read")]
+    Unread {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// It is no such configuration.
+    #[error("{path}: {error}; write Hubble's dynamic exporter configuration")]
+    Yaml {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        error: String,
+    },
+    /// A value of an exporter.
+    #[error("{path}: flowLogs[{index}].{key}: {error}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// Which exporter, from 0.
+        index: usize,
+        /// Which of its values.
+        key: String,
+        /// What of it.
+        error: String,
+    },
+    /// Exporters that do not go together, those of the configuration among them.
+    #[error(transparent)]
+    Together(SettingError),
+}
+
+/// The file, if there is one, and the exporters of the configuration.
+#[derive(Debug)]
+pub struct FlowLogs(Exports);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Document {
+    /// Must be there: a file that is being written is empty for a moment.
+    #[serde(deserialize_with = "Option::deserialize")]
+    flow_logs: Option<Vec<Entry>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Entry {
+    name: String,
+    file_path: String,
+    #[serde(default)]
+    field_mask: Option<Vec<String>>,
+    #[serde(default)]
+    field_aggregate: Option<Vec<String>>,
+    #[serde(default)]
+    aggregation_interval: Option<serde_json::Value>,
+    #[serde(default)]
+    include_filters: Option<Vec<serde_json::Value>>,
+    #[serde(default)]
+    exclude_filters: Option<Vec<serde_json::Value>>,
+    #[serde(default)]
+    file_max_size_mb: Option<u64>,
+    #[serde(default)]
+    file_max_backups: Option<usize>,
+    #[serde(default)]
+    file_compress: Option<bool>,
+    #[serde(default)]
+    end: Option<String>,
+}
+
+/// What is wrong with a value: its key, and how.
+type Wrong = (String, String);
+
+impl FlowLogs {
+    /// Those of the configuration, and of the file that it names.
+    #[must_use]
+    pub fn new(exports: Exports) -> Self {
+        Self(exports)
+    }
+
+    fn parse(&self, path: &Path, contents: &[u8]) -> Result<Vec<FileSetting>, FlowLogsError> {
+        let document: Document =
+            serde_saphyr::from_slice(contents).map_err(|error| FlowLogsError::Yaml {
+                path: path.to_owned(),
+                error: error.to_string(),
+            })?;
+        let entries = document.flow_logs.unwrap_or_default().into_iter();
+        let settings = entries.enumerate().map(|(index, entry)| {
+            entry
+                .setting()
+                .map_err(|(key, error)| FlowLogsError::Value {
+                    path: path.to_owned(),
+                    index,
+                    key,
+                    error,
+                })
+        });
+        settings.collect()
+    }
+}
+
+impl Source for FlowLogs {
+    type Contents = Vec<u8>;
+    type Made = Vec<FileSetting>;
+    type Error = FlowLogsError;
+
+    const WHAT: &'static str = "exporters";
+
+    fn read(&self) -> Result<Vec<u8>, FlowLogsError> {
+        let Some(path) = &self.0.flow_logs else {
+            return Ok(Vec::new());
+        };
+        small_file::read(path, MAX_BYTES).map_err(|error| FlowLogsError::Unread {
+            path: path.clone(),
+            error,
+        })
+    }
+
+    fn make(&self, contents: &Vec<u8>) -> Result<Vec<FileSetting>, FlowLogsError> {
+        let mut all = self.0.files.clone();
+        if let Some(path) = &self.0.flow_logs {
+            all.extend(self.parse(path, contents)?);
+        }
+        check(&all).map_err(FlowLogsError::Together)?;
+        Ok(all)
+    }
+}
+
+impl Entry {
+    fn setting(self) -> Result<FileSetting, Wrong> {
+        let wrong = |key: &str, error: String| (key.to_owned(), error);
+        let not_there = "is not there yet; leave it out".to_owned();
+        if self
+            .field_aggregate
+            .is_some_and(|fields| !fields.is_empty())
+        {
+            return Err(wrong("fieldAggregate", not_there));
+        }
+        if self.aggregation_interval.is_some() {
+            return Err(wrong("aggregationInterval", not_there));
+        }
+        let name = name(&self.name).map_err(|error| wrong("name", error))?;
+        let path = target(&self.file_path).map_err(|error| wrong("filePath", error))?;
+        let field_mask = self.field_mask.unwrap_or_default();
+        Mask::compile(&field_mask).map_err(|error| wrong("fieldMask", error.to_string()))?;
+        let end = self.end.map(|end| {
+            let time: Result<Timestamp, _> = end.parse();
+            let no_time = |_| wrong("end", format!("`{end}` is no time as 2026-12-24T18:00:00Z"));
+            let Timestamp { seconds, nanos } = time.map_err(no_time)?;
+            Ok::<_, Wrong>(Time { seconds, nanos })
+        });
+        let mut setting = FileSetting::new(name, path);
+        setting.selected = Selected {
+            allow: list("includeFilters", self.include_filters)?,
+            deny: list("excludeFilters", self.exclude_filters)?,
+            field_mask,
+            end: end.transpose()?,
+        };
+        match self.file_max_size_mb {
+            Some(0) | None => {}
+            Some(mb) => setting.max_bytes = mb.saturating_mul(1 << 20),
+        }
+        setting.max_backups = self.file_max_backups.unwrap_or(setting.max_backups);
+        setting.compress = self.file_compress.unwrap_or(setting.compress);
+        Ok(setting)
+    }
+}
+
+fn list(key: &str, list: Option<Vec<serde_json::Value>>) -> Result<Vec<FlowFilter>, Wrong> {
+    let mut all = Vec::new();
+    for (at, filter) in list.into_iter().flatten().enumerate() {
+        let found = filters(&filter.to_string());
+        all.extend(found.map_err(|error| (format!("{key}[{at}]"), error.to_string()))?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(text: &str) -> Result<Vec<FileSetting>, String> {
+        let logs = FlowLogs::new(Exports {
+            files: vec![FileSetting::new("fixed".into(), "/fixed.log".into())],
+            flow_logs: Some("flow-logs.yaml".into()),
+        });
+        let made = logs.make(&text.as_bytes().to_vec());
+        made.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn entries_are_read_as_hubble_reads_them() {
+        let text = "flowLogs:\n- name: all\n  filePath: stdout\n- name: drops\n  filePath: /d.log\n  \
+                    fieldMask: [time, uuid]\n  includeFilters:\n  - verdict: [DROPPED]\n  - source_pod: [shop/]\n  \
+                    excludeFilters: []\n  fileMaxSizeMb: 3\n  fileMaxBackups: 0\n  fileCompress: true\n  \
+                    end: '2026-12-24T18:00:00Z'\n";
+        let made = self::made(text).unwrap();
+        let names: Vec<_> = made.iter().map(|setting| setting.name.as_str()).collect();
+        assert_eq!(names, ["fixed", "all", "drops"]);
+        assert_eq!(made[1], FileSetting::new("all".into(), "stdout".into()));
+        let drops = &made[2];
+        assert_eq!(drops.selected.allow.len(), 2);
+        assert_eq!(drops.selected.field_mask, ["time", "uuid"]);
+        assert!(drops.selected.end.is_some());
+        assert_eq!(
+            (drops.max_bytes, drops.max_backups, drops.compress),
+            (3 << 20, 0, true)
+        );
+        assert_eq!(self::made("flowLogs: []").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_by_its_place() {
+        for (text, told) in [
+            ("", "unexpected end of input"),
+            ("flowlogs: []", "flowlogs"),
+            ("flowLogs: [{name: a}]", "filePath"),
+            (
+                "flowLogs: [{name: a, filePath: b.log}]",
+                "flowLogs[0].filePath",
+            ),
+            ("flowLogs: [{name: '', filePath: /b}]", "flowLogs[0].name"),
+            (
+                "flowLogs: [{name: a, filePath: /b, end: soon}]",
+                "flowLogs[0].end",
+            ),
+            (
+                "flowLogs: [{name: a, filePath: /b, fieldMask: [tim]}]",
+                "flowLogs[0].fieldMask",
+            ),
+            (
+                "flowLogs: [{name: a, filePath: /b, includeFilters: [{}, {verdikt: [DROPPED]}]}]",
+                "flowLogs[0].includeFilters[1]",
+            ),
+            (
+                "flowLogs: [{name: a, filePath: /b, fieldAggregate: [verdict]}]",
+                "flowLogs[0].fieldAggregate: is not there yet",
+            ),
+            ("flowLogs: [{name: fixed, filePath: /b}]", "`fixed`"),
+            ("flowLogs: [{name: a, filePath: /fixed.log}]", "/fixed.log"),
+        ] {
+            let error = made(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+}
