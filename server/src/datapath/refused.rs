@@ -1,10 +1,12 @@
 //! The address that a refused connection would have had: programs tell it before the kernel
 //! has chosen one (`deny_error`), so the kernel is asked by which it would go.
 //!
-//! What it is not: the way that a packet took; there was none. Bound: the last answer is
-//! kept for a second, so who tries again and again costs a question a second.
+//! What it is not: the way that a packet took; there was none. Bound: `QUESTIONS` a second,
+//! whose answers are kept for it, so whoever tries ever other addresses does not hold the
+//! reader up; beyond that the address stays unknown.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::{Duration, Instant},
@@ -14,21 +16,26 @@ use sextant_ebpf_common::{Event, Kind, reason};
 
 /// For so long routes stay as they are.
 const SAME: Duration = Duration::from_secs(1);
+/// Questions in that time; each takes some microseconds.
+const QUESTIONS: usize = 1024;
 
 type Words = [u32; 4];
 
-/// What was asked last.
-#[derive(Debug, Default)]
+/// What was asked lately.
+#[derive(Debug)]
 pub(super) struct Refused {
-    last: Option<Known>,
+    since: Instant,
+    /// From where it goes, by family and where to.
+    known: HashMap<(u8, Words), Words>,
 }
 
-#[derive(Debug)]
-struct Known {
-    family: u8,
-    to: Words,
-    from: Words,
-    since: Instant,
+impl Default for Refused {
+    fn default() -> Self {
+        Self {
+            since: Instant::now(),
+            known: HashMap::new(),
+        }
+    }
 }
 
 impl Refused {
@@ -44,21 +51,19 @@ impl Refused {
     }
 
     fn source(&mut self, family: u8, to: Words) -> Words {
-        let is_it = |known: &&Known| {
-            known.family == family && known.to == to && known.since.elapsed() < SAME
-        };
-        if let Some(known) = self.last.as_ref().filter(is_it) {
-            return known.from;
+        if self.since.elapsed() >= SAME {
+            self.known.clear();
+            self.since = Instant::now();
         }
-        let from = asked(address(family, to)).map(words).unwrap_or_default();
-        let since = Instant::now();
-        self.last = Some(Known {
-            family,
-            to,
-            from,
-            since,
-        });
-        from
+        let has_room = self.known.len() < QUESTIONS;
+        match self.known.entry((family, to)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) if has_room => {
+                let from = asked(address(family, to)).map(words);
+                *new.insert(from.unwrap_or_default())
+            }
+            Entry::Vacant(_) => Words::default(),
+        }
     }
 }
 
@@ -121,6 +126,22 @@ mod tests {
         assert_eq!(address(4, event.source), IpAddr::from([127, 0, 0, 1]));
         let again = asks.complete(refused(to));
         assert_eq!(again.source, event.source, "as it was asked before");
+    }
+
+    #[test]
+    fn only_so_many_are_asked_for_in_a_second() {
+        let mut asks = Refused::default();
+        let mut known = 0;
+        for n in 0..2 * QUESTIONS as u32 {
+            let [_, _, c, d] = n.to_be_bytes();
+            let event = asks.complete(refused(IpAddr::from([127, 9, c, d])));
+            known += usize::from(event.source != Words::default());
+            assert!(asks.known.len() <= QUESTIONS);
+        }
+        assert!(known >= QUESTIONS, "{known}");
+        asks.since -= SAME;
+        let event = asks.complete(refused(IpAddr::from([127, 9, 9, 9])));
+        assert_ne!(event.source, Words::default(), "a second later");
     }
 
     #[test]
