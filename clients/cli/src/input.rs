@@ -39,6 +39,25 @@ pub(crate) struct InputArgs {
     /// JSON lines on standard input, and ask nobody.
     #[arg(long, value_name = "FILE", help_heading = "Selectors")]
     pub(crate) input_file: Option<PathBuf>,
+    /// In a capture, equal addresses and ports in two VLANs are two connections.
+    #[arg(long, requires = "input_file", help_heading = "Selectors")]
+    vlan_in_key: bool,
+}
+
+/// A file, and how it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) vlan_in_key: bool,
+}
+
+impl InputArgs {
+    pub(crate) fn input(&self) -> Option<Input<'_>> {
+        Some(Input {
+            path: self.input_file.as_deref()?,
+            vlan_in_key: self.vlan_in_key,
+        })
+    }
 }
 
 /// What of a file is wanted.
@@ -102,10 +121,11 @@ impl Wanted {
 /// Hands on the responses of a file, until its end or until `sink` has enough. Lines and
 /// packets that are none are told by number.
 pub(crate) fn each(
-    path: &Path,
+    input: Input<'_>,
     mut sink: impl FnMut(GetFlowsResponse) -> io::Result<ControlFlow<()>>,
 ) -> anyhow::Result<()> {
-    let (file, input) = lines::open(path)?;
+    let Input { path, vlan_in_key } = input;
+    let (file, text) = lines::open(path)?;
     let mut failed = Ok(());
     let mut take = |event| match response_of_event(event).map(|response| response.map(&mut sink)) {
         Ok(Some(Ok(flow))) => flow,
@@ -120,7 +140,7 @@ pub(crate) fn each(
         // Nobody is told where standard error is closed.
         let _ = writeln!(io::stderr(), "sextant: {unit} {number} of {file}: {text}");
     };
-    let report = replay::export(path, input, &mut take, &mut tell);
+    let report = replay::export(path, vlan_in_key, text, &mut take, &mut tell);
     failed?;
     let report = report.map_err(|error| match error {
         ReplayError::Read { number, source, .. } => FileError::Read {

@@ -176,9 +176,9 @@ pub(crate) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
         args.format.silent_errors,
     );
     let mut out = out::stdout();
-    if let Some(path) = &args.input.input_file {
+    if let Some(file) = args.input.input() {
         let mut wanted = Wanted::new(&args.filters.filters()?, selection.since, selection.until)?;
-        input::flows(path, &mut wanted, selection.part(), &mut printer, &mut out)?;
+        input::flows(file, &mut wanted, selection.part(), &mut printer, &mut out)?;
     } else {
         let server = Server::reading(connection).await?;
         tokio::select! {

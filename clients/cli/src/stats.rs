@@ -150,9 +150,9 @@ fn field(text: &str) -> Result<FlowField, String> {
 /// Prints a summary.
 pub(crate) async fn run(connection: &Connection, args: &StatsArgs) -> anyhow::Result<ExitCode> {
     let filters = args.filters.filters()?;
-    if let Some(path) = &args.input.input_file {
+    if let Some(input) = args.input.input() {
         let summary = tally::summary(&Question {
-            path,
+            input,
             filters: &filters,
             window: args.window,
             since: args.since.map(Time::from),
@@ -259,8 +259,8 @@ fn print(summary: Option<FlowSummary>, args: &StatsArgs) -> anyhow::Result<ExitC
 /// Prints the values of a field.
 pub(crate) async fn hints(connection: &Connection, args: &HintsArgs) -> anyhow::Result<ExitCode> {
     let filters = args.filters.filters()?;
-    if let Some(path) = &args.input.input_file {
-        let hints = tally::hints(path, &filters, args.field, &args.prefix, args.limit)?;
+    if let Some(input) = args.input.input() {
+        let hints = tally::hints(input, &filters, args.field, &args.prefix, args.limit)?;
         return print_hints(&hints, args);
     }
     let request = ListFilterHintsRequest {

@@ -1,7 +1,7 @@
 //! Summaries and hints of a file, added up as the server adds up its store. Bound: what
 //! `sextant_flows::summary` keeps; nothing of a flow that was counted.
 
-use std::{ops::ControlFlow, path::Path, time::Duration};
+use std::{ops::ControlFlow, time::Duration};
 
 use sextant_flows::{
     flow::{Flow, Time},
@@ -11,7 +11,10 @@ use sextant_proto::sextant::flow::v1::{
     FilterHint, FlowField, FlowSummary, ListFilterHintsResponse, SummaryOrder,
 };
 
-use crate::{filter::Filters, input, input::Wanted};
+use crate::{
+    filter::Filters,
+    input::{self, Input, Wanted},
+};
 
 /// What 0 means, as in the server.
 const DEFAULT_GROUPS: u32 = 10;
@@ -40,7 +43,7 @@ pub(crate) enum TallyError {
 
 /// What is asked of a file.
 pub(crate) struct Question<'a> {
-    pub(crate) path: &'a Path,
+    pub(crate) input: Input<'a>,
     pub(crate) filters: &'a Filters,
     /// How far back from the last flow; all of the file without it.
     pub(crate) window: Option<Duration>,
@@ -86,7 +89,7 @@ fn bounds(question: &Question<'_>) -> anyhow::Result<(Option<Time>, Option<Time>
     let is_cut = question.bucket.is_some();
     let is_open = until.is_none() || (since.is_none() && question.window.is_none());
     if (question.window.is_some() && until.is_none()) || (is_cut && is_open) {
-        if question.path.as_os_str() == "-" {
+        if question.input.path.as_os_str() == "-" {
             return Err(TallyError::Twice.into());
         }
         let (first, last) = span(question)?;
@@ -119,14 +122,14 @@ fn nanos(length: Duration) -> i64 {
 
 /// The values of a field in a file.
 pub(crate) fn hints(
-    path: &Path,
+    input: Input<'_>,
     filters: &Filters,
     field: FlowField,
     prefix: &str,
     limit: u32,
 ) -> anyhow::Result<ListFilterHintsResponse> {
     let question = Question {
-        path,
+        input,
         filters,
         window: None,
         since: None,
@@ -160,7 +163,7 @@ fn span(question: &Question<'_>) -> anyhow::Result<(Time, Time)> {
 fn flows(question: &Question<'_>, mut see: impl FnMut(&Flow)) -> anyhow::Result<(Time, Time)> {
     let mut wanted = Wanted::new(question.filters, None, None)?;
     let mut span: Option<(Time, Time)> = None;
-    input::each(question.path, |response| {
+    input::each(question.input, |response| {
         if wanted.takes(&response).map_err(std::io::Error::other)?
             && let Some(flow) = wanted.flow(response)
         {

@@ -32,6 +32,7 @@ use crate::{
     connect::{Channel, Server, client},
     connection::Connection,
     filter::{FilterArgs, Filters},
+    input::Input,
     json, out,
     stats::Order,
     tally::{self, Question},
@@ -85,6 +86,9 @@ pub(crate) struct TopArgs {
     /// standard input, and ask nobody; with `--once`.
     #[arg(long, value_name = "FILE", requires = "once")]
     input_file: Option<PathBuf>,
+    /// In a capture, equal addresses and ports in two VLANs are two connections.
+    #[arg(long, requires = "input_file")]
+    vlan_in_key: bool,
     #[command(flatten)]
     filters: FilterArgs,
 }
@@ -273,8 +277,9 @@ pub(crate) async fn run(connection: &Connection, args: &TopArgs) -> anyhow::Resu
     };
     if let Some(path) = &args.input_file {
         model.server = path.display().to_string();
+        let vlan_in_key = args.vlan_in_key;
         model.summary = tally::summary(&Question {
-            path,
+            input: Input { path, vlan_in_key },
             filters: &model.filters,
             window: args.window,
             since: None,

@@ -193,3 +193,42 @@ fn lines_of_standard_input_are_shown_as_they_come() {
     drop(input);
     assert!(child.wait().expect("it ends").success());
 }
+
+/// A capture (libpcap's own format) of UDP from 10.0.0.1:1 to 10.0.0.2:2 and back, each in a
+/// VLAN of its own.
+fn capture_of_vlans(vlans: [u8; 2]) -> Vec<u8> {
+    let mut file = Vec::new();
+    let words: [u32; 6] = [0xa1b2_c3d4, 0x0004_0002, 0, 0, 65535, 1];
+    file.extend(words.map(u32::to_le_bytes).concat());
+    for (n, vlan) in vlans.into_iter().enumerate() {
+        let (from, to) = if n == 0 { (1, 2) } else { (2, 1) };
+        let mut packet = vec![
+            2, 0, 0, 0, 0, to, 2, 0, 0, 0, 0, from, 0x81, 0, 0, vlan, 8, 0,
+        ];
+        packet.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+        packet.extend([10, 0, 0, from, 10, 0, 0, to, 0, from, 0, to, 0, 8, 0, 0]);
+        let size = packet.len() as u32;
+        let header: [u32; 4] = [1_700_000_000 + n as u32, 0, size, size];
+        file.extend(header.map(u32::to_le_bytes).concat());
+        file.extend(packet);
+    }
+    file
+}
+
+#[test]
+fn vlans_of_a_capture_tell_connections_apart_where_they_are_to() {
+    let folder = Folder::new();
+    let replies = |flags: &str, file: &Path| {
+        let text = printed(&format!("observe -o json{flags}"), file);
+        text.matches("\"is_reply\":true").count()
+    };
+    let two = folder.file("two.pcap", capture_of_vlans([7, 8]));
+    assert_eq!(replies("", &two), 1);
+    assert_eq!(replies(" --vlan-in-key", &two), 0);
+    let one = folder.file("one.pcap", capture_of_vlans([7, 7]));
+    assert_eq!(replies(" --vlan-in-key", &one), 1);
+    for command in ["stats -o json --group-by client-ip", "top --once"] {
+        let (apart, together) = (format!("{command} --vlan-in-key"), command);
+        assert_ne!(printed(&apart, &two), printed(together, &two), "{command}");
+    }
+}

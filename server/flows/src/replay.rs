@@ -194,12 +194,13 @@ pub fn read(
 
 /// Hands on what is in an open file as it was exported, flows of a capture among it,
 /// until `sink` has enough; problems as they are met, where that is known. `path` is
-/// its name.
+/// its name; `vlan_in_key` is as in `Context`.
 ///
 /// # Errors
 /// It cannot be read to its end, or is no capture though it should be.
 pub fn export(
     path: &Path,
+    vlan_in_key: bool,
     input: impl BufRead + 'static,
     sink: &mut dyn FnMut(ExportEvent) -> ControlFlow<()>,
     told: &mut dyn FnMut(Format, &Problem),
@@ -228,6 +229,7 @@ pub fn export(
         }
     };
     let report = in_world(&mut interners, &node, |context| {
+        context.vlan_in_key = vlan_in_key;
         capture::load(path, input, context, &mut sink)
     })?;
     for problem in &report.problems {

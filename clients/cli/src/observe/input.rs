@@ -5,7 +5,6 @@ use std::{
     collections::VecDeque,
     io::{self, Write},
     ops::ControlFlow,
-    path::Path,
 };
 
 use prost::Message;
@@ -13,7 +12,7 @@ use sextant_proto::observer::GetFlowsResponse;
 
 use super::stream::Show;
 use crate::{
-    input::{self, Wanted},
+    input::{self, Input, Wanted},
     lines::Lines,
 };
 
@@ -93,15 +92,15 @@ impl<M> Picked<M> {
 /// Prints the wanted responses of a file. The end is left to the caller, unless it is
 /// an error.
 pub(super) fn flows(
-    path: &Path,
+    input: Input<'_>,
     wanted: &mut Wanted,
     part: Part,
     show: &mut impl Show<GetFlowsResponse>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let mut picked = Picked::new(part);
-    picked.is_live = path.as_os_str() == "-";
-    let end = input::each(path, |response| {
+    picked.is_live = input.path.as_os_str() == "-";
+    let end = input::each(input, |response| {
         match wanted.takes(&response).map_err(io::Error::other)? {
             true => picked.add(response, show, out),
             false => Ok(ControlFlow::Continue(())),

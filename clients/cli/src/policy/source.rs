@@ -46,7 +46,7 @@ impl SourceArgs {
         let (since, until) = (point(self.since.as_ref())?, point(self.until.as_ref())?);
         let filters = self.filters.filters()?;
         let mut wanted = Wanted::new(&filters, since, until)?;
-        let Some(path) = &self.input.input_file else {
+        let Some(input) = self.input.input() else {
             let request = GetFlowsRequest {
                 whitelist: filters.whitelist,
                 blacklist: filters.blacklist,
@@ -60,7 +60,7 @@ impl SourceArgs {
             return ask(&server, request, &mut wanted, see).await;
         };
         let mut lost = 0;
-        input::each(path, |response| {
+        input::each(input, |response| {
             lost += lost_by(&response);
             if wanted.takes(&response).map_err(std::io::Error::other)?
                 && let Some(flow) = wanted.flow(response)
