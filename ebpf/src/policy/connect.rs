@@ -56,8 +56,7 @@ struct Peer {
 /// By IPv4.
 #[inline(always)]
 pub unsafe fn by_ipv4(ctx: *mut bpf_sock_addr) -> i32 {
-    let cgroup = take_note(ctx);
-    let Some(half) = judging(ctx) else {
+    let Some((half, cgroup)) = begin(ctx) else {
         return GOES_ON;
     };
     let word = (&raw const (*ctx).user_ip4).read_volatile();
@@ -67,8 +66,7 @@ pub unsafe fn by_ipv4(ctx: *mut bpf_sock_addr) -> i32 {
 /// By IPv6, or by IPv4 with a socket of IPv6.
 #[inline(always)]
 pub unsafe fn by_ipv6(ctx: *mut bpf_sock_addr) -> i32 {
-    let cgroup = take_note(ctx);
-    let Some(half) = judging(ctx) else {
+    let Some((half, cgroup)) = begin(ctx) else {
         return GOES_ON;
     };
     let words = &raw const (*ctx).user_ip6;
@@ -116,22 +114,29 @@ unsafe fn port(ctx: *mut bpf_sock_addr) -> u16 {
     u16::from_be((&raw const (*ctx).user_port).read_volatile() as u16)
 }
 
-/// Who connects has the socket from now on; tells the cgroup that it was made in, as its
-/// packets have it.
+/// Who connects has the socket from now on. What is in force, and the cgroup that the socket
+/// was made in, as its packets have it, if it is to be answered.
 #[inline(always)]
-unsafe fn take_note(ctx: *mut bpf_sock_addr) -> u64 {
-    if !maps::tells_who() {
-        return bpf_get_current_cgroup_id();
+unsafe fn begin(ctx: *mut bpf_sock_addr) -> Option<(Half, u64)> {
+    let judging = match judging(ctx) {
+        Some(half) => Some((half, cgroup(ctx))),
+        None => None,
+    };
+    if maps::tells_who() {
+        owner::connects((*ctx).__bindgen_anon_1.sk.cast());
     }
-    let socket = (*ctx).__bindgen_anon_1.sk;
-    let owner = owner::of(socket.cast());
-    let cgroup = if owner.is_null() { 0 } else { (*owner).cgroup };
-    owner::connects(socket.cast());
-    if cgroup != 0 {
-        cgroup
-    } else {
-        bpf_get_current_cgroup_id()
+    judging
+}
+
+#[inline(always)]
+unsafe fn cgroup(ctx: *mut bpf_sock_addr) -> u64 {
+    if maps::tells_who() {
+        let owner = owner::of((*ctx).__bindgen_anon_1.sk.cast());
+        if !owner.is_null() && (*owner).cgroup != 0 {
+            return (*owner).cgroup;
+        }
     }
+    bpf_get_current_cgroup_id()
 }
 
 /// What is in force for it, if it is to be answered.
