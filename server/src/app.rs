@@ -4,6 +4,7 @@
 //! last; only then the server says that it is ready. Stop: in the other order,
 //! each step within the time budget of the configuration.
 
+mod about;
 mod agent_events;
 mod counting;
 mod datapath;
@@ -16,7 +17,7 @@ mod worker;
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -30,7 +31,6 @@ use crate::{
     containers::Containers,
     datapath::{LinkWatch, Links, NamespaceChoice},
     export::Exporters,
-    flow::Origin,
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
     listener::Bound,
@@ -41,21 +41,19 @@ use crate::{
     policy::policies::Policies,
     record::RecordCounts,
     service::{
-        About, AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService,
-        PeerService, ReflectionError, Rules, WriteGroup, handshakes, limited, router,
-        with_reflection,
+        AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService, PeerService,
+        ReflectionError, Rules, WriteGroup, handshakes, limited, router, with_reflection,
     },
     store::{Ring, Room},
 };
 
+use about::{about, origin};
 use counting::Counting;
 use datapath::{RunningDatapath, Wanted, Who};
 use exporting::Exporting;
 use peers::Peers;
 use serving::{Serving, Sockets, hosts};
 
-/// Name of the program in `Flow.emitter`.
-const EMITTER: &str = "Sextant";
 /// The service that `hubble status` asks health for.
 const HEALTH_SERVICE: &str = "hubble.server.Observer";
 
@@ -316,8 +314,8 @@ impl Core {
             datapath.map(RunningDatapath::parts),
             limits.clone(),
             policies.clone(),
-        )
-        .with_exporters(exporters.clone());
+            exporters.clone(),
+        );
         let routes = routes
             .add_service(observer.into_server(config.server.max_request_bytes))
             .add_service(flows.into_server(config.server.max_request_bytes))
@@ -483,24 +481,6 @@ fn identities(config: &Config, inventory: Arc<Inventory>, links: Option<&LinkWat
 fn lookback(config: &Config) -> Duration {
     let datapath = config.datapath.clone().unwrap_or_default();
     2 * datapath.active_interval
-}
-
-fn origin(config: &Config) -> Origin {
-    Origin {
-        node_name: config.full_node_name(),
-        node_labels: config.node_labels.clone(),
-        emitter: Some((EMITTER.into(), env!("CARGO_PKG_VERSION").into())),
-    }
-}
-
-fn about(config: &Config) -> About {
-    About {
-        node_name: config.full_node_name(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        version_header: config.server.version_header,
-        started: Instant::now(),
-        lost_event_interval: config.server.lost_event_interval,
-    }
 }
 
 async fn set_serving(health: &HealthReporter, serving: bool) {

@@ -6,6 +6,7 @@
 mod connections;
 mod exporters;
 mod hubble;
+mod names;
 mod policies;
 mod rates;
 mod reading;
@@ -19,7 +20,6 @@ pub use rates::Rates;
 use std::{fmt, sync::Arc, time::Duration};
 
 use axum::middleware::from_fn_with_state;
-use exporters::OfExporters;
 use policies::OfPolicies;
 use prometheus_client::{
     collector::Collector,
@@ -33,15 +33,13 @@ use tokio::sync::watch;
 use crate::{
     audit::Log,
     datapath::{Counters, InterfaceCount},
-    dns::Malformed,
     export::Exporters,
     identity::NumberCounts,
-    ledger::{Events, Ledger, Payloads, Sources},
+    ledger::{Events, Ledger, Sources},
     listener::Hosts,
     overhead::Overhead,
     policy::policies::Policies,
     service::{Limits, pages},
-    sni,
 };
 
 /// What metrics are made of.
@@ -121,9 +119,6 @@ impl Metrics {
         if let Some(policies) = self.policies.clone() {
             own.register_collector(Box::new(OfPolicies(policies)));
         }
-        if let Some(exporters) = self.exporters.clone() {
-            own.register_collector(Box::new(OfExporters(exporters)));
-        }
         own.register_collector(Box::new(self));
         registry
     }
@@ -161,6 +156,9 @@ impl Collector for Metrics {
         page.audit(&self.audit)?;
         if let Some(hubble) = &self.hubble {
             page.hubble(&hubble.counts())?;
+        }
+        if let Some(exporters) = &self.exporters {
+            page.exporters(&exporters.states())?;
         }
         let Some((counters, volumes)) = &self.sources.datapath else {
             return Ok(());
@@ -215,15 +213,12 @@ impl Page<'_> {
             "Bytes of messages that are not complete or not read",
             used.bytes.0 as f64,
         )?;
-        let mut family = self.family(
+        let refused = limits.refused();
+        self.counters(
             "refused_calls",
             "Calls that were refused or ended for a limit",
-            ConstCounter::new(0_u64).metric_type(),
-        )?;
-        for (cause, calls) in limits.refused() {
-            ConstCounter::new(calls).encode(family.encode_family(&[("cause", cause)])?)?;
-        }
-        Ok(())
+            refused.map(|(cause, calls)| ([("cause", cause)], calls)),
+        )
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -251,6 +246,20 @@ impl Page<'_> {
         Ok(())
     }
 
+    /// Gauges of one family, each with its labels.
+    fn gauges<'l, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = ([(&'l str, &'l str); N], f64)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        for (labels, value) in values {
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
     fn events(&mut self, events: &Events) -> fmt::Result {
         let made = [
             ("kernel", events.raised),
@@ -269,78 +278,6 @@ impl Page<'_> {
             "lost_events",
             "Events lost or left out before the store, by place and cause",
             lost.map(|lost| ([("place", lost.place), ("cause", lost.cause)], lost.events)),
-        )
-    }
-
-    fn dns(&mut self, payloads: &Payloads) -> fmt::Result {
-        let (messages, names) = (payloads.dns.messages, payloads.dns.names);
-        let kinds = [("query", messages.queries), ("answer", messages.answers)];
-        self.counters(
-            "dns_messages",
-            "DNS messages that packets carry, by kind",
-            kinds.map(|(kind, count)| ([("kind", kind)], count)),
-        )?;
-        self.counter(
-            "dns_unasked_answers",
-            "DNS answers that nobody was seen to ask for",
-            messages.unasked,
-        )?;
-        let malformed = Malformed::ALL.iter().zip(messages.malformed);
-        self.counters(
-            "dns_malformed",
-            "Bytes on port 53 that are no DNS message, by cause",
-            malformed.map(|(cause, count)| ([("cause", cause.name())], count)),
-        )?;
-        let forgotten = [
-            ("queries", messages.forgotten_queries),
-            ("streams", messages.forgotten_streams),
-            ("addresses", names.forgotten),
-            ("names", names.left_out),
-        ];
-        self.counters(
-            "dns_forgotten",
-            "What was let go for want of room: queries before their answer, TCP streams, addresses and names",
-            forgotten.map(|(what, count)| ([("what", what)], count)),
-        )?;
-        self.gauge(
-            "dns_addresses",
-            "Addresses with names, counted for each client",
-            names.addresses as f64,
-        )?;
-        self.tls(payloads)
-    }
-
-    fn tls(&mut self, payloads: &Payloads) -> fmt::Result {
-        let (hellos, names) = (payloads.dns.hellos, payloads.dns.server_names);
-        let kinds = [
-            ("yes", hellos.hellos - hellos.nameless),
-            ("no", hellos.nameless),
-        ];
-        self.counters(
-            "tls_hellos",
-            "TLS ClientHellos that were read, by whether they ask for a server name",
-            kinds.map(|(named, count)| ([("named", named)], count)),
-        )?;
-        let malformed = sni::Malformed::ALL.iter().zip(hellos.malformed);
-        self.counters(
-            "tls_malformed",
-            "Beginnings of TLS connections that gave no name, by cause",
-            malformed.map(|(cause, count)| ([("cause", cause.name())], count)),
-        )?;
-        let forgotten = [
-            ("connections", hellos.forgotten),
-            ("addresses", names.forgotten),
-            ("names", names.left_out),
-        ];
-        self.counters(
-            "tls_forgotten",
-            "What was let go for want of room: names of connections, addresses and names of them",
-            forgotten.map(|(what, count)| ([("what", what)], count)),
-        )?;
-        self.gauge(
-            "tls_addresses",
-            "Addresses with names by TLS, counted for each client",
-            names.addresses as f64,
         )
     }
 
@@ -366,11 +303,11 @@ impl Page<'_> {
     fn cost(&mut self, overhead: &Overhead) -> fmt::Result {
         let (load, budget) = (overhead.load(), overhead.budget());
         let shares = [("daemon", load.daemon_cpu), ("datapath", load.datapath_cpu)];
-        let kind = ConstGauge::new(0.0).metric_type();
-        let mut family = self.family("cpu_share", "Share of one CPU that is taken", kind)?;
-        for (part, share) in shares {
-            ConstGauge::new(share).encode(family.encode_family(&[("part", part)])?)?;
-        }
+        self.gauges(
+            "cpu_share",
+            "Share of one CPU that is taken",
+            shares.map(|(part, share)| ([("part", part)], share)),
+        )?;
         self.gauge(
             "resident_bytes",
             "Resident memory of the daemon, without the flow tables that are mapped into it",

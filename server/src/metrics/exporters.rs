@@ -5,23 +5,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
-};
 use sextant_flows::printable::printable;
 
-use crate::export::{Dropped, Exporters, State};
-
-/// Exporters as they are when they are asked for.
-pub(super) struct OfExporters(pub(super) Exporters);
-
-impl fmt::Debug for OfExporters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OfExporters").finish_non_exhaustive()
-    }
-}
+use super::Page;
+use crate::export::{Dropped, State};
 
 type Counter = (&'static str, &'static str, fn(&State) -> u64);
 type Gauge = (&'static str, &'static str, fn(&State) -> f64);
@@ -75,39 +62,36 @@ fn seconds(time: SystemTime) -> f64 {
     since.unwrap_or_default().as_secs_f64()
 }
 
-impl Collector for OfExporters {
-    fn encode(&self, mut page: DescriptorEncoder<'_>) -> fmt::Result {
-        let states = self.0.states();
+impl Page<'_> {
+    pub(super) fn exporters(&mut self, states: &[State]) -> fmt::Result {
         let names: Vec<_> = states.iter().map(|one| printable(&one.name)).collect();
-        let labels = |place: usize| {
-            [
-                ("exporter", names[place].as_ref()),
-                ("kind", states[place].kind),
-            ]
+        let each = || {
+            let labelled = states.iter().zip(&names);
+            labelled
+                .map(|(state, name)| (state, [("exporter", name.as_ref()), ("kind", state.kind)]))
         };
-        let kind = ConstCounter::new(0_u64).metric_type();
         for (name, help, value) in COUNTERS {
-            let mut family = page.encode_descriptor(name, help, None, kind)?;
-            for (place, state) in states.iter().enumerate() {
-                let counter = ConstCounter::new(value(state));
-                counter.encode(family.encode_family(&labels(place))?)?;
-            }
+            self.counters(
+                name,
+                help,
+                each().map(|(state, labels)| (labels, value(state))),
+            )?;
         }
-        let help = "Events that an exporter should have written and did not, by cause";
-        let mut family = page.encode_descriptor("exporter_dropped", help, None, kind)?;
-        for (place, state) in states.iter().enumerate() {
-            let [exporter, kind] = labels(place);
-            for (cause, events) in Dropped::ALL.iter().zip(state.dropped) {
-                let labels = [exporter, kind, ("cause", cause.name())];
-                ConstCounter::new(events).encode(family.encode_family(&labels)?)?;
-            }
-        }
+        self.counters(
+            "exporter_dropped",
+            "Events that an exporter should have written and did not, by cause",
+            each().flat_map(|(state, [exporter, kind])| {
+                let causes = Dropped::ALL.iter().zip(state.dropped);
+                causes
+                    .map(move |(cause, events)| ([exporter, kind, ("cause", cause.name())], events))
+            }),
+        )?;
         for (name, help, value) in GAUGES {
-            let mut family = page.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (place, state) in states.iter().enumerate() {
-                let gauge = ConstGauge::new(value(state));
-                gauge.encode(family.encode_family(&labels(place))?)?;
-            }
+            self.gauges(
+                name,
+                help,
+                each().map(|(state, labels)| (labels, value(state))),
+            )?;
         }
         Ok(())
     }

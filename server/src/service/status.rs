@@ -57,7 +57,7 @@ struct Parts {
     datapath: Option<DatapathParts>,
     limits: Limits,
     policies: Policies,
-    exporters: Option<Exporters>,
+    exporters: Exporters,
 }
 
 type States = Pin<Box<dyn Stream<Item = Result<api::WatchStatusResponse, Status>> + Send>>;
@@ -72,6 +72,7 @@ impl DaemonStatusService {
         datapath: Option<DatapathParts>,
         limits: Limits,
         policies: Policies,
+        exporters: Exporters,
     ) -> Self {
         Self(Arc::new(Parts {
             about,
@@ -80,17 +81,8 @@ impl DaemonStatusService {
             datapath,
             limits,
             policies,
-            exporters: None,
+            exporters,
         }))
-    }
-
-    /// The same, which tells of exporters too. For one that was not cloned yet.
-    #[must_use]
-    pub fn with_exporters(mut self, exporters: Exporters) -> Self {
-        if let Some(parts) = Arc::get_mut(&mut self.0) {
-            parts.exporters = Some(exporters);
-        }
-        self
     }
 
     /// For the gRPC server.
@@ -105,8 +97,7 @@ impl Parts {
         let datapath = self.datapath.as_ref();
         let mut problems = datapath.map_or_else(Vec::new, problems::of);
         problems.extend(problems::of_policies(&self.policies));
-        let exporters = self.exporters.as_ref().map(Exporters::states);
-        let exporters = exporters.unwrap_or_default();
+        let exporters = self.exporters.states();
         problems.extend(exporters.iter().filter_map(problems::of_exporter));
         let ledger = self.sources.take();
         api::Status {
