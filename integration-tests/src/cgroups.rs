@@ -25,6 +25,18 @@ impl Cgroups {
         }
         Some(made)
     }
+
+    /// That of a unit of a test's own, the first, in a slice.
+    #[must_use]
+    pub fn of_unit(test: &str) -> Option<(Self, String)> {
+        let name = |kind: &str| format!("sextant-{test}-{}.{kind}", std::process::id());
+        let (unit, slice) = (name("service"), name("slice"));
+        let made = Self::new(&[&format!("{slice}/{unit}"), &slice]);
+        if made.is_none() {
+            println!("SKIPPED: no cgroup2 hierarchy that can be written");
+        }
+        Some((made?, unit))
+    }
 }
 
 impl Drop for Cgroups {

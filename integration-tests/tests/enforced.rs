@@ -302,10 +302,7 @@ fn a_unit_is_judged_by_its_cgroup_and_others_of_the_host_are_not() {
     if !root() {
         return;
     }
-    let unit = format!("sextant-enforced-{}.service", std::process::id());
-    let slice = format!("sextant-enforced-{}.slice", std::process::id());
-    let Some(cgroups) = Cgroups::new(&[&format!("{slice}/{unit}"), &slice]) else {
-        println!("SKIPPED: no cgroup2 hierarchy that can be written");
+    let Some((cgroups, unit)) = Cgroups::of_unit("enforced") else {
         return;
     };
     let hosts = Hosts::new();

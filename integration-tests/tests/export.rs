@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 use sextant_integration_tests::{
-    Daemon, Netns,
+    Daemon, Netns, Process,
     daemon::QUICK,
     eventually,
     hubble::{hubble, tool},
@@ -88,7 +88,23 @@ fn read_by_hubble(text: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Two namespaces, with a web server in the second.
+/// A web server in the second namespace that answers the first.
+fn web(a: &Netns, b: &Netns) -> Process {
+    let web = b.spawn("python3 -m http.server 80");
+    eventually("a server", || {
+        a.try_run("curl -s http://10.9.1.2/").0.then_some(())
+    });
+    web
+}
+
+/// Whether all that was shown was written, as it was shown.
+fn has_all(written: &BTreeMap<String, Value>, shown: &BTreeMap<String, Value>) -> bool {
+    shown
+        .iter()
+        .all(|(uuid, flow)| written.get(uuid) == Some(flow))
+}
+
+/// Two namespaces.
 fn network() -> (Netns, Netns) {
     let (a, b) = (Netns::new(), Netns::new());
     veth((&a, "va"), (&b, "vb"), 1);
@@ -112,10 +128,7 @@ fn a_file_has_what_hubble_observe_shows_and_hubble_reads_it_back() {
     let path = folder.path().join("flows.log");
     let config = format!("{QUICK}[[export.file]]\npath = '{}'\n", path.display());
     let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
-    let _web = b.spawn("python3 -m http.server 80");
-    eventually("a server", || {
-        a.try_run("curl -s http://10.9.1.2/").0.then_some(())
-    });
+    let _web = web(&a, &b);
     a.run("ping -c 3 -i 0.2 10.9.1.2");
     quiet(&a, "va");
     let shown = eventually("as many as are shown", || {
@@ -127,7 +140,7 @@ fn a_file_has_what_hubble_observe_shows_and_hubble_reads_it_back() {
     let text = exported(&path);
     let written = flows(&text);
     // What came with the end is in the file too.
-    assert!(shown.iter().all(|(uuid, flow)| written[uuid] == *flow));
+    assert!(has_all(&written, &shown));
     assert_eq!(flows(&read_by_hubble(&text)), written);
     // And by our own.
     let again = Daemon::start(
@@ -245,10 +258,7 @@ fn nothing_is_lost_or_twice_over_rotation() {
         path.display()
     );
     let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
-    let _web = b.spawn("python3 -m http.server 80");
-    eventually("a server", || {
-        a.try_run("curl -s http://10.9.1.2/").0.then_some(())
-    });
+    let _web = web(&a, &b);
     let compressed = || {
         let files = files(&path).into_iter();
         files
@@ -268,11 +278,7 @@ fn nothing_is_lost_or_twice_over_rotation() {
     daemon.signal("TERM");
     assert!(daemon.wait().success());
     let written = flows(&exported(&path));
-    assert!(
-        shown
-            .iter()
-            .all(|(uuid, flow)| written.get(uuid) == Some(flow))
-    );
+    assert!(has_all(&written, &shown));
 }
 
 /// The only exporter goes from one file to another and back.
@@ -294,10 +300,7 @@ fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_o
     write(&targets[0]);
     let config = format!("{QUICK}[export]\nflow_logs = '{}'\n", yaml.display());
     let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
-    let _web = b.spawn("python3 -m http.server 80");
-    eventually("a server", || {
-        a.try_run("curl -s http://10.9.1.2/").0.then_some(())
-    });
+    let _web = web(&a, &b);
     let load = a.spawn("bash -c 'while :; do curl -s -o /dev/null http://10.9.1.2/; done'");
     for target in targets.iter().cycle().skip(1).take(8) {
         write(target);
@@ -331,11 +334,7 @@ fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_o
         "both were used"
     );
     let written = flows(&each.concat());
-    assert!(
-        shown
-            .iter()
-            .all(|(uuid, flow)| written.get(uuid) == Some(flow))
-    );
+    assert!(has_all(&written, &shown));
     // One that is no more wanted ends, and what ends does not end the daemon.
     fs::write(&yaml, "flowLogs: []").unwrap();
     daemon.again();

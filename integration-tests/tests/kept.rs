@@ -253,10 +253,7 @@ fn a_unit_that_makes_sockets_while_there_is_no_daemon_is_judged_as_itself() {
     if !root() {
         return;
     }
-    let unit = format!("sextant-kept-{}.service", std::process::id());
-    let slice = format!("sextant-kept-{}.slice", std::process::id());
-    let Some(cgroups) = Cgroups::new(&[&format!("{slice}/{unit}"), &slice]) else {
-        println!("SKIPPED: no cgroup2 hierarchy that can be written");
+    let Some((cgroups, unit)) = Cgroups::of_unit("kept") else {
         return;
     };
     let (bpffs, hosts) = (Bpffs::new(), Hosts::new());

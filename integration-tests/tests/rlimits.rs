@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sextant_integration_tests::{Netns, Process, daemon::binary, eventually, root};
+use sextant_integration_tests::{Netns, Process, cgroups::Cgroups, daemon::binary, root};
 
 /// In which a start is over, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -157,8 +157,8 @@ fn used_up_cpu_time_is_told_and_ends_with_exit_code_1() {
     }
 }
 
-/// A control group with so much memory, removed when dropped.
-struct Room(PathBuf);
+/// A control group with so much memory.
+struct Room(Cgroups);
 
 impl Room {
     /// `None` where such groups cannot be made.
@@ -171,26 +171,20 @@ impl Room {
         let _ = fs::write(root.join("cgroup.subtree_control"), "+memory");
         let group = root.join(format!("sextant-room-{}-{mib}", std::process::id()));
         fs::create_dir(&group).ok()?;
-        let room = Self(group);
-        fs::write(room.0.join(file), (mib << 20).to_string()).ok()?;
+        let limit = group.join(file);
+        let room = Self(Cgroups(vec![group]));
+        fs::write(limit, (mib << 20).to_string()).ok()?;
         Some(room)
     }
 
     /// A program that runs the one that it is given within it.
     fn enter(&self, folder: &Path) -> PathBuf {
         let program = folder.join("enter");
-        let group = self.0.display();
+        let group = self.0.0[0].display();
         let text = format!("#!/bin/sh\nset -e\necho 0 >{group}/cgroup.procs\nexec \"$@\"\n");
         fs::write(&program, text).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         program
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        // What is killed leaves its group a moment later.
-        eventually("an empty control group", || fs::remove_dir(&self.0).ok());
     }
 }
 

@@ -69,9 +69,12 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         println!("{}", printable(&config::check(flags, environment)?));
         return Ok(());
     }
-    let load = || config::load(flags, environment);
-    let mut config = load()?;
-    fit_memory(&mut config)?;
+    let load = || -> anyhow::Result<_> {
+        let mut config = config::load(flags, environment)?;
+        fit_memory(&mut config)?;
+        Ok(config)
+    };
+    let config = load()?;
     descriptors::raise_limit();
     let flows = config.datapath.as_ref();
     rlimits::check(flows.map(|of| u64::from(of.flows_ipv4) + u64::from(of.flows_ipv6)))?;
@@ -79,13 +82,8 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     // Requests on threads of their own: what observes never waits for what serves.
     let serving = runtime("serve", None)?;
     let observing = runtime("observe", Some(OBSERVING_THREADS))?;
-    let reload = || {
-        let mut config = load()?;
-        fit_memory(&mut config)?;
-        Ok(config)
-    };
     let served = panic::catch_unwind(AssertUnwindSafe(|| {
-        observing.block_on(serve(config, reload, serving.handle()))
+        observing.block_on(serve(config, load, serving.handle()))
     }));
     // As where no more threads or memory are to be had.
     let result = served.unwrap_or_else(|_| {

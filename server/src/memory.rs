@@ -5,7 +5,7 @@
 
 use std::{fs, path::Path};
 
-use crate::config::Datapath;
+use crate::{config::Datapath, rlimits::BYTES_A_FLOW};
 
 const MIB: u64 = 1 << 20;
 /// What the process itself takes while it starts.
@@ -14,8 +14,6 @@ const PROCESS: u64 = 36 * MIB;
 const VERIFIER: u64 = 48 * MIB;
 /// Programs, and maps of fixed sizes, those of policies among them.
 const FIXED: u64 = 22 * MIB;
-/// Of a flow, in its table.
-const BYTES_A_FLOW: u64 = 256;
 /// Tables are made no smaller.
 const LEAST_FLOWS: u32 = 8192;
 /// Rings are made no smaller.

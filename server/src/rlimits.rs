@@ -13,7 +13,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 const THREADS: usize = 12;
 
 /// What the datapath needs beside for each flow that it has room for: its tables are mapped.
-const BYTES_A_FLOW: u64 = 256;
+pub(crate) const BYTES_A_FLOW: u64 = 256;
 
 /// The process may not have what it needs.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

@@ -97,6 +97,21 @@ pub fn parse_strict<M: Message + Default>(text: &str, name: &str) -> Result<Vec<
     Ok(messages)
 }
 
+/// The message of this type that a value is, in the same strict way.
+///
+/// # Errors
+///
+/// What of the value is no such message.
+pub fn from_value<M: Message + Default>(
+    value: &serde_json::Value,
+    name: &str,
+) -> Result<M, JsonError> {
+    DynamicMessage::deserialize(descriptor(name), value)
+        .map_err(|error| JsonError(error.to_string()))?
+        .transcode_to()
+        .map_err(|error| JsonError(error.to_string()))
+}
+
 fn read<'a, M: Message + Default>(
     reader: &mut serde_json::Deserializer<serde_json::de::StrRead<'a>>,
     name: &str,

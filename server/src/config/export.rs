@@ -1,12 +1,10 @@
 //! `[export]` and `[[export.file]]`: exporters to files, with Hubble's options.
 
-use std::path::PathBuf;
-
 use super::{
     draft::set,
     limits,
     section::Section,
-    values::{self, Parsed},
+    values::{Parsed, optional_path},
 };
 use crate::{
     export::{Exports, FileSetting, Selected, check, filters, name, target},
@@ -23,18 +21,11 @@ pub(super) fn export(top: &mut Section<'_>) -> Exports {
     if let Err(error) = check(&files) {
         section.wrong(format!("does not fit: {error}"));
     }
-    let flow_logs = section.item("flow_logs").text(flow_logs);
+    let flow_logs = section.item("flow_logs").text(optional_path);
     section.finish();
     Exports {
         files,
         flow_logs: flow_logs.flatten(),
-    }
-}
-
-fn flow_logs(text: &str) -> Parsed<Option<PathBuf>> {
-    match text {
-        "" => Ok(None),
-        text => values::path(text).map(Some),
     }
 }
 

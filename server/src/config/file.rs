@@ -303,11 +303,5 @@ fn namespaces(datapath: &mut Section<'_>, bounds: &RangeInclusive<u16>) -> Vec<(
 }
 
 fn world_by_family(text: &str) -> values::Parsed<bool> {
-    match text {
-        "single" => Ok(false),
-        "by-family" => Ok(true),
-        _ => Err(format!(
-            "`{text}` is not a choice; write `single` or `by-family`"
-        )),
-    }
+    values::choice(text, &[("single", false), ("by-family", true)])
 }

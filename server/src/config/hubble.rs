@@ -1,12 +1,10 @@
 //! `[metrics]`: Hubble's metrics, in Hubble's words.
 
-use std::path::PathBuf;
-
 use super::{
     draft::set,
     limits,
     section::Section,
-    values::{self, Parsed},
+    values::{Parsed, optional_path},
 };
 use crate::metrics::{Hubble, Setting, check};
 
@@ -39,11 +37,4 @@ fn settings(text: &str) -> Parsed<Vec<Setting>> {
     let words = text.split_whitespace();
     let settings = words.map(|word| Setting::parse(word).map_err(|error| error.to_string()));
     settings.collect()
-}
-
-fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
-    match text {
-        "" => Ok(None),
-        text => values::path(text).map(Some),
-    }
 }

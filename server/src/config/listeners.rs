@@ -11,7 +11,7 @@ use super::{
     report::Once,
     section::Section,
     socket,
-    values::{self, Parsed},
+    values::{self, Parsed, optional_path},
 };
 
 /// All `[[listener]]`; each address once.
@@ -94,11 +94,6 @@ pub(super) fn tls(section: &mut Section<'_>) -> Option<Tls> {
         client_ca,
         client,
     })
-}
-
-/// Empty for none.
-pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
-    Ok((!text.is_empty()).then(|| text.into()))
 }
 
 fn client_certificate(text: &str) -> Parsed<ClientCertificate> {

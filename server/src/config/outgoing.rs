@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use super::{
-    Outgoing, Peer, listeners::optional_path, names, report::Once, section::Section, server_name,
-    socket, values,
+    Outgoing, Peer, names,
+    report::Once,
+    section::Section,
+    server_name, socket,
+    values::{self, optional_path},
 };
 
 /// The keys of TLS and of the token, as far as they are given.

@@ -122,42 +122,29 @@ pub(super) fn policy(mut section: Section<'_>, policy: &mut Policy) {
 }
 
 fn deny_error(text: &str) -> values::Parsed<DenyError> {
-    match text {
-        "silent" => Ok(DenyError::Silent),
-        "eperm" => Ok(DenyError::Eperm),
-        "refused" => Ok(DenyError::Refused),
-        _ => Err(format!(
-            "`{text}` is not a choice; write `silent`, `eperm` or `refused`"
-        )),
-    }
+    values::choice(
+        text,
+        &[
+            ("silent", DenyError::Silent),
+            ("eperm", DenyError::Eperm),
+            ("refused", DenyError::Refused),
+        ],
+    )
 }
 
 fn on_deny(text: &str) -> values::Parsed<OnDeny> {
-    match text {
-        "drop" => Ok(OnDeny::Drop),
-        "destroy" => Ok(OnDeny::Destroy),
-        _ => Err(format!(
-            "`{text}` is not a choice; write `drop` or `destroy`"
-        )),
-    }
+    values::choice(
+        text,
+        &[("drop", OnDeny::Drop), ("destroy", OnDeny::Destroy)],
+    )
 }
 
 fn unknown(text: &str) -> values::Parsed<Unknown> {
-    match text {
-        "allow" => Ok(Unknown::Allow),
-        "deny" => Ok(Unknown::Deny),
-        _ => Err(format!("`{text}` is not a choice; write `allow` or `deny`")),
-    }
+    values::choice(text, &[("allow", Unknown::Allow), ("deny", Unknown::Deny)])
 }
 
 fn on_exit(text: &str) -> values::Parsed<OnExit> {
-    match text {
-        "remove" => Ok(OnExit::Remove),
-        "keep" => Ok(OnExit::Keep),
-        _ => Err(format!(
-            "`{text}` is not a choice; write `remove` or `keep`"
-        )),
-    }
+    values::choice(text, &[("remove", OnExit::Remove), ("keep", OnExit::Keep)])
 }
 
 fn pins(text: &str) -> values::Parsed<PathBuf> {
@@ -171,12 +158,12 @@ fn pins(text: &str) -> values::Parsed<PathBuf> {
 }
 
 fn enforcement(text: &str) -> values::Parsed<Enforcement> {
-    match text {
-        "default" => Ok(Enforcement::Default),
-        "always" => Ok(Enforcement::Always),
-        "never" => Ok(Enforcement::Never),
-        _ => Err(format!(
-            "`{text}` is not a choice; write `default`, `always` or `never`"
-        )),
-    }
+    values::choice(
+        text,
+        &[
+            ("default", Enforcement::Default),
+            ("always", Enforcement::Always),
+            ("never", Enforcement::Never),
+        ],
+    )
 }

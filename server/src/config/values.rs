@@ -51,6 +51,24 @@ pub(super) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
+/// One of a few words.
+pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
+    let found = choices.iter().find(|(word, _)| *word == text);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = choices
+            .iter()
+            .map(|(word, _)| format!("`{word}`"))
+            .collect();
+        let (last, others) = words
+            .split_last()
+            .map_or(("", &[][..]), |(last, others)| (last.as_str(), others));
+        format!(
+            "`{text}` is not a choice; write {} or {last}",
+            others.join(", ")
+        )
+    })
+}
+
 /// The path of network namespaces; its last part may be a glob.
 pub(super) fn namespace_path(text: &str) -> Parsed<String> {
     let path = Path::new(text);
@@ -116,6 +134,14 @@ pub(super) fn path<P: AsRef<Path> + ?Sized>(path: &P) -> Parsed<PathBuf> {
         return Err("the path is empty; name a file or folder".into());
     }
     Ok(path.into())
+}
+
+/// The same, or empty for none.
+pub(super) fn optional_path(text: &str) -> Parsed<Option<PathBuf>> {
+    match text {
+        "" => Ok(None),
+        text => path(text).map(Some),
+    }
 }
 
 /// A file like `/etc/hosts`, or `off`.

@@ -25,11 +25,12 @@ use std::{
 
 use prost_types::Timestamp;
 use serde::Deserialize;
+use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
 use thiserror::Error;
 
-use super::setting::{Exports, FileSetting, Selected, SettingError, check, filters, name, target};
-use crate::{flow::Time, mask::Mask, reloaded::Source, small_file};
+use super::setting::{Exports, FileSetting, Selected, SettingError, check, name, target};
+use crate::{filter::Filters, flow::Time, mask::Mask, reloaded::Source, small_file};
 
 /// Largest file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -206,12 +207,16 @@ impl Entry {
 }
 
 fn list(key: &str, list: Option<Vec<serde_json::Value>>) -> Result<Vec<FlowFilter>, Wrong> {
-    let mut all = Vec::new();
-    for (at, filter) in list.into_iter().flatten().enumerate() {
-        let found = filters(&filter.to_string());
-        all.extend(found.map_err(|error| (format!("{key}[{at}]"), error.to_string()))?);
-    }
-    Ok(all)
+    let each = list.into_iter().flatten().enumerate().map(|(at, filter)| {
+        filter_of(&filter).map_err(|error| (format!("{key}[{at}]"), error.to_string()))
+    });
+    each.collect()
+}
+
+fn filter_of(value: &serde_json::Value) -> Result<FlowFilter, SettingError> {
+    let filter = json::from_value(value, "flow.FlowFilter")?;
+    Filters::compile(std::slice::from_ref(&filter), &[])?;
+    Ok(filter)
 }
 
 #[cfg(test)]

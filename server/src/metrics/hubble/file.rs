@@ -22,10 +22,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde::Deserialize;
-use sextant_flows::filter::{FilterError, Filters};
+use sextant_flows::{
+    filter::{FilterError, Filters},
+    json,
+};
 use sextant_proto::flow::FlowFilter;
 use thiserror::Error;
 
@@ -187,12 +188,12 @@ impl MetricsFile {
     ) -> Result<Vec<FlowFilter>, FileError> {
         let filters = filters.iter().flatten().enumerate();
         let filters = filters.map(|(at, filter)| {
-            filter_of(filter).map_err(|error| FileError::Filter {
+            json::from_value(filter, "flow.FlowFilter").map_err(|error| FileError::Filter {
                 path: self.path.clone(),
                 index,
                 list,
                 at,
-                error,
+                error: error.to_string(),
             })
         });
         filters.collect()
@@ -247,17 +248,6 @@ impl Source for MetricsFile {
         self.learn(&settings)?;
         Ok(settings)
     }
-}
-
-/// A filter in the JSON mapping of protobuf.
-fn filter_of(value: &serde_json::Value) -> Result<FlowFilter, String> {
-    let pool = DescriptorPool::decode(sextant_proto::DESCRIPTORS);
-    let pool = pool.map_err(|error| error.to_string())?;
-    let filter = pool
-        .get_message_by_name("flow.FlowFilter")
-        .ok_or("flow.FlowFilter is not described")?;
-    let message = DynamicMessage::deserialize(filter, value).map_err(|error| error.to_string())?;
-    FlowFilter::decode(message.encode_to_vec().as_slice()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
