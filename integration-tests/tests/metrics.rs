@@ -140,7 +140,8 @@ fn the_documentation_has_all_metrics_and_no_others() {
     let a = Netns::new();
     let folder = tempfile::tempdir().unwrap();
     let config = format!(
-        "[metrics]\nhubble = ['flow']\n[[export.file]]\npath = '{}'\n",
+        "[metrics]\nhubble = ['flow']\n[[metrics.custom]]\nname = 'x'\nhelp = 'X'\ntype = 'counter'\n\
+         [[export.file]]\npath = '{}'\n",
         folder.path().join("flows.log").display()
     );
     let daemon = Daemon::start(&a, &config, &["--interface", "lo"]);

@@ -15,6 +15,7 @@ use sextantd::{
     filter::Filters,
     flow::{Time, sketch::Sieve, wire::encode},
     mask::Mask,
+    metrics::CustomMetrics,
     policy::{enforce::Mode, entry::Entry, rulebook::Rulebook},
     service::put_flow,
     store::{Event, Ring, Run},
@@ -61,6 +62,25 @@ fn store(c: &mut Criterion) {
             {}
         });
     });
+    group.finish();
+}
+
+/// A flow in a counter with two labels, and in one of bytes.
+fn custom_metrics(c: &mut Criterion) {
+    let events: Vec<_> = input::flows(BATCH).into_iter().map(Event::Flow).collect();
+    let mut group = c.benchmark_group("custom metrics");
+    group.throughput(Throughput::Elements(BATCH));
+    for (name, value) in [("flows", "flows"), ("bytes", "bytes")] {
+        let config = format!(
+            "[[metrics.custom]]\nname = 'm'\nhelp = 'H'\ntype = 'counter'\nvalue = '{value}'\n\
+             labels = {{ namespace = 'source.namespace', verdict = 'verdict' }}"
+        );
+        let settings = sextantd::config::parse(&config).unwrap().custom;
+        let metrics = CustomMetrics::new(&settings).unwrap();
+        group.bench_function(name, |b| {
+            b.iter(|| events.iter().for_each(|event| metrics.see(event)));
+        });
+    }
     group.finish();
 }
 
@@ -173,6 +193,7 @@ fn policies(c: &mut Criterion) {
 criterion_group!(
     benches,
     policies,
+    custom_metrics,
     from_ring_to_store,
     packets,
     store,

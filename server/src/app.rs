@@ -34,7 +34,7 @@ use crate::{
     identity::{Host, Identities, Inventory, Numbers, Provider},
     ledger::Sources,
     listener::Bound,
-    metrics::{self, HubbleMetrics, Metrics},
+    metrics::{self, Metrics},
     names,
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
@@ -96,7 +96,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     let (core, links) = Core::new(config).await?;
     let config = &core.config;
     // Before anything is stored, so that what is replayed is counted too.
-    let counting = Counting::start(&config.hubble, core.ring.clone(), core.draining.subscribe())?;
+    let counting = Counting::start(config, core.ring.clone(), core.draining.subscribe())?;
     let exporting = Exporting::start(config, core.ring.clone())?;
     let room = core.ring.room();
     replay::load(&config.replay, config.vlan_in_key, room, &core.pipeline).await?;
@@ -116,7 +116,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         &sockets.addresses(),
         datapath.as_ref(),
         &policies,
-        counting.metrics(),
+        &counting,
         exporting.exporters(),
     )?;
     let (hosts, ready) = (hosts(config), watch::Sender::new(false));
@@ -260,7 +260,7 @@ impl Core {
         bound: &[Bound],
         datapath: Option<&RunningDatapath>,
         policies: &Policies,
-        hubble: Option<HubbleMetrics>,
+        counting: &Counting,
         exporters: Exporters,
     ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
@@ -331,8 +331,9 @@ impl Core {
             identities,
             limits.clone(),
             audit,
-            hubble,
+            counting.hubble(),
         )
+        .with_custom(counting.custom())
         .with_policies(policies.clone())
         .with_exporters(exporters);
         let rates = metrics.rates();
@@ -400,7 +401,8 @@ impl App {
         }
         self.serving.reload();
         self.peers.reload();
-        self.counting.reload();
+        self.counting.reload(&config.custom);
+        self.config.custom = config.custom.clone();
         match self.exporting.reload(&config.exports) {
             Ok(()) => self.config.exports = config.exports.clone(),
             Err(error) => tracing::warn!("exporters not read again, as before: {error}"),

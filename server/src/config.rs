@@ -5,6 +5,7 @@
 
 mod access;
 mod containers;
+mod custom;
 mod datapath;
 mod draft;
 mod error;
@@ -35,7 +36,10 @@ use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
-use crate::{export::Exports, metrics::Hubble};
+use crate::{
+    export::Exports,
+    metrics::{CustomSetting, Hubble},
+};
 
 pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};
 pub use containers::{Engine, EngineSocket};
@@ -73,6 +77,8 @@ pub struct Config {
     pub metrics_tls: Option<Tls>,
     /// Metrics of flows under Hubble's names.
     pub hubble: Hubble,
+    /// Metrics of flows that are made up here.
+    pub custom: Vec<CustomSetting>,
     /// Files that flows are exported to.
     pub exports: Exports,
     /// Flows kept in memory.
@@ -273,6 +279,7 @@ impl Default for Config {
             metrics_listen: Some("127.0.0.1:9965".into()),
             metrics_tls: None,
             hubble: Hubble::default(),
+            custom: Vec::new(),
             exports: Exports::default(),
             flow_capacity: 131_071,
             flow_bytes: None,
@@ -386,6 +393,7 @@ impl Config {
             ),
             ("metrics", self.metrics_tls == other.metrics_tls),
             ("metrics.hubble", self.hubble == other.hubble),
+            ("metrics.custom", self.custom == other.custom),
             ("export", self.exports == other.exports),
             ("flow_capacity", self.flow_capacity == other.flow_capacity),
             ("flow_bytes", self.flow_bytes == other.flow_bytes),

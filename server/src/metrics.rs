@@ -4,14 +4,23 @@
 //! at `/metrics` in OpenMetrics text.
 
 mod connections;
+mod custom;
 mod exporters;
+mod follow;
 mod hubble;
+mod judge;
+mod labels;
 mod names;
 mod policies;
 mod rates;
 mod reading;
+mod series;
 mod who;
 
+pub use custom::{
+    CustomError, CustomKind, CustomMetrics, CustomSetting, Field, FieldError, Measured,
+    check_custom, label_name, metric_name,
+};
 pub use hubble::{
     FileError, Hubble, HubbleError, HubbleMetrics, Kind, Setting, SettingError, check,
 };
@@ -51,6 +60,7 @@ pub struct Metrics {
     limits: Limits,
     audit: Log,
     hubble: Option<HubbleMetrics>,
+    custom: Option<CustomMetrics>,
     rates: Rates,
     policies: Option<Policies>,
     exporters: Option<Exporters>,
@@ -71,6 +81,7 @@ impl Metrics {
         Self {
             audit,
             hubble,
+            custom: None,
             rates: Rates::default(),
             policies: None,
             exporters: None,
@@ -99,6 +110,15 @@ impl Metrics {
         }
     }
 
+    /// The same with those that the configuration makes up.
+    #[must_use]
+    pub fn with_custom(self, custom: CustomMetrics) -> Self {
+        Self {
+            custom: Some(custom),
+            ..self
+        }
+    }
+
     /// What rates look back at; somebody has to keep it.
     #[must_use]
     pub fn rates(&self) -> Rates {
@@ -114,6 +134,9 @@ impl Metrics {
             registry
                 .sub_registry_with_prefix("hubble")
                 .register_collector(hubble);
+        }
+        if let Some(custom) = self.custom.clone() {
+            registry.register_collector(Box::new(custom));
         }
         let own = registry.sub_registry_with_prefix("sextant");
         if let Some(policies) = self.policies.clone() {
@@ -156,6 +179,9 @@ impl Collector for Metrics {
         page.audit(&self.audit)?;
         if let Some(hubble) = &self.hubble {
             page.hubble(&hubble.counts())?;
+        }
+        if let Some(custom) = &self.custom {
+            page.custom(&custom.counts())?;
         }
         if let Some(exporters) = &self.exporters {
             page.exporters(&exporters.states())?;

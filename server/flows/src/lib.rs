@@ -14,6 +14,7 @@ mod cost;
 pub mod decode;
 pub mod dns;
 pub mod event;
+pub mod extensions;
 pub mod field;
 pub mod filter;
 pub mod flow;

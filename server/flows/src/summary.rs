@@ -27,10 +27,11 @@ use crate::flow::{Flow, Time};
 
 pub use answer::{Span, answer};
 use delta::Deltas;
+pub use delta::FlowKey;
 pub use group::Group;
 use group::Groups;
 pub use hints::Hints;
-use totals::Measure;
+pub use totals::{Measure, Totals, measure};
 
 /// Most parts of a window.
 pub const MAX_BUCKETS: usize = 1000;
@@ -167,7 +168,7 @@ impl Tally {
             flows: 1,
             ..Counts::default()
         };
-        match totals::measure(flow) {
+        match measure(flow) {
             Measure::Drops(drops) => counts.drops = drops,
             Measure::Totals(totals) => {
                 let since = self.window.since.as_nanos();

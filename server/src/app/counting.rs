@@ -1,16 +1,24 @@
-//! The thread that counts for Hubble's metrics, and the file that says which.
+//! The threads that count for Hubble's and for custom metrics, and the file that says which
+//! of Hubble's.
 
 use anyhow::Context as _;
 use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 
 use super::worker::Worker;
 use crate::{
-    metrics::{Hubble, HubbleMetrics},
+    config::Config,
+    metrics::{CustomMetrics, CustomSetting, HubbleMetrics},
     store::Ring,
 };
 
-/// At work, if any metric is on.
-pub(super) struct Counting(Option<On>);
+/// At work.
+pub(super) struct Counting {
+    /// If any metric of Hubble's is on.
+    hubble: Option<On>,
+    custom: CustomMetrics,
+    /// Sleeps while there is no custom metric.
+    counts_custom: Worker,
+}
 
 struct On {
     metrics: HubbleMetrics,
@@ -19,51 +27,88 @@ struct On {
     _file: JoinSet<()>,
 }
 
-impl Counting {
-    /// Counts what is in the ring, from the first event on, until `ending` changes.
-    pub(super) fn start(
-        hubble: &Hubble,
+impl On {
+    fn start(
+        metrics: HubbleMetrics,
         ring: Ring,
         ending: watch::Receiver<bool>,
     ) -> anyhow::Result<Self> {
-        let Some(metrics) = HubbleMetrics::new(hubble)? else {
-            return Ok(Self(None));
-        };
-        let (runtime, counting) = (Handle::current(), metrics.clone());
-        let worker = Worker::start("flow-metrics", move || {
-            runtime.block_on(counting.follow(ring, ending));
-        });
-        Ok(Self(Some(On {
-            worker: worker.context("starting the thread of metrics")?,
+        let counting = metrics.clone();
+        let counts = counting.follow(ring, ending);
+        Ok(Self {
+            worker: start("flow-metrics", counts)?,
             _file: JoinSet::from_iter([metrics.clone().watch()]),
             metrics,
-        })))
+        })
+    }
+}
+
+impl Counting {
+    /// Counts what is in the ring, from the first event on, until `ending` changes.
+    pub(super) fn start(
+        config: &Config,
+        ring: Ring,
+        ending: watch::Receiver<bool>,
+    ) -> anyhow::Result<Self> {
+        let hubble = HubbleMetrics::new(&config.hubble)?;
+        let custom = CustomMetrics::new(&config.custom).context("custom metrics")?;
+        let counts_custom = custom.clone().follow(ring.clone(), ending.clone());
+        Ok(Self {
+            hubble: hubble
+                .map(|metrics| On::start(metrics, ring, ending))
+                .transpose()?,
+            counts_custom: start("custom-metrics", counts_custom)?,
+            custom,
+        })
     }
 
-    /// What is counted.
-    pub(super) fn metrics(&self) -> Option<HubbleMetrics> {
-        self.0.as_ref().map(|on| on.metrics.clone())
+    /// What is counted of Hubble's metrics.
+    pub(super) fn hubble(&self) -> Option<HubbleMetrics> {
+        self.hubble.as_ref().map(|on| on.metrics.clone())
     }
 
-    /// Looks at the file again.
-    pub(super) fn reload(&self) {
-        if let Some(on) = &self.0 {
+    /// What is counted of custom metrics.
+    pub(super) fn custom(&self) -> CustomMetrics {
+        self.custom.clone()
+    }
+
+    /// Takes other custom metrics, and looks at the file again.
+    pub(super) fn reload(&self, custom: &[CustomSetting]) {
+        self.custom.replace(custom);
+        if let Some(on) = &self.hubble {
             on.metrics.reload();
         }
     }
 
-    /// Waits until it ends, which it does not by itself.
+    /// Waits until one ends, which none does by itself.
     pub(super) async fn failed(&mut self) -> anyhow::Error {
-        match &mut self.0 {
-            Some(on) => on.worker.failed().await,
-            None => std::future::pending().await,
+        let hubble = async {
+            match &mut self.hubble {
+                Some(on) => on.worker.failed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            error = hubble => error,
+            error = self.counts_custom.failed() => error,
         }
     }
 
-    /// Waits until it ended as it was told.
+    /// Waits until they ended as they were told.
     pub(super) async fn join(self) {
-        if let Some(on) = self.0 {
+        if let Some(on) = self.hubble {
             on.worker.join().await;
         }
+        self.counts_custom.join().await;
     }
+}
+
+/// A thread that counts.
+fn start(
+    name: &'static str,
+    counts: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<Worker> {
+    let runtime = Handle::current();
+    let worker = Worker::start(name, move || runtime.block_on(counts));
+    worker.context("starting a thread of metrics")
 }

@@ -8,7 +8,7 @@ use std::{ops::RangeInclusive, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Audit, AuditTo, Config, Datapath, Mistake, Server, containers,
+    Audit, AuditTo, Config, Datapath, Mistake, Server, containers, custom,
     draft::{Draft, set},
     export, grants, hubble, inventory, limits, listeners, names, outgoing, policy,
     report::{Once, Report},
@@ -55,6 +55,7 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.metrics_listen, listen);
         draft.config.metrics_tls = listeners::tls(&mut metrics);
         hubble::metrics(&mut metrics, &mut draft.config.hubble);
+        draft.config.custom = custom::custom(&mut metrics);
         metrics.finish();
     }
     if let Some(mut section) = top.section("datapath") {

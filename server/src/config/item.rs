@@ -99,6 +99,61 @@ impl<'a> Item<'a> {
         Some(whole.flatten().collect())
     }
 
+    /// A list of numbers that may have fractions.
+    pub(super) fn fractions(&self, most: usize) -> Option<Vec<f64>> {
+        let wanted = "a list of numbers: `[0.5, 1, 2.5]`";
+        let value = self.value?;
+        let DeValue::Array(values) = value.get_ref() else {
+            return self.mismatch(value, value.get_ref(), wanted);
+        };
+        if values.is_empty() || values.len() > most {
+            let message = format!(
+                "{}: has {} numbers; give 1 to {most}",
+                self.key,
+                values.len()
+            );
+            self.report.add(value.span().start, message);
+            return None;
+        }
+        let one = |value: Value<'a>| {
+            let number = match value.get_ref() {
+                DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                    .ok()
+                    .map(|whole| whole as f64),
+                DeValue::Float(number) => number.as_str().parse().ok(),
+                other => return self.mismatch(value, other, wanted),
+            };
+            let number = number.filter(|number: &f64| number.is_finite());
+            let number = number.ok_or_else(|| "does not fit; give a finite number".to_owned());
+            self.report.keep(value.span().start, &self.key, number)
+        };
+        Some(values.iter().filter_map(one).collect())
+    }
+
+    /// A table of strings, each of its keys with what is parsed of key and string.
+    pub(super) fn named<T>(
+        &self,
+        most: usize,
+        parse: impl Fn(&str, &str) -> Parsed<T>,
+    ) -> Option<Vec<T>> {
+        let value = self.value?;
+        let DeValue::Table(table) = value.get_ref() else {
+            let wanted = "a table of strings: `{ name = \"...\" }`";
+            return self.mismatch(value, value.get_ref(), wanted);
+        };
+        if table.len() > most {
+            let message = format!("{}: has {} keys; {most} at most", self.key, table.len());
+            self.report.add(value.span().start, message);
+            return None;
+        }
+        let one = |key: &str, value| self.one(value, STRING, &|text: &str| parse(key, text));
+        let each = table.iter();
+        Some(
+            each.filter_map(|(key, value)| one(key.get_ref(), value))
+                .collect(),
+        )
+    }
+
     fn whole<T>(&self, value: Value<'a>, range: &RangeInclusive<T>) -> Option<T>
     where
         T: FromStr + PartialOrd + Display,

@@ -59,6 +59,9 @@ pub(super) const fn zone(vlan_in_key: bool) -> RangeInclusive<u16> {
 /// Of each metric; a series takes about 500 bytes.
 pub(super) const SERIES: RangeInclusive<usize> = 1..=1_000_000;
 
+/// Shorter would lose series between two scrapes; longer is no bound.
+pub(super) const SERIES_IDLE: RangeInclusive<Duration> = millis(1000)..=hours(24 * 7);
+
 /// Of a file of exported flows, in MiB: smaller ones would be many, of larger ones few
 /// fit on a disk.
 pub(super) const EXPORT_MB: RangeInclusive<u64> = 1..=1 << 20;

@@ -1,5 +1,6 @@
 //! The configuration as a user meets it: text in, values or mistakes out.
 
+mod custom;
 mod endpoints;
 mod example;
 mod file;

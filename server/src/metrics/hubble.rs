@@ -11,15 +11,13 @@ mod family;
 mod file;
 mod gone;
 mod handler;
-mod labels;
 mod names;
-mod reader;
 mod setting;
 
 use std::{
     fmt,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -31,9 +29,11 @@ pub use file::FileError;
 pub use handler::Kind;
 pub use setting::{Setting, SettingError, check};
 
-use crate::reloaded::Reloaded;
+use super::follow;
+use crate::{reloaded::Reloaded, store::Ring};
 use engine::Engine;
 use file::MetricsFile;
+use tokio::sync::watch;
 
 /// What of Hubble's metrics is on.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,14 +113,21 @@ impl HubbleMetrics {
         }
     }
 
+    /// Counts all events from the first one on, until `ending` changes.
+    pub async fn follow(self, ring: Ring, ending: watch::Receiver<bool>) {
+        let mut settings = self.file.as_ref().map(Reloaded::subscribe);
+        // Since it was begun with, the file may have been read again.
+        settings.iter_mut().for_each(watch::Receiver::mark_changed);
+        follow::follow(self.engine, settings, ring, ending).await;
+    }
+
     /// What became of what it read.
     pub(super) fn counts(&self) -> Counts {
         self.lock().counts()
     }
 
-    /// Whoever died with the lock had counted a flow in part, no more.
     fn lock(&self) -> MutexGuard<'_, Engine> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+        follow::lock(&self.engine)
     }
 }
 

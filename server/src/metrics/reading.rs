@@ -1,11 +1,14 @@
-//! Flows as they are stored, and how the reader of Hubble's metrics does.
+//! Flows as they are stored, and how the readers of Hubble's and of custom metrics do.
 
 use std::{fmt, time::Instant};
 
-use prometheus_client::{encoding::EncodeMetric as _, metrics::gauge::ConstGauge};
+use prometheus_client::{
+    encoding::EncodeMetric as _,
+    metrics::{MetricType, gauge::ConstGauge},
+};
 
 use super::{
-    Page,
+    Page, custom,
     hubble::Counts,
     rates::{Rates, Totals},
 };
@@ -14,14 +17,27 @@ use crate::{datapath::Volumes, ledger::Ledger, store::Ring};
 impl Page<'_> {
     /// How full the kernel's tables are.
     pub(super) fn tables(&mut self, volumes: &Volumes) -> fmt::Result {
-        let mut family = self.family(
+        let tables = ["ipv4", "ipv6", "drops"].into_iter();
+        self.counts(
             "table_entries",
             "Entries of the kernel's tables",
-            ConstGauge::new(0_i64).metric_type(),
-        )?;
-        for (table, entries) in ["ipv4", "ipv6", "drops"].into_iter().zip(volumes.entries()) {
-            let entries = ConstGauge::new(entries as i64);
-            entries.encode(family.encode_family(&[("table", table)])?)?;
+            tables
+                .zip(volumes.entries())
+                .map(|(table, entries)| ([("table", table)], entries)),
+        )
+    }
+
+    /// Gauges of whole numbers of one family, each with its label.
+    fn counts<'l>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = ([(&'l str, &'l str); 1], u64)>,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        for (labels, value) in values {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }
@@ -110,13 +126,72 @@ impl Page<'_> {
                 .zip(overflowed)
                 .map(|(name, flows)| ([("metric", name)], flows)),
         )?;
-        let kind = ConstGauge::new(0_i64).metric_type();
-        let mut family =
-            self.family("hubble_metrics_series", "Series of Hubble's metrics", kind)?;
-        for one in &counts.families {
-            let labels = [("metric", one.name)];
-            ConstGauge::new(one.series as i64).encode(family.encode_family(&labels)?)?;
+        let series = counts.families.iter();
+        let series = series.map(|one| ([("metric", one.name)], one.series as u64));
+        self.counts(
+            "hubble_metrics_series",
+            "Series of Hubble's metrics",
+            series,
+        )
+    }
+
+    /// How the reader of custom metrics does; nothing if there are none.
+    pub(super) fn custom(&mut self, counts: &custom::Counts) -> fmt::Result {
+        if counts.metrics.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        for (name, help, value) in [
+            (
+                "custom_metrics_flows",
+                "Flow events that custom metrics looked at",
+                counts.flows,
+            ),
+            (
+                "custom_metrics_lapped_events",
+                "Events that were overwritten before custom metrics looked at them",
+                counts.lapped,
+            ),
+            (
+                "custom_metrics_filter_overruns",
+                "Flows that took a filter of custom metrics too long, and were left out",
+                counts.overruns,
+            ),
+            (
+                "custom_metrics_untracked_events",
+                "Events of flows that found no room to be followed; their packets and bytes count when they end",
+                counts.untracked,
+            ),
+        ] {
+            self.counter(name, help, value)?;
+        }
+        self.count(
+            "custom_metrics_tracked_flows",
+            "Flows that are followed, so that packets and bytes are added up once",
+            counts.tracked,
+        )?;
+        let each = |of: fn(&custom::MetricCounts) -> u64| {
+            let metrics = counts.metrics.iter();
+            metrics.map(move |one| ([("metric", one.name.as_str())], of(one)))
+        };
+        self.counters(
+            "custom_metric_overflowed",
+            "What found no room for a series of its own, by custom metric",
+            each(|one| one.overflowed),
+        )?;
+        self.counters(
+            "custom_metric_removed_series",
+            "Series that were removed since nothing was counted in them, by custom metric",
+            each(|one| one.removed),
+        )?;
+        self.counts(
+            "custom_metric_series",
+            "Series of a custom metric",
+            each(|one| one.series as u64),
+        )?;
+        self.counts(
+            "custom_metric_series_limit",
+            "Series that a custom metric may have",
+            each(|one| one.most as u64),
+        )
     }
 }

@@ -1,5 +1,7 @@
 //! Transport layer of a flow.
 
+use super::ip_protocol;
+
 /// TCP control bits, in the order of the header (RFC 9293) with NS (RFC 3540) on top.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TcpFlags(pub u16);
@@ -125,6 +127,22 @@ pub enum L4 {
 }
 
 impl L4 {
+    /// As filters call it; of what Hubble has no field for, IANA's keyword if there is one.
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        match self {
+            Self::Empty => "",
+            Self::Other { protocol } => ip_protocol::keyword(*protocol).unwrap_or_default(),
+            Self::Tcp { .. } => "TCP",
+            Self::Udp { .. } => "UDP",
+            Self::Icmp4 { .. } => "ICMPv4",
+            Self::Icmp6 { .. } => "ICMPv6",
+            Self::Sctp { .. } => "SCTP",
+            Self::Vrrp { .. } => "VRRP",
+            Self::Igmp { .. } => "IGMP",
+        }
+    }
+
     /// Ports of sender and receiver, for the protocols that have them.
     #[must_use]
     pub fn ports(&self) -> Option<(u32, u32)> {

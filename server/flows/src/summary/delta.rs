@@ -19,8 +19,9 @@ const MAX_FLOWS: usize = 262_144;
 /// An address and a port.
 type End = ([u8; 16], u16);
 
+/// A flow, by its addresses, ports, protocol and node, whoever speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct FlowKey {
+pub struct FlowKey {
     low: End,
     high: End,
     protocol: u16,
@@ -47,7 +48,7 @@ struct Noted {
 impl Noted {
     /// Whether they may be of the same flow, told before these.
     fn is_before(&self, now: &Totals) -> bool {
-        now.packets >= self.packets && now.bytes >= self.bytes
+        now.all_packets() >= self.packets && now.all_bytes() >= self.bytes
     }
 }
 
@@ -66,7 +67,7 @@ impl Deltas {
     /// What came since the flow's last event. `since` is the begin of the
     /// window, in nanoseconds.
     pub(super) fn advance(&mut self, flow: &Flow, now: &Totals, since: i64) -> Delta {
-        let Some(key) = key(flow) else {
+        let Some(key) = FlowKey::of(flow) else {
             return Delta::default();
         };
         let last = self.last.get(&key).copied();
@@ -82,8 +83,8 @@ impl Deltas {
             };
         }
         let mut noted = Noted {
-            packets: now.packets,
-            bytes: now.bytes,
+            packets: now.all_packets(),
+            bytes: now.all_bytes(),
             // Not each event tells it.
             retransmissions: match last {
                 Some(last) if last.is_before(now) => now.retransmissions.max(last.retransmissions),
@@ -107,16 +108,17 @@ impl Deltas {
     fn added(flow: &Flow, now: &Totals, since: i64, last: Option<Noted>) -> (u64, u64, u64) {
         match last {
             Some(last) if last.is_before(now) => (
-                now.packets - last.packets,
-                now.bytes - last.bytes,
+                now.all_packets() - last.packets,
+                now.all_bytes() - last.bytes,
                 now.retransmissions.saturating_sub(last.retransmissions),
             ),
             _ if now.idle => (0, 0, 0),
             _ => {
                 let time = flow.time.unwrap_or_default().as_nanos();
-                let duration = i64::try_from(now.duration_ns).unwrap_or(i64::MAX);
+                let duration = now.duration_ns.unwrap_or(0);
+                let duration = i64::try_from(duration).unwrap_or(i64::MAX);
                 match time.saturating_sub(duration) >= since {
-                    true => (now.packets, now.bytes, now.retransmissions),
+                    true => (now.all_packets(), now.all_bytes(), now.retransmissions),
                     false => (0, 0, 0),
                 }
             }
@@ -136,17 +138,21 @@ impl Deltas {
     }
 }
 
-fn key(flow: &Flow) -> Option<FlowKey> {
-    let ip = flow.ip.as_ref()?;
-    let (source, destination) = flow.l4.as_ref().and_then(L4::ports).unwrap_or_default();
-    let source = (octets(&ip.source)?, source as u16);
-    let destination = (octets(&ip.destination)?, destination as u16);
-    Some(FlowKey {
-        low: source.min(destination),
-        high: source.max(destination),
-        protocol: protocol(flow.l4.as_ref()),
-        node: flow.origin.key(),
-    })
+impl FlowKey {
+    /// That of an event; none without addresses.
+    #[must_use]
+    pub fn of(flow: &Flow) -> Option<Self> {
+        let ip = flow.ip.as_ref()?;
+        let (source, destination) = flow.l4.as_ref().and_then(L4::ports).unwrap_or_default();
+        let source = (octets(&ip.source)?, source as u16);
+        let destination = (octets(&ip.destination)?, destination as u16);
+        Some(Self {
+            low: source.min(destination),
+            high: source.max(destination),
+            protocol: protocol(flow.l4.as_ref()),
+            node: flow.origin.key(),
+        })
+    }
 }
 
 /// IPv4 as IPv6 has it. A text that is not canonical names no flow.

@@ -11,9 +11,7 @@ use std::{
 
 use sextant_proto::{flow as pb, sextant::flow::v1::FlowField};
 
-use crate::flow::{
-    Address, Endpoint, Flow, Interface, Interned, L4, Names, Origin, Process, ip_protocol,
-};
+use crate::flow::{Address, Endpoint, Flow, Interface, Interned, L4, Names, Origin, Process};
 
 const MAX_REMEMBERED: usize = 65_536;
 /// Most bytes of texts, with what each takes beside itself.
@@ -282,7 +280,7 @@ fn plain(field: FlowField, flow: &Flow, texts: &mut Texts) -> Key {
         FlowField::DestinationIp => ip.map_or(Key::None, |ip| address(&ip.destination, texts)),
         FlowField::SourcePort => ports().map_or(Key::None, |(source, _)| port(source)),
         FlowField::DestinationPort => ports().map_or(Key::None, |(_, to)| port(to)),
-        FlowField::Protocol => texts.key(protocol(flow.l4.as_ref())),
+        FlowField::Protocol => texts.key(flow.l4.as_ref().map_or("", L4::protocol)),
         FlowField::Verdict => Key::Number(flow.verdict.into()),
         FlowField::TrafficDirection if flow.traffic_direction != 0 => {
             Key::Number(flow.traffic_direction.into())
@@ -302,21 +300,6 @@ fn address(address: &Address, texts: &mut Texts) -> Key {
         Address::V4(octets) => Key::V4(*octets),
         Address::V6(octets) => Key::V6(*octets),
         Address::Text(text) => texts.key(text),
-    }
-}
-
-/// As filters call it; without a field of Hubble's, IANA's keyword if any.
-fn protocol(l4: Option<&L4>) -> &'static str {
-    match l4 {
-        None | Some(L4::Empty) => "",
-        Some(L4::Other { protocol }) => ip_protocol::keyword(*protocol).unwrap_or_default(),
-        Some(L4::Tcp { .. }) => "TCP",
-        Some(L4::Udp { .. }) => "UDP",
-        Some(L4::Icmp4 { .. }) => "ICMPv4",
-        Some(L4::Icmp6 { .. }) => "ICMPv6",
-        Some(L4::Sctp { .. }) => "SCTP",
-        Some(L4::Vrrp { .. }) => "VRRP",
-        Some(L4::Igmp { .. }) => "IGMP",
     }
 }
 

@@ -5,33 +5,51 @@
 //! Extensions are read on the wire, without making a message of them. Never
 //! panics, whatever the bytes.
 
-use prost::encoding::{WireType, decode_key, decode_varint};
 use sextant_proto::flow as pb;
 
-use crate::flow::{Counters, EndReason, Flow};
+use crate::{
+    extensions::{Value, entries},
+    flow::{Counters, EndReason, Flow},
+};
 
-const STRUCT: &str = "google.protobuf.Struct";
-
-/// Counts since a flow began.
+/// Counts since a flow began. Pairs are of who opened it, and of the other side.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Totals {
-    /// Of both directions.
-    pub(super) packets: u64,
-    /// Of both directions.
-    pub(super) bytes: u64,
+pub struct Totals {
+    /// Packets that each side sent.
+    pub packets: [u64; 2],
+    /// Bytes that each side sent.
+    pub bytes: [u64; 2],
     /// TCP segments that sides with a socket there sent again, since the connection began.
-    pub(super) retransmissions: u64,
-    /// From the first to the last packet.
-    pub(super) duration_ns: u64,
+    pub retransmissions: u64,
+    /// From the first to the last packet, where it is told.
+    pub duration_ns: Option<u64>,
+    /// From the SYN to its answer, in microseconds, where it is told.
+    pub handshake_us: Option<u32>,
+    /// Smoothed round-trip time of who opened it, else of the other side, in microseconds.
+    pub round_trip_us: Option<u32>,
     /// It is the flow's last event.
-    pub(super) ended: bool,
+    pub ended: bool,
     /// It ended since nothing came: its packets are older than the event.
-    pub(super) idle: bool,
+    pub idle: bool,
+}
+
+impl Totals {
+    /// Packets of both directions.
+    #[must_use]
+    pub fn all_packets(&self) -> u64 {
+        self.packets[0].saturating_add(self.packets[1])
+    }
+
+    /// Bytes of both directions.
+    #[must_use]
+    pub fn all_bytes(&self) -> u64 {
+        self.bytes[0].saturating_add(self.bytes[1])
+    }
 }
 
 /// What an event counts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Measure {
+pub enum Measure {
     /// Packets that were dropped.
     Drops(u64),
     /// Totals of the flow so far.
@@ -41,15 +59,16 @@ pub(super) enum Measure {
 }
 
 /// Reads a flow.
-pub(super) fn measure(flow: &Flow) -> Measure {
+#[must_use]
+pub fn measure(flow: &Flow) -> Measure {
     let dropped = flow.verdict == pb::Verdict::Dropped as i32;
     let extensions = flow.cold.as_ref().and_then(|cold| cold.extensions.as_ref());
     if let Some(any) = extensions {
         // They replace the counters.
-        return match any.type_url.rsplit('/').next() {
-            Some(STRUCT) => Extensions::read(&any.value).measure(dropped),
-            _ if dropped => Measure::Drops(1),
-            _ => Measure::Nothing,
+        return match entries(any) {
+            Some(entries) => Extensions::read(entries).measure(dropped),
+            None if dropped => Measure::Drops(1),
+            None => Measure::Nothing,
         };
     }
     match flow.counters.as_deref() {
@@ -66,15 +85,15 @@ pub(super) fn measure(flow: &Flow) -> Measure {
 
 fn of(counters: &Counters) -> Totals {
     let (forward, reverse) = (counters.forward, counters.reverse);
+    let tcp = counters.tcp.as_deref();
+    let round_trip = |side: usize| tcp?.figures[side]?.srtt_us;
     Totals {
-        packets: forward.packets.saturating_add(reverse.packets),
-        bytes: forward.bytes.saturating_add(reverse.bytes),
-        retransmissions: counters
-            .tcp
-            .as_ref()
-            .and_then(|tcp| tcp.retrans())
-            .unwrap_or(0),
-        duration_ns: counters.duration_ns,
+        packets: [forward.packets, reverse.packets],
+        bytes: [forward.bytes, reverse.bytes],
+        retransmissions: tcp.and_then(|tcp| tcp.retrans()).unwrap_or(0),
+        duration_ns: Some(counters.duration_ns),
+        handshake_us: tcp.and_then(|tcp| tcp.handshake_us),
+        round_trip_us: round_trip(0).or_else(|| round_trip(1)),
         ended: counters.end.is_some(),
         idle: counters.end == Some(EndReason::Idle),
     }
@@ -90,48 +109,53 @@ struct Extensions {
 }
 
 impl Extensions {
-    fn read(wire: &[u8]) -> Self {
+    fn read<'a>(entries: impl Iterator<Item = (&'a [u8], Value<'a>)>) -> Self {
         let mut read = Self::default();
-        for entry in messages(wire, 1) {
-            let (Some(key), Some(value)) = (messages(entry, 1).next(), messages(entry, 2).next())
-            else {
-                continue;
-            };
+        for (key, value) in entries {
             read.entry(key, value);
         }
         read
     }
 
-    fn entry(&mut self, key: &[u8], value: &[u8]) {
-        let count = || number(value).map_or(0, |number| number as u64);
+    fn entry(&mut self, key: &[u8], value: Value<'_>) {
+        let count = || value.number().map_or(0, |number| number as u64);
         let totals = &mut self.totals;
         match key {
-            b"packets" | b"reverse_packets" => {
-                totals.packets = totals.packets.saturating_add(count());
-                self.counted = true;
-            }
-            b"bytes" | b"reverse_bytes" => {
-                totals.bytes = totals.bytes.saturating_add(count());
-                self.counted = true;
-            }
+            b"packets" => self.count(|totals| &mut totals.packets[0], count()),
+            b"reverse_packets" => self.count(|totals| &mut totals.packets[1], count()),
+            b"bytes" => self.count(|totals| &mut totals.bytes[0], count()),
+            b"reverse_bytes" => self.count(|totals| &mut totals.bytes[1], count()),
             b"tcp" => {
-                // Field 5 of a value is a struct.
-                for entry in messages(value, 5).flat_map(|tcp| messages(tcp, 1)) {
-                    let (key, value) = (messages(entry, 1).next(), messages(entry, 2).next());
-                    if let (Some(b"retrans" | b"reverse_retrans"), Some(value)) = (key, value) {
-                        let more = number(value).map_or(0, |number| number as u64);
-                        totals.retransmissions = totals.retransmissions.saturating_add(more);
-                    }
+                for (key, value) in value.entries() {
+                    self.tcp(key, value.number().unwrap_or(0.0));
                 }
             }
-            b"duration_ns" => totals.duration_ns = count(),
+            b"duration_ns" => totals.duration_ns = Some(count()),
             b"drops" => self.drops = count(),
             b"kernel_drop_reason" => self.kernel_drop = true,
             b"end_reason" => {
                 totals.ended = true;
-                // Field 3 of a value is its text.
-                totals.idle = messages(value, 3).next() == Some(EndReason::Idle.name().as_bytes());
+                totals.idle = value.text() == Some(EndReason::Idle.name());
             }
+            _ => {}
+        }
+    }
+
+    fn count(&mut self, place: impl FnOnce(&mut Totals) -> &mut u64, count: u64) {
+        let place = place(&mut self.totals);
+        *place = place.saturating_add(count);
+        self.counted = true;
+    }
+
+    fn tcp(&mut self, key: &[u8], number: f64) {
+        let totals = &mut self.totals;
+        match key {
+            b"retrans" | b"reverse_retrans" => {
+                totals.retransmissions = totals.retransmissions.saturating_add(number as u64);
+            }
+            b"handshake_us" => totals.handshake_us = Some(number as u32),
+            b"srtt_us" => totals.round_trip_us = Some(number as u32),
+            b"reverse_srtt_us" => _ = totals.round_trip_us.get_or_insert(number as u32),
             _ => {}
         }
     }
@@ -145,47 +169,4 @@ impl Extensions {
             Measure::Nothing
         }
     }
-}
-
-/// The contents of the length-delimited fields of this number.
-fn messages(mut wire: &[u8], wanted: u32) -> impl Iterator<Item = &[u8]> {
-    std::iter::from_fn(move || {
-        loop {
-            let (number, content) = take(&mut wire)?;
-            if number == wanted && content.0 == WireType::LengthDelimited {
-                return Some(content.1);
-            }
-        }
-    })
-}
-
-/// The number in a value: field 2, a double.
-fn number(mut value: &[u8]) -> Option<f64> {
-    loop {
-        let (number, (wire, content)) = take(&mut value)?;
-        if number == 2 && wire == WireType::SixtyFourBit {
-            return Some(f64::from_le_bytes(content.try_into().ok()?));
-        }
-    }
-}
-
-/// Takes a field off.
-fn take<'a>(wire: &mut &'a [u8]) -> Option<(u32, (WireType, &'a [u8]))> {
-    if wire.is_empty() {
-        return None;
-    }
-    let (number, kind) = decode_key(wire).ok()?;
-    let length = match kind {
-        WireType::Varint => {
-            decode_varint(wire).ok()?;
-            0
-        }
-        WireType::SixtyFourBit => 8,
-        WireType::ThirtyTwoBit => 4,
-        WireType::LengthDelimited => usize::try_from(decode_varint(wire).ok()?).ok()?,
-        WireType::StartGroup | WireType::EndGroup => return None,
-    };
-    let (content, rest) = wire.split_at_checked(length)?;
-    *wire = rest;
-    Some((number, (kind, content)))
 }

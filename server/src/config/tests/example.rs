@@ -14,6 +14,7 @@ use crate::config::{
 use crate::{
     export::{Exports, FileSetting, Selected},
     flow::redaction::Sensitive,
+    metrics::{CustomKind, CustomSetting, Field, Measured},
 };
 
 /// A key that no section has, nor one like it.
@@ -130,6 +131,29 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
             }],
             flow_logs: None,
         },
+        custom: vec![CustomSetting {
+            name: "shop_connection_seconds".into(),
+            help: "How long connections to the shop last, in seconds".into(),
+            kind: CustomKind::Histogram,
+            measured: Measured::Duration,
+            allow: vec![FlowFilter {
+                destination_pod: vec!["shop/".into()],
+                ..FlowFilter::default()
+            }],
+            deny: vec![FlowFilter {
+                protocol: vec!["udp".into()],
+                ..FlowFilter::default()
+            }],
+            labels: [
+                ("app", "destination.labels[app]"),
+                ("namespace", "source.namespace"),
+            ]
+            .map(|(name, path)| (name.into(), Field::parse(path).expect("a field")))
+            .into(),
+            buckets: vec![0.01, 0.1, 1.0, 10.0, 100.0],
+            max_series: 1000,
+            idle: std::time::Duration::from_secs(3600),
+        }],
         ..Config::default()
     };
     assert_eq!(read(&uncommented()), Ok(expect));
@@ -147,7 +171,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 23, "one stranger in each section");
+    assert_eq!(mistakes.len(), 24, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

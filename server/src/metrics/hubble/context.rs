@@ -6,8 +6,11 @@ use std::fmt::Write as _;
 
 use sextant_proto::flow::TrafficDirection;
 
-use super::{labels::Labels, names::direction};
-use crate::flow::{Address, Endpoint, Flow};
+use super::names::direction;
+use crate::{
+    flow::{Address, Endpoint, Flow},
+    metrics::labels::Labels,
+};
 
 /// How a side is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,11 @@ use prometheus_client::{
 use sextant_flows::filter::FilterError;
 use sextant_proto::flow::LostEventSource;
 
-use super::{gone::Gone, handler::Handler, labels::Labels, setting::Setting};
-use crate::store::Event;
+use super::{gone::Gone, handler::Handler, setting::Setting};
+use crate::{
+    metrics::{follow, labels::Labels},
+    store::Event,
+};
 
 /// Where events are lost, by the label that Hubble gives.
 const SOURCES: [(LostEventSource, &str); 3] = [
@@ -102,40 +105,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Counts an event.
-    pub(super) fn see(&mut self, event: &Event) {
-        match event {
-            Event::Flow(flow) => {
-                self.flows += 1;
-                for handler in &mut self.handlers {
-                    handler.see(flow, &mut self.labels);
-                }
-            }
-            Event::Lost(lost) => self.lose(lost.event.source(), lost.event.num_events_lost),
-            Event::Agent(agent) => self.gone.hear(&agent.event, Instant::now()),
-            Event::Debug(_) => {}
-        }
-    }
-
-    /// Removes the series of endpoints that are gone for long enough; when there is
-    /// more to remove.
-    pub(super) fn forget(&mut self, now: Instant) -> Option<Instant> {
-        let gone = self.gone.due(now);
-        if !gone.is_empty() {
-            // All at once: a walk over all series is dear.
-            for handler in &mut self.handlers {
-                handler.forget(&gone);
-            }
-        }
-        self.gone.next()
-    }
-
-    /// Events that were overwritten before they were seen.
-    pub(super) fn miss(&mut self, events: u64) {
-        self.lapped += events;
-        self.lose(LostEventSource::HubbleRingBuffer, events);
-    }
-
     fn lose(&mut self, source: LostEventSource, events: u64) {
         let place = SOURCES.iter().position(|(known, _)| *known == source);
         if let Some(place) = place {
@@ -172,5 +141,51 @@ impl Engine {
             ConstCounter::new(events).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
+    }
+}
+
+impl follow::Engine for Engine {
+    type Settings = Vec<Setting>;
+
+    fn take_up(&mut self, settings: &Vec<Setting>) {
+        if let Err(error) = self.apply(settings) {
+            tracing::warn!("Hubble's metrics as before: {error}");
+        }
+    }
+
+    /// Lost events are counted in any case.
+    fn is_idle(&self) -> bool {
+        false
+    }
+
+    fn see(&mut self, event: &Event, now: Instant) {
+        match event {
+            Event::Flow(flow) => {
+                self.flows += 1;
+                for handler in &mut self.handlers {
+                    handler.see(flow, &mut self.labels);
+                }
+            }
+            Event::Lost(lost) => self.lose(lost.event.source(), lost.event.num_events_lost),
+            Event::Agent(agent) => self.gone.hear(&agent.event, now),
+            Event::Debug(_) => {}
+        }
+    }
+
+    fn miss(&mut self, events: u64) {
+        self.lapped += events;
+        self.lose(LostEventSource::HubbleRingBuffer, events);
+    }
+
+    /// Those of endpoints that are gone for long enough.
+    fn forget(&mut self, now: Instant) -> Option<Instant> {
+        let gone = self.gone.due(now);
+        if !gone.is_empty() {
+            // All at once: a walk over all series is dear.
+            for handler in &mut self.handlers {
+                handler.forget(&gone);
+            }
+        }
+        self.gone.next()
     }
 }

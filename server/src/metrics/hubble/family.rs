@@ -1,11 +1,7 @@
-//! The series of one metric: counters or histograms by the values of their labels.
-//!
-//! Bound: a number of series and their bytes. What would be one more is counted in
-//! one series whose labels all are `overflow`, and told once.
+//! One metric of Hubble's: counters or histograms by the values of their labels.
 
-use std::{collections::HashMap, fmt, sync::atomic::Ordering::Relaxed, time::SystemTime};
+use std::{fmt, sync::atomic::Ordering::Relaxed, time::SystemTime};
 
-use foldhash::fast::RandomState;
 use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{
@@ -14,12 +10,11 @@ use prometheus_client::{
     },
 };
 
-use super::labels::{Labels, values};
+use crate::metrics::{
+    labels::Labels,
+    series::{Described, Series},
+};
 
-/// Value of all labels of what found no room.
-pub(super) const OVERFLOW: &str = "overflow";
-/// Bytes of a series' labels that the bound counts with.
-const SERIES_BYTES: usize = 1024;
 /// The upper bounds that Prometheus' clients begin with, in seconds.
 const BUCKETS: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -109,15 +104,8 @@ impl EncodeMetric for Durations {
 pub(super) struct Family<V> {
     /// Without the prefix, and without `_total`.
     pub(super) name: &'static str,
-    help: &'static str,
     labels: Vec<&'static str>,
-    series: HashMap<Box<[u8]>, V, RandomState>,
-    /// Of the keys.
-    bytes: usize,
-    most: usize,
-    overflow: Option<V>,
-    /// Flows that found no room for a series.
-    pub(super) overflowed: u64,
+    series: Series<V>,
 }
 
 impl<V: Value> Family<V> {
@@ -128,45 +116,23 @@ impl<V: Value> Family<V> {
         labels: Vec<&'static str>,
         most: usize,
     ) -> Self {
+        let series = Series::new(Described {
+            name: name.into(),
+            help: help.into(),
+            labels: labels.iter().map(|label| (*label).into()).collect(),
+            most,
+            setting: "hubble_series",
+        });
         Self {
             name,
-            help,
             labels,
-            series: HashMap::default(),
-            bytes: 0,
-            most,
-            overflow: None,
-            overflowed: 0,
+            series,
         }
     }
 
     /// Counts in the series with these labels.
     pub(super) fn count(&mut self, labels: &Labels, add: impl FnOnce(&V)) {
-        let key = labels.key();
-        if let Some(series) = self.series.get(key) {
-            return add(series);
-        }
-        let bytes = self.bytes + key.len();
-        if self.series.len() >= self.most || bytes > self.most * SERIES_BYTES {
-            return self.count_overflow(add);
-        }
-        self.bytes = bytes;
-        let series = V::begin();
-        add(&series);
-        self.series.insert(key.into(), series);
-    }
-
-    fn count_overflow(&mut self, add: impl FnOnce(&V)) {
-        if self.overflowed == 0 {
-            tracing::warn!(
-                metric = format!("hubble_{}", self.name),
-                series = self.series.len(),
-                "no room for more series; further ones are counted in one whose labels are `{OVERFLOW}`: \
-                 choose labels with fewer values, or raise `hubble_series`"
-            );
-        }
-        self.overflowed += 1;
-        add(self.overflow.get_or_insert_with(V::begin));
+        self.series.add(labels, V::begin, |value| add(value));
     }
 
     /// How many series there are, without the one for what found no room.
@@ -174,79 +140,26 @@ impl<V: Value> Family<V> {
         self.series.len()
     }
 
+    /// Flows that found no room for a series.
+    pub(super) fn overflowed(&self) -> u64 {
+        self.series.overflowed()
+    }
+
     /// Removes the series of which `is_gone` says so, by names and values of labels.
     pub(super) fn remove(&mut self, mut is_gone: impl FnMut(&[&'static str], &[&str]) -> bool) {
         let names = &self.labels;
-        let mut bytes = 0;
-        self.series.retain(|key, _| {
-            let texts: Vec<&str> = values(key).collect();
-            let stays = !is_gone(names, &texts);
-            bytes += if stays { key.len() } else { 0 };
-            stays
-        });
-        self.bytes = bytes;
+        self.series.remove(|values, _| is_gone(names, values));
     }
 
-    /// Puts all series on the page; nothing if there are none, as Prometheus' clients do.
+    /// Puts all series on the page.
     pub(super) fn encode(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let first = self.series.values().chain(&self.overflow).next();
-        let Some(first) = first else {
-            return Ok(());
-        };
-        let mut family = page.encode_descriptor(self.name, self.help, None, first.metric_type())?;
-        let mut labels = Vec::with_capacity(self.labels.len());
-        for (key, series) in &self.series {
-            labels.clear();
-            labels.extend(self.labels.iter().copied().zip(values(key)));
-            series.encode(family.encode_family(&labels.as_slice())?)?;
-        }
-        if let Some(series) = &self.overflow {
-            let labels: Vec<_> = self.labels.iter().map(|name| (*name, OVERFLOW)).collect();
-            series.encode(family.encode_family(&labels.as_slice())?)?;
-        }
-        Ok(())
+        self.series.encode(page)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn labels(values: &[&str]) -> Labels {
-        let mut labels = Labels::default();
-        for value in values {
-            labels.value(value);
-        }
-        labels
-    }
-
-    fn value(counter: Option<&Counter>) -> u64 {
-        counter.map_or(0, |counter| counter.0.get().0)
-    }
-
-    #[test]
-    fn what_finds_no_room_is_counted_in_one_series() {
-        let mut family = Family::<Counter>::new("x", "X", vec!["a"], 2);
-        for name in ["one", "two", "three", "one", "four", "three"] {
-            family.count(&labels(&[name]), |counter| counter.add(""));
-        }
-        assert_eq!((family.len(), family.overflowed), (2, 3));
-        assert_eq!(value(family.overflow.as_ref()), 3);
-        assert_eq!(value(family.series.get(labels(&["one"]).key())), 2);
-    }
-
-    #[test]
-    fn long_labels_find_no_room_either_and_removed_ones_give_it_back() {
-        let mut family = Family::<Counter>::new("x", "X", vec!["a"], 2);
-        let long = "l".repeat(2 * SERIES_BYTES - 1);
-        family.count(&labels(&[&long]), |counter| counter.add(""));
-        family.count(&labels(&["s"]), |counter| counter.add(""));
-        assert_eq!((family.len(), family.overflowed), (1, 1));
-        family.remove(|names, values| names == ["a"] && values == [long.as_str()]);
-        assert_eq!((family.len(), family.bytes), (0, 0));
-        family.count(&labels(&["s"]), |counter| counter.add(""));
-        assert_eq!((family.len(), family.overflowed), (1, 1));
-    }
 
     #[test]
     fn an_exemplar_stays_until_the_next_one() {

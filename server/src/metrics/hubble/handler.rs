@@ -9,15 +9,17 @@ mod l7;
 use std::{collections::HashSet, fmt};
 
 use prometheus_client::encoding::DescriptorEncoder;
-use sextant_flows::filter::{FilterError, Filters};
+use sextant_flows::filter::FilterError;
 
 use super::{
     family::{Counter, Durations, Family},
     gone::Named,
-    labels::Labels,
     setting::{Setting, Switches},
 };
-use crate::flow::Flow;
+use crate::{
+    flow::Flow,
+    metrics::{judge::Judge, labels::Labels},
+};
 
 /// A metric by its name in configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -133,10 +135,8 @@ pub(super) struct Families {
 #[derive(Debug)]
 pub(super) struct Handler {
     setting: Setting,
-    filters: Filters,
+    judge: Judge,
     families: Families,
-    /// Flows that took too long to judge, which count as not matching.
-    overruns: u64,
 }
 
 /// A flow that a metric looks at.
@@ -175,7 +175,7 @@ impl Handler {
     ///
     /// A filter that cannot be compiled.
     pub(super) fn new(setting: Setting, most: usize) -> Result<Self, FilterError> {
-        let filters = Filters::compile(&setting.include, &setting.exclude)?;
+        let judge = Judge::new(&setting.include, &setting.exclude)?;
         let names = |own: Vec<&'static str>| {
             let mut names = setting.context.names();
             names.extend(own);
@@ -190,9 +190,8 @@ impl Handler {
         };
         Ok(Self {
             setting,
-            filters,
+            judge,
             families,
-            overruns: 0,
         })
     }
 
@@ -203,7 +202,7 @@ impl Handler {
     /// Goes on with the filters of another, its series kept.
     pub(super) fn with_filters_of(self, other: Self) -> Self {
         Self {
-            filters: other.filters,
+            judge: other.judge.instead_of(&self.judge),
             setting: other.setting,
             ..self
         }
@@ -217,7 +216,7 @@ impl Handler {
             true => l7::is_wanted(kind, self.setting.switches, flow),
             false => l4::is_wanted(kind, self.setting.switches, flow),
         };
-        if !is_wanted || !self.lets_pass(flow) {
+        if !is_wanted || !self.judge.passes(flow) {
             return;
         }
         let counted = Counted {
@@ -229,25 +228,6 @@ impl Handler {
         match is_l7 {
             true => l7::count(counted),
             false => l4::count(counted),
-        }
-    }
-
-    fn lets_pass(&mut self, flow: &Flow) -> bool {
-        if self.filters.is_empty() {
-            return true;
-        }
-        match self.filters.matches(flow) {
-            Ok(passes) => passes,
-            Err(_) => {
-                self.overruns += 1;
-                // Steps of a request are for one that ends; this one goes on. What was
-                // compiled once can be compiled again.
-                if let Ok(filters) = Filters::compile(&self.setting.include, &self.setting.exclude)
-                {
-                    self.filters = filters;
-                }
-                false
-            }
         }
     }
 
@@ -280,13 +260,13 @@ impl Handler {
     /// Its metrics: name, series, flows that found no room for one.
     pub(super) fn sizes(&self) -> impl Iterator<Item = (&'static str, usize, u64)> {
         let counters = self.families.counters.iter();
-        let counters = counters.map(|family| (family.name, family.len(), family.overflowed));
+        let counters = counters.map(|family| (family.name, family.len(), family.overflowed()));
         let durations = self.families.durations.iter();
-        counters.chain(durations.map(|family| (family.name, family.len(), family.overflowed)))
+        counters.chain(durations.map(|family| (family.name, family.len(), family.overflowed())))
     }
 
     /// Flows that took too long to judge.
     pub(super) fn overruns(&self) -> u64 {
-        self.overruns
+        self.judge.overruns()
     }
 }

@@ -2,8 +2,10 @@
 
 use sextant_proto::flow::{self as pb, layer7::Record};
 
-use super::labels::Labels;
-use crate::flow::{Flow, L4};
+use crate::{
+    flow::{Flow, L4},
+    metrics::labels::Labels,
+};
 
 /// Monitor events by their type.
 pub(super) mod event {
@@ -144,14 +146,6 @@ pub(super) fn was_forwarded(flow: &Flow) -> bool {
 }
 
 impl Labels {
-    /// A value of an enumeration: its name, or the number where it has none.
-    pub(super) fn named(&mut self, name: Option<&'static str>, number: i32) {
-        match name {
-            Some(name) => self.value(name),
-            None => self.shown(number),
-        }
-    }
-
     pub(super) fn verdict(&mut self, flow: &Flow) {
         let name = verdict(flow).map(|verdict| verdict.as_str_name());
         self.named(name, flow.verdict);

@@ -14,7 +14,7 @@ use sextant_proto::flow::{
 };
 use tokio::sync::watch;
 
-use super::*;
+use super::{follow::Engine as _, *};
 use crate::{
     flow::{Endpoint, Flow},
     store::{Event, Ring, Stamped},
@@ -82,9 +82,9 @@ fn series_of_an_endpoint_that_is_gone_are_removed_and_no_others() {
     {
         let mut engine = hubble.lock();
         for pod in ["web", "db"] {
-            engine.see(&flow(pb::Verdict::Dropped, pod));
+            engine.see(&flow(pb::Verdict::Dropped, pod), now);
         }
-        engine.see(&endpoint(AgentEventType::EndpointDeleted, "web"));
+        engine.see(&endpoint(AgentEventType::EndpointDeleted, "web"), now);
         assert!(engine.forget(now).is_some());
     }
     let flows = |pod| {
@@ -121,13 +121,14 @@ fn lost_events_are_counted_by_where_they_were_lost() {
         }))
     };
     let mut engine = hubble.lock();
-    engine.see(&lost(pb::LostEventSource::PerfEventRingBuffer, 5));
-    engine.see(&lost(
-        pb::LostEventSource::PerfEventRingBuffer,
-        u64::MAX - 6,
-    ));
-    engine.see(&lost(pb::LostEventSource::ObserverEventsQueue, 7));
-    engine.see(&lost(pb::LostEventSource::UnknownLostEventSource, 9));
+    for (source, events) in [
+        (pb::LostEventSource::PerfEventRingBuffer, 5),
+        (pb::LostEventSource::PerfEventRingBuffer, u64::MAX - 6),
+        (pb::LostEventSource::ObserverEventsQueue, 7),
+        (pb::LostEventSource::UnknownLostEventSource, 9),
+    ] {
+        engine.see(&lost(source, events), Instant::now());
+    }
     drop(engine);
     for (source, events) in [
         ("perf_event_ring_buffer", u64::MAX - 1),
@@ -277,7 +278,9 @@ fn a_metric_that_was_off_begins_anew() {
         hubble.reload();
         let current = hubble.file.as_ref().unwrap().current();
         hubble.lock().apply(&current).unwrap();
-        hubble.lock().see(&flow(pb::Verdict::Forwarded, "web"));
+        hubble
+            .lock()
+            .see(&flow(pb::Verdict::Forwarded, "web"), Instant::now());
         assert_eq!(value(&hubble, SERIES), is, "{text}");
     }
 }

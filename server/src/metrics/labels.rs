@@ -64,6 +64,14 @@ impl Labels {
         self.end();
     }
 
+    /// A whole value of an enumeration: its name, or the number where it has none.
+    pub(super) fn named(&mut self, name: Option<&'static str>, number: i32) {
+        match name {
+            Some(name) => self.value(name),
+            None => self.shown(number),
+        }
+    }
+
     pub(super) fn key(&self) -> &[u8] {
         &self.0
     }
