@@ -24,6 +24,7 @@ pub mod iperf;
 pub mod netns;
 pub mod pods;
 pub mod process;
+pub mod prometheus;
 pub mod raw;
 pub mod rootless;
 pub mod slow;

@@ -5,13 +5,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use serde_json::{Value, json};
 use sextant_integration_tests::{
-    Daemon, Netns, Process, eventually,
-    hubble::{tool, tools},
+    Daemon, Netns, eventually,
+    hubble::tool,
+    prometheus::{Prometheus, queries, without_data},
     root,
 };
 
@@ -140,94 +141,49 @@ fn message(server: &str, direction: &str, kind: &str, record: &Value) -> Value {
 
 /// A daemon with the flows, and a Prometheus that has seen them twice.
 struct Scraped {
-    namespace: Netns,
-    _prometheus: Process,
+    prometheus: Prometheus,
     _daemon: Daemon,
+    _namespace: Netns,
     _folder: tempfile::TempDir,
 }
 
 impl Scraped {
     fn start(metrics: &str) -> Self {
         let (namespace, folder) = (Netns::new(), tempfile::tempdir().unwrap());
-        let path = |name: &str| folder.path().join(name);
+        let replay = folder.path().join("flows.jsonl");
         let lines = flows()
             .into_iter()
             .map(|flow| format!("{}\n", json!({"flow": flow})));
-        fs::write(path("flows.jsonl"), lines.collect::<String>()).unwrap();
+        fs::write(&replay, lines.collect::<String>()).unwrap();
         let config = format!("[metrics]\nhubble = ['{metrics}']\n");
-        let replay = path("flows.jsonl").display().to_string();
+        let replay = replay.display().to_string();
         let daemon = Daemon::start(&namespace, &config, &["--no-datapath", "--replay", &replay]);
-        fs::write(
-            path("prometheus.yml"),
-            "global: {scrape_interval: 1s}\nscrape_configs: [{job_name: hubble, static_configs: [{targets: ['127.0.0.1:9965']}]}]\n",
-        )
-        .unwrap();
-        let prometheus = namespace.spawn(&format!(
-            "{} --config.file={} --storage.tsdb.path={} --web.listen-address=127.0.0.1:9090 --log.level=error",
-            tools().join("prometheus").display(),
-            path("prometheus.yml").display(),
-            path("data").display(),
-        ));
-        let scraped = Self {
-            namespace,
-            _prometheus: prometheus,
-            _daemon: daemon,
-            _folder: folder,
-        };
+        let prometheus = Prometheus::start(&namespace, "hubble", &[]);
         eventually("a first scrape", || {
-            let series = scraped.ask("hubble_flows_processed_total");
-            (!series.is_empty()).then_some(())
+            prometheus
+                .has_data("hubble_flows_processed_total")
+                .then_some(())
         });
-        record(&scraped._daemon, &flows());
+        record(&daemon, &flows());
         eventually("a second scrape", || {
-            let grown = scraped.ask("sum(increase(hubble_flows_processed_total[1m])) > 0");
-            (!grown.is_empty()).then_some(())
+            let grown = "sum(increase(hubble_flows_processed_total[1m])) > 0";
+            prometheus.has_data(grown).then_some(())
         });
-        scraped
-    }
-
-    /// What Prometheus answers to a query.
-    fn ask(&self, query: &str) -> Vec<Value> {
-        let output = Command::new("ip")
-            .args(["netns", "exec", &self.namespace.name])
-            .args(["curl", "-s", "--get", "--data-urlencode"])
-            .arg(format!("query={query}"))
-            .arg("http://127.0.0.1:9090/api/v1/query")
-            .stderr(Stdio::null())
-            .output()
-            .unwrap();
-        let Ok(answer) = serde_json::from_slice::<Value>(&output.stdout) else {
-            return Vec::new();
-        };
-        assert_eq!(answer["status"], "success", "{query}: {answer}");
-        answer["data"]["result"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
+        Self {
+            prometheus,
+            _daemon: daemon,
+            _namespace: namespace,
+            _folder: folder,
+        }
     }
 
     /// Every query of a dashboard, with its variables set.
     fn check(&self, dashboard: &str, variables: &[(&str, &str)]) {
-        let text = fs::read_to_string(dashboards().join(dashboard)).unwrap();
-        let mut queries = Vec::new();
-        collect(&serde_json::from_str(&text).unwrap(), &mut queries);
+        let variables = [&[("__rate_interval", "1m")], variables].concat();
+        let mut queries = queries(&dashboards().join(dashboard), &variables);
         queries.retain(|query| !query.contains(NOT_HUBBLE));
         assert!(queries.len() > 3, "{queries:?}");
-        let mut without = Vec::new();
-        for query in queries {
-            let mut asked = query.replace("$__rate_interval", "1m");
-            for (name, value) in variables {
-                for form in [format!("${{{name}}}"), format!("${name}")] {
-                    asked = asked.replace(&form, value);
-                }
-            }
-            assert!(!asked.contains("~\"$"), "{asked}");
-            let answer = self.ask(&asked);
-            let is_number = |one: &Value| one["value"][1] != "NaN";
-            if !answer.iter().any(is_number) {
-                without.push(asked);
-            }
-        }
+        let without = without_data(&self.prometheus, queries);
         assert!(without.is_empty(), "{dashboard}: no data for {without:#?}");
     }
 }
@@ -243,22 +199,6 @@ fn record(daemon: &Daemon, flows: &[Value]) {
     let said = String::from_utf8_lossy(&output.stdout);
     let all = format!("\"recorded\": \"{}\"", flows.len());
     assert!(said.contains(&all), "{output:?}");
-}
-
-/// All queries of panels, wherever they are.
-fn collect(from: &Value, queries: &mut Vec<String>) {
-    match from {
-        Value::Object(fields) => {
-            if let (Some(Value::String(query)), true) =
-                (fields.get("expr"), fields.contains_key("refId"))
-            {
-                queries.push(query.clone());
-            }
-            fields.values().for_each(|value| collect(value, queries));
-        }
-        Value::Array(values) => values.iter().for_each(|value| collect(value, queries)),
-        _ => {}
-    }
 }
 
 /// Where the module of the real Hubble has them.
