@@ -24,5 +24,7 @@ pub mod names;
 pub mod printable;
 pub mod replay;
 pub mod selection;
+pub mod shape;
 pub mod sni;
 pub mod summary;
+pub mod view;

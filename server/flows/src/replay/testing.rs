@@ -91,6 +91,7 @@ fn value(kind: &Kind, dice: &mut Dice) -> Value {
         Kind::Int64 => Value::I64(dice.roll() as i64),
         Kind::Uint32 => Value::U32(dice.roll() as u32 >> dice.below(33).min(31)),
         Kind::Uint64 => Value::U64(dice.roll() << dice.below(17)),
+        Kind::Double => Value::F64(dice.below(1 << 40) as f64 / 8.0),
         Kind::String => Value::String(TEXTS[dice.below(8) as usize].into()),
         Kind::Bytes => Value::Bytes(vec![1, 2, 3].into()),
         Kind::Message(inner) => Value::Message(build(inner, dice)),

@@ -28,6 +28,13 @@ pub fn number(field: u32, number: u64, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a number, also zero.
+#[inline]
+pub fn set_number(field: u32, number: u64, out: &mut Vec<u8>) {
+    tag(field, VARINT, out);
+    varint(number, out);
+}
+
 /// Appends a non-zero `int32` or enumeration; negative ones take ten bytes.
 #[inline]
 pub fn int(field: u32, number_: i32, out: &mut Vec<u8>) {
