@@ -19,6 +19,7 @@ BIN   := $(TOOLS)/bin
 # With the gRPC of Python, for the tests.
 PYTHON := $(CURDIR)/target/python
 GO    := integration-tests/go
+COLLECTOR := integration-tests/collector
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),sudo --preserve-env env "PATH=$$PATH")
 LLVM  := /usr/lib/llvm-22/lib
@@ -46,7 +47,7 @@ BENCH_PACKAGES := wrk nginx-light
 
 export SEXTANT_TOOLS := $(BIN)
 
-.PHONY: run release test setup setup-build setup-test hubble lint built allocator optimized unit differential integration kernels kernels-changed demo bench \
+.PHONY: run release test setup setup-build setup-test hubble collector lint built allocator optimized unit differential integration kernels kernels-changed demo bench \
 	fuzz soak clean
 
 # The way to the first flow is short: no link-time optimisation, and the real
@@ -90,7 +91,7 @@ test: ## Install what is missing; run every test and lint.
 	done; \
 	echo "== all tests and lints passed:$${times%,}"
 
-setup: setup-build setup-test hubble
+setup: setup-build setup-test hubble collector
 
 # $(1): packages. Nothing is asked of apt when all are there.
 define install
@@ -142,12 +143,19 @@ $(BIN)/.built: $(GO)/go.mod $(GO)/go.sum
 		github.com/fullstorydev/grpcurl/cmd/grpcurl
 	@touch $@
 
+# The real OpenTelemetry Collector, of the parts that tests need.
+collector: $(BIN)/otel-collector
+$(BIN)/otel-collector: $(COLLECTOR)/main.go $(COLLECTOR)/go.mod $(COLLECTOR)/go.sum
+	@mkdir -p $(BIN)
+	cd $(COLLECTOR) && CGO_ENABLED=0 go build -ldflags='-s -w' -o $(BIN)/otel-collector .
+	@touch $@
+
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cargo deny --log-level error check bans licenses sources
 	$(TOOLS)/node_modules/.bin/buf lint
-	cd $(GO) && test -z "$$(gofmt -l .)" && CGO_ENABLED=0 go vet ./...
+	cd $(GO) && test -z "$$(gofmt -l . ../collector)" && CGO_ENABLED=0 go vet ./...
 
 # All that is tested, by one call: each other choice of packages has other features, for
 # which most dependencies would be compiled once more.
@@ -184,7 +192,7 @@ differential: built
 # In network namespaces, with real programs and real traffic. Most of their time is spent
 # waiting; what measures, floods or changes the whole machine runs alone.
 ALONE := attach costs engines flood limits memory policy_costs rlimits start systemd tcp wake
-integration: hubble built optimized
+integration: hubble collector built optimized
 	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 2 --alone $(ALONE)
 
 # Debian's kernels in qemu: the newest of each version, `newest` of all.

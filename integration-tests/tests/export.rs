@@ -11,29 +11,15 @@ use std::{
 
 use serde_json::Value;
 use sextant_integration_tests::{
-    Daemon, Netns, Process,
+    Daemon, Netns,
     daemon::QUICK,
     eventually,
-    hubble::{hubble, tool},
+    exported::{flows, network, shown, web},
+    hubble::tool,
     netns::quiet,
-    root, veth,
+    root,
 };
 use sextant_proto::sextant::status::v1::{Exporter, State};
-
-/// Flows of JSON lines, by uuid; each is there once.
-fn flows(text: &str) -> BTreeMap<String, Value> {
-    let mut flows = BTreeMap::new();
-    for line in text.lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
-        let Some(uuid) = line["flow"]["uuid"].as_str() else {
-            assert!(line.get("flow").is_none(), "{line}");
-            continue;
-        };
-        let before = flows.insert(uuid.to_owned(), line.clone());
-        assert!(before.is_none(), "twice: {line}");
-    }
-    flows
-}
 
 /// The file and its old ones, the oldest first.
 fn files(path: &Path) -> Vec<PathBuf> {
@@ -88,34 +74,11 @@ fn read_by_hubble(text: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A web server in the second namespace that answers the first.
-fn web(a: &Netns, b: &Netns) -> Process {
-    let web = b.spawn("python3 -m http.server 80");
-    eventually("a server", || {
-        a.try_run("curl -s http://10.9.1.2/").0.then_some(())
-    });
-    web
-}
-
 /// Whether all that was shown was written, as it was shown.
 fn has_all(written: &BTreeMap<String, Value>, shown: &BTreeMap<String, Value>) -> bool {
     shown
         .iter()
         .all(|(uuid, flow)| written.get(uuid) == Some(flow))
-}
-
-/// Two namespaces.
-fn network() -> (Netns, Netns) {
-    let (a, b) = (Netns::new(), Netns::new());
-    veth((&a, "va"), (&b, "vb"), 1);
-    (a, b)
-}
-
-fn shown(daemon: &Daemon) -> BTreeMap<String, Value> {
-    flows(&hubble(
-        &daemon.server(),
-        "observe --last 1000000 -o jsonpb",
-    ))
 }
 
 #[test]
@@ -148,7 +111,7 @@ fn a_file_has_what_hubble_observe_shows_and_hubble_reads_it_back() {
         "",
         &["--no-datapath", "--replay", path.to_str().unwrap()],
     );
-    assert_eq!(self::shown(&again), written);
+    assert_eq!(sextant_integration_tests::exported::shown(&again), written);
 }
 
 /// The state of the only exporter, in status and metrics alike.

@@ -24,6 +24,7 @@ mod load;
 mod names;
 mod outgoing;
 mod policy;
+mod remote;
 mod report;
 mod section;
 mod socket;

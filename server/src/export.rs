@@ -1,4 +1,5 @@
-//! Exporters: what the store gets goes on to others, as Hubble's JSON.
+//! Exporters: what the store gets goes on to others, as Hubble's JSON (files, HTTP) or as
+//! OpenTelemetry has it (OTLP).
 //!
 //! Each is a reader of the store with a cursor, on a thread of its own: nothing is queued
 //! for it and nobody waits for it. One that is too slow is overtaken, and counts what it
@@ -7,17 +8,24 @@
 
 mod batch;
 mod counts;
+mod encoder;
 mod exporter;
 mod file;
 mod flow_logs;
-mod lines;
+mod http;
+mod otlp;
+mod post;
 mod set;
 mod setting;
+mod sink;
 
 pub use counts::{Dropped, State};
 pub use flow_logs::{FlowLogs, FlowLogsError};
 pub use set::{Deaths, Exporters, StartError};
-pub use setting::{Exports, FileSetting, Selected, SettingError, check};
+pub use setting::{
+    Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
+    Selected, Setting, SettingError, Signal, Target, check,
+};
 pub(crate) use setting::{filters, name, target};
 
 /// Most exporters at one time: each is a thread.

@@ -1,35 +1,46 @@
-//! `[export]` and `[[export.file]]`: exporters to files, with Hubble's options.
+//! `[export]`, `[[export.file]]`, `[[export.http]]` and `[[export.otlp]]`: exporters, with
+//! Hubble's options of what goes out.
 
 use super::{
+    Outgoing,
     draft::set,
     limits,
+    remote::remote,
     section::Section,
-    values::{Parsed, optional_path},
+    values::{Parsed, choice, optional_path},
 };
 use crate::{
-    export::{Exports, FileSetting, Selected, check, filters, name, target},
+    export::{
+        Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote, Selected,
+        Setting, Signal, Target, check, filters, name, target,
+    },
     mask::Mask,
 };
 
 /// All exporters.
-pub(super) fn export(top: &mut Section<'_>) -> Exports {
+pub(super) fn export(top: &mut Section<'_>, outgoing: &Outgoing) -> Exports {
     let Some(mut section) = top.section("export") else {
         return Exports::default();
     };
     let files = section.sections("file").into_iter();
-    let files: Vec<_> = files.filter_map(file).collect();
-    if let Err(error) = check(&files) {
+    let mut given: Vec<_> = files.filter_map(file).collect();
+    let servers = section.sections("http").into_iter();
+    given.extend(servers.filter_map(|section| http(section, outgoing)));
+    for collector in section.sections("otlp") {
+        given.extend(otlp(collector, outgoing).into_iter().flatten());
+    }
+    if let Err(error) = check(&given) {
         section.wrong(format!("does not fit: {error}"));
     }
     let flow_logs = section.item("flow_logs").text(optional_path);
     section.finish();
     Exports {
-        files,
+        given,
         flow_logs: flow_logs.flatten(),
     }
 }
 
-fn file(mut section: Section<'_>) -> Option<FileSetting> {
+fn file(mut section: Section<'_>) -> Option<Setting> {
     let path = section.required("path").text(target);
     let name = section.item("name").text(name);
     let selected = selected(&mut section);
@@ -39,12 +50,93 @@ fn file(mut section: Section<'_>) -> Option<FileSetting> {
     section.finish();
     let path = path?;
     let name = name.unwrap_or_else(|| path.to_string_lossy().into_owned());
-    let mut file = FileSetting::new(name, path);
-    file.selected = selected;
+    let mut file = FileTarget::new(path);
     set(&mut file.max_bytes, max_mb.map(|mb| mb << 20));
     set(&mut file.max_backups, max_backups);
     set(&mut file.compress, compress);
-    Some(file)
+    Some(Setting {
+        selected,
+        ..Setting::file(name, file)
+    })
+}
+
+fn http(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Setting> {
+    let name = section.item("name").text(name);
+    let selected = selected(&mut section);
+    let formats = [("ndjson", HttpFormat::Lines), ("array", HttpFormat::Array)];
+    let format = section.item("format").text(|text| choice(text, &formats));
+    let remote = remote(&mut section, "url", outgoing);
+    section.finish();
+    let remote = remote?;
+    Some(Setting {
+        name: name.unwrap_or_else(|| remote.url.clone()),
+        selected,
+        target: Target::Http(HttpTarget {
+            remote,
+            format: format.unwrap_or(HttpFormat::Lines),
+        }),
+    })
+}
+
+/// One for each signal.
+fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
+    let name = section.item("name").text(name);
+    let selected = selected(&mut section);
+    let protocols = [("grpc", Protocol::Grpc), ("http", Protocol::Http)];
+    let protocol = section
+        .item("protocol")
+        .text(|text| choice(text, &protocols));
+    let protocol = protocol.unwrap_or(Protocol::Grpc);
+    let signals = [("logs", Signal::Logs), ("traces", Signal::Traces)];
+    let signals = section.item("signals").texts(|text| choice(text, &signals));
+    let mut signals = signals.unwrap_or_else(|| vec![Signal::Logs]);
+    signals.sort_unstable();
+    signals.dedup();
+    let resource = section
+        .item("resource")
+        .labels(attribute)
+        .unwrap_or_default();
+    let remote = remote(&mut section, "endpoint", outgoing);
+    section.finish();
+    let remote = remote?;
+    let name = name.unwrap_or_else(|| remote.url.clone());
+    let setting = |signal: Signal| Setting {
+        name: format!("{name}/{}", signal.name()),
+        selected: selected.clone(),
+        target: Target::Otlp(OtlpTarget {
+            remote: Remote {
+                url: signal_url(&remote.url, protocol, signal),
+                ..remote.clone()
+            },
+            protocol,
+            signal,
+            resource: pairs(&resource),
+        }),
+    };
+    Some(signals.into_iter().map(setting).collect())
+}
+
+/// By HTTP a signal has a path below that of the collector.
+fn signal_url(url: &str, protocol: Protocol, signal: Signal) -> String {
+    match protocol {
+        Protocol::Grpc => url.to_owned(),
+        Protocol::Http => format!("{}/v1/{}", url.trim_end_matches('/'), signal.name()),
+    }
+}
+
+/// `key=value` of a resource.
+fn attribute(text: &str) -> Parsed<String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.is_empty() && !text.chars().any(char::is_control) => Ok(text.into()),
+        _ => Err(format!("`{text}` is no attribute; write it as `key=value`")),
+    }
+}
+
+fn pairs(attributes: &[String]) -> Vec<(String, String)> {
+    let pairs = attributes.iter().filter_map(|text| text.split_once('='));
+    pairs
+        .map(|(key, value)| (key.into(), value.into()))
+        .collect()
 }
 
 fn selected(section: &mut Section<'_>) -> Selected {

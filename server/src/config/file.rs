@@ -98,13 +98,13 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         set(&mut draft.config.identity.world_by_family, world);
         identity.finish();
     }
-    draft.config.exports = export::export(&mut top);
     draft.config.access.tokens = grants::tokens(&mut top);
     draft.config.access.grants = grants::grants(&mut top, &draft.config.access.tokens);
     draft.config.server.listeners = listeners::listeners(&mut top);
     draft.config.identity.endpoints = inventory::endpoints(&mut top);
     let outgoing = outgoing::outgoing(&mut top);
     draft.config.peers = outgoing::peers(&mut top, &outgoing);
+    draft.config.exports = export::export(&mut top, &outgoing);
     top.finish();
 }
 

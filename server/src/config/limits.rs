@@ -68,6 +68,13 @@ pub(super) const EXPORT_MB: RangeInclusive<u64> = 1..=1 << 20;
 /// Each is looked at when another comes.
 pub(super) const EXPORT_BACKUPS: RangeInclusive<usize> = 1..=1000;
 
+/// How long a server that is exported to may take to answer.
+pub(super) const EXPORT_TIMEOUT: RangeInclusive<Duration> = millis(10)..=Duration::from_secs(300);
+/// How long events wait for others: the store has to hold them meanwhile.
+pub(super) const EXPORT_INTERVAL: RangeInclusive<Duration> = millis(1)..=Duration::from_secs(60);
+/// Events of a request.
+pub(super) const EXPORT_EVENTS: RangeInclusive<usize> = 1..=1 << 20;
+
 const fn millis(count: u64) -> Duration {
     Duration::from_millis(count)
 }

@@ -28,6 +28,17 @@ pub(super) fn outgoing(top: &mut Section<'_>) -> Outgoing {
     given.over(&Outgoing::default())
 }
 
+/// The keys of TLS and of the token of another section, over those of `[outgoing]`; whether
+/// it has any of TLS, and a token.
+pub(super) fn of_section(section: &mut Section<'_>, outgoing: &Outgoing) -> (Outgoing, [bool; 2]) {
+    let given = given(section);
+    let has = [
+        given.ca.is_some() || given.pair.is_some(),
+        given.token_file.is_some(),
+    ];
+    (given.over(outgoing), has)
+}
+
 /// All `[[peer]]`; each name once, since it is relay's key.
 pub(super) fn peers(top: &mut Section<'_>, outgoing: &Outgoing) -> Vec<Peer> {
     let mut once = Once::new(top.report());

@@ -1,64 +1,77 @@
-//! Lines that wait to be written, as one text.
+//! Encoded events that wait to be written, one after another.
 
 /// Bytes from which on a batch is written.
 pub(super) const MAX_BATCH: usize = 256 << 10;
 
-/// Lines, each with its newline. What was written is taken off its front.
+/// Events in the form in which they are written. What was written is taken off its front.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    text: String,
-    /// Where each line ends.
+    bytes: Vec<u8>,
+    /// Where each event ends.
     ends: Vec<usize>,
-    /// Lines that were written.
+    /// Events that were written.
     written: usize,
 }
 
 impl Batch {
-    /// Adds a line that `write` appends; without one, all stays as it was.
+    /// Adds an event that `write` appends; without one, all stays as it was.
     pub(super) fn add<E>(
         &mut self,
-        write: impl FnOnce(&mut String) -> Result<(), E>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let begin = self.text.len();
-        if let Err(error) = write(&mut self.text) {
-            self.text.truncate(begin);
+        let begin = self.bytes.len();
+        if let Err(error) = write(&mut self.bytes) {
+            self.bytes.truncate(begin);
             return Err(error);
         }
-        self.text.push('\n');
-        self.ends.push(self.text.len());
+        self.ends.push(self.bytes.len());
         Ok(())
     }
 
     /// Whether it is large enough to be written.
     pub(super) fn is_full(&self) -> bool {
-        self.text.len() >= MAX_BATCH
+        self.bytes.len() >= MAX_BATCH
     }
 
-    /// Lines that are not written.
+    /// Events that are not written.
     pub(super) fn len(&self) -> usize {
         self.ends.len() - self.written
     }
 
-    /// The lines that are not written, one by one.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
-        (self.written..self.ends.len()).map(|line| &self.text[self.begin(line)..self.ends[line]])
+    /// The events that are not written, one by one.
+    pub(super) fn events(&self) -> impl Iterator<Item = &[u8]> {
+        (self.written..self.ends.len())
+            .map(|event| &self.bytes[self.begin(event)..self.ends[event]])
     }
 
-    /// So many lines were written; how many bytes they have.
-    pub(super) fn advance(&mut self, lines: usize) -> u64 {
+    /// The first of the events that are not written, as far as they are no more than this
+    /// many and no more than so many bytes; but one in any case, if there is one.
+    pub(super) fn first(&self, most: usize, most_bytes: usize) -> (usize, &[u8]) {
         let begin = self.begin(self.written);
-        self.written += lines;
+        let waiting = &self.ends[self.written..];
+        let fitting = waiting.partition_point(|end| end - begin <= most_bytes);
+        let events = fitting.min(most).max(1).min(waiting.len());
+        (
+            events,
+            &self.bytes[begin..self.begin(self.written + events)],
+        )
+    }
+
+    /// So many events were written; how many bytes they have.
+    pub(super) fn advance(&mut self, events: usize) -> u64 {
+        let begin = self.begin(self.written);
+        self.written += events;
         let bytes = self.begin(self.written) - begin;
         if self.written == self.ends.len() {
-            self.text.clear();
+            self.bytes.clear();
             self.ends.clear();
             self.written = 0;
         }
         bytes as u64
     }
 
-    fn begin(&self, line: usize) -> usize {
-        line.checked_sub(1).map_or(0, |before| self.ends[before])
+    fn begin(&self, event: usize) -> usize {
+        event.checked_sub(1).map_or(0, |before| self.ends[before])
     }
 }
 
@@ -66,24 +79,43 @@ impl Batch {
 mod tests {
     use super::*;
 
-    #[test]
-    fn lines_go_off_the_front_as_they_are_written() {
+    fn batch(events: &[&str]) -> Batch {
         let mut batch = Batch::default();
-        for line in ["a", "bc", "def"] {
-            batch
-                .add(|text| {
-                    text.push_str(line);
-                    Ok::<_, ()>(())
-                })
-                .unwrap();
+        for event in events {
+            let added = batch.add(|bytes| {
+                bytes.extend_from_slice(event.as_bytes());
+                Ok::<_, ()>(())
+            });
+            added.unwrap();
         }
-        let refused = batch.add(|text| {
-            text.push('x');
+        batch
+    }
+
+    #[test]
+    fn events_go_off_the_front_as_they_are_written() {
+        let mut batch = batch(&["a", "bc", "def"]);
+        let refused = batch.add(|bytes| {
+            bytes.push(b'x');
             Err(())
         });
         assert!(refused.is_err());
-        assert_eq!(batch.advance(1), 2);
-        assert_eq!(batch.lines().collect::<Vec<_>>(), ["bc\n", "def\n"]);
-        assert_eq!((batch.advance(2), batch.len()), (7, 0));
+        assert_eq!(batch.advance(1), 1);
+        assert_eq!(
+            batch.events().collect::<Vec<_>>(),
+            [b"bc".as_slice(), b"def"]
+        );
+        assert_eq!((batch.advance(2), batch.len()), (5, 0));
+    }
+
+    #[test]
+    fn a_part_has_as_many_as_fit_and_one_at_least() {
+        let mut batch = batch(&["aa", "bb", "cccc"]);
+        assert_eq!(batch.first(9, 4), (2, b"aabb".as_slice()));
+        assert_eq!(batch.first(1, 4), (1, b"aa".as_slice()));
+        assert_eq!(batch.first(9, 1), (1, b"aa".as_slice()));
+        batch.advance(2);
+        assert_eq!(batch.first(9, 1), (1, b"cccc".as_slice()));
+        batch.advance(1);
+        assert_eq!(batch.first(9, 1), (0, b"".as_slice()));
     }
 }

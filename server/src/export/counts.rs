@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::setting::FileSetting;
+use super::setting::Setting;
 use crate::{flow::Time, store::Ring};
 
 /// Counters of an exporter; clones share them.
@@ -18,7 +18,6 @@ pub(super) struct Counts(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     name: String,
-    kind: &'static str,
     ring: Ring,
     /// Sequence number of the next event that it reads.
     position: AtomicU64,
@@ -32,6 +31,7 @@ struct Inner {
 
 #[derive(Clone, Debug, Default)]
 struct Standing {
+    kind: &'static str,
     target: String,
     end: Option<Time>,
     is_failing: bool,
@@ -46,6 +46,8 @@ pub enum Dropped {
     Lapped,
     /// A line that Hubble cannot read back, for its length.
     TooLong,
+    /// Where it was sent it was not wanted.
+    Refused,
     /// Filters took too much to judge it.
     Unjudged,
     /// Still not written when the exporter ended.
@@ -54,7 +56,13 @@ pub enum Dropped {
 
 impl Dropped {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Lapped, Self::TooLong, Self::Unjudged, Self::Unwritten];
+    pub const ALL: [Self; 5] = [
+        Self::Lapped,
+        Self::TooLong,
+        Self::Refused,
+        Self::Unjudged,
+        Self::Unwritten,
+    ];
 
     /// The label.
     #[must_use]
@@ -62,6 +70,7 @@ impl Dropped {
         match self {
             Self::Lapped => "lapped",
             Self::TooLong => "too_long",
+            Self::Refused => "refused",
             Self::Unjudged => "unjudged",
             Self::Unwritten => "unwritten",
         }
@@ -73,7 +82,7 @@ impl Dropped {
 pub struct State {
     /// What it is called.
     pub name: String,
-    /// `file`.
+    /// `file`, `http`, `otlp_logs` or `otlp_traces`.
     pub kind: &'static str,
     /// Where it writes.
     pub target: String,
@@ -100,10 +109,9 @@ pub struct State {
 }
 
 impl Counts {
-    pub(super) fn new(name: String, kind: &'static str, ring: Ring, position: u64) -> Self {
+    pub(super) fn new(name: String, ring: Ring, position: u64) -> Self {
         Self(Arc::new(Inner {
             name,
-            kind,
             ring,
             position: position.into(),
             sent: 0.into(),
@@ -134,9 +142,10 @@ impl Counts {
     }
 
     /// Where it writes from now on, and until when.
-    pub(super) fn aim(&self, setting: &FileSetting) {
+    pub(super) fn aim(&self, setting: &Setting) {
         let mut standing = self.lock();
-        standing.target = setting.path.to_string_lossy().into_owned();
+        standing.kind = setting.target.kind();
+        standing.target = setting.target.shown();
         standing.end = setting.selected.end;
     }
 
@@ -164,7 +173,7 @@ impl Counts {
         let standing = self.lock().clone();
         State {
             name: self.0.name.clone(),
-            kind: self.0.kind,
+            kind: standing.kind,
             target: standing.target,
             is_up: !standing.is_failing,
             is_over: standing.end.is_some_and(|end| end < Time::now()),

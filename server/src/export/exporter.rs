@@ -1,4 +1,4 @@
-//! One exporter at work: reads the store, makes lines, writes them.
+//! One exporter at work: reads the store, encodes, writes.
 //!
 //! What cannot be written is tried again until it can, and meanwhile nothing more is
 //! read: the store is the queue. Told to end, it reads on to what was stored by then.
@@ -10,22 +10,21 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     batch::Batch,
     counts::{Counts, Dropped},
-    file::{FileSink, SinkError},
-    lines::{Lines, Made},
-    setting::{FileSetting, SettingError},
+    encoder::{Encoder, Made},
+    set::StartError,
+    setting::Setting,
+    sink::{Sink, SinkError},
 };
 use crate::{
     flow::sketch::Sieve,
     store::{Cursor, Ring, Run},
 };
 
-/// Events that come soon after others are written together with them.
-const PACE: Duration = Duration::from_millis(10);
 /// Between two attempts to write: at first, and at most.
 const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
 /// What an exporter is to do: as this says, or to end.
-pub(super) type Order = Option<Arc<FileSetting>>;
+pub(super) type Order = Option<Arc<Setting>>;
 
 /// An exporter.
 pub(super) struct Exporter {
@@ -34,28 +33,30 @@ pub(super) struct Exporter {
     cursor: Cursor,
     orders: watch::Receiver<Order>,
     node_name: String,
-    lines: Lines,
+    encoder: Encoder,
     sieve: Sieve,
-    sink: FileSink,
+    sink: Sink,
     batch: Batch,
     counts: Counts,
     /// It ends here.
     end: Option<u64>,
-    /// Until the next attempt.
+    /// Until the next attempt, as long as none succeeds.
+    backoff: Option<Duration>,
+    /// The same, or longer where the other side asks for it.
     pause: Option<Duration>,
 }
 
 impl Exporter {
     /// One that begins at the event with this sequence number.
     pub(super) fn new(
-        setting: &FileSetting,
+        setting: &Setting,
         orders: watch::Receiver<Order>,
         ring: Ring,
         begin: u64,
         node_name: String,
-    ) -> Result<Self, SettingError> {
-        let lines = Lines::new(&setting.selected, node_name.clone())?;
-        let counts = Counts::new(setting.name.clone(), "file", ring.clone(), begin);
+    ) -> Result<Self, StartError> {
+        let encoder = Encoder::new(setting, node_name.clone())?;
+        let counts = Counts::new(setting.name.clone(), ring.clone(), begin);
         counts.aim(setting);
         Ok(Self {
             published: ring.subscribe(),
@@ -63,12 +64,13 @@ impl Exporter {
             ring,
             orders,
             node_name,
-            sieve: lines.sieve(),
-            lines,
-            sink: FileSink::new(setting, counts.clone()),
+            sieve: encoder.sieve(),
+            encoder,
+            sink: Sink::new(&setting.target, &counts)?,
             batch: Batch::default(),
             counts,
             end: None,
+            backoff: None,
             pause: None,
         })
     }
@@ -85,8 +87,9 @@ impl Exporter {
         loop {
             self.published.mark_unchanged();
             self.take_orders();
-            let more = self.batch.len() == 0 && self.read();
-            let is_written = self.write();
+            // What came while it could not write was told then.
+            let more = self.batch.len() > 0 || self.read();
+            let is_written = self.write().await;
             match (is_written, self.end) {
                 (true, _) if more => {}
                 (_, Some(_)) => break,
@@ -126,16 +129,21 @@ impl Exporter {
             self.end.get_or_insert(next);
             return;
         };
-        match Lines::new(&setting.selected, self.node_name.clone()) {
-            Ok(lines) => (self.sieve, self.lines) = (lines.sieve(), lines),
-            // It was compiled once already.
-            Err(error) => tracing::warn!(name = self.name(), "an exporter as before: {error}"),
+        if let Err(error) = self.change(&setting) {
+            // It was tried once already.
+            tracing::warn!(name = self.name(), "an exporter as before: {error}");
         }
-        self.counts.aim(&setting);
-        self.sink.change(&setting);
     }
 
-    /// Makes lines of the next events; whether there may be more.
+    fn change(&mut self, setting: &Setting) -> Result<(), StartError> {
+        let encoder = Encoder::new(setting, self.node_name.clone())?;
+        self.sink.change(&setting.target, &self.counts)?;
+        (self.sieve, self.encoder) = (encoder.sieve(), encoder);
+        self.counts.aim(setting);
+        Ok(())
+    }
+
+    /// Encodes the next events; whether there may be more.
     fn read(&mut self) -> bool {
         while !self.batch.is_full() {
             if self.end.is_some_and(|end| self.cursor.seq() >= end) {
@@ -152,11 +160,11 @@ impl Exporter {
     }
 
     fn look(&mut self) -> Run {
-        let (lines, batch, counts) = (&mut self.lines, &mut self.batch, &self.counts);
+        let (encoder, batch, counts) = (&mut self.encoder, &mut self.batch, &self.counts);
         let mut wanted = 0;
         let run = self.cursor.run(&self.sieve, |event| {
-            match lines.add(event, batch) {
-                Made::Line => wanted += 1,
+            match encoder.add(event, batch) {
+                Made::Added => wanted += 1,
                 Made::Filtered => {}
                 Made::Dropped(why) => {
                     wanted += 1;
@@ -175,21 +183,28 @@ impl Exporter {
     }
 
     /// Writes what there is; whether all is written.
-    fn write(&mut self) -> bool {
-        if self.batch.len() == 0 {
-            return true;
+    async fn write(&mut self) -> bool {
+        while self.batch.len() > 0 {
+            let written = self.sink.write(&self.batch).await;
+            let bytes = self.batch.advance(written.events);
+            let sent = written.events - written.refused;
+            self.counts.send(sent as u64, bytes);
+            if written.refused > 0 {
+                self.counts
+                    .drop_events(Dropped::Refused, written.refused as u64);
+            }
+            if !self.tell(written.result) {
+                return false;
+            }
         }
-        let (lines, result) = self.sink.write(self.batch.lines());
-        let bytes = self.batch.advance(lines);
-        self.counts.send(lines as u64, bytes);
-        self.tell(result)
+        true
     }
 
     /// Tells of an attempt, if it went otherwise than the one before; how it went.
     fn tell(&mut self, result: Result<(), SinkError>) -> bool {
         match result {
             Ok(()) => {
-                self.pause = None;
+                (self.backoff, self.pause) = (None, None);
                 if self.counts.recover() {
                     tracing::info!(name = self.name(), "an exporter writes again");
                 }
@@ -197,8 +212,9 @@ impl Exporter {
             }
             Err(error) => {
                 let [first, most] = RETRY;
-                let pause = self.pause.map_or(first, |pause| 2 * pause);
-                self.pause = Some(pause.min(most));
+                let backoff = self.backoff.map_or(first, |before| 2 * before).min(most);
+                self.backoff = Some(backoff);
+                self.pause = Some(backoff.max(error.retry_after().unwrap_or_default()));
                 if self.counts.fail(error.to_string()) {
                     tracing::warn!(name = self.name(), "{error}; it is tried again");
                 }
@@ -209,7 +225,7 @@ impl Exporter {
 
     /// Waits for something to do.
     async fn wait(&mut self) {
-        let soon = Instant::now() + self.pause.unwrap_or(PACE);
+        let soon = Instant::now() + self.pause.unwrap_or_else(|| self.sink.pace());
         if self.pause.is_some() {
             tokio::select! {
                 _ = changed(&mut self.orders) => {}

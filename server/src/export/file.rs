@@ -14,7 +14,7 @@ use std::{
 use nix::fcntl::renameat;
 use thiserror::Error;
 
-use super::{counts::Counts, setting::FileSetting};
+use super::{batch::Batch, counts::Counts, setting::FileTarget, sink::Written};
 use crate::appended::{Appended, Refused, folder_of};
 use backups::{Keeper, Names};
 
@@ -63,7 +63,7 @@ pub(super) enum SinkError {
 /// Where lines go.
 #[derive(Debug)]
 pub(super) struct FileSink {
-    setting: FileSetting,
+    target: FileTarget,
     counts: Counts,
     open: Option<Appended>,
     keeper: Option<Keeper>,
@@ -71,9 +71,9 @@ pub(super) struct FileSink {
 }
 
 impl FileSink {
-    pub(super) fn new(setting: &FileSetting, counts: Counts) -> Self {
+    pub(super) fn new(target: &FileTarget, counts: Counts) -> Self {
         Self {
-            setting: setting.clone(),
+            target: target.clone(),
             counts,
             open: None,
             keeper: None,
@@ -82,56 +82,53 @@ impl FileSink {
     }
 
     /// Writes as this says from now on.
-    pub(super) fn change(&mut self, setting: &FileSetting) {
-        let before = std::mem::replace(&mut self.setting, setting.clone());
-        if before.path != setting.path {
+    pub(super) fn change(&mut self, target: &FileTarget) {
+        let before = std::mem::replace(&mut self.target, target.clone());
+        if before.path != target.path {
             if let Err(error) = self.close() {
-                tracing::warn!(name = setting.name, "{error}");
+                self.counts.complain(error.to_string());
             }
-        } else if (before.max_backups, before.compress) != (setting.max_backups, setting.compress) {
+        } else if (before.max_backups, before.compress) != (target.max_backups, target.compress) {
             self.keeper = None;
         }
     }
 
     /// Opens the file, so that what is wrong with it is known.
     pub(super) fn prepare(&mut self) -> Result<(), SinkError> {
-        match self.setting.is_stdout() {
+        match self.target.is_stdout() {
             true => Ok(()),
             false => self.open().map(drop),
         }
     }
 
-    /// Writes lines; how many were, and why no more.
-    pub(super) fn write<'a>(
-        &mut self,
-        lines: impl Iterator<Item = &'a str>,
-    ) -> (usize, Result<(), SinkError>) {
+    /// Writes lines, as many as it can.
+    pub(super) fn write(&mut self, batch: &Batch) -> Written<SinkError> {
         let (mut written, mut waiting) = (0, 0);
         let mut is_first = true;
         self.chunk.clear();
-        for line in lines {
+        for line in batch.events() {
             if self.chunk.len() + line.len() > self.room() && waiting > 0 {
                 if let Err(error) = self.put(is_first) {
-                    return (written, Err(error));
+                    return Written::failed(written, error);
                 }
                 (written, waiting, is_first) = (written + waiting, 0, false);
             }
-            self.chunk.extend_from_slice(line.as_bytes());
+            self.chunk.extend_from_slice(line);
             waiting += 1;
         }
         match self.put(is_first) {
-            Ok(()) => (written + waiting, Ok(())),
-            Err(error) => (written, Err(error)),
+            Ok(()) => Written::all(written + waiting),
+            Err(error) => Written::failed(written, error),
         }
     }
 
     /// What goes into a chunk, so that no file is larger than it may be.
     fn room(&self) -> usize {
         let size = self.open.as_ref().map_or(0, Appended::size);
-        let left = self.setting.max_bytes.saturating_sub(size);
+        let left = self.target.max_bytes.saturating_sub(size);
         // The next one goes into a new file.
         let room = if left == 0 {
-            self.setting.max_bytes
+            self.target.max_bytes
         } else {
             left
         };
@@ -141,7 +138,7 @@ impl FileSink {
     /// Writes the chunk, and empties it.
     fn put(&mut self, is_first: bool) -> Result<(), SinkError> {
         let chunk = std::mem::take(&mut self.chunk);
-        let result = match self.setting.is_stdout() {
+        let result = match self.target.is_stdout() {
             true => to_stdout(&chunk),
             false => self.append(&chunk, is_first),
         };
@@ -151,7 +148,7 @@ impl FileSink {
     }
 
     fn append(&mut self, chunk: &[u8], is_first: bool) -> Result<(), SinkError> {
-        let (max_bytes, path) = (self.setting.max_bytes, self.setting.path.clone());
+        let (max_bytes, path) = (self.target.max_bytes, self.target.path.clone());
         let mut open = match &mut self.open {
             Some(open) if !is_first => open,
             _ => self.open()?,
@@ -166,7 +163,7 @@ impl FileSink {
 
     /// Opens the file unless it is; and again if it is no more where it was.
     fn open(&mut self) -> Result<&mut Appended, SinkError> {
-        let path = &self.setting.path;
+        let path = &self.target.path;
         let name = path.file_name().unwrap_or_default();
         let open = match self.open.take().filter(|open| open.is_at(name)) {
             Some(open) => open,
@@ -177,13 +174,13 @@ impl FileSink {
         };
         if self.keeper.is_none() {
             // Also for what an earlier daemon left.
-            self.keeper = Some(Keeper::start(&self.setting, self.counts.clone()));
+            self.keeper = Some(Keeper::start(&self.target, self.counts.clone()));
         }
         Ok(self.open.insert(open))
     }
 
     fn refused(&self, refused: Refused) -> SinkError {
-        let path = self.setting.path.clone();
+        let path = self.target.path.clone();
         match refused {
             Refused::Folder(path, source) => SinkError::Folder { path, source },
             Refused::Odd(what) => SinkError::Odd { path, what },
@@ -196,7 +193,7 @@ impl FileSink {
         let Some(open) = self.open.take() else {
             return Ok(());
         };
-        let path = &self.setting.path;
+        let path = &self.target.path;
         let name = path.file_name().unwrap_or_default();
         let above = path.parent().unwrap_or(Path::new("/"));
         // Its place is kept, whatever comes to be at the path of the folder.
@@ -224,7 +221,7 @@ impl FileSink {
             .map_or(Ok(()), |open| open.file.sync_data());
         self.keeper = None;
         synced.map_err(|source| SinkError::Write {
-            path: self.setting.path.clone(),
+            path: self.target.path.clone(),
             source,
         })
     }

@@ -29,7 +29,7 @@ use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
 use thiserror::Error;
 
-use super::setting::{Exports, FileSetting, Selected, SettingError, check, name, target};
+use super::setting::{Exports, FileTarget, Selected, Setting, SettingError, check, name, target};
 use crate::{filter::Filters, flow::Time, mask::Mask, reloaded::Source, small_file};
 
 /// Largest file.
@@ -118,7 +118,7 @@ impl FlowLogs {
         Self(exports)
     }
 
-    fn parse(&self, path: &Path, contents: &[u8]) -> Result<Vec<FileSetting>, FlowLogsError> {
+    fn parse(&self, path: &Path, contents: &[u8]) -> Result<Vec<Setting>, FlowLogsError> {
         let document: Document =
             serde_saphyr::from_slice(contents).map_err(|error| FlowLogsError::Yaml {
                 path: path.to_owned(),
@@ -141,7 +141,7 @@ impl FlowLogs {
 
 impl Source for FlowLogs {
     type Contents = Vec<u8>;
-    type Made = Vec<FileSetting>;
+    type Made = Vec<Setting>;
     type Error = FlowLogsError;
 
     const WHAT: &'static str = "exporters";
@@ -156,8 +156,8 @@ impl Source for FlowLogs {
         })
     }
 
-    fn make(&self, contents: &Vec<u8>) -> Result<Vec<FileSetting>, FlowLogsError> {
-        let mut all = self.0.files.clone();
+    fn make(&self, contents: &Vec<u8>) -> Result<Vec<Setting>, FlowLogsError> {
+        let mut all = self.0.given.clone();
         if let Some(path) = &self.0.flow_logs {
             all.extend(self.parse(path, contents)?);
         }
@@ -167,7 +167,7 @@ impl Source for FlowLogs {
 }
 
 impl Entry {
-    fn setting(self) -> Result<FileSetting, Wrong> {
+    fn setting(self) -> Result<Setting, Wrong> {
         let wrong = |key: &str, error: String| (key.to_owned(), error);
         let not_there = "is not there yet; leave it out".to_owned();
         if self
@@ -189,19 +189,20 @@ impl Entry {
             let Timestamp { seconds, nanos } = time.map_err(no_time)?;
             Ok::<_, Wrong>(Time { seconds, nanos })
         });
-        let mut setting = FileSetting::new(name, path);
+        let mut file = FileTarget::new(path);
+        match self.file_max_size_mb {
+            Some(0) | None => {}
+            Some(mb) => file.max_bytes = mb.saturating_mul(1 << 20),
+        }
+        file.max_backups = self.file_max_backups.unwrap_or(file.max_backups);
+        file.compress = self.file_compress.unwrap_or(file.compress);
+        let mut setting = Setting::file(name, file);
         setting.selected = Selected {
             allow: list("includeFilters", self.include_filters)?,
             deny: list("excludeFilters", self.exclude_filters)?,
             field_mask,
             end: end.transpose()?,
         };
-        match self.file_max_size_mb {
-            Some(0) | None => {}
-            Some(mb) => setting.max_bytes = mb.saturating_mul(1 << 20),
-        }
-        setting.max_backups = self.file_max_backups.unwrap_or(setting.max_backups);
-        setting.compress = self.file_compress.unwrap_or(setting.compress);
         Ok(setting)
     }
 }
@@ -222,10 +223,15 @@ fn filter_of(value: &serde_json::Value) -> Result<FlowFilter, SettingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::Target;
 
-    fn made(text: &str) -> Result<Vec<FileSetting>, String> {
+    fn to_file(name: &str, path: &str) -> Setting {
+        Setting::file(name.into(), FileTarget::new(path.into()))
+    }
+
+    fn made(text: &str) -> Result<Vec<Setting>, String> {
         let logs = FlowLogs::new(Exports {
-            files: vec![FileSetting::new("fixed".into(), "/fixed.log".into())],
+            given: vec![to_file("fixed", "/fixed.log")],
             flow_logs: Some("flow-logs.yaml".into()),
         });
         let made = logs.make(&text.as_bytes().to_vec());
@@ -241,15 +247,18 @@ mod tests {
         let made = self::made(text).unwrap();
         let names: Vec<_> = made.iter().map(|setting| setting.name.as_str()).collect();
         assert_eq!(names, ["fixed", "all", "drops"]);
-        assert_eq!(made[1], FileSetting::new("all".into(), "stdout".into()));
+        assert_eq!(made[1], to_file("all", "stdout"));
         let drops = &made[2];
         assert_eq!(drops.selected.allow.len(), 2);
         assert_eq!(drops.selected.field_mask, ["time", "uuid"]);
         assert!(drops.selected.end.is_some());
-        assert_eq!(
-            (drops.max_bytes, drops.max_backups, drops.compress),
-            (3 << 20, 0, true)
-        );
+        let file = FileTarget {
+            max_bytes: 3 << 20,
+            max_backups: 0,
+            compress: true,
+            ..FileTarget::new("/d.log".into())
+        };
+        assert_eq!(drops.target, Target::File(file));
         assert_eq!(self::made("flowLogs: []").unwrap().len(), 1);
     }
 

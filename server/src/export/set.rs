@@ -9,7 +9,7 @@ use std::{
 
 use thiserror::Error;
 use tokio::{
-    runtime::Handle,
+    runtime::Builder,
     sync::{mpsc, oneshot, watch},
     time::{Instant, timeout_at},
 };
@@ -17,9 +17,12 @@ use tokio::{
 use super::{
     counts::{Counts, State},
     exporter::{Exporter, Order},
-    setting::{FileSetting, SettingError, check},
+    setting::{Setting, SettingError, check},
 };
-use crate::store::Ring;
+use crate::{
+    store::Ring,
+    tls::{Outgoing, TlsError},
+};
 
 /// Why an exporter cannot begin.
 #[derive(Debug, Error)]
@@ -27,6 +30,9 @@ pub enum StartError {
     /// What it is told is of no use.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// A certificate, key or token that it shows or trusts.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// There is no thread for it.
     #[error("cannot start a thread that exports: {0}; raise the limit of processes")]
     Thread(io::Error),
@@ -39,7 +45,6 @@ pub struct Exporters(Arc<Inner>);
 struct Inner {
     ring: Ring,
     node_name: String,
-    runtime: Handle,
     running: Mutex<BTreeMap<String, Running>>,
     /// Takes the names of those whose threads died.
     died: mpsc::UnboundedSender<String>,
@@ -80,16 +85,23 @@ impl Deaths {
     }
 }
 
+/// Whether the files that an exporter needs are good.
+fn try_files(setting: &Setting) -> Result<(), TlsError> {
+    match setting.target.remote() {
+        Some(remote) => Outgoing::of(&remote.outgoing, remote.is_tls()).map(drop),
+        None => Ok(()),
+    }
+}
+
 impl Exporters {
     /// None yet; they will read this ring, for the node of this name, on threads of
-    /// their own and with the timers of the runtime that this is called on.
+    /// their own.
     #[must_use]
     pub fn new(ring: Ring, node_name: String) -> (Self, Deaths) {
         let (died, deaths) = mpsc::unbounded_channel();
         let exporters = Self(Arc::new(Inner {
             ring,
             node_name,
-            runtime: Handle::current(),
             running: Mutex::default(),
             died,
         }));
@@ -102,7 +114,7 @@ impl Exporters {
     /// # Errors
     ///
     /// The first that cannot begin, or why they do not go together. Those before it began.
-    pub fn apply(&self, settings: &[FileSetting], begin: u64) -> Result<(), StartError> {
+    pub fn apply(&self, settings: &[Setting], begin: u64) -> Result<(), StartError> {
         check(settings)?;
         let mut running = self.lock();
         running.retain(|name, one| {
@@ -120,20 +132,25 @@ impl Exporters {
             };
             let changes = one.orders.borrow().as_deref() != Some(setting);
             if changes {
+                try_files(setting)?;
                 one.orders.send_replace(Some(Arc::new(setting.clone())));
             }
         }
         Ok(())
     }
 
-    fn start(&self, setting: &FileSetting, begin: u64) -> Result<Running, StartError> {
+    fn start(&self, setting: &Setting, begin: u64) -> Result<Running, StartError> {
         let name = setting.name.clone();
         let (orders, receiver) = watch::channel(Some(Arc::new(setting.clone())));
         let (ring, node_name) = (self.0.ring.clone(), self.0.node_name.clone());
+        // What it waits for, connections among it, is its thread's alone.
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(StartError::Thread)?;
+        let entered = runtime.enter();
         let exporter = Exporter::new(setting, receiver.clone(), ring, begin, node_name)?;
+        drop(entered);
         let counts = exporter.counts();
         let (ends, ended) = oneshot::channel();
-        let runtime = self.0.runtime.clone();
         let alive = Alive {
             name,
             orders: receiver,

@@ -1,6 +1,6 @@
 //! What an exporter is told: which events, what of them, and where to.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::MAX_EXPORTERS;
 use crate::{
+    config::Outgoing,
     filter::{FilterError, Filters},
     flow::Time,
     mask::{Mask, MaskError},
@@ -33,20 +34,38 @@ pub struct Selected {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Exports {
     /// Those of the configuration.
-    pub files: Vec<FileSetting>,
+    pub given: Vec<Setting>,
     /// A file with more of them, in Hubble's dynamic configuration.
     pub flow_logs: Option<PathBuf>,
 }
 
-/// An exporter to a file.
+/// An exporter.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FileSetting {
+pub struct Setting {
     /// What it is called in status and metrics.
     pub name: String,
-    /// The file; `stdout` is standard output.
-    pub path: PathBuf,
     /// Which events.
     pub selected: Selected,
+    /// Where they go.
+    pub target: Target,
+}
+
+/// Where an exporter writes, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    /// A file of JSON lines.
+    File(FileTarget),
+    /// A server that takes JSON.
+    Http(HttpTarget),
+    /// A collector of OpenTelemetry.
+    Otlp(OtlpTarget),
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileTarget {
+    /// The file; `stdout` is standard output.
+    pub path: PathBuf,
     /// Bytes of the file, after which a new one is begun.
     pub max_bytes: u64,
     /// Old files that are kept beside it.
@@ -55,14 +74,151 @@ pub struct FileSetting {
     pub compress: bool,
 }
 
-impl FileSetting {
-    /// One with Hubble's defaults.
+/// A server that takes JSON by POST.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpTarget {
+    /// Where, and how.
+    pub remote: Remote,
+    /// What a body is.
+    pub format: HttpFormat,
+}
+
+/// What the body of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpFormat {
+    /// An event a line (`application/x-ndjson`).
+    Lines,
+    /// An array of events (`application/json`).
+    Array,
+}
+
+/// A collector of OpenTelemetry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtlpTarget {
+    /// Where, and how; by HTTP the path is of the signal.
+    pub remote: Remote,
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// What it gets.
+    pub signal: Signal,
+    /// Attributes of its resource, beside those that are found.
+    pub resource: Vec<(String, String)>,
+}
+
+/// How OTLP is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// gRPC.
+    Grpc,
+    /// Protobuf by HTTP/1.1.
+    Http,
+}
+
+/// What a collector gets of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signal {
+    /// A log event for each flow event.
+    Logs,
+    /// A span for each connection that ended.
+    Traces,
+}
+
+impl Signal {
+    /// As OTLP names it.
     #[must_use]
-    pub fn new(name: String, path: PathBuf) -> Self {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logs => "logs",
+            Self::Traces => "traces",
+        }
+    }
+}
+
+/// A server, and how requests are made to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remote {
+    /// `http://` or `https://`, host, port and path.
+    pub url: String,
+    /// Headers of each request.
+    pub headers: Vec<(String, String)>,
+    /// How bodies are compressed.
+    pub compression: Compression,
+    /// How long an answer may take.
+    pub timeout: Duration,
+    /// How long events wait for others to go with them.
+    pub interval: Duration,
+    /// Events of a request, at most.
+    pub max_events: usize,
+    /// Name to verify the server's certificate against; that of `url` if none is given.
+    pub tls_server_name: Option<String>,
+    /// Whom to trust there, and what to show.
+    pub outgoing: Outgoing,
+}
+
+/// How bodies are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip (RFC 1952).
+    Gzip,
+    /// Zstandard (RFC 8878).
+    Zstd,
+}
+
+impl Setting {
+    /// One to a file, of all events.
+    #[must_use]
+    pub fn file(name: String, file: FileTarget) -> Self {
         Self {
             name,
-            path,
             selected: Selected::default(),
+            target: Target::File(file),
+        }
+    }
+}
+
+impl Target {
+    /// What is shown as the kind of the exporter.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Http(_) => "http",
+            Self::Otlp(target) => match target.signal {
+                Signal::Logs => "otlp_logs",
+                Signal::Traces => "otlp_traces",
+            },
+        }
+    }
+
+    /// The server, if it is one.
+    pub(super) fn remote(&self) -> Option<&Remote> {
+        match self {
+            Self::File(_) => None,
+            Self::Http(HttpTarget { remote, .. }) | Self::Otlp(OtlpTarget { remote, .. }) => {
+                Some(remote)
+            }
+        }
+    }
+
+    /// What is shown as where it writes.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::File(file) => file.path.to_string_lossy().into_owned(),
+            Self::Http(HttpTarget { remote, .. }) | Self::Otlp(OtlpTarget { remote, .. }) => {
+                remote.url.clone()
+            }
+        }
+    }
+}
+
+impl FileTarget {
+    /// One with Hubble's defaults.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
             max_bytes: 10 << 20,
             max_backups: 5,
             compress: false,
@@ -72,6 +228,28 @@ impl FileSetting {
     /// Whether it goes to standard output.
     pub(super) fn is_stdout(&self) -> bool {
         self.path.as_os_str() == STDOUT
+    }
+}
+
+impl Remote {
+    /// One with the defaults of OTLP.
+    #[must_use]
+    pub fn new(url: String) -> Self {
+        Self {
+            url,
+            headers: Vec::new(),
+            compression: Compression::None,
+            timeout: Duration::from_secs(10),
+            interval: Duration::from_secs(1),
+            max_events: 4096,
+            tls_server_name: None,
+            outgoing: Outgoing::default(),
+        }
+    }
+
+    /// Whether it is reached over TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.url.starts_with("https:")
     }
 }
 
@@ -119,14 +297,16 @@ impl Selected {
 /// # Errors
 ///
 /// The first that does not.
-pub fn check<'a>(settings: impl IntoIterator<Item = &'a FileSetting>) -> Result<(), SettingError> {
+pub fn check<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Result<(), SettingError> {
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
     for setting in settings {
         if !names.insert(&setting.name) {
             return Err(SettingError::Name(setting.name.clone()));
         }
-        if !paths.insert(&setting.path) {
-            return Err(SettingError::Path(setting.path.clone()));
+        if let Target::File(FileTarget { path, .. }) = &setting.target
+            && !paths.insert(path)
+        {
+            return Err(SettingError::Path(path.clone()));
         }
     }
     match names.len() {
@@ -180,7 +360,7 @@ mod tests {
 
     #[test]
     fn names_and_files_are_given_once() {
-        let one = |name: &str, path: &str| FileSetting::new(name.into(), path.into());
+        let one = |name: &str, path: &str| Setting::file(name.into(), FileTarget::new(path.into()));
         assert!(check(&[one("a", "/a"), one("b", "/b")]).is_ok());
         let told = check(&[one("a", "/a"), one("a", "/b")]).unwrap_err();
         assert!(told.to_string().contains("`a`"), "{told}");

@@ -66,6 +66,9 @@ pub enum TlsError {
         /// Why.
         cause: String,
     },
+    /// A server cannot have this name.
+    #[error("tls_server_name: `{0}` is no name of a server; write one as in its certificate")]
+    Name(String),
     /// A bearer token is of no use.
     #[error("token_file: {path}: {cause}; put the token into it, one line of visible ASCII")]
     Token {

@@ -4,8 +4,9 @@
 use std::{error::Error, io, sync::Arc};
 
 use rustls::{
-    AlertDescription as Alert, CertificateError as Bad, ClientConfig, InvalidMessage,
-    RootCertStore, pki_types::ServerName, sign::SingleCertAndKey, version::TLS13,
+    AlertDescription as Alert, CertificateError as Bad, ClientConfig, ConfigBuilder,
+    InvalidMessage, RootCertStore, client::WantsClientCert, pki_types::ServerName,
+    sign::SingleCertAndKey, version::TLS13,
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -94,6 +95,16 @@ impl Source for Files {
 }
 
 impl Way {
+    /// For clients that choose the protocol themselves. Without TLS it trusts nobody.
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, TlsError> {
+        let mut config = match &self.tls {
+            Some(config) => config.as_ref().clone(),
+            None => trusting(RootCertStore::empty())?.with_no_client_auth(),
+        };
+        config.alpn_protocols.clear();
+        Ok(config)
+    }
+
     /// Connects to a server of this name; to speak HTTP/2, as its clients do.
     pub(crate) async fn connect(
         &self,
@@ -116,16 +127,23 @@ impl Way {
     }
 }
 
+fn trusting(
+    roots: RootCertStore,
+) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>, TlsError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(TlsError::Library)?;
+    Ok(builder.with_root_certificates(roots))
+}
+
 fn client_config(contents: &Contents) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let roots = match contents.ca.is_empty() {
         true => system_roots(),
         false => authorities("ca", &contents.ca)?,
     };
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&TLS13])
-        .map_err(TlsError::Library)?
-        .with_root_certificates(roots);
+    let builder = trusting(roots)?;
     let mut config = match &contents.pair {
         None => builder.with_no_client_auth(),
         Some(pair) => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use sextant_proto::flow::FlowFilter;
+use sextant_proto::flow::{FlowFilter, Verdict};
 use toml::Value;
 
 use super::{mistakes, read};
@@ -12,7 +12,10 @@ use crate::config::{
     Outgoing, Peer, Role, Roles, Sees, Server, Tls, Token, Who, example, example::settings,
 };
 use crate::{
-    export::{Exports, FileSetting, Selected},
+    export::{
+        Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote, Selected,
+        Setting, Signal, Target,
+    },
     flow::redaction::Sensitive,
     metrics::{CustomKind, CustomSetting, Field, Measured},
 };
@@ -105,32 +108,7 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
                 token_file: Some("/etc/sextant/dagobah.token".into()),
             },
         }],
-        exports: Exports {
-            files: vec![FileSetting {
-                selected: Selected {
-                    allow: vec![
-                        FlowFilter {
-                            source_pod: vec!["shop/".into()],
-                            ..FlowFilter::default()
-                        },
-                        FlowFilter {
-                            destination_pod: vec!["shop/".into()],
-                            ..FlowFilter::default()
-                        },
-                    ],
-                    deny: vec![FlowFilter {
-                        protocol: vec!["dns".into()],
-                        ..FlowFilter::default()
-                    }],
-                    field_mask: ["time", "uuid", "verdict", "source", "destination", "l4"]
-                        .map(Into::into)
-                        .into(),
-                    end: None,
-                },
-                ..FileSetting::new("flows".into(), "/var/log/sextant/flows.log".into())
-            }],
-            flow_logs: None,
-        },
+        exports: exports(),
         custom: vec![CustomSetting {
             name: "shop_connection_seconds".into(),
             help: "How long connections to the shop last, in seconds".into(),
@@ -159,6 +137,83 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
     assert_eq!(read(&uncommented()), Ok(expect));
 }
 
+fn exports() -> Exports {
+    let outgoing = |name: &str| Outgoing {
+        ca: vec![format!("/etc/sextant/tls/{name}-ca.crt").into()],
+        pair: Some((
+            "/etc/sextant/tls/client.crt".into(),
+            "/etc/sextant/tls/client.key".into(),
+        )),
+        token_file: Some(format!("/etc/sextant/{name}.token").into()),
+    };
+    let http = Setting {
+        name: "lake".into(),
+        selected: Selected {
+            allow: vec![FlowFilter {
+                verdict: vec![Verdict::Dropped.into()],
+                ..FlowFilter::default()
+            }],
+            ..Selected::default()
+        },
+        target: Target::Http(HttpTarget {
+            remote: Remote {
+                headers: vec![("x-tenant".into(), "hoth".into())],
+                tls_server_name: Some("flows.example".into()),
+                outgoing: outgoing("flows"),
+                ..Remote::new("https://flows.example:8080/flows".into())
+            },
+            format: HttpFormat::Lines,
+        }),
+    };
+    let otlp = Setting {
+        name: "collector/logs".into(),
+        selected: Selected::default(),
+        target: Target::Otlp(OtlpTarget {
+            remote: Remote {
+                tls_server_name: Some("collector.example".into()),
+                outgoing: outgoing("collector"),
+                ..Remote::new("https://collector.example:4317".into())
+            },
+            protocol: Protocol::Grpc,
+            signal: Signal::Logs,
+            resource: vec![("deployment.environment.name".into(), "hoth".into())],
+        }),
+    };
+    Exports {
+        given: vec![file(), http, otlp],
+        flow_logs: None,
+    }
+}
+
+fn file() -> Setting {
+    Setting {
+        selected: Selected {
+            allow: vec![
+                FlowFilter {
+                    source_pod: vec!["shop/".into()],
+                    ..FlowFilter::default()
+                },
+                FlowFilter {
+                    destination_pod: vec!["shop/".into()],
+                    ..FlowFilter::default()
+                },
+            ],
+            deny: vec![FlowFilter {
+                protocol: vec!["dns".into()],
+                ..FlowFilter::default()
+            }],
+            field_mask: ["time", "uuid", "verdict", "source", "destination", "l4"]
+                .map(Into::into)
+                .into(),
+            end: None,
+        },
+        ..Setting::file(
+            "flows".into(),
+            FileTarget::new("/var/log/sextant/flows.log".into()),
+        )
+    }
+}
+
 #[test]
 fn the_example_has_every_key() {
     let mut text = format!("{STRANGER} = 1\n");
@@ -171,7 +226,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 24, "one stranger in each section");
+    assert_eq!(mistakes.len(), 26, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

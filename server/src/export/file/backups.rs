@@ -21,7 +21,7 @@ use nix::{
     unistd::{UnlinkatFlags, unlinkat},
 };
 
-use super::super::{counts::Counts, setting::FileSetting};
+use super::super::{counts::Counts, setting::FileTarget};
 use crate::appended::{folder_of, open_in};
 
 /// Of a compressed file.
@@ -104,13 +104,13 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Begins with what is there.
-    pub(super) fn start(setting: &FileSetting, counts: Counts) -> Self {
+    pub(super) fn start(target: &FileTarget, counts: Counts) -> Self {
         let (news, looks) = sync_channel(1);
         let folder = Backups {
-            names: Names::of(&setting.path),
-            path: setting.path.clone(),
-            most: setting.max_backups,
-            compress: setting.compress,
+            names: Names::of(&target.path),
+            path: target.path.clone(),
+            most: target.max_backups,
+            compress: target.compress,
         };
         let run = move || {
             for () in looks {

@@ -8,16 +8,16 @@ use std::{
 use super::*;
 use crate::store::Ring;
 
-fn sink(setting: &FileSetting) -> FileSink {
+fn sink(target: &FileTarget) -> FileSink {
     let (ring, _) = Ring::new(1);
-    let counts = Counts::new(setting.name.clone(), "file", ring, 0);
-    FileSink::new(setting, counts)
+    let counts = Counts::new("flows".into(), ring, 0);
+    FileSink::new(target, counts)
 }
 
-fn setting(folder: &Path) -> FileSetting {
-    FileSetting {
+fn target(folder: &Path) -> FileTarget {
+    FileTarget {
         max_bytes: 1000,
-        ..FileSetting::new("flows".into(), folder.join("flows.log"))
+        ..FileTarget::new(folder.join("flows.log"))
     }
 }
 
@@ -25,10 +25,22 @@ fn lines(range: std::ops::Range<u32>) -> Vec<String> {
     range.map(|number| format!("{number:0>99}\n")).collect()
 }
 
+fn batch(lines: &[String]) -> Batch {
+    let mut batch = Batch::default();
+    for line in lines {
+        let added = batch.add(|bytes| {
+            bytes.extend_from_slice(line.as_bytes());
+            Ok::<_, ()>(())
+        });
+        added.unwrap();
+    }
+    batch
+}
+
 fn write(sink: &mut FileSink, lines: &[String]) {
-    let (written, result) = sink.write(lines.iter().map(String::as_str));
-    result.unwrap();
-    assert_eq!(written, lines.len());
+    let written = sink.write(&batch(lines));
+    written.result.unwrap();
+    assert_eq!(written.events, lines.len());
 }
 
 /// All that is in the files, the oldest first, and how many there are.
@@ -56,11 +68,11 @@ fn read(folder: &Path) -> (String, usize) {
 fn files_are_begun_anew_between_lines_and_nothing_is_lost_or_twice() {
     for compress in [false, true] {
         let folder = tempfile::tempdir().unwrap();
-        let setting = FileSetting {
+        let target = FileTarget {
             compress,
-            ..setting(folder.path())
+            ..target(folder.path())
         };
-        let mut sink = sink(&setting);
+        let mut sink = sink(&target);
         let all = lines(0..45);
         // More than one file at once, then one by one.
         write(&mut sink, &all[..25]);
@@ -80,11 +92,11 @@ fn files_are_begun_anew_between_lines_and_nothing_is_lost_or_twice() {
 #[test]
 fn only_the_latest_old_files_are_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let setting = FileSetting {
+    let target = FileTarget {
         max_backups: 2,
-        ..setting(folder.path())
+        ..target(folder.path())
     };
-    let mut sink = sink(&setting);
+    let mut sink = sink(&target);
     let all = lines(0..55);
     write(&mut sink, &all);
     sink.close().unwrap();
@@ -95,18 +107,18 @@ fn only_the_latest_old_files_are_kept() {
 #[test]
 fn links_folders_and_files_of_two_writers_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let setting = setting(folder.path());
+    let target = target(folder.path());
     fs::write(folder.path().join("other"), "as it was").unwrap();
-    symlink("other", &setting.path).unwrap();
-    let told = sink(&setting).prepare().unwrap_err().to_string();
+    symlink("other", &target.path).unwrap();
+    let told = sink(&target).prepare().unwrap_err().to_string();
     assert!(told.contains("is a link"), "{told}");
-    fs::remove_file(&setting.path).unwrap();
-    fs::create_dir(&setting.path).unwrap();
-    assert!(sink(&setting).prepare().is_err());
-    fs::remove_dir(&setting.path).unwrap();
-    let mut first = sink(&setting);
+    fs::remove_file(&target.path).unwrap();
+    fs::create_dir(&target.path).unwrap();
+    assert!(sink(&target).prepare().is_err());
+    fs::remove_dir(&target.path).unwrap();
+    let mut first = sink(&target);
     write(&mut first, &lines(0..1));
-    let told = sink(&setting).prepare().unwrap_err().to_string();
+    let told = sink(&target).prepare().unwrap_err().to_string();
     assert!(told.contains("written by another"), "{told}");
     let other = fs::read_to_string(folder.path().join("other")).unwrap();
     assert_eq!(other, "as it was");
@@ -115,20 +127,20 @@ fn links_folders_and_files_of_two_writers_are_refused() {
 #[test]
 fn a_file_that_was_moved_away_is_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
-    let setting = setting(folder.path());
-    let mut sink = sink(&setting);
+    let target = target(folder.path());
+    let mut sink = sink(&target);
     let all = lines(0..2);
     write(&mut sink, &all[..1]);
-    fs::rename(&setting.path, folder.path().join("moved")).unwrap();
+    fs::rename(&target.path, folder.path().join("moved")).unwrap();
     write(&mut sink, &all[1..]);
-    assert_eq!(fs::read_to_string(&setting.path).unwrap(), all[1]);
+    assert_eq!(fs::read_to_string(&target.path).unwrap(), all[1]);
 }
 
 #[test]
 fn a_full_disk_takes_whole_lines_or_none() {
     let path = Path::new("/dev/full");
-    let setting = FileSetting::new("full".into(), path.into());
-    let (written, result) = sink(&setting).write(["x\n"].into_iter());
-    assert_eq!(written, 0);
-    assert!(result.is_err());
+    let target = FileTarget::new(path.into());
+    let written = sink(&target).write(&batch(&["x\n".into()]));
+    assert_eq!(written.events, 0);
+    assert!(written.result.is_err());
 }

@@ -1,12 +1,14 @@
-//! Which events an exporter writes, and as what: Hubble's `ExportEvent` in JSON.
+//! Which events an exporter writes, and as what: Hubble's `ExportEvent` in JSON, or what
+//! OpenTelemetry makes of it.
 
-use sextant_flows::json;
+use sextant_flows::{json, view::Unreadable};
 use sextant_proto::flow::{LostEvent, LostEventSource};
 
 use super::{
     batch::Batch,
     counts::Dropped,
-    setting::{Selected, SettingError},
+    otlp::{put_record, put_span},
+    setting::{Setting, SettingError, Signal, Target},
 };
 use crate::{
     envelope::{lost_somewhere, put_agent, put_debug, put_flow, put_lost},
@@ -21,9 +23,24 @@ const MESSAGE: &str = "observer.ExportEvent";
 /// Longest line that `hubble observe --input-file` reads, with its newline.
 pub(super) const MAX_LINE: usize = 64 << 10;
 
-/// Makes lines of events.
+/// What is made of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// A line of JSON.
+    Line {
+        /// Its bytes with its newline are fewer than that.
+        below: usize,
+    },
+    /// A log event.
+    Record,
+    /// A span, of the last event of a connection.
+    Span,
+}
+
+/// Makes of events what is written.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct Encoder {
+    form: Form,
     filters: Filters,
     mask: Option<Mask>,
     /// Nothing after it is written.
@@ -33,30 +50,48 @@ pub(super) struct Lines {
     node_name: String,
     encoded: Vec<u8>,
     scratch: Vec<u8>,
+    line: String,
 }
 
 /// What became of an event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Made {
-    /// A line.
-    Line,
+    /// It is in the batch.
+    Added,
     /// Nothing, as it is meant.
     Filtered,
     /// Nothing, though it is wanted.
     Dropped(Dropped),
 }
 
-impl Lines {
-    pub(super) fn new(selected: &Selected, node_name: String) -> Result<Self, SettingError> {
+impl Form {
+    fn of(target: &Target) -> Self {
+        match target {
+            Target::File(_) => Self::Line { below: MAX_LINE },
+            Target::Http(_) => Self::Line { below: usize::MAX },
+            Target::Otlp(target) => match target.signal {
+                Signal::Logs => Self::Record,
+                Signal::Traces => Self::Span,
+            },
+        }
+    }
+}
+
+impl Encoder {
+    pub(super) fn new(setting: &Setting, node_name: String) -> Result<Self, SettingError> {
+        let selected = &setting.selected;
         let (filters, mask) = selected.compile()?;
+        let form = Form::of(&setting.target);
         Ok(Self {
+            form,
             end: selected.end,
-            has_others: selected.has_others(),
+            has_others: selected.has_others() && form != Form::Span,
             filters,
             mask,
             node_name,
             encoded: Vec::new(),
             scratch: Vec::new(),
+            line: String::new(),
         })
     }
 
@@ -65,7 +100,7 @@ impl Lines {
         self.filters.sieve().clone()
     }
 
-    /// Makes a line of an event, if it is wanted.
+    /// Adds an event, if it is wanted.
     pub(super) fn add(&mut self, event: &Event, batch: &mut Batch) -> Made {
         let is_late = |end: Time| event.time().is_some_and(|time| time > end);
         if self.end.is_some_and(is_late) {
@@ -90,20 +125,37 @@ impl Lines {
             Event::Agent(agent) => put_agent(agent, &self.node_name, &mut self.encoded),
             Event::Debug(debug) => put_debug(debug, &self.node_name, &mut self.encoded),
         }
-        let encoded = &self.encoded;
-        let added = batch.add(|text| {
-            let begin = text.len();
-            json::write(text, encoded, MESSAGE).map_err(drop)?;
-            match text.len() - begin < MAX_LINE - 1 {
-                true => Ok(()),
-                false => Err(()),
-            }
-        });
-        match added {
-            Ok(()) => Made::Line,
-            Err(()) => Made::Dropped(Dropped::TooLong),
-        }
+        self.append(event, batch)
     }
+
+    fn append(&mut self, event: &Event, batch: &mut Batch) -> Made {
+        let (encoded, line, form) = (&self.encoded, &mut self.line, self.form);
+        let added = batch.add(|out| match (form, event) {
+            (Form::Line { below }, _) => {
+                line.clear();
+                let written = json::write(line, encoded, MESSAGE);
+                line.push('\n');
+                out.extend_from_slice(line.as_bytes());
+                match written.is_ok() && line.len() < below {
+                    true => Ok(()),
+                    false => Err(Made::Dropped(Dropped::TooLong)),
+                }
+            }
+            (Form::Record, _) => put_record(event, encoded, out).map_err(unwritten),
+            (Form::Span, Event::Flow(flow)) => match put_span(flow, encoded, out) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(Made::Filtered),
+                Err(error) => Err(unwritten(error)),
+            },
+            (Form::Span, _) => Err(Made::Filtered),
+        });
+        added.map_or_else(|made| made, |()| Made::Added)
+    }
+}
+
+/// What the daemon encoded cannot be malformed; if it is, it is told.
+fn unwritten(_: Unreadable) -> Made {
+    Made::Dropped(Dropped::TooLong)
 }
 
 /// A loss of one reader, not of the node.

@@ -1,0 +1,160 @@
+//! Flows for a collector of OpenTelemetry: log events and spans, by gRPC or HTTP (OTLP
+//! 1.x, protobuf).
+//!
+//! An answer that takes a part refuses the rest, which is counted; an answer that may be
+//! another later is asked for again, after the time that the collector says. Bound: a
+//! request at a time.
+
+mod any;
+mod attributes;
+mod community;
+mod frame;
+mod grpc;
+mod record;
+mod resource;
+mod span;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use prost::Message as _;
+
+use super::{
+    batch::Batch,
+    counts::Counts,
+    http::{MAX_BODY, compressed},
+    post::{Answer, PostError, Server, Version},
+    setting::{OtlpTarget, Protocol, Signal},
+    sink::Written,
+};
+use crate::tls::TlsError;
+use frame::Frame;
+pub(super) use record::put as put_record;
+pub(super) use span::put as put_span;
+
+/// What came of a request.
+enum Outcome {
+    /// All was taken.
+    Taken,
+    /// So many were not, and why.
+    Partly(u64, String),
+    /// Nothing was, and why.
+    Refused(String),
+    /// Too large.
+    TooLarge,
+}
+
+/// A collector.
+#[derive(Debug)]
+pub(super) struct OtlpSink {
+    server: Server,
+    signal: Signal,
+    protocol: Protocol,
+    frame: Frame,
+    counts: Counts,
+    /// Events of a request: fewer once the collector found one too large.
+    most: usize,
+}
+
+impl OtlpSink {
+    pub(super) fn new(target: &OtlpTarget, counts: Counts) -> Result<Self, TlsError> {
+        let version = match target.protocol {
+            Protocol::Grpc => Version::Http2,
+            Protocol::Http => Version::Http1,
+        };
+        Ok(Self {
+            server: Server::new(&target.remote, version)?,
+            signal: target.signal,
+            protocol: target.protocol,
+            frame: Frame::new(&resource::detect(&target.resource)),
+            counts,
+            most: target.remote.max_events,
+        })
+    }
+
+    pub(super) fn pace(&self) -> Duration {
+        self.server.remote().interval
+    }
+
+    /// Sends the first events of a batch.
+    pub(super) async fn write(&mut self, batch: &Batch) -> Written<PostError> {
+        let (events, items) = batch.first(self.most, MAX_BODY);
+        let request = self.frame.around(items);
+        let outcome = match self.protocol {
+            Protocol::Grpc => grpc::export(&mut self.server, self.signal, request).await,
+            Protocol::Http => self.post(&request).await,
+        };
+        let (refused, why) = match outcome {
+            Err(error) => return Written::failed(0, error),
+            Ok(Outcome::Taken) => return Written::all(events),
+            Ok(Outcome::TooLarge) if events > 1 => {
+                self.most = events / 2;
+                return Written::all(0);
+            }
+            Ok(Outcome::TooLarge) => (events, "it is too large".into()),
+            Ok(Outcome::Partly(refused, why)) => {
+                (usize::try_from(refused).unwrap_or(events).min(events), why)
+            }
+            Ok(Outcome::Refused(why)) => (events, why),
+        };
+        let url = &self.server.remote().url;
+        self.counts
+            .complain(format!("{url} refuses what it is sent: {why}"));
+        Written {
+            refused,
+            ..Written::all(events)
+        }
+    }
+
+    async fn post(&mut self, request: &[u8]) -> Result<Outcome, PostError> {
+        let compression = self.server.remote().compression;
+        let protobuf = HeaderValue::from_static("application/x-protobuf");
+        let mut about = vec![(header::CONTENT_TYPE, protobuf)];
+        about.extend(compression.header());
+        let url = self.server.remote().url.clone();
+        let body = compressed(compression, request)?;
+        let answer = self.server.post(&url, &about, body).await?;
+        match answer.status {
+            status if status.is_success() => Ok(partial(&answer.body)),
+            StatusCode::PAYLOAD_TOO_LARGE => Ok(Outcome::TooLarge),
+            // The ones that OTLP names; others are not to be asked for again.
+            StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT => Err(PostError::Busy {
+                url,
+                told: told(&answer),
+                retry_after: answer.retry_after,
+            }),
+            _ => Ok(Outcome::Refused(told(&answer))),
+        }
+    }
+}
+
+/// Of a success. The answers for all signals are of one shape.
+fn partial(answer: &Bytes) -> Outcome {
+    let answer = ExportLogsServiceResponse::decode(answer.as_ref());
+    let partial = answer.ok().and_then(|answer| answer.partial_success);
+    match partial {
+        Some(partial) if partial.rejected_log_records > 0 => {
+            let refused = partial.rejected_log_records.unsigned_abs();
+            Outcome::Partly(refused, partial.error_message)
+        }
+        _ => Outcome::Taken,
+    }
+}
+
+/// What an answer by HTTP says: a `google.rpc.Status`.
+fn told(answer: &Answer) -> String {
+    let is_protobuf =
+        std::str::from_utf8(&answer.body).is_err() || answer.body.iter().any(u8::is_ascii_control);
+    let status = tonic_types::Status::decode(answer.body.as_ref());
+    match status {
+        Ok(status) if is_protobuf && !status.message.is_empty() => {
+            format!("{}: {}", answer.status, status.message)
+        }
+        _ => answer.told(),
+    }
+}

@@ -1,0 +1,347 @@
+//! Names of the fields of a flow in OpenTelemetry, and a flow's attributes under them.
+//!
+//! What has a name in the semantic conventions, or in those that are in the making, has
+//! that; all else is `hubble.` and its path in `flow.Flow`, and `flow.` and its path in
+//! the extensions. So nothing is lost, and a flow can be made of its attributes again.
+//! A field is one attribute; lists and messages in lists are values of it.
+
+use std::{collections::HashMap, sync::LazyLock};
+
+use sextant_flows::{
+    shape::{Shape, WellKnown},
+    view::{Unreadable, Value, View},
+};
+
+use super::any::{any, attribute, bool, several, text, uint};
+
+/// Paths in `flow.Flow`, and what they are called. Ports are found again by
+/// `network.transport`.
+pub(super) const NAMES: [(&str, &str); 50] = [
+    ("IP.destination", "destination.address"),
+    ("IP.ipVersion", "network.type"),
+    ("IP.source", "source.address"),
+    ("destination.cluster_name", "destination.k8s.cluster.name"),
+    ("destination.namespace", "destination.k8s.namespace.name"),
+    ("destination.pod_name", "destination.k8s.pod.name"),
+    ("ethernet.destination", "destination.mac"),
+    ("ethernet.source", "source.mac"),
+    (
+        "extensions.destination_process.cgroup",
+        "destination.process.linux.cgroup",
+    ),
+    (
+        "extensions.destination_process.command_line",
+        "destination.process.command_line",
+    ),
+    (
+        "extensions.destination_process.container",
+        "destination.container.id",
+    ),
+    (
+        "extensions.destination_process.container_name",
+        "destination.container.name",
+    ),
+    (
+        "extensions.destination_process.exe",
+        "destination.process.executable.path",
+    ),
+    (
+        "extensions.destination_process.name",
+        "destination.process.executable.name",
+    ),
+    (
+        "extensions.destination_process.pid",
+        "destination.process.pid",
+    ),
+    (
+        "extensions.destination_process.ppid",
+        "destination.process.parent_pid",
+    ),
+    (
+        "extensions.destination_process.start_time",
+        "destination.process.creation.time",
+    ),
+    (
+        "extensions.destination_process.uid",
+        "destination.process.user.id",
+    ),
+    (
+        "extensions.destination_process.user",
+        "destination.process.user.name",
+    ),
+    (
+        "extensions.source_process.cgroup",
+        "source.process.linux.cgroup",
+    ),
+    (
+        "extensions.source_process.command_line",
+        "source.process.command_line",
+    ),
+    ("extensions.source_process.container", "source.container.id"),
+    (
+        "extensions.source_process.container_name",
+        "source.container.name",
+    ),
+    (
+        "extensions.source_process.exe",
+        "source.process.executable.path",
+    ),
+    (
+        "extensions.source_process.name",
+        "source.process.executable.name",
+    ),
+    ("extensions.source_process.pid", "source.process.pid"),
+    (
+        "extensions.source_process.ppid",
+        "source.process.parent_pid",
+    ),
+    (
+        "extensions.source_process.start_time",
+        "source.process.creation.time",
+    ),
+    ("extensions.source_process.uid", "source.process.user.id"),
+    ("extensions.source_process.user", "source.process.user.name"),
+    ("interface.name", "network.interface.name"),
+    ("l4.ICMPv4.code", "icmp.code"),
+    ("l4.ICMPv4.type", "icmp.type"),
+    ("l4.ICMPv6.code", "icmp.code"),
+    ("l4.ICMPv6.type", "icmp.type"),
+    ("l4.SCTP.destination_port", "destination.port"),
+    ("l4.SCTP.source_port", "source.port"),
+    ("l4.TCP.destination_port", "destination.port"),
+    ("l4.TCP.source_port", "source.port"),
+    ("l4.UDP.destination_port", "destination.port"),
+    ("l4.UDP.source_port", "source.port"),
+    ("l7.dns.ips", "dns.answers"),
+    ("l7.dns.query", "dns.question.name"),
+    ("l7.http.code", "http.response.status_code"),
+    ("l7.http.method", "http.request.method"),
+    ("l7.http.url", "url.full"),
+    ("source.cluster_name", "source.k8s.cluster.name"),
+    ("source.namespace", "source.k8s.namespace.name"),
+    ("source.pod_name", "source.k8s.pod.name"),
+    ("uuid", "log.record.uid"),
+];
+
+static BY_PATH: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| HashMap::from(NAMES));
+
+/// The path of the extensions.
+const EXTENSIONS: &str = "extensions";
+
+/// Writes attributes as one field of a message.
+pub(super) struct Attributes<'o> {
+    field: u32,
+    out: &'o mut Vec<u8>,
+    path: String,
+    /// Before paths that have no name.
+    prefix: String,
+}
+
+impl<'o> Attributes<'o> {
+    /// Those of a flow.
+    pub(super) fn of_flow(field: u32, out: &'o mut Vec<u8>) -> Self {
+        Self::new(field, "hubble.", out)
+    }
+
+    /// Those of something else, under this prefix.
+    pub(super) fn new(field: u32, prefix: &str, out: &'o mut Vec<u8>) -> Self {
+        Self {
+            field,
+            out,
+            path: String::with_capacity(64),
+            prefix: prefix.to_owned(),
+        }
+    }
+
+    /// One that no field has.
+    pub(super) fn also(&mut self, name: &str, value: impl FnOnce(&mut Vec<u8>)) {
+        attribute(self.field, name, self.out, value);
+    }
+
+    /// Those of all fields of a message but its time.
+    pub(super) fn fields(&mut self, view: &View<'_>) -> Result<(), Unreadable> {
+        let begin = self.path.len();
+        for (field, values) in view.fields() {
+            if begin == 0 && field.name == "time" {
+                continue;
+            }
+            if begin > 0 {
+                self.path.push('.');
+            }
+            self.path.push_str(&field.name);
+            match (field.is_repeated, values[0].1) {
+                (false, Value::Message(encoded)) => self.message(&encoded.view()?)?,
+                (is_repeated, _) => {
+                    self.put(|out| several(field.is_map, is_repeated, values, out))?;
+                }
+            }
+            self.path.truncate(begin);
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, view: &View<'_>) -> Result<(), Unreadable> {
+        match view.shape.known {
+            Some(WellKnown::Any) => self.extensions(view),
+            Some(WellKnown::Wrapper) => match view.get("value") {
+                Some(value) => self.put(|out| any(value, out)),
+                None => self.put(|out| {
+                    bool(false, out);
+                    Ok(())
+                }),
+            },
+            Some(_) => self.put(|out| super::any::message(view, out)),
+            // That it is there says something: which protocol it is.
+            None if view.fields().next().is_none() => {
+                self.put(|out| super::any::message(view, out))
+            }
+            None => self.fields(view),
+        }
+    }
+
+    /// Those of our own are a `Struct`, each key of which is an attribute.
+    fn extensions(&mut self, view: &View<'_>) -> Result<(), Unreadable> {
+        let (url, content) = match (view.get("type_url"), view.get("value")) {
+            (Some(Value::Text(url)), Some(Value::Bytes(content))) => (url, content),
+            _ => return self.put(|out| super::any::message(view, out)),
+        };
+        let shape = Shape::named("google.protobuf.Struct");
+        let shape = shape.filter(|shape| self.path == EXTENSIONS && url.ends_with(&shape.name));
+        let inner = shape.map(|shape| view.inside(shape, content)).transpose()?;
+        match inner.filter(|inner| is_plain(inner)) {
+            Some(inner) => self.entries(&inner),
+            None => self.put(|out| super::any::message(view, out)),
+        }
+    }
+
+    fn entries(&mut self, view: &View<'_>) -> Result<(), Unreadable> {
+        let begin = self.path.len();
+        for (key, value) in entries_of(view) {
+            self.path.push('.');
+            self.path.push_str(key);
+            match nested(&value) {
+                Some(inner) => self.entries(&inner)?,
+                None => self.put(|out| super::any::message(&value, out))?,
+            }
+            self.path.truncate(begin);
+        }
+        Ok(())
+    }
+
+    /// Puts the attribute of the path.
+    fn put(
+        &mut self,
+        value: impl FnOnce(&mut Vec<u8>) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        let mut written = Ok(());
+        let is_flow = self.prefix == "hubble.";
+        let named = BY_PATH.get(self.path.as_str()).filter(|_| is_flow);
+        let extension = self.path.strip_prefix("extensions.").filter(|_| is_flow);
+        let own;
+        let name = match (named, extension) {
+            (Some(name), _) => *name,
+            (None, Some(key)) => {
+                own = format!("flow.{key}");
+                &own
+            }
+            (None, None) => {
+                own = format!("{}{}", self.prefix, self.path);
+                &own
+            }
+        };
+        if name == "network.type" {
+            attribute(self.field, name, self.out, |out| {
+                let mut as_named = Vec::new();
+                written = value(&mut as_named);
+                // `IPv4` is `ipv4` there; the names have the same length.
+                out.extend(as_named.iter().map(u8::to_ascii_lowercase));
+            });
+        } else {
+            attribute(self.field, name, self.out, |out| written = value(out));
+        }
+        written
+    }
+}
+
+/// Keys and values of a `Struct`.
+fn entries_of<'a>(view: &View<'a>) -> Vec<(&'a str, View<'a>)> {
+    let mut entries = Vec::new();
+    for (_, values) in view.fields() {
+        for (_, entry) in values {
+            let Value::Message(entry) = entry else {
+                continue;
+            };
+            let Ok((Some(Value::Text(key)), Some(Value::Message(value)))) =
+                entry.view().map(|entry| entry.entry())
+            else {
+                continue;
+            };
+            entries.extend(value.view().map(|value| (key, value)));
+        }
+    }
+    entries
+}
+
+/// The `Struct` that a value is, unless it is empty.
+fn nested<'a>(value: &View<'a>) -> Option<View<'a>> {
+    match value.get("struct_value") {
+        Some(Value::Message(inner)) => {
+            let inner = inner.view().ok()?;
+            let is_empty = inner.fields().next().is_none();
+            (!is_empty).then_some(inner)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a path can be told from its keys: they are there and have no dots. Empty ones
+/// are said as a whole, too.
+fn is_plain(view: &View<'_>) -> bool {
+    let entries = entries_of(view);
+    let count = view.fields().map(|(_, values)| values.len()).sum::<usize>();
+    let is_key = |key: &str| !key.is_empty() && !key.contains('.');
+    !entries.is_empty()
+        && entries.len() == count
+        && entries
+            .iter()
+            .all(|(key, value)| is_key(key) && nested(value).is_none_or(|inner| is_plain(&inner)))
+}
+
+/// What a flow is carried by, as OpenTelemetry calls it.
+pub(super) fn transport(l4: &crate::flow::L4) -> Option<&'static str> {
+    use crate::flow::L4;
+    match l4 {
+        L4::Tcp { .. } => Some("tcp"),
+        L4::Udp { .. } => Some("udp"),
+        L4::Sctp { .. } => Some("sctp"),
+        L4::Icmp4 { .. } => Some("icmp"),
+        L4::Icmp6 { .. } => Some("icmpv6"),
+        _ => None,
+    }
+}
+
+/// Appends the text of an attribute.
+pub(super) fn say(attributes: &mut Attributes<'_>, name: &str, value: &str) {
+    attributes.also(name, |out| text(value, out));
+}
+
+/// Appends the number of an attribute.
+pub(super) fn count(attributes: &mut Attributes<'_>, name: &str, value: u64) {
+    attributes.also(name, |out| uint(value, out));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCS: &str = include_str!("../../../../docs/opentelemetry.md");
+
+    #[test]
+    fn the_table_in_the_docs_has_each_name() {
+        let rows = DOCS.lines().filter_map(|line| {
+            let cells = line.strip_prefix("| `")?.strip_suffix("` |")?;
+            cells.split_once("` | `")
+        });
+        assert_eq!(rows.collect::<Vec<_>>(), NAMES);
+    }
+}

@@ -1,0 +1,144 @@
+//! A request by gRPC, with bytes that are encoded already.
+
+use std::error::Error as _;
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use http::uri::PathAndQuery;
+use tonic::{
+    Code, Request, Status,
+    client::Grpc,
+    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
+};
+use tonic_types::StatusExt as _;
+
+use super::{Outcome, partial};
+use crate::{
+    export::{
+        post::{PostError, Server},
+        setting::{Compression, Signal},
+    },
+    tls::cause,
+};
+
+/// Largest answer.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// Bytes as they are.
+#[derive(Clone, Copy, Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+/// Calls `Export` of the signal's service.
+pub(super) async fn export(
+    server: &mut Server,
+    signal: Signal,
+    request: Vec<u8>,
+) -> Result<Outcome, PostError> {
+    let (url, after) = (server.remote().url.clone(), server.remote().timeout);
+    let unreached = |cause: String| PostError::Unreached {
+        url: url.clone(),
+        cause,
+    };
+    let origin = url
+        .parse()
+        .map_err(|_| unreached("it is no address".into()))?;
+    let mut grpc = Grpc::with_origin(server.http(), origin).max_decoding_message_size(MAX_ANSWER);
+    grpc = match server.remote().compression {
+        Compression::None => grpc,
+        // A server may answer in the way that it is asked.
+        Compression::Gzip => grpc
+            .send_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Gzip),
+        Compression::Zstd => grpc
+            .send_compressed(CompressionEncoding::Zstd)
+            .accept_compressed(CompressionEncoding::Zstd),
+    };
+    let mut call = Request::new(Bytes::from(request));
+    call.set_timeout(after);
+    for (name, value) in server.headers() {
+        let metadata = call.metadata_mut().as_mut();
+        metadata.append(name, value);
+    }
+    let answer = async {
+        grpc.ready()
+            .await
+            .map_err(|error| Status::from_error(error.into()))?;
+        grpc.unary(call, PathAndQuery::from_static(path(signal)), Raw)
+            .await
+    };
+    match tokio::time::timeout(after, answer).await {
+        Err(_) => Err(PostError::Late { url, after }),
+        Ok(Ok(answer)) => Ok(partial(answer.get_ref())),
+        Ok(Err(status)) => judge(&url, &status),
+    }
+}
+
+fn path(signal: Signal) -> &'static str {
+    match signal {
+        Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+    }
+}
+
+/// Which statuses are asked for again is OTLP's table ("Failures").
+fn judge(url: &str, status: &Status) -> Result<Outcome, PostError> {
+    let url = url.to_owned();
+    if let Some(source) = status.source() {
+        let cause = cause(source);
+        return Err(PostError::Unreached { url, cause });
+    }
+    let retry_after = status.get_details_retry_info();
+    let retry_after = retry_after.and_then(|info| info.retry_delay);
+    let told = format!("{:?}: {}", status.code(), status.message());
+    match status.code() {
+        Code::Cancelled
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unavailable
+        | Code::DataLoss => {}
+        Code::ResourceExhausted if retry_after.is_some() => {}
+        Code::ResourceExhausted if told.contains("larger than max") => {
+            return Ok(Outcome::TooLarge);
+        }
+        _ => return Ok(Outcome::Refused(told)),
+    }
+    Err(PostError::Busy {
+        url,
+        told,
+        retry_after,
+    })
+}

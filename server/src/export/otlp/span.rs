@@ -1,0 +1,161 @@
+//! A connection that ended as a span, from its first packet to its last.
+//!
+//! Its trace is by the Community ID, so both ends of a connection, and every tool that
+//! knows that id, tell of the same trace; unless the connection itself says which.
+
+use std::net::IpAddr;
+
+use sextant_flows::{
+    flow::wire::put,
+    shape::Shape,
+    view::{Unreadable, Value, View},
+};
+
+use super::{
+    attributes::{Attributes, count, say, transport},
+    community::CommunityId,
+    frame::ITEM,
+    record::{fixed64, nanos, trace_of},
+};
+use crate::flow::{Counters, EndReason, Flow, L4, Uuid};
+
+/// Fields of `Span`.
+const TRACE_ID: u32 = 1;
+const SPAN_ID: u32 = 2;
+const PARENT: u32 = 4;
+const NAME: u32 = 5;
+const KIND: u32 = 6;
+const START_FIXED64: u8 = 7 << 3 | 1;
+const END_FIXED64: u8 = 8 << 3 | 1;
+const ATTRIBUTES: u32 = 9;
+const STATUS: u32 = 15;
+
+/// Kinds of spans.
+const INTERNAL: u64 = 1;
+const SERVER: u64 = 2;
+const CLIENT: u64 = 3;
+/// Code of a status.
+const ERROR: u64 = 2;
+
+/// A connection, told by its last event.
+struct Connection<'f> {
+    flow: &'f Flow,
+    counters: &'f Counters,
+    end: EndReason,
+    protocol: u8,
+    client: (IpAddr, u16),
+    server: (IpAddr, u16),
+}
+
+impl<'f> Connection<'f> {
+    fn of(flow: &'f Flow) -> Option<Self> {
+        let counters = flow.counters.as_deref()?;
+        let (l4, ip) = (flow.l4.as_ref()?, flow.ip.as_ref()?);
+        let protocol = match l4 {
+            L4::Tcp { .. } => 6,
+            L4::Sctp { .. } => 132,
+            _ => return None,
+        };
+        let (source_port, destination_port) = l4.ports()?;
+        let source = (ip.source.ip()?, u16::try_from(source_port).ok()?);
+        let destination = (ip.destination.ip()?, u16::try_from(destination_port).ok()?);
+        let (client, server) = match flow.is_reply {
+            Some(true) => (destination, source),
+            _ => (source, destination),
+        };
+        Some(Self {
+            flow,
+            counters,
+            end: counters.end?,
+            protocol,
+            client,
+            server,
+        })
+    }
+
+    fn kind(&self) -> u64 {
+        let counters = self.counters;
+        let (mut client, mut server) = (&counters.source_process, &counters.destination_process);
+        if self.flow.is_reply == Some(true) {
+            (client, server) = (server, client);
+        }
+        match (client, server) {
+            (Some(_), None) => CLIENT,
+            (None, Some(_)) => SERVER,
+            _ => INTERNAL,
+        }
+    }
+
+    fn put(&self, flow: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+        let community = CommunityId::new(self.client, self.server, self.protocol);
+        let (trace, parent) =
+            trace_of(self.flow).unwrap_or_else(|| (community.trace_id(), Vec::new()));
+        put::bytes(TRACE_ID, &trace, out);
+        put::bytes(SPAN_ID, &span_id(&self.flow.uuid), out);
+        put::bytes(PARENT, &parent, out);
+        let transport = self
+            .flow
+            .l4
+            .as_ref()
+            .and_then(transport)
+            .unwrap_or_default();
+        let version = if self.client.0.is_ipv4() { 4 } else { 6 };
+        let name = format!("flow_ipv{version}_{transport}");
+        put::bytes(NAME, name.as_bytes(), out);
+        put::number(KIND, self.kind(), out);
+        let end = nanos(self.flow.time);
+        let begin = end.saturating_sub(self.counters.duration_ns);
+        fixed64(START_FIXED64, begin, out);
+        fixed64(END_FIXED64, end, out);
+        let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
+        say(&mut attributes, "network.transport", transport);
+        say(
+            &mut attributes,
+            "client.address",
+            &self.client.0.to_string(),
+        );
+        count(&mut attributes, "client.port", self.client.1.into());
+        say(
+            &mut attributes,
+            "server.address",
+            &self.server.0.to_string(),
+        );
+        count(&mut attributes, "server.port", self.server.1.into());
+        say(&mut attributes, "flow.community_id", &community.text());
+        attributes.fields(flow)?;
+        if self.end == EndReason::Rst || self.counters.kernel_drop_reason.is_some() {
+            put::message(STATUS, out, |out| put::number(3, ERROR, out));
+        }
+        Ok(())
+    }
+}
+
+/// Appends a span of the connection that ends with this event, which is this encoded
+/// `ExportEvent`; whether it is one.
+pub(in crate::export) fn put(
+    flow: &Flow,
+    encoded: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<bool, Unreadable> {
+    let Some(connection) = Connection::of(flow) else {
+        return Ok(false);
+    };
+    let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
+    let envelope = View::new(shape, encoded)?;
+    let Some(Value::Message(flow)) = envelope.get("flow") else {
+        return Ok(false);
+    };
+    let flow = flow.view()?;
+    let mut written = Ok(());
+    put::long_message(ITEM, out, |out| written = connection.put(&flow, out));
+    written.map(|()| true)
+}
+
+/// By the event's own id, which no other event has.
+fn span_id(uuid: &Uuid) -> [u8; 8] {
+    use sha1::{Digest as _, Sha1};
+    let hash = Sha1::digest(uuid.to_text().as_bytes());
+    let mut id = [0; 8];
+    id.copy_from_slice(&hash[..8]);
+    id
+}

@@ -1,0 +1,144 @@
+//! Where an exporter writes: one of the kinds, and how an attempt went.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use super::{
+    batch::Batch,
+    counts::Counts,
+    file::{self, FileSink},
+    http::HttpSink,
+    otlp::OtlpSink,
+    post::PostError,
+    setting::Target,
+};
+use crate::tls::TlsError;
+
+/// Events that come soon after others are written to a file together with them.
+const FILE_PACE: Duration = Duration::from_millis(10);
+
+/// Why events are not written.
+#[derive(Debug, Error)]
+pub(super) enum SinkError {
+    /// Not to the file.
+    #[error(transparent)]
+    File(#[from] file::SinkError),
+    /// Not to the server.
+    #[error(transparent)]
+    Post(#[from] PostError),
+}
+
+/// How an attempt went.
+#[derive(Debug)]
+pub(super) struct Written<E> {
+    /// Events that are done with.
+    pub(super) events: usize,
+    /// Of these, those that were not wanted where they were sent.
+    pub(super) refused: usize,
+    /// Why no more.
+    pub(super) result: Result<(), E>,
+}
+
+impl<E> Written<E> {
+    /// All that there were.
+    pub(super) fn all(events: usize) -> Self {
+        Self {
+            events,
+            refused: 0,
+            result: Ok(()),
+        }
+    }
+
+    /// Some, and why no more.
+    pub(super) fn failed(events: usize, error: E) -> Self {
+        Self {
+            result: Err(error),
+            ..Self::all(events)
+        }
+    }
+
+    fn with<F: From<E>>(self) -> Written<F> {
+        Written {
+            events: self.events,
+            refused: self.refused,
+            result: self.result.map_err(F::from),
+        }
+    }
+}
+
+impl SinkError {
+    /// How long the other side asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::File(_) => None,
+            Self::Post(error) => error.retry_after(),
+        }
+    }
+}
+
+/// One of the kinds.
+#[derive(Debug)]
+pub(super) enum Sink {
+    File(FileSink),
+    Http(Box<HttpSink>),
+    Otlp(Box<OtlpSink>),
+}
+
+impl Sink {
+    pub(super) fn new(target: &Target, counts: &Counts) -> Result<Self, TlsError> {
+        Ok(match target {
+            Target::File(file) => Self::File(FileSink::new(file, counts.clone())),
+            Target::Http(http) => Self::Http(Box::new(HttpSink::new(http, counts.clone())?)),
+            Target::Otlp(otlp) => Self::Otlp(Box::new(OtlpSink::new(otlp, counts.clone())?)),
+        })
+    }
+
+    /// Writes to this from now on. What was written stays written.
+    pub(super) fn change(&mut self, target: &Target, counts: &Counts) -> Result<(), TlsError> {
+        if let (Self::File(sink), Target::File(file)) = (&mut *self, target) {
+            sink.change(file);
+            return Ok(());
+        }
+        let other = Self::new(target, counts)?;
+        if let Err(error) = self.close() {
+            counts.complain(error.to_string());
+        }
+        *self = other;
+        Ok(())
+    }
+
+    /// Opens what there is to open, so that what is wrong with it is known.
+    pub(super) fn prepare(&mut self) -> Result<(), SinkError> {
+        match self {
+            Self::File(sink) => Ok(sink.prepare()?),
+            Self::Http(_) | Self::Otlp(_) => Ok(()),
+        }
+    }
+
+    /// Writes what it can of a batch.
+    pub(super) async fn write(&mut self, batch: &Batch) -> Written<SinkError> {
+        match self {
+            Self::File(sink) => sink.write(batch).with(),
+            Self::Http(sink) => sink.write(batch).await.with(),
+            Self::Otlp(sink) => sink.write(batch).await.with(),
+        }
+    }
+
+    /// How long events wait for others to go with them.
+    pub(super) fn pace(&self) -> Duration {
+        match self {
+            Self::File(_) => FILE_PACE,
+            Self::Http(sink) => sink.pace(),
+            Self::Otlp(sink) => sink.pace(),
+        }
+    }
+
+    /// Lets it go; what was written lasts then.
+    pub(super) fn close(&mut self) -> Result<(), SinkError> {
+        match self {
+            Self::File(sink) => Ok(sink.close()?),
+            Self::Http(_) | Self::Otlp(_) => Ok(()),
+        }
+    }
+}
