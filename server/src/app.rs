@@ -273,10 +273,11 @@ impl Core {
             nodes.clone(),
             limits.clone(),
         );
+        let recorded = Arc::new(RecordCounts::default());
         let flows = FlowsService::new(
             Arc::clone(&self.pipeline),
             self.ring.clone(),
-            Arc::new(RecordCounts::default()),
+            Arc::clone(&recorded),
             limits.clone(),
             lookback(config),
         );
@@ -293,6 +294,7 @@ impl Core {
         let sources = Sources {
             ring: self.ring.clone(),
             stored,
+            recorded,
             dns,
             nat,
             tcp,

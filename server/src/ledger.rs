@@ -5,6 +5,8 @@
 //! other: while packets pass, what is on its way is in none of them. Nothing is
 //! counted here. Called by status and metrics.
 
+use std::sync::Arc;
+
 use sextant_ebpf_common::{Cause, Tally};
 
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
     pipeline::{DnsCounts, Namespaces, NatCounts, SharedDnsCounts, StoredCounts, TcpCounts},
     process::ProcessCounts,
+    record::RecordCounts,
     store::{Delivered, Deliveries, Ring},
 };
 
@@ -22,6 +25,8 @@ pub struct Sources {
     pub ring: Ring,
     /// What went into it.
     pub stored: StoredCounts,
+    /// What other sensors handed in.
+    pub recorded: Arc<RecordCounts>,
     /// DNS messages and names.
     pub dns: SharedDnsCounts,
     /// Translated connections.

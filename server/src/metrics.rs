@@ -11,6 +11,7 @@ mod hubble;
 mod judge;
 mod labels;
 mod names;
+mod plain;
 mod policies;
 mod rates;
 mod reading;
@@ -172,6 +173,7 @@ impl Collector for Metrics {
         page.flows(ring, &ledger, &self.rates)?;
         page.events(&ledger.events)?;
         page.delivery(&ledger)?;
+        page.recorded(&self.sources)?;
         page.dns(&ledger.payloads)?;
         page.cost(&self.overhead)?;
         page.identities(&self.identities)?;
@@ -445,8 +447,11 @@ pub fn router(metrics: Metrics, hosts: Hosts, ready: watch::Receiver<bool>) -> a
     let log = metrics.audit.clone();
     let registry = Arc::new(metrics.into_registry());
     // A page of many series takes milliseconds, which nobody else waits for.
-    let page = axum::routing::get(move || async move {
-        let page = tokio::task::spawn_blocking(move || page(&registry));
+    let page = axum::routing::get(move |headers: http::HeaderMap| async move {
+        let accepts = headers.get_all(http::header::ACCEPT).iter();
+        let accepts: Vec<_> = accepts.filter_map(|accept| accept.to_str().ok()).collect();
+        let is_plain = plain::is_wanted(&accepts.join(","));
+        let page = tokio::task::spawn_blocking(move || page(&registry, is_plain));
         page.await
             .map_err(|_| http::StatusCode::INTERNAL_SERVER_ERROR)
     });
@@ -469,11 +474,16 @@ async fn readiness(ready: watch::Receiver<bool>) -> (http::StatusCode, &'static 
 }
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-fn page(registry: &Registry) -> ([(http::HeaderName, &'static str); 1], String) {
+fn page(registry: &Registry, is_plain: bool) -> ([(http::HeaderName, &'static str); 1], String) {
     let mut text = String::new();
     if let Err(error) = encode(&mut text, registry) {
         tracing::error!(%error, "metrics could not be encoded");
     }
-    ([(http::header::CONTENT_TYPE, OPEN_METRICS)], text)
+    let (kind, text) = match is_plain {
+        true => (PLAIN, plain::plain(&text)),
+        false => (OPEN_METRICS, text),
+    };
+    ([(http::header::CONTENT_TYPE, kind)], text)
 }

@@ -228,6 +228,13 @@ impl Pipeline {
         flows: &mut Vec<Event>,
     ) {
         let mut flow = self.flow(event, wall, identities);
+        if let Some(counters) = flow
+            .counters
+            .as_ref()
+            .filter(|counters| counters.end.is_some())
+        {
+            self.stored.ended(counters.duration_ns);
+        }
         let judged = judged::of(event, &self.verdicts);
         judged::mark(&mut flow, event, &judged);
         judged::count(event, &judged, &self.verdicts, wall);

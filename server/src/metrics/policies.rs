@@ -5,11 +5,11 @@ use std::fmt;
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::{MetricType, gauge::ConstGauge},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
 use crate::policy::{
-    enforce::Mode,
+    enforce::{Hit, Mode},
     policies::Policies,
     state::{Standing, State},
 };
@@ -32,21 +32,61 @@ impl Collector for OfPolicies {
             None,
             MetricType::Gauge,
         )?;
-        for (name, mode) in [
-            ("enforce", Mode::Enforce),
-            ("audit", Mode::Audit),
-            ("disabled", Mode::Disabled),
-        ] {
-            let of_mode = state.entries.values().filter(|entry| entry.mode == mode);
+        for of in [Mode::Enforce, Mode::Audit, Mode::Disabled] {
+            let of_mode = state.entries.values().filter(|entry| entry.mode == of);
             let count = ConstGauge::new(of_mode.count() as i64);
-            count.encode(family.encode_family(&[("mode", name)])?)?;
+            count.encode(family.encode_family(&[("mode", mode(of))])?)?;
         }
         for (name, help, value) in gauges(&state) {
             let gauge = ConstGauge::new(value);
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        Ok(())
+        hits(self.0.hits(), &state, &mut encoder)
+    }
+}
+
+/// Series of hits at most; what is beyond is in one.
+const MOST_HITS: usize = 10_000;
+
+/// Connections that rules were met by. A rule that is changed keeps what it had.
+fn hits(hits: Vec<Hit>, state: &State, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let mut family = page.encode_descriptor(
+        "policy_hits",
+        "Connections that policies decided, by rule and verdict; without a rule a policy denies by default",
+        None,
+        MetricType::Counter,
+    )?;
+    let mut overflow = 0;
+    for (at, hit) in hits.iter().enumerate() {
+        if at >= MOST_HITS {
+            overflow += hit.flows;
+            continue;
+        }
+        let entry = state.entries.get(&hit.policy);
+        let labels = [
+            ("policy", hit.policy.to_string()),
+            ("rule", hit.rule.clone()),
+            ("verdict", hit.verdict.to_owned()),
+            (
+                "mode",
+                entry.map_or("", |entry| mode(entry.mode)).to_owned(),
+            ),
+        ];
+        ConstCounter::new(hit.flows).encode(family.encode_family(&labels)?)?;
+    }
+    if overflow > 0 {
+        let labels = ["policy", "rule", "verdict", "mode"].map(|name| (name, "overflow"));
+        ConstCounter::new(overflow).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Audit => "audit",
+        Mode::Disabled => "disabled",
     }
 }
 

@@ -12,7 +12,11 @@ use super::{
     hubble::Counts,
     rates::{Rates, Totals},
 };
-use crate::{datapath::Volumes, ledger::Ledger, store::Ring};
+use crate::{
+    datapath::Volumes,
+    ledger::{Ledger, Sources},
+    store::Ring,
+};
 
 impl Page<'_> {
     /// How full the kernel's tables are.
@@ -99,6 +103,25 @@ impl Page<'_> {
             self.gauge(name, help, value)?;
         }
         Ok(())
+    }
+
+    /// What other sensors handed in, and how long flows lasted.
+    pub(super) fn recorded(&mut self, sources: &Sources) -> fmt::Result {
+        let fates = [
+            ("stored", sources.recorded.recorded()),
+            ("refused", sources.recorded.refused()),
+        ];
+        self.counters(
+            "recordings",
+            "Flows that other sensors handed in, by what became of them",
+            fates.map(|(fate, flows)| ([("fate", fate)], flows)),
+        )?;
+        if sources.datapath.is_none() {
+            return Ok(());
+        }
+        let durations = sources.stored.durations();
+        let help = "From the first packet to the last, of flows that ended";
+        durations.encode(self.family("flow_duration_seconds", help, durations.metric_type())?)
     }
 
     pub(super) fn hubble(&mut self, counts: &Counts) -> fmt::Result {

@@ -1,20 +1,41 @@
-//! How many events were stored, by where they came from, and what they share.
+//! How many events were stored, by where they came from, what they share, and how long
+//! flows lasted.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Upper bounds of durations, in seconds: from a question with its answer to connections that stay.
+const BOUNDS: [f64; 14] = [
+    0.000_1, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0, 86_400.0,
+];
+
 /// Counters; clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct StoredCounts(Arc<Counts>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
     recorded: AtomicU64,
     own: AtomicU64,
     layer7: AtomicU64,
     shared_bytes: AtomicU64,
+    durations: Histogram,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            recorded: AtomicU64::default(),
+            own: AtomicU64::default(),
+            layer7: AtomicU64::default(),
+            shared_bytes: AtomicU64::default(),
+            durations: Histogram::new(BOUNDS),
+        }
+    }
 }
 
 /// Their values at one moment.
@@ -45,6 +66,17 @@ impl StoredCounts {
 
     pub(super) fn share(&self, bytes: u64) {
         self.0.shared_bytes.store(bytes, Relaxed);
+    }
+
+    /// A flow that ended.
+    pub(super) fn ended(&self, duration_ns: u64) {
+        self.0.durations.observe(duration_ns as f64 / 1e9);
+    }
+
+    /// How long flows lasted that ended, in seconds.
+    #[must_use]
+    pub fn durations(&self) -> &Histogram {
+        &self.0.durations
     }
 
     /// The values.
