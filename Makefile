@@ -156,6 +156,7 @@ lint:
 	cargo deny --log-level error check bans licenses sources
 	$(TOOLS)/node_modules/.bin/buf lint
 	cd $(GO) && test -z "$$(gofmt -l . ../collector)" && CGO_ENABLED=0 go vet ./...
+	cd docker/prometheus && $(BIN)/promtool check config prometheus.yml && $(BIN)/promtool test rules tests.yml
 
 # All that is tested, by one call: each other choice of packages has other features, for
 # which most dependencies would be compiled once more.

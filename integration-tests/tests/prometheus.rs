@@ -1,0 +1,297 @@
+//! The real Prometheus beside a daemon with real traffic: it knows every metric that is
+//! documented, and every panel and alert that is shipped has what it asks for.
+#![allow(clippy::unwrap_used, reason = "tests panic")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use serde_json::{Value, json};
+use sextant_integration_tests::{
+    Daemon, Process,
+    daemon::QUICK,
+    dns::DnsServer,
+    enforced::{Hosts, host_policy},
+    eventually,
+    hubble::tool,
+    netns::quiet,
+    prometheus::{Prometheus, queries, without_data},
+    root,
+};
+use sextant_proto::flow::{Flow, Verdict};
+
+const WHO: &str =
+    "sourceContext=pod-name|reserved-identity;destinationContext=pod-name|reserved-identity";
+
+/// The folder of the repository's root.
+fn shipped(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+fn config(folder: &Path) -> String {
+    let names = ["flow", "drop", "policy", "httpV2", "dns:query"];
+    let with_who = names.map(|name| match name.contains(':') {
+        true => format!("'{name};{WHO}'"),
+        false => format!("'{name}:{WHO}'"),
+    });
+    format!(
+        "{QUICK}[metrics]\nhubble = [{}, 'tcp icmp port-distribution sctp kafka flows-to-world']\n\
+         [[metrics.custom]]\nname = 't_bytes'\nhelp = 'Bytes'\ntype = 'counter'\nvalue = 'bytes'\n\
+         labels = {{ from = 'source.pod_name', to = 'destination.pod_name' }}\n\
+         [[metrics.custom]]\nname = 't_seconds'\nhelp = 'How long flows last'\ntype = 'histogram'\nvalue = 'duration'\n\
+         [[metrics.custom]]\nname = 't_rtt_seconds'\nhelp = 'The latest'\ntype = 'gauge'\nvalue = 'rtt'\n\
+         [[export.file]]\nname = 'flows'\npath = '{}'\n\
+         [[endpoint]]\nname = 'client'\nnamespace = 'shop'\naddresses = ['10.9.1.1']\n\
+         [[endpoint]]\nname = 'web'\nnamespace = 'shop'\naddresses = ['10.9.1.2']\n",
+        with_who.join(", "),
+        folder.join("flows.log").display(),
+    )
+}
+
+/// The daemon's host with a policy, its neighbour with servers, and Prometheus.
+struct Scraped {
+    prometheus: Prometheus,
+    daemon: Daemon,
+    hosts: Hosts,
+    _servers: (Process, DnsServer),
+    _folder: tempfile::TempDir,
+}
+
+impl Scraped {
+    fn start() -> Self {
+        let (hosts, folder) = (Hosts::new(), tempfile::tempdir().unwrap());
+        let daemon = hosts.observe(&config(folder.path()));
+        let rules = ["rules.yml", "alerts.yml"].map(|name| shipped("docker/prometheus").join(name));
+        let prometheus = Prometheus::start(
+            &hosts.host,
+            "sextant",
+            &rules.each_ref().map(|path| &**path),
+        );
+        hosts.apply(
+            &daemon,
+            &host_policy(
+                "egress: [{toEntities: [all]}]\n  \
+                 egressDeny: [{toPorts: [{ports: [{port: \"8888\", protocol: TCP}]}]}]",
+            ),
+            &[],
+        );
+        hosts.host.run(
+            "nft add table ip t && nft add chain ip t out '{ type filter hook output priority 0; }' && \
+             nft add rule ip t out tcp dport 9 drop",
+        );
+        let web = hosts.neighbour.spawn("python3 -m http.server 80");
+        let dns = DnsServer::start(&hosts.neighbour, "address=/web.shop/10.9.1.2");
+        let scraped = Self {
+            prometheus,
+            daemon,
+            hosts,
+            _servers: (web, dns),
+            _folder: folder,
+        };
+        eventually("a first scrape", || {
+            scraped.prometheus.has_data("up == 1").then_some(())
+        });
+        scraped
+    }
+
+    /// Of all kinds that the dashboards are about.
+    fn traffic(&self) {
+        let host = &self.hosts.host;
+        for command in [
+            "curl -s -o /dev/null http://10.9.1.2/",
+            "ping -c 2 -i 0.2 10.9.1.2",
+            "dig +tries=1 +time=2 @10.9.1.2 web.shop",
+            "dig +tries=1 +time=2 @10.9.1.2 no.test",
+            // Refused, dropped, denied.
+            "curl -s --max-time 1 http://10.9.1.2:81/",
+            "curl -s --max-time 1 http://10.9.1.2:9/",
+            "curl -s --max-time 1 http://10.9.1.2:8888/",
+        ] {
+            host.try_run(command);
+        }
+        self.record();
+    }
+
+    /// HTTP, which packets are not looked at for.
+    fn record(&self) {
+        let message = |kind: &str, code: u32| {
+            json!({
+                "verdict": "FORWARDED", "Type": "L7", "event_type": {"type": 129}, "is_reply": kind == "RESPONSE",
+                "traffic_direction": "INGRESS",
+                "source": {"namespace": "shop", "pod_name": if kind == "RESPONSE" { "web" } else { "client" }},
+                "destination": {"namespace": "shop", "pod_name": if kind == "RESPONSE" { "client" } else { "web" }},
+                "l7": {"type": kind, "latency_ns": "12000000",
+                       "http": {"method": "GET", "protocol": "HTTP/1.1", "url": "http://web/", "code": code}},
+            })
+        };
+        let flows = json!({"flows": [message("REQUEST", 0), message("RESPONSE", 200), message("RESPONSE", 503)]});
+        let output = Command::new(tool("grpcurl"))
+            .args(["-plaintext", "-unix", "-d"])
+            .arg(flows.to_string())
+            .arg(self.daemon.server().trim_start_matches("unix://"))
+            .arg("sextant.flow.v1.FlowService/RecordFlows")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Counters are those of the flows, once nothing comes any more.
+    fn counters_equal_the_flows(&self) {
+        quiet(&self.hosts.host, "v0");
+        eventually("as many in Prometheus as there are flows", || {
+            let flows = self.daemon.flows();
+            let of = |verdict| {
+                let is = |flow: &&Flow| flow.verdict() == verdict;
+                flows.iter().filter(is).count() as f64
+            };
+            let sum = |query: &str| self.prometheus.sum(query);
+            let is_same = sum("sextant_flows_processed_total") == flows.len() as f64
+                && sum("hubble_flows_processed_total") == flows.len() as f64
+                && sum("sextant_flows_forwarded_total") == of(Verdict::Forwarded)
+                && sum("sextant_flows_dropped_total") == of(Verdict::Dropped)
+                && sum("hubble_drop_total") == of(Verdict::Dropped)
+                && sum("t_bytes_total") == sum("sextant_flow_bytes_total")
+                && sum("t_seconds_count") == sum("sextant_flow_duration_seconds_count")
+                && of(Verdict::Dropped) > 0.0;
+            is_same.then_some(())
+        });
+        let denied = self
+            .prometheus
+            .sum("sextant_policy_hits_total{verdict=\"DENY\", mode=\"enforce\"}");
+        assert!(denied > 0.0);
+    }
+
+    fn promtool(&self, arguments: &[&str], page: &str) -> (bool, String) {
+        use std::io::Write as _;
+        let mut child = Command::new(tool("promtool"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(page.as_bytes()).unwrap();
+        drop(stdin);
+        let output = child.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
+    fn page(&self) -> String {
+        self.hosts
+            .host
+            .run("curl -s -H 'Accept: text/plain' http://127.0.0.1:9965/metrics")
+    }
+}
+
+/// Names of the metrics in the documentation's table, with their kinds.
+fn documented() -> Vec<(String, String)> {
+    let text = fs::read_to_string(shipped("docs/metrics.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| `sextant_"));
+    let metrics = rows.map(|row| {
+        let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
+        (cells[0].trim_matches('`').to_owned(), cells[1].to_owned())
+    });
+    metrics.collect()
+}
+
+/// Names of metrics in a query.
+fn asked_for(query: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    let words = query.split(move |c| !is_part(c));
+    words.filter(|word| {
+        ["sextant_", "hubble_", "instance:"]
+            .iter()
+            .any(|begin| word.starts_with(begin))
+    })
+}
+
+/// The queries of rules and alerts, as Prometheus read them.
+fn rules(prometheus: &Prometheus) -> Vec<(String, String)> {
+    let answer = prometheus.get("rules", "type=");
+    let groups = answer["data"]["groups"].as_array().unwrap();
+    let rules = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().unwrap());
+    let text = |rule: &Value, key: &str| rule[key].as_str().unwrap().to_owned();
+    rules
+        .map(|rule| {
+            assert_eq!(rule["health"], "ok", "{rule}");
+            (text(rule, "name"), text(rule, "query"))
+        })
+        .collect()
+}
+
+/// What may have no series where nothing of the kind happened.
+const RARE: [&str; 2] = ["sextant_engine_containers", "sextant_engine_failures_total"];
+
+#[test]
+fn prometheus_knows_every_metric_and_panels_and_alerts_have_data() {
+    if !root() {
+        return;
+    }
+    let scraped = Scraped::start();
+    let prometheus = &scraped.prometheus;
+    // Rates need two scrapes with something between them.
+    scraped.traffic();
+    eventually("a scrape of the traffic", || {
+        prometheus
+            .has_data("hubble_http_requests_total > 0")
+            .then_some(())
+    });
+    scraped.traffic();
+    scraped.counters_equal_the_flows();
+
+    let (is_clean, said) = scraped.promtool(&["check", "metrics"], &scraped.page());
+    assert!(is_clean && said.is_empty(), "{said}");
+
+    let missing: Vec<_> = documented()
+        .into_iter()
+        .map(|(name, kind)| match kind.as_str() {
+            "histogram" => format!("{name}_bucket"),
+            _ => name,
+        })
+        .filter(|name| !RARE.iter().any(|rare| name.starts_with(rare)))
+        .filter(|name| prometheus.ask(name).is_empty())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+
+    let variables = [
+        ("job", "sextant"),
+        ("instance", ".*"),
+        ("__rate_interval", "1m"),
+        ("__range", "1m"),
+    ];
+    let dashboards = fs::read_dir(shipped("docker/grafana/dashboards")).unwrap();
+    let mut count = 0;
+    for dashboard in dashboards {
+        let path = dashboard.unwrap().path();
+        let queries = queries(&path, &variables);
+        assert!(queries.len() > 8, "{queries:?}");
+        let without = without_data(prometheus, queries);
+        assert!(
+            without.is_empty(),
+            "{}: no data for {without:#?}",
+            path.display()
+        );
+        count += 1;
+    }
+    assert!(count >= 6, "{count}");
+
+    let rules = rules(prometheus);
+    assert!(rules.len() >= 20, "{rules:?}");
+    for (name, query) in &rules {
+        let names: BTreeSet<_> = asked_for(query).collect();
+        assert!(!names.is_empty() || query.contains("up{"), "{name}");
+        for asked in names {
+            assert!(!prometheus.ask(asked).is_empty(), "{name}: no {asked}");
+        }
+    }
+    // Nothing is wrong here, so none of them fires.
+    let firing = prometheus.ask("ALERTS{alertstate=\"firing\"}");
+    assert!(firing.is_empty(), "{firing:?}");
+}
