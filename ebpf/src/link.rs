@@ -1,6 +1,6 @@
 //! What lies between a link's header and the network header: VLAN tags, MPLS
-//! labels, PPPoE, LLC/SNAP, NSH and the tags of provider networks. Bound: as
-//! many of them as are followed.
+//! labels, PPPoE, LLC/SNAP, NSH, MACsec, the tags of provider networks, frames within
+//! frames. Bound: as many of them as are followed.
 
 use aya_ebpf::programs::TcContext;
 use sextant_ebpf_common::Cause;
@@ -78,8 +78,13 @@ fn step(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
         0x8926 | 0x892f | 0xf1c1 => typed(reader, packet, 4),
         // 802.1BR, Cisco's security groups.
         0x893f | 0x8909 => typed(reader, packet, 6),
-        // 802.1ah: a service identifier and the customer's addresses.
+        // 802.1ah: a service identifier and the customer's addresses. FabricPath: a tag
+        // and those. A frame at once.
         0x88e7 => typed(reader, packet, 16),
+        0x8903 => typed(reader, packet, 14),
+        0x6558 => typed(reader, packet, 12),
+        0x22f3 => trill(reader, packet),
+        0x88e5 => macsec(reader, packet),
         length if length <= 1500 && packet.has_mac => llc(reader, packet),
         _ => Err(Cause::NotIp),
     }
@@ -104,10 +109,42 @@ fn label(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
         packet.ethertype = match version >> 4 {
             4 => IPV4,
             6 => IPV6,
-            _ => return Err(Cause::NotIp),
+            _ => return pseudowire(reader, packet, version),
         };
     }
     Ok(())
+}
+
+/// RFC 4448: a whole frame, behind a control word or not, which nothing tells; with one
+/// the first byte is 0. Addresses that begin as IP does are taken for that.
+#[inline(always)]
+fn pseudowire(reader: &Copied, packet: &mut Packet, first: u8) -> Result<(), Cause> {
+    let word = match first {
+        0 if matches!(field(reader, packet.l3 + 16)?, IPV4 | IPV6 | 0x8100) => 4,
+        _ => 0,
+    };
+    typed(reader, packet, word + 12)
+}
+
+/// RFC 6325: names of switches, options, and a whole frame.
+#[inline(always)]
+fn trill(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
+    let first = field(reader, packet.l3)?;
+    if first >> 14 != 0 {
+        return Err(Cause::NotIp);
+    }
+    typed(reader, packet, 18 + usize::from(first >> 6 & 0x1f) * 4)
+}
+
+/// IEEE 802.1AE, with an identifier of its channel or without. What is protected but not
+/// encrypted is read.
+#[inline(always)]
+fn macsec(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
+    let control = field(reader, packet.l3)? >> 8;
+    match control & 0x0c {
+        0 => typed(reader, packet, if control & 0x20 == 0 { 6 } else { 14 }),
+        _ => Err(Cause::Encrypted),
+    }
 }
 
 /// RFC 2516, with the protocol field whole or compressed (RFC 1661).
@@ -121,6 +158,7 @@ fn ppp(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
         (0, 0, 0x57) => (IPV6, packet.l3 + 8),
         (0, 0x21, _) => (IPV4, packet.l3 + 7),
         (0, 0x57, _) => (IPV6, packet.l3 + 7),
+        (0, 2, 0x81) => (MPLS, packet.l3 + 8),
         _ => return Err(Cause::NotIp),
     };
     Ok(())
@@ -142,6 +180,7 @@ fn service(reader: &Copied, packet: &mut Packet) -> Result<(), Cause> {
         2 => IPV6,
         // A frame in the frame.
         3 => return typed(reader, packet, 12),
+        4 => NSH,
         5 => MPLS,
         _ => return Err(Cause::NotIp),
     };

@@ -1,4 +1,4 @@
-//! TCX programs of somebody else, put before all others of an interface.
+//! TCX programs of somebody else, put before all others of an interface, or behind them.
 
 use std::{fs, path::PathBuf};
 
@@ -15,10 +15,14 @@ pub enum Action {
     Drop = 2,
 }
 
-/// Loads `r0 = ACTION; exit` and links it to the hook, before all others.
+/// Places of a link among others (linux/bpf.h).
+const BEFORE: u32 = 8;
+const BEHIND: u32 = 16;
+
+/// Loads the instructions and links them to the hook.
 const SCRIPT: &str = r#"
 import ctypes, os, socket, struct, sys, time
-interface, way, action, done = sys.argv[1:]
+interface, way, code, place, done = sys.argv[1:]
 libc = ctypes.CDLL(None, use_errno=True)
 def bpf(command, attr):
     buffer = ctypes.create_string_buffer(attr, len(attr))
@@ -26,13 +30,14 @@ def bpf(command, attr):
     if fd < 0:
         raise OSError(ctypes.get_errno(), "bpf")
     return fd
-code = struct.pack("<BBhiBBhi", 0xb7, 0, 0, int(action), 0x95, 0, 0, 0)
+code = bytes.fromhex(code)
+count = len(code) // 8
 code = ctypes.create_string_buffer(code, len(code))
 licence = ctypes.create_string_buffer(b"GPL")
 at = ctypes.addressof
-program = bpf(5, struct.pack("<IIQQIIQII16sI", 3, 2, at(code), at(licence), 0, 0, 0, 0, 0, b"foreign", 0))
+program = bpf(5, struct.pack("<IIQQIIQII16sI", 3, count, at(code), at(licence), 0, 0, 0, 0, 0, b"foreign", 0))
 hook = 46 if way == "ingress" else 47
-link = bpf(28, struct.pack("<IIIIIIQ", program, socket.if_nametoindex(interface), hook, 8, 0, 0, 0))
+link = bpf(28, struct.pack("<IIIIIIQ", program, socket.if_nametoindex(interface), hook, int(place), 0, 0, 0))
 open(done, "w").close()
 time.sleep(3600)
 "#;
@@ -49,15 +54,32 @@ impl Foreign {
     /// runs.
     #[must_use]
     pub fn attach(namespace: &Netns, interface: &str, way: &str, action: Action) -> Self {
+        Self::run(namespace, interface, way, BEFORE, &[set(0, action as i32)])
+    }
+
+    /// Behind all others on ingress of an interface: takes the VLAN tag off each packet, as
+    /// a bridge that filters VLANs does.
+    #[must_use]
+    pub fn without_tags(namespace: &Netns, interface: &str) -> Self {
+        let code = [call(VLAN_POP), set(0, Action::Next as i32)];
+        Self::run(namespace, interface, "ingress", BEHIND, &code)
+    }
+
+    fn run(namespace: &Netns, interface: &str, way: &str, place: u32, code: &[[u8; 8]]) -> Self {
         let folder = std::env::temp_dir();
-        let name = format!("{}-{interface}-{way}-{}", namespace.name, action as i32);
+        let name = format!("{}-{interface}-{way}-{place}", namespace.name);
+        let code: String = code
+            .iter()
+            .chain([&EXIT])
+            .flatten()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let (script, done) = (folder.join(format!("{name}.py")), folder.join(name));
         fs::write(&script, SCRIPT).unwrap();
         let _ = fs::remove_file(&done);
         let process = namespace.spawn(&format!(
-            "python3 {} {interface} {way} {} {}",
+            "python3 {} {interface} {way} {code} {place} {}",
             script.display(),
-            action as i32,
             done.display()
         ));
         eventually("a foreign program", || done.exists().then_some(()));
@@ -67,6 +89,23 @@ impl Foreign {
             done,
         }
     }
+}
+
+/// Of the kernel's instruction set (RFC 9669).
+const EXIT: [u8; 8] = [0x95, 0, 0, 0, 0, 0, 0, 0];
+
+/// A register is set to a number.
+fn set(register: u8, value: i32) -> [u8; 8] {
+    let [a, b, c, d] = value.to_le_bytes();
+    [0xb7, register, 0, 0, a, b, c, d]
+}
+
+/// `bpf_skb_vlan_pop`.
+const VLAN_POP: u8 = 19;
+
+/// A helper is called.
+fn call(helper: u8) -> [u8; 8] {
+    [0x85, 0, 0, 0, helper, 0, 0, 0]
 }
 
 impl Drop for Foreign {

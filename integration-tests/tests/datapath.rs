@@ -313,7 +313,7 @@ fn malformed_packets_are_counted_by_cause() {
     let tag = (0x8100, 1);
     let (v6a, v6b) = ("fd09:1::1".parse().unwrap(), "fd09:1::2".parse().unwrap());
     let chain: Vec<u8> = (0..12).flat_map(|_| frame::extension(60)).collect();
-    let cases: [(&str, Vec<Vec<u8>>); 6] = [
+    let cases: [(&str, Vec<Vec<u8>>); 7] = [
         (
             "malformed_ip_header",
             vec![
@@ -344,6 +344,14 @@ fn malformed_packets_are_counted_by_cause() {
             )],
         ),
         ("not_ip", vec![frame::ethernet(&[], 0x88cc, b"lldp")]),
+        (
+            "encrypted",
+            vec![frame::ethernet(
+                &[],
+                0x88e5,
+                &[&[0x0c][..], &[0; 60]].concat(),
+            )],
+        ),
     ];
     for (name, frames) in cases {
         let before = cause(&daemon, &b, name);

@@ -23,7 +23,7 @@ const FLOOD: &str = env!("CARGO_BIN_EXE_flood");
 const SEEN_AGAIN: Duration = Duration::from_secs(10);
 
 /// Causes that are about packets; those of the rings are about events.
-const PACKET_CAUSES: [&str; 11] = [
+const PACKET_CAUSES: [&str; 12] = [
     "not_ip",
     "too_many_vlan_tags",
     "truncated_link_header",
@@ -35,6 +35,7 @@ const PACKET_CAUSES: [&str; 11] = [
     "ipv6_table_full",
     "insert_failed",
     "seen_elsewhere",
+    "encrypted",
 ];
 
 struct Flooded {

@@ -64,6 +64,7 @@ fn ip_behind_shims_and_labels_is_seen() {
     let shim =
         |bytes: &[u8], kind: u16, packet: &[u8]| [bytes, &kind.to_be_bytes()[..], packet].concat();
     let label = |value: u8, bottom: u8| vec![0, value, bottom, 64];
+    let inner = |port: u16| frame::ethernet(&[(0x8100, 9)], frame::IPV4, &packet(port));
     type Behind<'a> = (&'a [(u16, u16)], u16, Vec<u8>);
     let behind: Vec<Behind<'_>> = vec![
         (&[], 0x8864, pppoe(&[0, 0x21], &packet(1))),
@@ -96,13 +97,46 @@ fn ip_behind_shims_and_labels_is_seen() {
             0x8909,
             shim(&[1, 1, 0, 1, 0, 9], frame::IPV4, &packet(14)),
         ),
+        (&[], 0x22f3, [vec![0, 0x3f, 0, 1, 0, 2], inner(15)].concat()),
+        (
+            &[],
+            0x22f3,
+            [vec![0, 0x7f, 0, 1, 0, 2, 9, 9, 9, 9], inner(16)].concat(),
+        ),
+        (&[], 0x8903, [vec![4, 0x60], inner(17)].concat()),
+        (
+            &[],
+            0x88e5,
+            shim(&[0, 0, 0, 0, 0, 1], frame::IPV4, &packet(18)),
+        ),
+        (
+            &[(0x8100, 7)],
+            0x88e5,
+            shim(
+                &[0x20, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0, 1],
+                frame::IPV6,
+                &packet6(19),
+            ),
+        ),
+        (
+            &[],
+            0x8847,
+            [label(3, 0x11), vec![0, 0, 0, 7], inner(20)].concat(),
+        ),
+        (&[], 0x8847, [label(3, 0x11), inner(21)].concat()),
+        (&[], 0x6558, inner(22)),
+        (
+            &[],
+            0x8864,
+            pppoe(&[2, 0x81], &[label(3, 0x11), packet(23)].concat()),
+        ),
     ];
     let frames: Vec<_> = behind
         .iter()
         .map(|(tags, kind, payload)| frame::ethernet(tags, *kind, payload))
         .collect();
     frame::send(&a, "va", &frames);
-    for port in 1..=14 {
+    for port in 1..=23 {
         eventually(&format!("the flow to port {port}"), || {
             let found = flows(&daemon, |flow| has_port(flow, port));
             (!found.is_empty()).then_some(())

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::Ipv4Addr};
 
 use sextant_integration_tests::{
-    Daemon, Netns, daemon::QUICK, eventually, frame, root, totals, veth,
+    Daemon, Netns, daemon::QUICK, eventually, foreign::Foreign, frame, root, totals, veth,
 };
 use sextant_proto::flow::{Flow, Verdict};
 
@@ -180,4 +180,94 @@ fn a_vlan_interface_and_the_tag_below_it_are_one_flow_counted_once() {
         ends(&daemon, 3),
         BTreeMap::from([(vec![10], (3, Verdict::Forwarded))])
     );
+}
+
+#[test]
+fn a_bridge_that_takes_tags_off_has_a_flow_on_either_side() {
+    if !root() {
+        return;
+    }
+    for (config, each, all) in [("vlan_in_key = true\n", true, 6), ("", false, 3)] {
+        let (a, host, b) = (Netns::new(), Netns::new(), Netns::new());
+        veth((&a, "va"), (&host, "vb"), 1);
+        veth((&b, "vd"), (&host, "vc"), 2);
+        host.run(
+            "ip link add br0 type bridge && ip link set vb master br0 && \
+             ip link set vc master br0 && ip link set br0 up",
+        );
+        // The frames have no checksum, which the firewall of bridges would look at.
+        host.run("cd /proc/sys/net && test ! -d bridge || echo 0 > bridge/bridge-nf-call-iptables");
+        let daemon = Daemon::start(
+            &host,
+            &format!("{QUICK}{config}"),
+            &["--interface", "vb", "--interface", "vc"],
+        );
+        // This kernel's bridges filter no VLANs: somebody else's program does what they do.
+        let _off = Foreign::without_tags(&host, "vb");
+        let frame = frame::ethernet(&[(Q, 10)], frame::IPV4, &packet(b"x"));
+        frame::send(&a, "va", &vec![frame; 3]);
+        let end = (3, Verdict::Forwarded);
+        let mut expected = BTreeMap::from([(vec![10], end)]);
+        if each {
+            expected.insert(vec![], end);
+        }
+        assert_eq!(ends(&daemon, all), expected, "{config}");
+    }
+}
+
+/// A DNS query for the address of a name of one letter below `test`, or the answer to it.
+fn dns(letter: u8, answer: Option<Ipv4Addr>) -> Vec<u8> {
+    let (flags, count) = match answer {
+        Some(_) => (0x8180_u16, 1),
+        None => (0x0100, 0),
+    };
+    let mut message: Vec<u8> = [u16::from(letter), flags, 1, count, 0, 0]
+        .iter()
+        .flat_map(|word| word.to_be_bytes())
+        .collect();
+    message.extend([1, letter, 4, b't', b'e', b's', b't', 0, 0, 1, 0, 1]);
+    if let Some(address) = answer {
+        message.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4]);
+        message.extend(address.octets());
+    }
+    message
+}
+
+#[test]
+fn what_was_asked_for_in_one_vlan_names_nothing_in_another() {
+    if !root() {
+        return;
+    }
+    let server = Ipv4Addr::new(192, 0, 2, 9);
+    let (a, _b, daemon) = observed("vlan_in_key = true\n");
+    let mut frames = Vec::new();
+    let tagged = |id: u16, packet: &[u8]| frame::ethernet(&[(Q, id)], frame::IPV4, packet);
+    for (id, letter) in [(10, b'a'), (20, b'b')] {
+        let query = frame::udp(4000, 53, &dns(letter, None));
+        let answer = frame::udp(53, 4000, &dns(letter, Some(server)));
+        frames.push(tagged(id, &frame::ipv4(X, Y, 17, &query)));
+        frames.push(tagged(id, &frame::ipv4(Y, X, 17, &answer)));
+    }
+    frame::send(&a, "va", &frames);
+    let messages = || {
+        let mut messages = daemon.flows();
+        messages.retain(|flow| flow.l7.is_some());
+        (messages.len() == 4).then_some(())
+    };
+    eventually("the messages", messages);
+    let datagram = frame::ipv4(X, server, 17, &frame::udp(6000, PORT, b"x"));
+    frame::send(&a, "va", &[10, 20, 30].map(|id| tagged(id, &datagram)));
+    eventually("names by VLAN", || {
+        let mut names = BTreeMap::new();
+        for flow in daemon.flows() {
+            if totals::direction(&flow).is_some_and(|way| way.to.1 == u32::from(PORT)) {
+                names.insert(vlan(&flow), flow.destination_names);
+            }
+        }
+        (names.len() == 3).then(|| {
+            assert_eq!(names[&vec![10]], ["a.test"]);
+            assert_eq!(names[&vec![20]], ["b.test"]);
+            assert!(names[&vec![30]].is_empty());
+        })
+    });
 }

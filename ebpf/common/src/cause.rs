@@ -69,6 +69,8 @@ pub enum Cause {
     SocketNotOwned = 28,
     /// A process that was not told since the ring was full (counts processes).
     ProcessRingFull = 29,
+    /// Encrypted on the link (MACsec): what is in it is not seen.
+    Encrypted = 30,
 }
 
 impl Cause {
@@ -76,12 +78,12 @@ impl Cause {
     #[must_use]
     pub const fn is_without_flow(self) -> bool {
         // A drop is an event; a packet without a slot is not in the totals.
-        (self as u32) <= Self::SeenElsewhere as u32
+        (self as u32) <= Self::SeenElsewhere as u32 || matches!(self, Self::Encrypted)
     }
 }
 
 /// All causes with their names, in the order of their numbers.
-pub const CAUSES: [(Cause, &str); 30] = [
+pub const CAUSES: [(Cause, &str); 31] = [
     (Cause::NotIp, "not_ip"),
     (Cause::TooManyTags, "too_many_vlan_tags"),
     (Cause::TruncatedLink, "truncated_link_header"),
@@ -115,6 +117,7 @@ pub const CAUSES: [(Cause, &str); 30] = [
     (Cause::PayloadBudget, "payload_budget"),
     (Cause::SocketNotOwned, "socket_not_owned"),
     (Cause::ProcessRingFull, "process_ring_full"),
+    (Cause::Encrypted, "encrypted"),
 ];
 
 const _: () = {

@@ -2,7 +2,7 @@
 //!
 //! These are packets that are not understood, fragments whose first one was not seen, and
 //! segments of TCP of which nothing tells who opened the connection, since there was no
-//! room for it. What is no IP is none of them. One that does not go on is told by the
+//! room for it. What is no IP, or encrypted, is none of them. One that does not go on is told by the
 //! tracepoint of drops, as those of others are: no policy is to be named.
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
@@ -24,7 +24,7 @@ static DENY_UNKNOWN: u32 = 0;
 #[inline(always)]
 pub unsafe fn judge(packet: &mut Packet, cause: Cause, packets: u64, bytes: u64) {
     (&raw mut packet.judgement).write_volatile(0);
-    if !are_denied() || cause as u32 == Cause::NotIp as u32 || !is_guarded(packet) {
+    if !are_denied() || shows_no_ip(cause) || !is_guarded(packet) {
         return;
     }
     if let Some(count) = UNJUDGED.get_ptr_mut(cause as u32) {
@@ -49,6 +49,12 @@ pub unsafe fn judge_alone(packet: &mut Packet) {
         Cause::Table6Full
     };
     judge(packet, cause, packet.packets, packet.bytes);
+}
+
+/// What is in MACsec is judged where it comes out of it.
+#[inline(always)]
+fn shows_no_ip(cause: Cause) -> bool {
+    matches!(cause, Cause::NotIp | Cause::Encrypted)
 }
 
 #[inline(always)]

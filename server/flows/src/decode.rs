@@ -31,6 +31,8 @@ pub struct Packet {
     pub vlan: [u16; 2],
     /// Which way the packet went, where the capture tells.
     pub direction: Option<Direction>,
+    /// The capture tells that a firewall blocked it.
+    pub is_blocked: bool,
     /// Network header.
     pub ip: Ip,
     /// Transport header.
@@ -110,6 +112,9 @@ pub enum Malformed {
     /// Any other link protocol than IP: sound, but no flow.
     #[error("another link protocol than IP, which is no flow")]
     NotIp,
+    /// Encrypted on the link: sound, but nothing is to be seen.
+    #[error("encrypted on the link (MACsec, 802.11), so that no flow is seen")]
+    Encrypted,
     /// The link header is cut off.
     #[error("the link header is cut off")]
     LinkTruncated,
@@ -146,6 +151,7 @@ impl Malformed {
         match self {
             Self::Arp => "arp",
             Self::NotIp => "not_ip",
+            Self::Encrypted => "encrypted",
             Self::LinkTruncated => "link_truncated",
             Self::TooManyTags => "too_many_vlan_tags",
             Self::IpTruncated => "ip_truncated",
@@ -158,10 +164,10 @@ impl Malformed {
         }
     }
 
-    /// Whether there is nothing wrong with the frame, it is just not IP.
+    /// Whether there is nothing wrong with the frame, it just shows no IP.
     #[must_use]
     pub fn is_sound(self) -> bool {
-        matches!(self, Self::Arp | Self::NotIp)
+        matches!(self, Self::Arp | Self::NotIp | Self::Encrypted)
     }
 }
 
@@ -187,6 +193,7 @@ pub fn decode(link: Link, frame: &[u8]) -> Result<Packet, Malformed> {
         macs: header.macs,
         vlan: header.vlan,
         direction: header.direction,
+        is_blocked: header.is_blocked,
         ip,
         transport,
         tunnel: tunnel::of(&transport, rest),

@@ -171,8 +171,8 @@ impl Layer7 {
         });
     }
 
-    /// The messages that a packet has or completes; learns the names in them, for all
-    /// VLANs of its zone.
+    /// The messages that a packet has or completes; learns the names in them, which
+    /// count in its zone, for the client in its VLAN.
     pub(super) fn take(
         &mut self,
         carried: Carried<'_>,
@@ -182,7 +182,7 @@ impl Layer7 {
         let event = carried.event;
         let (source, destination) = enrich::addresses(event);
         if carried.carries == Carries::Hello {
-            let client = client_of(source, zone, identities);
+            let client = client_of(source, event, identities);
             self.server_names.take(carried, zone, client);
             return Vec::new();
         }
@@ -202,7 +202,7 @@ impl Layer7 {
         };
         let mut seen = Vec::new();
         self.dns.take(packet, &mut |message| seen.push(message));
-        let client = client_of(destination, zone, identities);
+        let client = client_of(destination, event, identities);
         for answer in &seen {
             self.learn(answer, zone, client, event.time_ns);
         }
@@ -233,7 +233,7 @@ impl Layer7 {
             let learned = if self.names.is_empty() && self.server_names.is_empty() {
                 None
             } else {
-                let client = client_of(client, zone, identities);
+                let client = client_of(client, event, identities);
                 let by_dns = self.names.of(client, zone, address, began, interner);
                 by_dns.or_else(|| self.server_names.of(event, zone, client, end, interner))
             };
@@ -245,11 +245,12 @@ impl Layer7 {
     }
 }
 
-/// The host is one client, whichever of its addresses it asks from.
-fn client_of(address: IpAddr, zone: u16, identities: &Snapshot) -> Client {
+/// The host is one client, whichever of its addresses and VLANs it asks from. Who else
+/// has the same address in two VLANs is two, where VLANs tell flows apart.
+fn client_of(address: IpAddr, event: &common::Event, identities: &Snapshot) -> Client {
     match identities.look_up(address) {
         (_, true) => Client::Host,
-        _ => Client::Other(zone, address),
+        _ => Client::Other(event.zone, address),
     }
 }
 

@@ -6,9 +6,13 @@
 //! shims are limited by `MAX_SHIMS`.
 
 mod ethernet;
+mod frames;
 mod lan;
+mod ppp;
 mod pseudo;
 mod serial;
+mod shim;
+mod step;
 mod vendor;
 mod wireless;
 
@@ -29,6 +33,7 @@ pub(super) struct Header {
     pub(super) macs: Option<Macs>,
     pub(super) vlan: [u16; 2],
     pub(super) direction: Option<Direction>,
+    pub(super) is_blocked: bool,
     pub(super) network: Network,
 }
 
@@ -38,6 +43,7 @@ impl Header {
             macs: None,
             vlan: [0; 2],
             direction: None,
+            is_blocked: false,
             network,
         }
     }
@@ -51,6 +57,7 @@ pub(super) fn parse(link: Link, frame: &[u8]) -> Parsed<'_> {
     match link {
         Link::Pktap => vendor::pktap(frame),
         Link::Ppi => wireless::ppi(frame),
+        Link::Tzsp => wireless::tzsp(frame),
         other => behind_pseudo(other, frame),
     }
 }
@@ -66,6 +73,7 @@ fn behind_pseudo(link: Link, frame: &[u8]) -> Parsed<'_> {
         Link::Enc => pseudo::enc(frame),
         Link::IpNet => pseudo::ipnet(frame),
         Link::Nflog => pseudo::nflog(frame),
+        Link::Pflog => pseudo::pflog(frame),
         Link::Ppp => serial::ppp(frame),
         Link::PppBsdOs => serial::ppp_bsdos(frame),
         Link::PppDirection => serial::directed(frame, serial::ppp),
@@ -74,6 +82,8 @@ fn behind_pseudo(link: Link, frame: &[u8]) -> Parsed<'_> {
         Link::HdlcDirection => serial::directed(frame, serial::hdlc),
         Link::FrameRelay => serial::frame_relay(frame),
         Link::FrameRelayDirection => serial::directed(frame, serial::frame_relay),
+        Link::Ax25 => serial::ax25(frame),
+        Link::Ax25Kiss => serial::ax25(skip(frame, 1)?),
         Link::Slip => serial::slip(frame, 16),
         Link::SlipBsdOs => serial::slip(frame, 24),
         Link::Atm => serial::atm(frame),
@@ -95,7 +105,7 @@ fn behind_pseudo(link: Link, frame: &[u8]) -> Parsed<'_> {
         Link::Symantec => vendor::symantec(frame),
         Link::EthernetBehind(length) => ethernet::behind(frame, length.into()),
         Link::EthernetSwitchTag(length) => ethernet::switch_tagged(frame, length.into()),
-        Link::Pktap | Link::Ppi => Err(Malformed::NotIp),
+        Link::Pktap | Link::Ppi | Link::Tzsp => Err(Malformed::NotIp),
     }
 }
 

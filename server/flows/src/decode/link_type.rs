@@ -24,6 +24,8 @@ pub enum Link {
     IpNet,
     /// Linux' NFLOG.
     Nflog,
+    /// What the BSDs' firewall pf logs.
+    Pflog,
     /// PPP, with or without HDLC-like framing.
     Ppp,
     /// PPP of BSD/OS.
@@ -40,6 +42,10 @@ pub enum Link {
     FrameRelay,
     /// Frame relay behind a byte that tells the direction.
     FrameRelayDirection,
+    /// Amateur packet radio.
+    Ax25,
+    /// The same behind a byte of KISS.
+    Ax25Kiss,
     /// SLIP.
     Slip,
     /// SLIP of BSD/OS.
@@ -74,6 +80,8 @@ pub enum Link {
     Avs,
     /// Per-packet information before a link of any other kind.
     Ppi,
+    /// TaZmen's sniffer protocol before a link of another kind.
+    Tzsp,
     /// Apple's PKTAP before a link of any other kind.
     Pktap,
     /// Juniper's header before a link.
@@ -105,6 +113,7 @@ impl Link {
         Some(match number {
             0 | 108 => Self::Loopback,
             1 => Self::Ethernet,
+            3 => Self::Ax25,
             6 => Self::TokenRing,
             7 => Self::Arcnet,
             8 => Self::Slip,
@@ -115,17 +124,20 @@ impl Link {
             50 | 104 => Self::Hdlc,
             51 => Self::Pppoe,
             99 => Self::Symantec,
-            100 | 106 => Self::Atm,
+            // 11 is what BSDs have for it.
+            11 | 100 | 106 => Self::Atm,
             102 => Self::SlipBsdOs,
             103 => Self::PppBsdOs,
             105 => Self::Wireless,
             107 => Self::FrameRelay,
             109 => Self::Enc,
             113 => Self::Cooked,
+            117 => Self::Pflog,
             119 => Self::Prism,
             122 => Self::FibreChannel,
             123 => Self::AtmSun,
             127 => Self::Radiotap,
+            128 => Self::Tzsp,
             129 => Self::ArcnetLinux,
             138 => Self::Firewire,
             143 => Self::Docsis,
@@ -137,6 +149,7 @@ impl Link {
             181 => Self::Juniper(JuniperLink::Hdlc),
             192 => Self::Ppi,
             197 => Self::Erf,
+            202 => Self::Ax25Kiss,
             205 => Self::HdlcDirection,
             206 => Self::FrameRelayDirection,
             226 => Self::IpNet,
@@ -145,7 +158,8 @@ impl Link {
             241 => Self::EthernetBehind(12),
             242 => Self::Infiniband,
             258 => Self::Pktap,
-            274 => Self::EthernetBehind(8),
+            // Preambles, with a number of a link or a fragment in them.
+            259 | 274 => Self::EthernetBehind(8),
             276 => Self::Cooked2,
             281 | 284 => Self::EthernetSwitchTag(4),
             285 => Self::EthernetSwitchTag(8),

@@ -15,6 +15,7 @@ mod l4;
 mod pcap;
 mod pcapng;
 mod sni;
+mod vlans;
 
 use std::{
     io::{self, BufRead},

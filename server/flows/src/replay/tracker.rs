@@ -41,7 +41,6 @@ pub(super) struct Tracked {
 /// The bounded table of connections.
 pub(super) struct Tracker {
     connections: Generations<Key, Connection>,
-    vlan_in_key: bool,
 }
 
 /// One end of a connection: address and port, or ICMP id.
@@ -53,7 +52,7 @@ struct Key {
     ends: [End; 2],
     protocol: u8,
     message: Message,
-    vlan: [u16; 2],
+    space: u16,
 }
 
 /// What tells ICMP's connections apart beside addresses and id.
@@ -94,11 +93,10 @@ enum Hint {
 }
 
 impl Tracker {
-    /// For at most `capacity` connections; with `vlan_in_key` each VLAN has its own.
-    pub(super) fn new(capacity: usize, vlan_in_key: bool) -> Self {
+    /// For at most `capacity` connections.
+    pub(super) fn new(capacity: usize) -> Self {
         Self {
             connections: Generations::new(capacity),
-            vlan_in_key,
         }
     }
 
@@ -107,8 +105,8 @@ impl Tracker {
         self.connections.forgotten()
     }
 
-    /// Takes note of a packet that was captured at `seconds`.
-    pub(super) fn track(&mut self, packet: &Packet, seconds: i64) -> Tracked {
+    /// Takes note of a packet of an address space that was captured at `seconds`.
+    pub(super) fn track(&mut self, packet: &Packet, space: u16, seconds: i64) -> Tracked {
         let (source, destination) = ends(packet);
         let from_lower = source <= destination;
         let key = Key {
@@ -118,10 +116,7 @@ impl Tracker {
             },
             protocol: packet.ip.protocol,
             message: message(&packet.transport, from_lower),
-            vlan: match self.vlan_in_key {
-                true => vlans(packet.vlan),
-                false => [0; 2],
-            },
+            space,
         };
         let hint = hint(&packet.transport);
         let syn = first_sequence(&packet.transport);
@@ -192,14 +187,6 @@ impl Connection {
             self.reset |= flags & TcpFlags::RST != 0;
             self.fins[usize::from(is_reply)] |= flags & TcpFlags::FIN != 0;
         }
-    }
-}
-
-/// An id of 0 is no VLAN but a priority (IEEE 802.1Q).
-fn vlans([outer, inner]: [u16; 2]) -> [u16; 2] {
-    match outer {
-        0 => [inner, 0],
-        _ => [outer, inner],
     }
 }
 

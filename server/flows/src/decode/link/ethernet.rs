@@ -1,20 +1,26 @@
 //! Ethernet, and all that may stand between it and IP: VLAN and provider tags,
-//! LLC/SNAP, PPPoE, MPLS, NSH. Bound: `MAX_SHIMS` of them, of whatever kind; of
-//! VLAN tags the outer two are kept.
+//! LLC/SNAP, PPPoE, MPLS, NSH, MACsec, and frames within frames. Bound: `MAX_SHIMS` of
+//! them, of whatever kind; of VLAN tags the outer two are kept.
 
-use super::{Header, Malformed, Network, Parsed, serial, skip, take};
+use super::{
+    Header, Malformed, Network, Parsed, frames, ppp,
+    shim::{MPLS, NSH, llc, macsec, mpls, nsh},
+    skip,
+    step::{Step, addresses, behind_type},
+    take,
+};
 use crate::decode::Macs;
 
 const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const RARP: u16 = 0x8035;
 const IPV6: u16 = 0x86dd;
-const MPLS: [u16; 2] = [0x8847, 0x8848];
+const MPLS_MULTICAST: u16 = 0x8848;
 const PPPOE_SESSION: u16 = 0x8864;
 const PPP: u16 = 0x880b;
-const NSH: u16 = 0x894f;
-/// 802.1ah: a whole Ethernet header follows the tag.
-const BACKBONE: u16 = 0x88e7;
+const MACSEC: u16 = 0x88e5;
+/// LLC without its length, since that is beyond what the field can tell.
+const LONG_LLC: u16 = 0x8870;
 /// Cisco's VN-Tag (802.1BR's E-Tag is longer).
 const VN_TAG: u16 = 0x8926;
 const E_TAG: u16 = 0x893f;
@@ -35,19 +41,11 @@ const VLAN_ID: u16 = 0x0fff;
 /// Up to here the type of a frame is the length of LLC (802.3).
 const MAX_LENGTH: u16 = 1500;
 
-/// What follows a shim.
-enum Step<'a> {
-    Type(u16, &'a [u8]),
-    Tag(u16, u16, &'a [u8]),
-    Macs(Macs, u16, &'a [u8]),
-    Network(Network, &'a [u8]),
-}
-
 pub(super) fn ethernet(frame: &[u8]) -> Parsed<'_> {
-    let (macs, ethertype, rest) = addresses(frame)?;
-    let (header, rest) = typed(ethertype, rest)?;
-    let macs = header.macs.or(Some(macs));
-    Ok((Header { macs, ..header }, rest))
+    match isl(frame) {
+        Some(inner) => inner,
+        None => follow(Step::Frame(frame)),
+    }
 }
 
 /// Ethernet behind `length` bytes of something else.
@@ -69,40 +67,39 @@ pub(super) fn switch_tagged(frame: &[u8], length: usize) -> Parsed<'_> {
     Ok((Header { macs, ..header }, rest))
 }
 
-fn addresses(frame: &[u8]) -> Result<(Macs, u16, &[u8]), Malformed> {
-    let (head, rest) = take::<14>(frame)?;
-    let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, t0, t1] = *head;
-    let macs = Macs {
-        source: [s0, s1, s2, s3, s4, s5],
-        destination: [d0, d1, d2, d3, d4, d5],
-    };
-    Ok((macs, u16::from_be_bytes([t0, t1]), rest))
+/// What follows a type or length of Ethernet, up to the network header. MAC
+/// addresses are told where an Ethernet header is in between.
+pub(super) fn typed(ethertype: u16, rest: &[u8]) -> Parsed<'_> {
+    follow(Step::Type(ethertype, rest))
 }
 
-/// What follows a type or length of Ethernet, up to the network header. MAC
-/// addresses are told where another Ethernet header is in between.
-pub(super) fn typed(mut ethertype: u16, mut rest: &[u8]) -> Parsed<'_> {
+/// Goes on from a step, up to the network header. The addresses are those of the
+/// innermost frame.
+pub(super) fn follow(mut next: Step<'_>) -> Parsed<'_> {
     let mut header = Header::of(Network::Either);
     let mut tags = 0;
-    for _ in 0..=MAX_SHIMS {
-        match step(ethertype, rest)? {
-            Step::Type(next, behind) => (ethertype, rest) = (next, behind),
-            Step::Tag(id, next, behind) => {
+    // The frame and IP itself are steps, too.
+    for _ in 0..MAX_SHIMS + 2 {
+        let (ethertype, rest) = match next {
+            Step::Type(ethertype, rest) => (ethertype, rest),
+            Step::Tag(id, ethertype, rest) => {
                 if let Some(slot) = header.vlan.get_mut(tags) {
                     *slot = id;
                 }
                 tags += 1;
-                (ethertype, rest) = (next, behind);
+                (ethertype, rest)
             }
-            Step::Macs(macs, next, behind) => {
+            Step::Frame(frame) => {
+                let (macs, ethertype, rest) = addresses(frame)?;
                 header.macs = Some(macs);
-                (ethertype, rest) = (next, behind);
+                (ethertype, rest)
             }
-            Step::Network(network, behind) => {
+            Step::Network(network, rest) => {
                 header.network = network;
-                return Ok((header, behind));
+                return Ok((header, rest));
             }
-        }
+        };
+        next = step(ethertype, rest)?;
     }
     Err(Malformed::TooManyTags)
 }
@@ -117,92 +114,39 @@ fn step(ethertype: u16, rest: &[u8]) -> Result<Step<'_>, Malformed> {
             let id = u16::from_be_bytes([tag[0], tag[1]]) & VLAN_ID;
             Ok(Step::Tag(id, u16::from_be_bytes([tag[2], tag[3]]), rest))
         }
-        BACKBONE => {
-            let (macs, ethertype, rest) = addresses(skip(rest, 4)?)?;
-            Ok(Step::Macs(macs, ethertype, rest))
-        }
         VN_TAG => behind_type(rest, 4),
         E_TAG | GROUP_TAG => behind_type(rest, 6),
         tag if REDUNDANT.contains(&tag) => behind_type(rest, 4),
-        PPPOE_SESSION => network(serial::pppoe(rest)?),
-        PPP => network(serial::ppp(rest)?),
-        label if MPLS.contains(&label) => network(mpls(rest)?),
+        PPPOE_SESSION => ppp::session(rest),
+        PPP => ppp::step(rest),
+        MPLS | MPLS_MULTICAST => mpls(rest),
         NSH => nsh(rest),
+        MACSEC => macsec(rest),
+        LONG_LLC => llc(rest),
         length if length <= MAX_LENGTH => llc(rest.get(..length.into()).unwrap_or(rest)),
-        _ => Err(Malformed::NotIp),
-    }
-}
-
-fn network((header, rest): (Header, &[u8])) -> Result<Step<'_>, Malformed> {
-    Ok(Step::Network(header.network, rest))
-}
-
-/// The type behind `length` bytes of a tag.
-fn behind_type(rest: &[u8], length: usize) -> Result<Step<'_>, Malformed> {
-    let (ethertype, rest) = take::<2>(skip(rest, length)?)?;
-    Ok(Step::Type(u16::from_be_bytes(*ethertype), rest))
-}
-
-/// LLC (802.2) with SNAP, or IP's own service access point.
-fn llc(rest: &[u8]) -> Result<Step<'_>, Malformed> {
-    let (head, rest) = take::<3>(rest)?;
-    match *head {
-        // RFC 1042, and 802.1H's OUI of the same meaning.
-        [0xaa, 0xaa, 0x03] => {
-            let (snap, rest) = take::<5>(rest)?;
-            match *snap {
-                [0, 0, 0 | 0xf8, t0, t1] => Ok(Step::Type(u16::from_be_bytes([t0, t1]), rest)),
-                _ => Err(Malformed::NotIp),
-            }
-        }
-        [0x06, 0x06, 0x03] => Ok(Step::Network(Network::V4, rest)),
-        _ => Err(Malformed::NotIp),
+        other => frames::step(other, rest),
     }
 }
 
 /// What follows LLC on links other than Ethernet.
 pub(super) fn behind_llc(rest: &[u8]) -> Parsed<'_> {
-    match llc(rest)? {
-        Step::Type(ethertype, rest) => typed(ethertype, rest),
-        Step::Network(network, rest) => Ok((Header::of(network), rest)),
-        Step::Tag(..) | Step::Macs(..) => Err(Malformed::NotIp),
-    }
+    follow(llc(rest)?)
 }
 
-/// Labels (RFC 3032) down to the bottom; IP tells itself by its version. What
-/// is no IP may be a pseudowire.
-pub(super) fn mpls(mut rest: &[u8]) -> Parsed<'_> {
-    for _ in 0..MAX_SHIMS {
-        let (label, behind) = take::<4>(rest)?;
-        rest = behind;
-        if label[2] & 1 == 1 {
-            return match rest.first().map(|first| first >> 4) {
-                Some(4) => Ok((Header::of(Network::V4), rest)),
-                Some(6) => Ok((Header::of(Network::V6), rest)),
-                Some(_) => Err(Malformed::NotIp),
-                None => Err(Malformed::IpTruncated),
-            };
-        }
+/// Cisco's header before a whole frame, told by its group address and LLC.
+fn isl(frame: &[u8]) -> Option<Parsed<'_>> {
+    const LENGTH: usize = 26;
+    let ([g0, 0, 0x0c, 0, 0, ..], _) = frame.split_first_chunk::<LENGTH>()? else {
+        return None;
+    };
+    if !matches!(g0, 0x01 | 0x0c) || frame[14..17] != [0xaa, 0xaa, 3] {
+        return None;
     }
-    Err(Malformed::TooManyTags)
-}
-
-/// Network service header (RFC 8300), with IP, Ethernet or MPLS inside.
-fn nsh(rest: &[u8]) -> Result<Step<'_>, Malformed> {
-    let (&[_, length, _, protocol], _) = take::<4>(rest)?;
-    let length = usize::from(length & 0x3f) * 4;
-    if length < 8 {
-        return Err(Malformed::NotIp);
-    }
-    let inner = skip(rest, length)?;
-    match protocol {
-        1 => Ok(Step::Network(Network::V4, inner)),
-        2 => Ok(Step::Network(Network::V6, inner)),
-        3 => {
-            let (macs, ethertype, rest) = addresses(inner)?;
-            Ok(Step::Macs(macs, ethertype, rest))
-        }
-        5 => network(mpls(inner)?),
-        _ => Err(Malformed::NotIp),
-    }
+    // The last bit tells of a frame between switches.
+    let id = u16::from_be_bytes([frame[20], frame[21]]) >> 1 & 0xfff;
+    let parsed = follow(Step::Frame(&frame[LENGTH..])).map(|(mut header, rest)| {
+        header.vlan = [id, header.vlan[0]];
+        (header, rest)
+    });
+    Some(parsed)
 }

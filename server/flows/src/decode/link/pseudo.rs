@@ -1,7 +1,7 @@
 //! Headers that a capture makes up where the link has none: Linux cooked,
-//! loopback, encapsulating interfaces, Solaris' IPNET, NFLOG.
+//! loopback, encapsulating interfaces, Solaris' IPNET, NFLOG, PFLOG.
 
-use super::{Header, Malformed, Network, Parsed, ethernet::typed, take};
+use super::{Header, Malformed, Network, Parsed, ethernet::typed, skip, take};
 use crate::decode::Direction;
 
 /// Address families of IPv4 and of IPv6 on Linux, the BSDs, Darwin and Solaris.
@@ -95,4 +95,22 @@ pub(super) fn nflog(frame: &[u8]) -> Parsed<'_> {
         }
     }
     Err(Malformed::LinkTruncated)
+}
+
+/// Of pf: the header's length, family, what became of the packet, why, and the rule; the
+/// direction is behind the numbers of users and processes, which the oldest have not.
+pub(super) fn pflog(frame: &[u8]) -> Parsed<'_> {
+    const BLOCKED: u8 = 1;
+    const OLDEST: u8 = 48;
+    let (&[length, family, action], _) = take::<3>(frame)?;
+    let place = if length <= OLDEST { 44 } else { 60 };
+    let mut header = Header::of(self::family(family.into()).ok_or(Malformed::NotIp)?);
+    header.is_blocked = action == BLOCKED;
+    header.direction = match frame.get(place) {
+        Some(1) => Some(Direction::Incoming),
+        Some(2) => Some(Direction::Outgoing),
+        _ => None,
+    };
+    let rest = skip(frame, usize::from(length).next_multiple_of(4))?;
+    Ok((header, rest))
 }

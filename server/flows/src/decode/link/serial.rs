@@ -1,9 +1,9 @@
-//! Serial lines and cells: PPP, PPPoE, HDLC, frame relay, SLIP, ATM.
+//! Serial lines, radio and cells: PPP, PPPoE, HDLC, frame relay, AX.25, SLIP, ATM.
 
 use super::{
     Header, Malformed, Network, Parsed,
-    ethernet::{behind, behind_llc, mpls, typed},
-    skip, take,
+    ethernet::{behind, behind_llc, follow, typed},
+    ppp, skip, take,
 };
 use crate::decode::Direction;
 
@@ -16,24 +16,9 @@ const NLPID_PPP: u8 = 0xcf;
 /// Unnumbered information, the control field of all frames that carry data.
 const UNNUMBERED: u8 = 0x03;
 
-/// PPP (RFC 1661), with or without HDLC-like framing, its fields compressed or not.
+/// PPP, with or without HDLC-like framing.
 pub(super) fn ppp(frame: &[u8]) -> Parsed<'_> {
-    let frame = frame.strip_prefix(&[0xff, UNNUMBERED]).unwrap_or(frame);
-    let (first, rest) = take::<1>(frame)?;
-    // The least bit of a protocol's last byte is set.
-    let (protocol, rest) = match first[0] & 1 {
-        1 => (u16::from(first[0]), rest),
-        _ => {
-            let (second, rest) = take::<1>(rest)?;
-            (u16::from_be_bytes([first[0], second[0]]), rest)
-        }
-    };
-    match protocol {
-        0x0021 => Ok((Header::of(Network::V4), rest)),
-        0x0057 => Ok((Header::of(Network::V6), rest)),
-        0x0281 | 0x0283 => mpls(rest),
-        _ => Err(Malformed::NotIp),
-    }
+    follow(ppp::step(frame)?)
 }
 
 /// BSD/OS: 24 bytes, the protocol at the sixth.
@@ -48,12 +33,7 @@ pub(super) fn ppp_bsdos(frame: &[u8]) -> Parsed<'_> {
 
 /// PPPoE of a session (RFC 2516): PPP without framing.
 pub(super) fn pppoe(frame: &[u8]) -> Parsed<'_> {
-    let (&[version_and_type, code, _, _, l0, l1], rest) = take::<6>(frame)?;
-    if version_and_type != 0x11 || code != 0 {
-        return Err(Malformed::NotIp);
-    }
-    let length = usize::from(u16::from_be_bytes([l0, l1]));
-    ppp(rest.get(..length).unwrap_or(rest))
+    follow(ppp::session(frame)?)
 }
 
 /// A frame behind a byte that is 0 if it was received. `pppd` writes the byte in
@@ -109,6 +89,25 @@ fn nlpid(rest: &[u8]) -> Parsed<'_> {
                 [0, 0x80, 0xc2, 0, 1 | 7] => behind(rest, 0),
                 _ => Err(Malformed::NotIp),
             }
+        }
+        _ => Err(Malformed::NotIp),
+    }
+}
+
+/// AX.25 of amateur radio: stations of 7 bytes up to the one whose last bit is set, a
+/// control field, a protocol.
+pub(super) fn ax25(frame: &[u8]) -> Parsed<'_> {
+    const STATION: usize = 7;
+    const MOST_STATIONS: usize = 10;
+    const IPV4: u8 = 0xcc;
+    let stations = frame.chunks_exact(STATION).take(MOST_STATIONS);
+    let is_last = |station: &[u8]| station[STATION - 1] & 1 == 1;
+    let last = stations.map(is_last).position(|is_last| is_last);
+    let behind = (last.ok_or(Malformed::LinkTruncated)? + 1) * STATION;
+    match take::<2>(skip(frame, behind)?)? {
+        // Information, numbered or not.
+        (&[control, IPV4], rest) if control & 1 == 0 || control & !0x10 == UNNUMBERED => {
+            Ok((Header::of(Network::V4), rest))
         }
         _ => Err(Malformed::NotIp),
     }

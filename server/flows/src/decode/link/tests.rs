@@ -1,5 +1,7 @@
 //! Each kind of link and shim around the same packet.
 
+mod frames;
+
 use std::net::Ipv4Addr;
 
 use crate::decode::{Direction, Link, Malformed, Packet, Transport, decode};
@@ -177,7 +179,7 @@ fn what_carries_no_ip_is_told_so() {
         join(&[&[0x88, 0x63, 0x11, 9, 0, 0, 0, 0], &four]),
         join(&[&[0x88, 0x64, 0x11, 0, 0, 1, 0, 4, 0xc0, 0x21, 1, 1]]),
         join(&[&[0x88, 0x64, 0x21, 0, 0, 1, 0, 42, 0, 0x21], &four]),
-        // A pseudowire's control word.
+        // A control word, and no frame behind it.
         join(&[&[0x88, 0x47, 0, 1, 1, 64, 0, 0, 0, 0], &four]),
         join(&[&[0, 40, 0x42, 0x42, 3], &four]),
         join(&[&[0, 48, 0xaa, 0xaa, 3, 0, 0, 0x0c, 0x20, 0], &four]),
@@ -441,10 +443,16 @@ fn wireless_frames_are_read_with_their_addresses() {
     ] {
         read(number, &frame);
     }
-    // A beacon, no data, protected, the second part of a packet.
-    for (at, value) in [(0, 0x80), (0, 0x48), (1, 0x42), (22, 1)] {
+    // A beacon, no data, the second part of a packet; protected.
+    let (no_ip, encrypted) = (Malformed::NotIp, Malformed::Encrypted);
+    for (at, value, cause) in [
+        (0, 0x80, no_ip),
+        (0, 0x48, no_ip),
+        (22, 1, no_ip),
+        (1, 0x42, encrypted),
+    ] {
         let mut other = plain.clone();
         other[at] = value;
-        assert_eq!(decode(Link::Wireless, &other), Err(Malformed::NotIp));
+        assert_eq!(decode(Link::Wireless, &other), Err(cause));
     }
 }

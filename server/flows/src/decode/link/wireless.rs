@@ -1,5 +1,5 @@
 //! Wireless LAN (802.11), plain and behind the headers with radio data that
-//! captures have: radiotap, AVS, Prism, PPI. Protected frames are not IP to us.
+//! captures have: radiotap, AVS, Prism, PPI, TZSP. Protected frames are not read.
 
 use super::{Malformed, Parsed, behind_pseudo, ethernet::behind_llc, skip, take};
 use crate::decode::{Link, Macs};
@@ -27,8 +27,11 @@ fn data(frame: &[u8], padded: bool) -> Parsed<'_> {
     let (head, _) = take::<24>(frame)?;
     let (kind, subtype, flags) = (head[0] >> 2 & 3, head[0] >> 4, head[1]);
     // Of a packet in parts only the first one has LLC.
-    if kind != 2 || subtype & NO_DATA != 0 || flags & PROTECTED != 0 || head[22] & 0x0f != 0 {
+    if kind != 2 || subtype & NO_DATA != 0 || head[22] & 0x0f != 0 {
         return Err(Malformed::NotIp);
+    }
+    if flags & PROTECTED != 0 {
+        return Err(Malformed::Encrypted);
     }
     let both = TO_ACCESS_POINT | FROM_ACCESS_POINT;
     let mut length = if flags & both == both { 30 } else { 24 };
@@ -129,4 +132,37 @@ pub(super) fn ppi(frame: &[u8]) -> Parsed<'_> {
     let number = u32::from_le_bytes([t0, t1, t2, t3]);
     let link = u16::try_from(number).ok().and_then(Link::from_number);
     behind_pseudo(link.ok_or(Malformed::NotIp)?, rest)
+}
+
+/// TZSP: version, kind, what follows behind fields with kind and length.
+pub(super) fn tzsp(frame: &[u8]) -> Parsed<'_> {
+    const PADDING: u8 = 0;
+    const END: u8 = 1;
+    let (&[_, _, e0, e1], mut rest) = take::<4>(frame)?;
+    loop {
+        let (&[kind], behind) = take::<1>(rest)?;
+        rest = match kind {
+            PADDING => behind,
+            END => {
+                rest = behind;
+                break;
+            }
+            _ => {
+                let (&[length], behind) = take::<1>(behind)?;
+                skip(behind, length.into())?
+            }
+        };
+    }
+    let link = match u16::from_be_bytes([e0, e1]) {
+        1 => Link::Ethernet,
+        2 => Link::TokenRing,
+        4 => Link::Ppp,
+        5 => Link::Fddi,
+        7 => Link::Ip,
+        18 => Link::Wireless,
+        119 => Link::Prism,
+        127 => Link::Avs,
+        _ => return Err(Malformed::NotIp),
+    };
+    behind_pseudo(link, rest)
 }

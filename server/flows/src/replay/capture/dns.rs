@@ -2,9 +2,9 @@
 //! by the TLS server names in it.
 //!
 //! As the datapath does it, but for the host: a capture does not say which address is
-//! its own, so each address is a client by itself.
+//! its own, so each address is a client by itself, in each VLAN where VLANs tell flows apart.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use super::{
     Frame,
@@ -51,42 +51,47 @@ impl Dns {
             + self.server_names.forgotten()
     }
 
-    /// The messages that a packet has or completes; learns the names in them.
-    pub(super) fn take(&mut self, frame: &Frame<'_>, packet: &Packet) -> Vec<Seen> {
+    /// The messages that a packet of an address space has or completes; learns the names
+    /// in them.
+    pub(super) fn take(&mut self, frame: &Frame<'_>, packet: &Packet, space: u16) -> Vec<Seen> {
         let mut seen = Vec::new();
         if let Some(carried) = segment(frame, packet) {
-            self.server_names.take(packet, carried);
+            self.server_names.take(packet, space, carried);
         }
-        let Some(packet) = carried(frame, packet) else {
+        let Some(packet) = carried(frame, packet, space) else {
             return seen;
         };
         self.watcher.take(packet, &mut |message| seen.push(message));
-        let client = client(packet.destination.ip());
+        let client = Client::Other(space, packet.destination.ip());
         for answer in &seen {
             for found in answer.learned() {
                 let name = &answer.question.name;
-                self.names.learn(client, 0, name, found, packet.at_ns);
+                self.names.learn(client, space, name, found, packet.at_ns);
             }
         }
         seen
     }
 
     /// Names both sides of a flow, as the other one knows them.
-    pub(super) fn name(&mut self, flow: &mut Flow, packet: &Packet, interners: &mut Interners) {
+    pub(super) fn name(
+        &mut self,
+        flow: &mut Flow,
+        packet: &Packet,
+        space: u16,
+        interners: &mut Interners,
+    ) {
         let at_ns = nanos(flow.time.map_or(0, |time| time.as_nanos()));
         let (source, destination) = (packet.ip.source, packet.ip.destination);
-        let [to, from] = self.server_names.of(packet, at_ns, &mut interners.names);
+        let interner = &mut interners.names;
+        let [to, from] = self.server_names.of(packet, space, at_ns, interner);
         let mut named = |by, address| {
-            let interner = &mut interners.names;
-            self.names.of(client(by), 0, address, at_ns, interner)
+            let client = Client::Other(space, by);
+            self.names
+                .of_none_but(client, space, address, at_ns, interner)
         };
         flow.source_names = named(destination, source).or(from);
         flow.destination_names = named(source, destination).or(to);
     }
-}
-
-fn client(address: IpAddr) -> Client {
-    Client::Other(0, address)
 }
 
 fn nanos(time: i64) -> u64 {
@@ -113,7 +118,7 @@ fn segment<'a>(frame: &Frame<'a>, packet: &Packet) -> Option<Carried<'a>> {
     })
 }
 
-fn carried<'a>(frame: &Frame<'a>, packet: &Packet) -> Option<dns::Packet<'a>> {
+fn carried<'a>(frame: &Frame<'a>, packet: &Packet, space: u16) -> Option<dns::Packet<'a>> {
     let (source, destination, sequence) = match packet.transport {
         Transport::Udp {
             source_port,
@@ -139,7 +144,7 @@ fn carried<'a>(frame: &Frame<'a>, packet: &Packet) -> Option<dns::Packet<'a>> {
     let length = u32::try_from(bytes.len() + left_out).ok()?;
     (length > 0).then_some(dns::Packet {
         at_ns: nanos(frame.time.map_or(0, |time| time.as_nanos())),
-        zone: 0,
+        zone: space,
         sequence,
         source: SocketAddr::new(packet.ip.source, source),
         destination: SocketAddr::new(packet.ip.destination, destination),

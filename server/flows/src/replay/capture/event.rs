@@ -9,7 +9,7 @@ use std::{
 
 use sextant_proto::flow as pb;
 
-use super::{Frame, dns::Dns, fragments::Fragments, l4};
+use super::{Frame, dns::Dns, fragments::Fragments, l4, vlans::Vlans};
 use crate::{
     decode::{Direction, Ip, Packet, Transport, Tunnel, TunnelProtocol},
     dns,
@@ -24,8 +24,9 @@ use crate::{
     },
 };
 
-/// Hubble's `CiliumEventType` of trace events.
+/// Hubble's `CiliumEventType` of trace events, and of drops.
 const EVENT_TRACE: i32 = 4;
+const EVENT_DROP: i32 = 1;
 
 /// Connections that are remembered.
 const MAX_CONNECTIONS: usize = 262_144;
@@ -38,10 +39,13 @@ struct Seen {
     wire_length: u32,
     interface: Option<Interned<Interface>>,
     direction: Option<Direction>,
+    /// Address space.
+    space: u16,
 }
 
 /// Makes the events of one file.
 pub(super) struct EventMaker {
+    vlans: Vlans,
     tracker: Tracker,
     fragments: Fragments<Seen>,
     dns: Dns,
@@ -56,7 +60,8 @@ impl EventMaker {
         let mut hasher = DefaultHasher::new();
         path.hash(&mut hasher);
         Self {
-            tracker: Tracker::new(MAX_CONNECTIONS, vlan_in_key),
+            vlans: Vlans::new(vlan_in_key),
+            tracker: Tracker::new(MAX_CONNECTIONS),
             fragments: Fragments::default(),
             dns: Dns::default(),
             ready: Vec::new(),
@@ -64,9 +69,10 @@ impl EventMaker {
         }
     }
 
-    /// Connections, fragments and what is of DNS that the bounded tables forgot.
+    /// Connections, fragments, what is of DNS, and VLANs that the bounded tables forgot.
     pub(super) fn forgotten(&self) -> u64 {
-        self.tracker.forgotten() + self.fragments.forgotten() + self.dns.forgotten()
+        let (connections, fragments) = (self.tracker.forgotten(), self.fragments.forgotten());
+        connections + fragments + self.dns.forgotten() + self.vlans.forgotten()
     }
 
     /// Makes the event of packet `number` of the file, at once or, of a fragment
@@ -85,12 +91,15 @@ impl EventMaker {
             wire_length: frame.wire_length,
             interface: frame.interface.cloned(),
             direction: frame.direction,
+            space: self.vlans.space(packet.vlan),
         };
-        let seconds = seconds(frame.time);
+        let (seconds, space) = (seconds(frame.time), seen.space);
         let again = seen.clone();
-        self.fragments.take(packet, seconds, seen, &mut self.ready);
+        let ready = &mut self.ready;
+        self.fragments.take(packet, seconds, seen, ready);
         self.deliver(context, sink);
-        for (place, message) in self.dns.take(frame, &packet).into_iter().enumerate() {
+        let messages = self.dns.take(frame, &packet, space);
+        for (place, message) in messages.into_iter().enumerate() {
             let mut flow = self.flow(packet, again.clone(), context);
             flow.uuid = self.uuid(number, place as u64 + 1);
             dns::mark(&mut flow, &message);
@@ -114,7 +123,7 @@ impl EventMaker {
     }
 
     fn flow(&mut self, packet: Packet, seen: Seen, context: &mut Context<'_>) -> Flow {
-        let tracked = self.tracker.track(&packet, seconds(seen.time));
+        let tracked = self.tracker.track(&packet, seen.space, seconds(seen.time));
         let direction = seen.direction.or(packet.direction);
         let point = observation_point(direction) as i32;
         let mut flow = Flow {
@@ -145,7 +154,11 @@ impl EventMaker {
             counters: Some(Box::new(counters(seen.wire_length, &packet, tracked))),
             ..Flow::default()
         };
-        self.dns.name(&mut flow, &packet, context.interners);
+        let interners = &mut *context.interners;
+        if packet.is_blocked {
+            block(&mut flow);
+        }
+        self.dns.name(&mut flow, &packet, seen.space, interners);
         if let Some(tunnel) = packet.tunnel {
             let tunnel = tunnel_of(tunnel, &flow);
             flow.cold_mut().tunnel = Some(Box::new(tunnel));
@@ -189,6 +202,21 @@ fn traffic_direction(direction: Option<Direction>, is_reply: bool) -> pb::Traffi
             pb::TrafficDirection::Ingress
         }
     }
+}
+
+/// Makes the flow that of a packet that a firewall blocked.
+fn block(flow: &mut Flow) {
+    let reason = pb::DropReason::PolicyDenied;
+    flow.verdict = pb::Verdict::Dropped.into();
+    flow.drop_reason = reason as u32;
+    flow.drop_reason_desc = reason.into();
+    flow.event_type = Some(EventType {
+        kind: EVENT_DROP,
+        sub_type: reason.into(),
+    });
+    flow.trace_observation_point = 0;
+    flow.trace_reason = 0;
+    (flow.reply, flow.is_reply) = (false, None);
 }
 
 fn network(ip: &Ip) -> crate::flow::Ip {

@@ -215,6 +215,7 @@ mod tests {
             macs: None,
             vlan: [0; 2],
             direction: None,
+            is_blocked: false,
             ip: Ip {
                 source: Ipv4Addr::LOCALHOST.into(),
                 destination: Ipv4Addr::LOCALHOST.into(),

@@ -42,7 +42,7 @@ impl ServerNames {
     }
 
     /// Learns the name that a segment completes.
-    pub(super) fn take(&mut self, packet: &Packet, carried: Carried<'_>) {
+    pub(super) fn take(&mut self, packet: &Packet, space: u16, carried: Carried<'_>) {
         let Transport::Tcp {
             source_port,
             destination_port,
@@ -53,7 +53,7 @@ impl ServerNames {
         else {
             return;
         };
-        let connection = connection(packet, source_port, destination_port);
+        let connection = connection(packet, space, source_port, destination_port);
         let Some(place) = self.openings.place(Segment {
             connection,
             sequence,
@@ -75,10 +75,10 @@ impl ServerNames {
             && place.is_answered
             && !packet.ip.destination.is_loopback()
         {
-            let client = Client::Other(0, packet.ip.source);
+            let client = Client::Other(space, packet.ip.source);
             let found = (packet.ip.destination, LIVES);
             self.names
-                .learn(client, 0, &seen.name, found, carried.at_ns);
+                .learn(client, space, &seen.name, found, carried.at_ns);
         }
     }
 
@@ -86,6 +86,7 @@ impl ServerNames {
     pub(super) fn of(
         &mut self,
         packet: &Packet,
+        space: u16,
         at_ns: u64,
         interner: &mut Interner<NameList>,
     ) -> [Option<Interned<NameList>>; 2] {
@@ -97,7 +98,7 @@ impl ServerNames {
             ..
         } = packet.transport
         {
-            let forth = connection(packet, source_port, destination_port);
+            let forth = connection(packet, space, source_port, destination_port);
             to = self.asked(&forth, interner);
             from = self.asked(&forth.back(), interner);
         }
@@ -105,8 +106,9 @@ impl ServerNames {
             Asked::Name(own) => Some(own),
             Asked::Nothing => None,
             Asked::Unknown => {
-                let client = Client::Other(0, client);
-                self.names.of_none_but(client, 0, address, at_ns, interner)
+                let client = Client::Other(space, client);
+                self.names
+                    .of_none_but(client, space, address, at_ns, interner)
             }
         };
         [
@@ -123,9 +125,9 @@ impl ServerNames {
     }
 }
 
-fn connection(packet: &Packet, source_port: u16, destination_port: u16) -> Connection {
+fn connection(packet: &Packet, space: u16, source_port: u16, destination_port: u16) -> Connection {
     Connection {
-        zone: 0,
+        zone: space,
         client: SocketAddr::new(packet.ip.source, source_port),
         server: SocketAddr::new(packet.ip.destination, destination_port),
     }

@@ -2,6 +2,7 @@
 
 mod frames;
 mod pcapng;
+mod vlans;
 
 use std::io::Cursor;
 
@@ -124,6 +125,10 @@ fn frame(reply: bool) -> Vec<u8> {
 }
 
 fn load_bytes(bytes: &[u8]) -> (Result<Report, ReplayError>, Vec<pb::Flow>) {
+    load_in(false, bytes)
+}
+
+fn load_in(vlan_in_key: bool, bytes: &[u8]) -> (Result<Report, ReplayError>, Vec<pb::Flow>) {
     let node = Origin {
         node_name: "node-1".into(),
         ..Origin::default()
@@ -139,7 +144,7 @@ fn load_bytes(bytes: &[u8]) -> (Result<Report, ReplayError>, Vec<pb::Flow>) {
             };
             endpoint.into()
         },
-        vlan_in_key: false,
+        vlan_in_key,
     };
     let mut flows = Vec::new();
     let report = load(

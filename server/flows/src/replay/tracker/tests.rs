@@ -16,6 +16,7 @@ fn packet(source: u8, destination: u8, protocol: u8, transport: Transport) -> Pa
         macs: None,
         vlan: [0; 2],
         direction: None,
+        is_blocked: false,
         ip: Ip {
             source: Ipv4Addr::new(10, 0, 0, source).into(),
             destination: Ipv4Addr::new(10, 0, 0, destination).into(),
@@ -57,9 +58,9 @@ fn ping(from: u8, to: u8, kind: u8) -> Packet {
 /// What the tracker says of packets, with their seconds, in short: N, E and R
 /// for the reason, with `?` where the initiator is guessed.
 fn check(packets: &[(Packet, i64)], expect: &str) {
-    let mut tracker = Tracker::new(100, false);
+    let mut tracker = Tracker::new(100);
     let told = packets.iter().map(|(packet, seconds)| {
-        let tracked = tracker.track(packet, *seconds);
+        let tracked = tracker.track(packet, 0, *seconds);
         let letter = match tracked.reason {
             TraceReason::New => "N",
             TraceReason::Established => "E",
@@ -252,36 +253,31 @@ fn icmp_answers_are_replies_whatever_came_first() {
 }
 
 #[test]
-fn vlans_tell_connections_apart_where_they_are_to() {
-    let tagged = |packet: Packet, vlan| Packet { vlan, ..packet };
-    let there = udp((A, 1), (B, 1));
-    let packets = [
-        tagged(there, [0, 0]),
-        tagged(there, [0, 7]),
-        tagged(there, [7, 0]),
-        tagged(there, [7, 8]),
-        tagged(udp((B, 1), (A, 1)), [8, 7]),
-        tagged(udp((B, 1), (A, 1)), [7, 8]),
-    ];
-    for (vlan_in_key, expected) in [
-        // An outer priority tag is no VLAN.
-        (true, "New New Established New New Reply"),
-        (false, "New Established Established Established Reply Reply"),
-    ] {
-        let mut tracker = Tracker::new(100, vlan_in_key);
-        let told = packets.map(|packet| format!("{:?}", tracker.track(&packet, 0).reason));
-        assert_eq!(told.join(" "), expected);
-    }
+fn address_spaces_tell_connections_apart() {
+    let mut tracker = Tracker::new(100);
+    let (there, back) = (udp((A, 1), (B, 1)), udp((B, 1), (A, 1)));
+    let packets = [(there, 0), (there, 7), (there, 7), (back, 8), (back, 7)];
+    let told = packets.map(|(packet, space)| tracker.track(&packet, space, 0).reason);
+    assert_eq!(
+        told,
+        [
+            TraceReason::New,
+            TraceReason::New,
+            TraceReason::Established,
+            TraceReason::New,
+            TraceReason::Reply
+        ]
+    );
 }
 
 #[test]
 fn the_table_is_bounded_and_keeps_what_is_in_use() {
-    let mut tracker = Tracker::new(100, false);
+    let mut tracker = Tracker::new(100);
     let busy = udp((A, 1), (B, 1));
-    assert_eq!(tracker.track(&busy, 0).reason, TraceReason::New);
+    assert_eq!(tracker.track(&busy, 0, 0).reason, TraceReason::New);
     for port in 2..1_000 {
-        tracker.track(&udp((A, port), (B, 1)), 0);
-        let tracked = tracker.track(&busy, 0);
+        tracker.track(&udp((A, port), (B, 1)), 0, 0);
+        let tracked = tracker.track(&busy, 0, 0);
         assert_eq!(tracked.reason, TraceReason::Established);
         assert!(tracker.connections.len() <= 100);
     }
