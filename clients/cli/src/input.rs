@@ -5,7 +5,7 @@
 //! the daemon's. Bound: one line or packet; what is said once of each is interned.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, BufRead, Write as _},
     ops::ControlFlow,
     path::{Path, PathBuf},
 };
@@ -15,7 +15,7 @@ use prost_types::Timestamp;
 use sextant_flows::{
     filter::{FilterError, Filters as Compiled, Overrun},
     flow::{Flow, Interners, Time, proto},
-    replay::{self, Format, Problem, ReplayError},
+    replay::{self, Format, Problem, ReplayError, Report},
 };
 use sextant_proto::{
     flow as pb,
@@ -26,9 +26,8 @@ use sextant_proto::{
 };
 
 use crate::{
+    file::{self, FileError},
     filter::Filters,
-    json,
-    lines::{self, BadLine, FileError, Line},
     text::harmless,
 };
 
@@ -57,6 +56,59 @@ impl InputArgs {
             path: self.input_file.as_deref()?,
             vlan_in_key: self.vlan_in_key,
         })
+    }
+}
+
+/// A file that is open.
+pub(crate) struct Opened {
+    path: PathBuf,
+    /// Its name, fit for a terminal.
+    pub(crate) file: String,
+    bytes: Box<dyn BufRead + Send>,
+    vlan_in_key: bool,
+}
+
+impl Input<'_> {
+    /// Opens it; `-` is standard input.
+    pub(crate) fn open(self) -> Result<Opened, FileError> {
+        let (file, bytes) = file::open(self.path)?;
+        Ok(Opened {
+            path: self.path.into(),
+            file,
+            bytes,
+            vlan_in_key: self.vlan_in_key,
+        })
+    }
+}
+
+impl Opened {
+    /// Hands on what is in it, with the line where it begins if that is known, until its
+    /// end or until `sink` has enough. What is none is told by its number.
+    pub(crate) fn read(
+        self,
+        sink: &mut dyn FnMut(Option<u64>, ExportEvent) -> ControlFlow<()>,
+        told: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Report> {
+        let file = self.file;
+        let mut tell = |format: Format, problem: &Problem| {
+            let (unit, number, text) = (format.unit(), problem.number, harmless(&problem.text));
+            told(&format!("sextant: {unit} {number} of {file}: {text}\n"));
+        };
+        let report = replay::export(&self.path, self.vlan_in_key, self.bytes, sink, &mut tell);
+        let report = report.map_err(|error| match error {
+            ReplayError::Read { number, source, .. } => FileError::Read {
+                file: file.clone(),
+                number: number + 1,
+                cause: source,
+            }
+            .into(),
+            other => anyhow::Error::from(other),
+        })?;
+        let more = report.rejected - report.problems.len() as u64;
+        if more > 0 {
+            told(&format!("sextant: {more} more of {file} are none either\n"));
+        }
+        Ok(report)
     }
 }
 
@@ -124,86 +176,45 @@ pub(crate) fn each(
     input: Input<'_>,
     mut sink: impl FnMut(GetFlowsResponse) -> io::Result<ControlFlow<()>>,
 ) -> anyhow::Result<()> {
-    let Input { path, vlan_in_key } = input;
-    let (file, text) = lines::open(path)?;
+    each_event(input, |event| match response(event) {
+        Some(response) => sink(response),
+        None => Ok(ControlFlow::Continue(())),
+    })
+}
+
+/// As `each`, of events of any kind.
+pub(crate) fn each_event(
+    input: Input<'_>,
+    mut sink: impl FnMut(ExportEvent) -> io::Result<ControlFlow<()>>,
+) -> anyhow::Result<()> {
     let mut failed = Ok(());
-    let mut take = |event| match response_of_event(event).map(|response| response.map(&mut sink)) {
-        Ok(Some(Ok(flow))) => flow,
-        Ok(Some(Err(error))) => {
+    let mut take = |_: Option<u64>, event| {
+        sink(event).unwrap_or_else(|error| {
             failed = Err(error);
             ControlFlow::Break(())
-        }
-        Ok(None) | Err(_) => ControlFlow::Continue(()),
-    };
-    let mut tell = |format: Format, problem: &Problem| {
-        let (unit, number, text) = (format.unit(), problem.number, harmless(&problem.text));
-        // Nobody is told where standard error is closed.
-        let _ = writeln!(io::stderr(), "sextant: {unit} {number} of {file}: {text}");
-    };
-    let report = replay::export(path, vlan_in_key, text, &mut take, &mut tell);
-    failed?;
-    let report = report.map_err(|error| match error {
-        ReplayError::Read { number, source, .. } => FileError::Read {
-            file: file.clone(),
-            number: number + 1,
-            cause: source,
-        }
-        .into(),
-        other => anyhow::Error::from(other),
-    })?;
-    let more = report.rejected - report.problems.len() as u64;
-    if more > 0 {
-        writeln!(
-            io::stderr(),
-            "sextant: {more} more of {file} are none either"
-        )?;
-    }
-    Ok(())
-}
-
-/// The response that a line is; nothing for events of agents.
-pub(crate) fn response(line: &Line<'_>) -> Result<Option<GetFlowsResponse>, BadLine> {
-    response_of_text(line.text.clone()?)
-}
-
-fn response_of_text(text: &str) -> Result<Option<GetFlowsResponse>, BadLine> {
-    event_of(text)
-        .or_else(|error| {
-            // With extensions of a type that only the other reader takes.
-            sextant_flows::replay::parse_object(text.as_bytes()).ok_or(error)
         })
-        .and_then(response_of_event)
-}
-
-/// What a line is: an event names its kind; a bare flow has none of these names.
-fn event_of(text: &str) -> Result<ExportEvent, BadLine> {
-    let mut event: ExportEvent = json::parse(text, "observer.ExportEvent")?;
-    if event.response_types.is_none() {
-        let flow: pb::Flow = json::parse(text, "flow.Flow")?;
-        if says_something(&flow) {
-            event = ExportEvent {
-                time: flow.time,
-                node_name: flow.node_name.clone(),
-                response_types: Some(Exported::Flow(flow)),
-            };
-        }
-    }
-    Ok(event)
-}
-
-fn response_of_event(event: ExportEvent) -> Result<Option<GetFlowsResponse>, BadLine> {
-    let response_types = match event.response_types {
-        Some(Exported::Flow(flow)) => ResponseTypes::Flow(flow),
-        Some(Exported::LostEvents(lost)) => ResponseTypes::LostEvents(lost),
-        Some(Exported::NodeStatus(status)) => ResponseTypes::NodeStatus(status),
-        Some(Exported::AgentEvent(_) | Exported::DebugEvent(_)) => return Ok(None),
-        None => return Err(BadLine::NoFlow),
     };
-    Ok(Some(GetFlowsResponse {
+    let read = input.open()?.read(&mut take, &mut |text| {
+        // Nobody is told where standard error is closed.
+        let _ = io::stderr().write_all(text.as_bytes());
+    });
+    failed?;
+    read.map(drop)
+}
+
+/// The response that an event is; none for events of agents.
+fn response(event: ExportEvent) -> Option<GetFlowsResponse> {
+    let response_types = match event.response_types? {
+        Exported::Flow(flow) => ResponseTypes::Flow(flow),
+        Exported::LostEvents(lost) => ResponseTypes::LostEvents(lost),
+        Exported::NodeStatus(status) => ResponseTypes::NodeStatus(status),
+        Exported::AgentEvent(_) | Exported::DebugEvent(_) => return None,
+    };
+    Some(GetFlowsResponse {
         response_types: Some(response_types),
         node_name: event.node_name,
         time: event.time,
-    }))
+    })
 }
 
 /// Whether it has a field that only a flow has: any line of a log may have a time.
@@ -217,21 +228,21 @@ pub(crate) fn says_something(flow: &pb::Flow) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    #[test]
-    fn extensions_of_a_type_that_is_not_known_are_kept() {
-        for text in [
-            r#"{"flow":{"uuid":"u","extensions":{"@type":"x/y.Z","a":1}}}"#,
-            r#"{"uuid":"u","extensions":{"@type":"x/y.Z","value":"CAE="}}"#,
-        ] {
-            let response = response_of_text(text).unwrap().unwrap();
-            let printed = json::print(&response, "observer.GetFlowsResponse");
-            assert!(printed.contains(r#""uuid":"u""#), "{printed}");
-            assert!(printed.contains(r#""@type":"x/y.Z""#), "{printed}");
+    /// Bytes as a file `f`.
+    pub(crate) fn opened(bytes: impl AsRef<[u8]> + Send + 'static) -> Opened {
+        of(Box::new(io::Cursor::new(bytes)))
+    }
+
+    /// What is read as a file `f`.
+    pub(crate) fn of(bytes: Box<dyn BufRead + Send>) -> Opened {
+        Opened {
+            path: "f".into(),
+            file: "f".into(),
+            bytes,
+            vlan_in_key: false,
         }
-        assert!(response_of_text(r#"{"extensions":7}"#).is_err());
-        assert!(matches!(response_of_text("{}"), Err(BadLine::NoFlow)));
     }
 }

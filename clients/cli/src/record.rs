@@ -2,7 +2,7 @@
 //!
 //! The file is read as it is sent, so its size does not matter. Bound: a line, four
 //! batches (one is filled, `AHEAD` wait, one is on its way) and what `Places` keeps.
-//! Bad lines are told by number, the others are sent.
+//! What is no flow is told by its line, the others are sent.
 
 mod places;
 mod read;
@@ -31,7 +31,7 @@ use crate::{
     call::{self, CallError},
     connect::{Channel, Server, client},
     connection::Connection,
-    lines::Lines,
+    input::{Input, Opened},
     text::harmless,
 };
 use read::Read;
@@ -44,10 +44,14 @@ const TOLD: u64 = 20;
 /// Arguments of `record`.
 #[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
-    /// File of JSON lines as `hubble observe -o json` and Hubble's exporter write
-    /// them, or flows alone; `-` is standard input.
+    /// File of JSON as `hubble observe -o json` and Hubble's exporter write it, flows
+    /// alone, logs with such lines, or a capture (.pcap, .pcapng), each perhaps compressed
+    /// (.gz); `-` is standard input.
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
+    /// In a capture, equal addresses and ports in two VLANs are two connections.
+    #[arg(long)]
+    vlan_in_key: bool,
 }
 
 /// The call ended on the way. The server stores flows as they come, and does not say
@@ -64,33 +68,38 @@ struct Cut {
 
 /// Sends the flows of a file.
 pub(crate) async fn run(connection: &Connection, args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    let lines = Lines::open(&args.file)?;
-    let file = lines.file().to_owned();
+    let input = Input {
+        path: &args.file,
+        vlan_in_key: args.vlan_in_key,
+    };
+    let opened = input.open()?;
+    let file = opened.file.clone();
     let server = Server::writing(connection).await?;
-    let (answer, read) = send(lines, &server).await?;
+    let (answer, read) = send(opened, &server).await?;
     for refusal in answer.refusals.iter().take(TOLD as usize) {
         io::stderr().write_all(refused(refusal, &read, &file).as_bytes())?;
     }
     writeln!(
         io::stdout(),
-        "{} flows recorded, {} refused by the server, {} lines that could not be sent",
+        "{} flows recorded, {} refused by the server, {} lines or packets that could not be sent",
         answer.recorded,
         answer.refused,
         read.bad
     )?;
     match read.failed {
-        Some(error) => Err(error.into()),
+        Some(error) => Err(error),
         None if read.bad + answer.refused > 0 => Ok(ExitCode::FAILURE),
         None => Ok(ExitCode::SUCCESS),
     }
 }
 
 /// What became of the flows, and of the lines.
-async fn send(lines: Lines, server: &Server) -> anyhow::Result<(RecordFlowsResponse, Read)> {
-    let file = lines.file().to_owned();
+async fn send(opened: Opened, server: &Server) -> anyhow::Result<(RecordFlowsResponse, Read)> {
+    let file = opened.file.clone();
     let sent = Arc::new(AtomicU64::new(0));
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let reader = tokio::task::spawn_blocking(move || read::read(lines, &sender, &mut io::stderr()));
+    let reader =
+        tokio::task::spawn_blocking(move || read::read(opened, &sender, &mut io::stderr()));
     let counter = Arc::clone(&sent);
     let requests = ReceiverStream::new(receiver).inspect(move |request: &RecordFlowsRequest| {
         counter.fetch_add(request.flows.len() as u64, Ordering::Relaxed);

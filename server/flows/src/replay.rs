@@ -42,6 +42,15 @@ const BUFFER_BYTES: usize = 256 * 1024;
 /// What a compressed file begins with.
 const GZIP: &[u8] = &[0x1f, 0x8b];
 
+/// The same of what is not decompressed here, and what does it.
+const OTHERS: [(&[u8], &str); 5] = [
+    (&[0x28, 0xb5, 0x2f, 0xfd], "zstd -dc"),
+    (&[0xfd, b'7', b'z', b'X', b'Z', 0], "xz -dc"),
+    (b"BZh", "bzip2 -dc"),
+    (&[0x04, 0x22, 0x4d, 0x18], "lz4 -dc"),
+    (b"PK\x03\x04", "unzip -p"),
+];
+
 /// Why a file could not be loaded. Bad content of a readable file is no error:
 /// it is in the `Report`.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +74,14 @@ pub enum ReplayError {
         number: u64,
         /// What the system said.
         source: io::Error,
+    },
+    /// Compressed in another way than is read here.
+    #[error("{} is compressed; decompress it (`{by}`), or compress it with gzip", path.display())]
+    Compressed {
+        /// The file.
+        path: PathBuf,
+        /// What decompresses it.
+        by: &'static str,
     },
     /// A file that is named as a capture, but is none.
     #[error("replay file {} is no pcap or pcapng capture; write it with `tcpdump -w`", path.display())]
@@ -193,8 +210,8 @@ pub fn read(
 }
 
 /// Hands on what is in an open file as it was exported, flows of a capture among it,
-/// until `sink` has enough; problems as they are met, where that is known. `path` is
-/// its name; `vlan_in_key` is as in `Context`.
+/// until `sink` has enough, with the number of the line where each begins; problems as
+/// they are met, where that is known. `path` is its name; `vlan_in_key` is as in `Context`.
 ///
 /// # Errors
 /// It cannot be read to its end, or is no capture though it should be.
@@ -202,17 +219,18 @@ pub fn export(
     path: &Path,
     vlan_in_key: bool,
     input: impl BufRead + 'static,
-    sink: &mut dyn FnMut(ExportEvent) -> ControlFlow<()>,
+    sink: &mut dyn FnMut(Option<u64>, ExportEvent) -> ControlFlow<()>,
     told: &mut dyn FnMut(Format, &Problem),
 ) -> Result<Report, ReplayError> {
     let failed = |source| ReplayError::Open {
         path: path.into(),
         source,
     };
-    let mut input = decompressed(input).map_err(failed)?;
+    let mut input = decompressed(path, input)?;
     let format = Format::of(path, input.fill_buf().map_err(failed)?);
     if format == Format::JsonLines {
-        return json::each(path, input, sink, &mut |problem| told(format, problem));
+        let mut sink = |number, event| sink(Some(number), event);
+        return json::each(path, input, &mut sink, &mut |problem| told(format, problem));
     }
     let mut interners = Interners::default();
     let node = interners.origins.intern(Origin::default());
@@ -221,11 +239,12 @@ pub fn export(
     let mut sink = |event| {
         if let (Event::Flow(flow), ControlFlow::Continue(())) = (event, state) {
             let flow = proto::to_proto(&flow);
-            state = sink(ExportEvent {
+            let event = ExportEvent {
                 time: flow.time,
                 node_name: flow.node_name.clone(),
                 response_types: Some(ResponseTypes::Flow(flow)),
-            });
+            };
+            state = sink(None, event);
         }
     };
     let report = in_world(&mut interners, &node, |context| {
@@ -236,13 +255,6 @@ pub fn export(
         told(format, problem);
     }
     Ok(report)
-}
-
-/// What one object of Hubble's JSON is: an event, or a flow alone, with extensions
-/// of any type; `None` if it is neither.
-#[must_use]
-pub fn parse_object(json: &[u8]) -> Option<ExportEvent> {
-    json::parse(json)
 }
 
 /// Opens a file, and what is compressed in it.
@@ -257,12 +269,26 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {
         return Err(failed(io::Error::other("it is no file")));
     }
     let file = BufReader::with_capacity(BUFFER_BYTES, file);
-    decompressed(file).map_err(failed)
+    decompressed(path, file)
 }
 
 /// What is compressed in it, if it is.
-fn decompressed(mut input: impl BufRead + 'static) -> io::Result<Box<dyn BufRead>> {
-    if !input.fill_buf()?.starts_with(GZIP) {
+fn decompressed(
+    path: &Path,
+    mut input: impl BufRead + 'static,
+) -> Result<Box<dyn BufRead>, ReplayError> {
+    let failed = |source| ReplayError::Open {
+        path: path.into(),
+        source,
+    };
+    let begin = input.fill_buf().map_err(failed)?;
+    if let Some((_, by)) = OTHERS.iter().find(|(magic, _)| begin.starts_with(magic)) {
+        return Err(ReplayError::Compressed {
+            path: path.into(),
+            by,
+        });
+    }
+    if !begin.starts_with(GZIP) {
         return Ok(Box::new(input));
     }
     let input = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input));

@@ -9,7 +9,7 @@ use sextant_proto::{
         IpCacheNotification, ServiceUpsertNotification, ServiceUpsertNotificationAddr,
         agent_event::Notification,
     },
-    observer::GetAgentEventsResponse,
+    observer::{ExportEvent, GetAgentEventsResponse, export_event::ResponseTypes},
 };
 
 use super::events::{Event, Shown};
@@ -21,6 +21,17 @@ use crate::{
 impl Event for GetAgentEventsResponse {
     const RESPONSE: &'static str = "observer.GetAgentEventsResponse";
     const HEAD: &'static [&'static str] = &["TYPE", "DETAILS"];
+
+    fn of(event: ExportEvent) -> Option<Self> {
+        let Some(ResponseTypes::AgentEvent(agent_event)) = event.response_types else {
+            return None;
+        };
+        Some(Self {
+            agent_event: Some(agent_event),
+            node_name: event.node_name,
+            time: event.time,
+        })
+    }
 
     fn stamp(&self) -> (Option<&Timestamp>, &str) {
         (self.time.as_ref(), &self.node_name)

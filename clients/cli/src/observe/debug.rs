@@ -3,7 +3,7 @@
 use prost_types::Timestamp;
 use sextant_proto::{
     flow::{DebugEventType, Endpoint},
-    observer::GetDebugEventsResponse,
+    observer::{ExportEvent, GetDebugEventsResponse, export_event::ResponseTypes},
 };
 
 use super::events::{Event, Shown};
@@ -16,6 +16,17 @@ impl Event for GetDebugEventsResponse {
     const RESPONSE: &'static str = "observer.GetDebugEventsResponse";
     /// Hubble's table has an empty column too.
     const HEAD: &'static [&'static str] = &["FROM", "", "TYPE", "CPU/MARK", "MESSAGE"];
+
+    fn of(event: ExportEvent) -> Option<Self> {
+        let Some(ResponseTypes::DebugEvent(debug_event)) = event.response_types else {
+            return None;
+        };
+        Some(Self {
+            debug_event: Some(debug_event),
+            node_name: event.node_name,
+            time: event.time,
+        })
+    }
 
     fn stamp(&self) -> (Option<&Timestamp>, &str) {
         (self.time.as_ref(), &self.node_name)

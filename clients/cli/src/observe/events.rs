@@ -9,8 +9,8 @@ use std::{
 use prost::Message;
 use prost_types::Timestamp;
 use sextant_proto::observer::{
-    GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
-    observer_client::ObserverClient,
+    ExportEvent, GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest,
+    GetDebugEventsResponse, observer_client::ObserverClient,
 };
 use tonic::{Status, Streaming};
 
@@ -24,9 +24,8 @@ use crate::{
     call,
     connect::{Channel, Server, client},
     connection::Connection,
-    json,
-    lines::Lines,
-    out,
+    input::Input,
+    json, out,
     text::harmless,
     time::Format,
 };
@@ -40,6 +39,9 @@ pub(super) trait Event: Message + Default + follow::Followed {
     const RESPONSE: &'static str;
     /// Heads of the table's columns, without time and node.
     const HEAD: &'static [&'static str];
+
+    /// As it was exported; nothing of an event of another kind.
+    fn of(event: ExportEvent) -> Option<Self>;
 
     /// When, and of which node.
     fn stamp(&self) -> (Option<&Timestamp>, &str);
@@ -61,13 +63,12 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
     let selection = selector::events(args)?;
     let mut printer = EventPrinter::new(&args.format);
     let mut out = out::stdout();
-    if let Some(path) = &args.input.input_file {
-        let lines = Lines::open(path)?;
+    if let Some(file) = args.input.input() {
         match args.what {
             What::DebugEvents => {
-                read::<GetDebugEventsResponse>(lines, &selection, &mut printer, &mut out)?;
+                read::<GetDebugEventsResponse>(file, &selection, &mut printer, &mut out)?;
             }
-            _ => read::<GetAgentEventsResponse>(lines, &selection, &mut printer, &mut out)?,
+            _ => read::<GetAgentEventsResponse>(file, &selection, &mut printer, &mut out)?,
         }
     } else {
         let server = Server::reading(connection).await?;
@@ -82,7 +83,7 @@ pub(super) async fn run(connection: &Connection, args: &ObserveArgs) -> anyhow::
 }
 
 fn read<E: Event>(
-    lines: Lines,
+    file: Input<'_>,
     selection: &Selection,
     printer: &mut EventPrinter,
     out: &mut impl Write,
@@ -90,7 +91,8 @@ fn read<E: Event>(
     let format = printer.time_format;
     // A file has other events between them.
     let passes = |event: &E| event.shown(format).is_some() && selection.spans(event.stamp().0);
-    input::events::<E>(lines, E::RESPONSE, selection.part(), passes, printer, out)
+    let wanted = |event| E::of(event).filter(passes);
+    input::events(file, selection.part(), wanted, printer, out)
 }
 
 async fn ask(

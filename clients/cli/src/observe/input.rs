@@ -7,14 +7,10 @@ use std::{
     ops::ControlFlow,
 };
 
-use prost::Message;
-use sextant_proto::observer::GetFlowsResponse;
+use sextant_proto::observer::{ExportEvent, GetFlowsResponse};
 
 use super::stream::Show;
-use crate::{
-    input::{self, Input, Wanted},
-    lines::Lines,
-};
+use crate::input::{self, Input, Wanted};
 
 /// The most that `--last` takes of a file, as in `hubble`.
 pub(super) const MAX_LAST: u64 = 1_000_000;
@@ -109,40 +105,27 @@ pub(super) fn flows(
     picked.finish(end, show, out)
 }
 
-/// Prints lines that are responses of this full name, and pass. A line that is none is
-/// told by number. The end is left to the caller, unless it is an error.
-pub(super) fn events<M: Message + Default>(
-    mut lines: Lines,
-    response: &str,
+/// Prints events that are of a kind, and pass. The end is left to the caller, unless it
+/// is an error.
+pub(super) fn events<M>(
+    input: Input<'_>,
     part: Part,
-    passes: impl Fn(&M) -> bool,
+    mut wanted: impl FnMut(ExportEvent) -> Option<M>,
     show: &mut impl Show<M>,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let mut picked = Picked::new(part);
-    let end = loop {
-        let line = match lines.next() {
-            Ok(Some(line)) => line,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(error.into()),
-        };
-        match line.parse::<M>(response) {
-            Ok(message) if !passes(&message) => {}
-            Ok(message) => {
-                if picked.add(message, show, out)?.is_break() {
-                    break Ok(());
-                }
-            }
-            Err(why) => io::stderr().write_all(line.bad(&why).as_bytes())?,
-        }
-    };
+    picked.is_live = input.path.as_os_str() == "-";
+    let end = input::each_event(input, |event| match wanted(event) {
+        Some(message) => picked.add(message, show, out),
+        None => Ok(ControlFlow::Continue(())),
+    });
     picked.finish(end, show, out)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lines::tests::broken;
 
     /// Shows node names, all of them at the end.
     #[derive(Default)]
@@ -161,19 +144,25 @@ mod tests {
 
     #[test]
     fn what_was_kept_is_written_before_the_file_fails() {
-        const BYTES: &[u8] =
-            b"{\"node_name\":\"a\"}\n{\"node_name\":\"b\"}\n\xff\n{\"node_name\":\"c\"}\n{";
         for (part, shown) in [
             (Part::All, "a b c"),
             (Part::Last(2), "b c"),
             (Part::First(9), "a b c"),
         ] {
             let (mut show, mut out) = (Names::default(), Vec::new());
-            let name = "observer.GetFlowsResponse";
-            let lines = broken(BYTES);
-            let error = events(lines, name, part, |_| true, &mut show, &mut out).unwrap_err();
+            let mut picked = Picked::new(part);
+            for name in ["a", "b", "c"] {
+                let message = GetFlowsResponse {
+                    node_name: name.into(),
+                    ..GetFlowsResponse::default()
+                };
+                let goes_on = picked.add(message, &mut show, &mut out).unwrap();
+                assert!(goes_on.is_continue());
+            }
+            let end = Err(anyhow::anyhow!("the disk is gone"));
+            let error = picked.finish(end, &mut show, &mut out).unwrap_err();
             assert_eq!(String::from_utf8(out).unwrap(), shown);
-            assert!(error.to_string().contains("line 5 of f"), "{error}");
+            assert_eq!(error.to_string(), "the disk is gone");
         }
     }
 }

@@ -15,8 +15,9 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The next flow is on this line.
-    pub(super) fn add(&mut self, line: u64) {
+    /// The next flow is on this line; of captures it has none.
+    pub(super) fn add(&mut self, line: Option<u64>) {
+        let Some(line) = line else { return };
         if self.next_of_run() != Some(line) {
             if self.runs.len() == MAX_RUNS {
                 return;
@@ -51,7 +52,7 @@ mod tests {
         let mut places = Places::default();
         let lines = [3, 4, 5, 9, 10, 12];
         for line in lines {
-            places.add(line);
+            places.add(Some(line));
         }
         let found: Vec<Option<u64>> = (0..7).map(|flow| places.line(flow)).collect();
         assert_eq!(found, [lines.map(Some).as_slice(), &[None]].concat());
@@ -64,7 +65,7 @@ mod tests {
         let mut places = Places::default();
         let gaps = MAX_RUNS as u64;
         for flow in 0..gaps + 10 {
-            places.add(2 * flow + 1);
+            places.add(Some(2 * flow + 1));
         }
         assert_eq!(places.runs.len(), MAX_RUNS);
         assert_eq!(places.line(gaps - 1), Some(2 * gaps - 1));

@@ -8,7 +8,7 @@ use tokio_stream::{Empty, wrappers::TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::*;
-use crate::lines::tests::lines;
+use crate::input::tests::opened;
 
 /// A server that takes one message and gives up.
 struct GivesUp(Code);
@@ -64,7 +64,7 @@ async fn told(code: Code) -> String {
         .serve_with_incoming(TcpListenerStream::new(listener));
     let serving = tokio::spawn(serving);
     let server = Server::plaintext("there", &address);
-    let flows = lines("{\"uuid\":\"a\"}\n".repeat(3));
+    let flows = opened("{\"uuid\":\"a\"}\n".repeat(3));
     let error = send(flows, &server).await.err().unwrap();
     serving.abort();
     error.to_string()
@@ -84,7 +84,7 @@ async fn a_call_that_ends_on_the_way_tells_how_many_flows_were_sent() {
 #[test]
 fn a_refusal_names_the_line_or_the_flow_and_is_harmless() {
     let mut read = Read::default();
-    read.places.add(7);
+    read.places.add(Some(7));
     let told = |index, field: &str| {
         let refusal = Refusal {
             index,

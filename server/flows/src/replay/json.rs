@@ -1,7 +1,7 @@
 //! Hubble JSON lines: what `hubble observe -o json` prints and what Hubble's
 //! exporter writes, also in the legacy form in which a line is a bare flow; and as
 //! people have them: printed over several lines, several in a line, in lists,
-//! behind the prefixes and in the envelopes of log collectors (`texts`).
+//! behind the prefixes and in the envelopes of log collectors (`texts`), in UTF-16.
 //!
 //! The mapping is protobuf's: proto or camelCase names, enumerations by name or
 //! number, 64-bit integers as text. Fields and names of enumerations that are
@@ -16,6 +16,7 @@ mod schema;
 mod source;
 mod texts;
 mod transcode;
+mod utf16;
 
 use std::sync::LazyLock;
 
@@ -34,12 +35,6 @@ use crate::{
     event::{Event, Stamped},
     flow::{Interners, Time, proto},
 };
-
-/// What one object is, if it is an event or a flow.
-pub(super) fn parse(object: &[u8]) -> Option<ExportEvent> {
-    let event = TYPES.parse(object).ok();
-    event.filter(|event| event.response_types.is_some())
-}
 
 static TYPES: LazyLock<Types> = LazyLock::new(Types::new);
 

@@ -84,6 +84,8 @@ fn any_file_is_read_by_what_it_begins_with_also_compressed() {
     }
     let error = load_bytes("a.pcap.gz", json).0.unwrap_err();
     assert!(matches!(error, ReplayError::NotCapture { .. }));
+    let error = load_bytes("a.log", b"\x28\xb5\x2f\xfd\x00").0.unwrap_err();
+    assert!(error.to_string().contains("`zstd -dc`"), "{error}");
 }
 
 #[test]

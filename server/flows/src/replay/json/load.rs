@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Envelopes in envelopes that are opened.
-const MAX_NESTED: u8 = 4;
+const MAX_NESTED: u8 = 8;
 
 /// Streams whose lines may come in parts: a container's two, and Docker's.
 const STREAMS: usize = 3;
@@ -38,23 +38,23 @@ pub(in crate::replay) fn load(
     interners: &mut Interners,
     sink: &mut dyn FnMut(Event),
 ) -> Result<Report, ReplayError> {
-    let mut take = |event| {
+    let mut take = |_, event| {
         sink(to_event(event, interners)?);
         Ok(ControlFlow::Continue(()))
     };
     read(path, reader, &mut take, &mut |_| {})
 }
 
-/// Hands on objects as they are, until the sink has enough, and tells of a problem
-/// as it is met.
+/// Hands on objects as they are, with the numbers of their lines, until the sink has
+/// enough, and tells of a problem as it is met.
 pub(in crate::replay) fn each(
     path: &Path,
     reader: impl BufRead,
-    sink: &mut dyn FnMut(ExportEvent) -> ControlFlow<()>,
+    sink: &mut dyn FnMut(u64, ExportEvent) -> ControlFlow<()>,
     told: &mut dyn FnMut(&Problem),
 ) -> Result<Report, ReplayError> {
-    let mut take = |event: ExportEvent| match event.response_types {
-        Some(_) => Ok(sink(event)),
+    let mut take = |number, event: ExportEvent| match event.response_types {
+        Some(_) => Ok(sink(number, event)),
         None => Err(no_event()),
     };
     read(path, reader, &mut take, told)
@@ -71,6 +71,7 @@ fn read(
         take,
         told,
         has_enough: false,
+        number: 0,
         parts: Default::default(),
     };
     let mut source = Source::new(reader);
@@ -109,8 +110,8 @@ fn read(
 /// An object as an event, or why it is none.
 type Parsed = Result<ExportEvent, Rejected>;
 
-/// What becomes of an event.
-type Take<'a> = dyn FnMut(ExportEvent) -> Result<ControlFlow<()>, Rejected> + 'a;
+/// What becomes of an event on a line.
+type Take<'a> = dyn FnMut(u64, ExportEvent) -> Result<ControlFlow<()>, Rejected> + 'a;
 
 struct Loader<'a, 't> {
     report: Report,
@@ -118,6 +119,8 @@ struct Loader<'a, 't> {
     told: &'a mut dyn FnMut(&Problem),
     /// No more events are wanted.
     has_enough: bool,
+    /// The line that is read.
+    number: u64,
     /// Lines that came in part.
     parts: [Vec<u8>; STREAMS],
 }
@@ -126,6 +129,7 @@ impl Loader<'_, '_> {
     /// Reads what begins with a bracket.
     fn object<R: BufRead>(&mut self, source: &mut Source<R>) -> io::Result<()> {
         let number = source.line_number();
+        self.number = number;
         let line = source.line()?;
         let mut whole = None;
         if let Line::Length(length) = line {
@@ -178,6 +182,7 @@ impl Loader<'_, '_> {
     /// Reads a line that is no object, but may hold some.
     fn text_line<R: BufRead>(&mut self, source: &mut Source<R>) -> io::Result<()> {
         let number = source.line_number();
+        self.number = number;
         let Line::Length(length) = source.line()? else {
             self.reject(number, too_long());
             return source.skip_line();
@@ -266,7 +271,7 @@ impl Loader<'_, '_> {
     fn deliver(&mut self, parsed: Parsed) -> Result<(), Rejected> {
         let event = parsed?;
         if !self.has_enough {
-            self.has_enough = (self.take)(event)?.is_break();
+            self.has_enough = (self.take)(self.number, event)?.is_break();
             self.report.loaded += 1;
         }
         Ok(())

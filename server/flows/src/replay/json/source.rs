@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead};
 
+use super::utf16::Utf16;
+
 /// Longest line or object that is read; longer lines are passed over.
 pub(super) const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -28,6 +30,8 @@ pub(super) struct Source<R> {
     line: u64,
     has_begun: bool,
     is_cut_off: bool,
+    /// How its text is written, if not in UTF-8.
+    utf16: Option<Utf16>,
 }
 
 impl<R: BufRead> Source<R> {
@@ -41,6 +45,7 @@ impl<R: BufRead> Source<R> {
             line: 1,
             has_begun: false,
             is_cut_off: false,
+            utf16: None,
         }
     }
 
@@ -84,7 +89,13 @@ impl<R: BufRead> Source<R> {
             more => more?,
         };
         let length = more.len();
-        self.buffer.extend_from_slice(more);
+        if !self.has_begun {
+            self.utf16 = Utf16::of(more);
+        }
+        match &mut self.utf16 {
+            None => self.buffer.extend_from_slice(more),
+            Some(utf16) => utf16.decode(more, &mut self.buffer),
+        }
         self.reader.consume(length);
         if !self.has_begun {
             self.has_begun = true;

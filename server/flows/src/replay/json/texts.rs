@@ -1,8 +1,8 @@
 //! JSON within text: what log collectors put around a line of Hubble's.
 //!
 //! A prefix of any kind (container runtimes, `kubectl --prefix`, syslog), quoted
-//! in a field of logfmt (`msg="{\"flow\":..}"`), or a field of an envelope (Docker,
-//! Filebeat, Fluent Bit, journald). Bound: the length of the text.
+//! in a field of logfmt (`msg="{\"flow\":..}"`) or of CSV (`"{""flow"":..}"`), or a field
+//! of an envelope (Docker, Filebeat, Fluent Bit, journald, OpenTelemetry). Bound: the length of the text.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ const MAX_TRIES: usize = 8;
 
 /// Fields of envelopes that hold lines, objects or lists of them, the most usual
 /// first.
-const FIELDS: [&str; 26] = [
+const FIELDS: [&str; 37] = [
     "message",
     "log",
     "msg",
@@ -42,6 +42,17 @@ const FIELDS: [&str; 26] = [
     "hits",
     "streams",
     "values",
+    "json",
+    "log_processed",
+    "attributes",
+    "resourceLogs",
+    "scopeLogs",
+    "logRecords",
+    "stringValue",
+    "short_message",
+    "full_message",
+    "LogMessage",
+    "LogEntry",
 ];
 
 /// A line of a container runtime: a time, the stream, whether it goes on, text.
@@ -128,6 +139,9 @@ fn quoted(text: &[u8], start: usize) -> Option<(String, usize)> {
     let from = start
         .checked_sub(1)
         .filter(|before| text[*before] == b'"')?;
+    if text[start..].starts_with(b"{\"\"") {
+        return doubled(&text[start..]);
+    }
     let mut escaped = false;
     let end = text[start..].iter().position(|byte| match byte {
         b'\\' => {
@@ -145,6 +159,21 @@ fn quoted(text: &[u8], start: usize) -> Option<(String, usize)> {
     Some((inner, end + 1))
 }
 
+/// The text of a field of CSV (RFC 4180), in which quotes are doubled, and how far it
+/// reaches.
+fn doubled(text: &[u8]) -> Option<(String, usize)> {
+    let mut end = 0;
+    loop {
+        end += text[end..].iter().position(|byte| *byte == b'"')?;
+        if text.get(end + 1) != Some(&b'"') {
+            break;
+        }
+        end += 2;
+    }
+    let field = std::str::from_utf8(&text[..end]).ok()?;
+    Some((field.replace("\"\"", "\""), end + 1))
+}
+
 /// What an envelope may hold: texts, and objects as texts; and whether the text
 /// is Docker's, which has a line feed if it is whole.
 pub(super) fn contents(envelope: &[u8]) -> Vec<(Vec<u8>, bool)> {
@@ -158,6 +187,9 @@ pub(super) fn contents(envelope: &[u8]) -> Vec<(Vec<u8>, bool)> {
     for key in FIELDS {
         match fields.remove(key) {
             Some(Value::String(text)) => contents.push((text.into_bytes(), docker && key == "log")),
+            Some(Value::Array(bytes)) if bytes.first().is_some_and(Value::is_u64) => {
+                contents.push((bytes_of(&bytes), false))
+            }
             Some(object @ (Value::Object(_) | Value::Array(_))) => {
                 contents.push((object.to_string().into_bytes(), false))
             }
@@ -165,6 +197,12 @@ pub(super) fn contents(envelope: &[u8]) -> Vec<(Vec<u8>, bool)> {
         }
     }
     contents
+}
+
+/// A text as journald prints it that has other characters than printable ones.
+fn bytes_of(numbers: &[Value]) -> Vec<u8> {
+    let byte = |number: &Value| number.as_u64().and_then(|number| u8::try_from(number).ok());
+    numbers.iter().map_while(byte).collect()
 }
 
 #[cfg(test)]
@@ -182,6 +220,7 @@ mod tests {
     fn objects_are_found_behind_prefixes_and_in_quotes() {
         let object = r#"{"flow":{"uuid":"a\"}"}}"#;
         let quoted = serde_json::to_string(object).unwrap_or_default();
+        let csv = format!("\"{}\"", object.replace('"', "\"\""));
         let twice = serde_json::to_string(&format!("x {object}")).unwrap_or_default();
         for (text, count) in [
             (object.to_owned(), 1),
@@ -194,6 +233,7 @@ mod tests {
             (format!("{{pod=\"x\", node=\"y\"}} {object}"), 1),
             (format!("{object}{object} {object},"), 3),
             (format!("a={{}} b={quoted} c={quoted}"), 3),
+            (format!("1,{csv},2,{csv}"), 2),
             ("level=info msg=\"no flow\"".to_owned(), 0),
             ("{{{{{{{{{{".to_owned(), 0),
         ] {
@@ -239,6 +279,8 @@ mod tests {
         assert_eq!(docker, [(b"a\n".to_vec(), true)]);
         let nested = contents(br#"{"jsonPayload":{"flow":{}},"message":"m","log":{"offset":1}}"#);
         assert_eq!(nested.len(), 3);
+        let journald = contents(br#"{"MESSAGE":[27,123,125],"_PID":"1"}"#);
+        assert_eq!(journald, [(b"\x1b{}".to_vec(), false)]);
         assert!(contents(b"[]").is_empty() && contents(br#"{"flow":{}}"#).is_empty());
     }
 }
