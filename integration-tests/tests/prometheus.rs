@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 use sextant_integration_tests::{
-    Daemon, Process,
+    Certificates, Daemon, Netns, Process, Subject,
     daemon::QUICK,
     dns::DnsServer,
     enforced::{Hosts, host_policy},
@@ -294,4 +294,102 @@ fn prometheus_knows_every_metric_and_panels_and_alerts_have_data() {
     // Nothing is wrong here, so none of them fires.
     let firing = prometheus.ask("ALERTS{alertstate=\"firing\"}");
     assert!(firing.is_empty(), "{firing:?}");
+}
+
+/// Panels and rows of a dashboard.
+fn panels(dashboard: &Value) -> &Vec<Value> {
+    dashboard["panels"].as_array().unwrap()
+}
+
+/// The cells of Grafana's grid that a panel takes.
+fn cells(panel: &Value) -> Vec<(u64, u64)> {
+    let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+    assert!(x + w <= 24, "{panel}");
+    let columns = x..x + w;
+    columns
+        .flat_map(|column| (y..y + h).map(move |row| (column, row)))
+        .collect()
+}
+
+#[test]
+fn dashboards_are_of_one_kind_and_their_panels_do_not_overlap() {
+    let mut uids = BTreeSet::new();
+    for file in fs::read_dir(shipped("docker/grafana/dashboards")).unwrap() {
+        let path = file.unwrap().path();
+        let dashboard: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        assert_eq!(dashboard["schemaVersion"], 39, "{}", path.display());
+        assert!(
+            uids.insert(dashboard["uid"].to_string()),
+            "{}",
+            path.display()
+        );
+        assert_eq!(dashboard["tags"], json!(["sextant"]));
+        assert_eq!(dashboard["links"][0]["tags"], json!(["sextant"]));
+        let variables = dashboard["templating"]["list"].as_array().unwrap();
+        let names: Vec<_> = variables.iter().map(|one| &one["name"]).collect();
+        assert_eq!(names, ["datasource", "job", "instance"]);
+        let (mut ids, mut taken) = (BTreeSet::new(), BTreeSet::new());
+        for panel in panels(&dashboard) {
+            assert!(ids.insert(panel["id"].as_u64().unwrap()), "{panel}");
+            for cell in cells(panel) {
+                assert!(taken.insert(cell), "{}: {panel}", path.display());
+            }
+            if panel["type"] == "row" {
+                continue;
+            }
+            let defaults = &panel["fieldConfig"]["defaults"];
+            assert!(defaults["unit"].is_string(), "{panel}");
+            assert_eq!(panel["datasource"]["uid"], "${datasource}");
+            for target in panel["targets"].as_array().unwrap() {
+                let query = target["expr"].as_str().unwrap();
+                let is_chosen = query.contains("job=\"$job\", instance=~\"$instance\"");
+                assert!(is_chosen, "{query}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_port_of_metrics_serves_by_tls_who_shows_a_certificate() {
+    if !root() {
+        return;
+    }
+    let (namespace, files) = (Netns::new(), Certificates::new());
+    files.issue("server", &Subject::server(&["localhost", "127.0.0.1"]));
+    files.issue("ada", &Subject::client("ada", &[]));
+    files.issue("stranger", &Subject::client("ada", &[]).by_stranger());
+    let config = format!(
+        "[metrics]\ncertificate = '{}'\nkey = '{}'\nclient_ca = ['{}']\nclient = 'required'\n",
+        files.text("server.pem"),
+        files.text("server-key.pem"),
+        files.text("ca.pem"),
+    );
+    let _daemon = Daemon::start(&namespace, &config, &["--no-datapath"]);
+    let curl = |scheme: &str, path: &str, who: Option<&str>| {
+        let shown = who.map(|who| {
+            let (certificate, key) = (format!("{who}.pem"), format!("{who}-key.pem"));
+            format!(
+                "--cert {} --key {}",
+                files.text(&certificate),
+                files.text(&key)
+            )
+        });
+        namespace.try_run(&format!(
+            "curl -sS --max-time 5 --fail --cacert {} {} {scheme}://127.0.0.1:9965/{path}",
+            files.text("ca.pem"),
+            shown.unwrap_or_default(),
+        ))
+    };
+    for (path, said) in [
+        ("readyz", "ok"),
+        ("livez", "ok"),
+        ("metrics", "sextant_stored_events"),
+    ] {
+        let (is_served, page) = curl("https", path, Some("ada"));
+        assert!(is_served && page.contains(said), "{path}: {page}");
+        for (scheme, who) in [("https", None), ("https", Some("stranger")), ("http", None)] {
+            let (is_served, page) = curl(scheme, path, who);
+            assert!(!is_served, "{scheme} {who:?}: {page}");
+        }
+    }
 }

@@ -328,3 +328,20 @@ fn every_field_is_told_of_any_flow() {
         assert!(Field::parse(wrong).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn the_documentation_has_every_field() {
+    let text = include_str!("../../../../docs/metrics.md");
+    for path in Field::paths() {
+        // What is told of both sides is written once.
+        let path = path.replace("destination.", "source.");
+        let path = path.replace("destination_process", "source_process");
+        let of_process = path.strip_prefix("extensions.source_process");
+        let is_there = |path: &str| text.contains(&format!("`{path}`"));
+        let of_both = path.replace("destination_", "source_");
+        assert!(
+            is_there(&path) || is_there(&of_both) || of_process.is_some_and(is_there),
+            "{path}"
+        );
+    }
+}
