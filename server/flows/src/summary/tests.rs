@@ -10,8 +10,8 @@ use sextant_proto::{
 
 use super::{Counts, Hints, Tally, Window};
 use crate::flow::{
-    Counters, DirectionCounters, EndReason, Endpoint, Figures, Flow, Interned, Interners, Ip, L4,
-    Origin, TcpQuality, Time, proto,
+    Counters, DirectionCounters, EndReason, Endpoint, EventType, Figures, Flow, Interned,
+    Interners, Ip, L4, Origin, TcpQuality, Time, proto,
 };
 
 const WINDOW: Window = Window {
@@ -162,6 +162,28 @@ fn a_segment_that_was_sent_again_counts_once_also_where_not_each_event_tells() {
     }
 }
 
+/// What a policy says of the packet of an event.
+fn policy_verdict(mut flow: Flow) -> Flow {
+    let counters = flow.counters.as_mut().unwrap();
+    counters.forward = DirectionCounters::default();
+    counters.reverse = DirectionCounters::default();
+    flow.event_type = Some(EventType {
+        kind: 5,
+        sub_type: 0,
+    });
+    flow
+}
+
+#[test]
+fn a_verdict_of_a_policy_in_the_middle_makes_nothing_count_twice() {
+    let flows = vec![
+        event(110, 110, 80, 10),
+        policy_verdict(event(112, 110, 80, 11)),
+        event(115, 110, 80, 12),
+    ];
+    assert_eq!(total(flows), (3, 12, 1200, 0));
+}
+
 #[test]
 fn drops_count_as_drops_alone() {
     let dropped = |drops, reason: Option<&str>| {
@@ -174,6 +196,9 @@ fn drops_count_as_drops_alone() {
     };
     let drops = vec![dropped(7, Some("NO_SOCKET")), dropped(0, None)];
     assert_eq!(total(drops), (2, 0, 0, 8));
+    // What a policy says of a packet is not one more.
+    let verdict = policy_verdict(dropped(1, None));
+    assert_eq!(total(vec![verdict, dropped(1, None)]), (2, 0, 0, 1));
     let replayed = Flow {
         counters: None,
         ..dropped(0, None)

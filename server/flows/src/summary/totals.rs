@@ -12,6 +12,9 @@ use crate::{
     flow::{Counters, EndReason, Flow},
 };
 
+/// Monitor event of what policies say (Hubble's `CiliumEventType`).
+const POLICY_VERDICT: i32 = 5;
+
 /// Counts since a flow began. Pairs are of who opened it, and of the other side.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Totals {
@@ -61,6 +64,13 @@ pub enum Measure {
 /// Reads a flow.
 #[must_use]
 pub fn measure(flow: &Flow) -> Measure {
+    if flow
+        .event_type
+        .is_some_and(|event| event.kind == POLICY_VERDICT)
+    {
+        // The packet has an event of its own, which tells it.
+        return Measure::Nothing;
+    }
     let dropped = flow.verdict == pb::Verdict::Dropped as i32;
     let extensions = flow.cold.as_ref().and_then(|cold| cold.extensions.as_ref());
     if let Some(any) = extensions {
