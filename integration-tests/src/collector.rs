@@ -80,6 +80,16 @@ pub fn records(sink: &Sink) -> Vec<(Value, Value)> {
     )
 }
 
+/// Metrics.
+#[must_use]
+pub fn metrics(sink: &Sink) -> Vec<(Value, Value)> {
+    items(
+        sink,
+        "/v1/metrics",
+        ["resourceMetrics", "scopeMetrics", "metrics"],
+    )
+}
+
 /// Spans.
 #[must_use]
 pub fn spans(sink: &Sink) -> Vec<(Value, Value)> {

@@ -43,7 +43,7 @@ fn config(scheme: &str, keys: &str) -> String {
     let section = |name: &str, port: u16, keys: &str| {
         format!(
             "[[export.otlp]]\nname = '{name}'\nendpoint = '{scheme}://127.0.0.1:{port}'\ninterval = '50ms'\n\
-             resource = {{ via = '{name}' }}\nsignals = ['logs', 'traces']\n{keys}\n"
+             resource = {{ via = '{name}' }}\nsignals = ['logs', 'metrics', 'traces']\nmetrics_interval = '500ms'\n{keys}\n"
         )
     };
     let [grpc, http] = collector::PORTS;
@@ -121,10 +121,18 @@ fn a_collector_gets_logs_that_make_the_flows_again_and_a_span_for_each_connectio
         });
         check_spans(&setup.sink, via, &ended);
     }
+    check_metrics(&setup, &daemon);
     let (about, record) = records(&setup.sink).remove(0);
     assert_eq!(about["service.name"], "sextantd");
     assert!(about["host.name"].is_string() && record["severityText"] == "INFO");
-    for name in ["grpc/logs", "grpc/traces", "http/logs", "http/traces"] {
+    for name in [
+        "grpc/logs",
+        "grpc/metrics",
+        "grpc/traces",
+        "http/logs",
+        "http/metrics",
+        "http/traces",
+    ] {
         let state = exporter(&daemon, name);
         assert!(
             state.up && state.sent > 0 && state.dropped.iter().all(|cause| cause.events == 0),
@@ -137,6 +145,28 @@ fn a_collector_gets_logs_that_make_the_flows_again_and_a_span_for_each_connectio
 fn ended(flows: &BTreeMap<String, Value>) -> Vec<&Value> {
     let is_end = |flow: &&Value| flow["extensions"]["value"]["end_reason"] == "fin";
     flows.values().filter(is_end).collect()
+}
+
+/// The counter of flows has at last, by both ways, what the page has.
+fn check_metrics(setup: &Setup, daemon: &Daemon) {
+    for via in ["grpc", "http"] {
+        eventually("the counter as the page has it", || {
+            let on_page = daemon.metric(&setup.a, "sextant_flows_processed_total");
+            let metrics = collector::metrics(&setup.sink).into_iter().rev();
+            let mut named = metrics.filter(|(about, metric)| {
+                about["via"] == via && metric["name"] == "sextant_flows_processed"
+            });
+            let (_, metric) = named.next()?;
+            assert!(
+                metric["sum"]["isMonotonic"] == true
+                    && metric["sum"]["aggregationTemporality"] == 2
+            );
+            let sent = metric["sum"]["dataPoints"][0]["asInt"]
+                .as_str()?
+                .parse::<u64>();
+            (sent == Ok(on_page) && on_page > 20).then_some(())
+        });
+    }
 }
 
 fn check_spans(sink: &Sink, via: &str, ended: &[&Value]) {

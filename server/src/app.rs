@@ -119,10 +119,12 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         &counting,
         exporting.exporters(),
     )?;
+    let pages = metrics.into_pages();
+    exporting.send_pages(pages.clone());
     let (hosts, ready) = (hosts(config), watch::Sender::new(false));
     let routers = [
         router(routes, rules.clone(), hosts.clone(), core.audit.clone()),
-        metrics::router(metrics, hosts, ready.subscribe()),
+        metrics::router(pages, core.audit.clone(), hosts, ready.subscribe()),
     ];
     let refusals = handshakes(core.audit.clone());
     let serving = sockets.serve(&config.server, serving, routers, &refusals, &core.draining);

@@ -14,6 +14,7 @@ mod file;
 mod flow_logs;
 mod http;
 mod otlp;
+mod periodic;
 mod post;
 mod set;
 mod setting;
@@ -21,7 +22,7 @@ mod sink;
 
 pub use counts::{Dropped, State};
 pub use flow_logs::{FlowLogs, FlowLogsError};
-pub use set::{Deaths, Exporters, StartError};
+pub use set::{Deaths, Exporters, Page, StartError};
 pub use setting::{
     Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
     Selected, Setting, SettingError, Signal, Target, check,

@@ -49,7 +49,7 @@ use crate::{
     listener::Hosts,
     overhead::Overhead,
     policy::policies::Policies,
-    service::{Limits, pages},
+    service::{Limits, pages as refused_pages},
 };
 
 /// What metrics are made of.
@@ -126,9 +126,9 @@ impl Metrics {
         self.rates.clone()
     }
 
-    /// The registry with all of them.
+    /// All of them, to be read.
     #[must_use]
-    pub fn into_registry(self) -> Registry {
+    pub fn into_pages(self) -> Pages {
         let mut registry = Registry::default();
         if let Some(hubble) = &self.hubble {
             let hubble = Box::new(hubble.clone());
@@ -144,7 +144,7 @@ impl Metrics {
             own.register_collector(Box::new(OfPolicies(policies)));
         }
         own.register_collector(Box::new(self));
-        registry
+        Pages(Arc::new(registry))
     }
 }
 
@@ -441,17 +441,31 @@ impl Page<'_> {
     }
 }
 
+/// All metrics, to be read; clones are the same.
+#[derive(Clone)]
+pub struct Pages(Arc<Registry>);
+
+impl Pages {
+    /// All of them now, OpenMetrics text. Takes milliseconds where series are many.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = encode(&mut text, &self.0) {
+            tracing::error!(%error, "metrics could not be encoded");
+        }
+        text
+    }
+}
+
 /// The page at `/metrics`; `/livez`, which says that somebody answers, and `/readyz`, whether the
 /// server does. Who is refused them is in the log.
-pub fn router(metrics: Metrics, hosts: Hosts, ready: watch::Receiver<bool>) -> axum::Router {
-    let log = metrics.audit.clone();
-    let registry = Arc::new(metrics.into_registry());
-    // A page of many series takes milliseconds, which nobody else waits for.
+pub fn router(pages: Pages, log: Log, hosts: Hosts, ready: watch::Receiver<bool>) -> axum::Router {
+    // Nobody else waits for it.
     let page = axum::routing::get(move |headers: http::HeaderMap| async move {
         let accepts = headers.get_all(http::header::ACCEPT).iter();
         let accepts: Vec<_> = accepts.filter_map(|accept| accept.to_str().ok()).collect();
         let is_plain = plain::is_wanted(&accepts.join(","));
-        let page = tokio::task::spawn_blocking(move || page(&registry, is_plain));
+        let page = tokio::task::spawn_blocking(move || page(&pages, is_plain));
         page.await
             .map_err(|_| http::StatusCode::INTERNAL_SERVER_ERROR)
     });
@@ -463,7 +477,7 @@ pub fn router(metrics: Metrics, hosts: Hosts, ready: watch::Receiver<bool>) -> a
             axum::routing::get(move || readiness(ready.clone())),
         )
         .layer(from_fn_with_state(hosts, Hosts::check))
-        .layer(from_fn_with_state(log, pages))
+        .layer(from_fn_with_state(log, refused_pages))
 }
 
 async fn readiness(ready: watch::Receiver<bool>) -> (http::StatusCode, &'static str) {
@@ -476,14 +490,10 @@ async fn readiness(ready: watch::Receiver<bool>) -> (http::StatusCode, &'static 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-fn page(registry: &Registry, is_plain: bool) -> ([(http::HeaderName, &'static str); 1], String) {
-    let mut text = String::new();
-    if let Err(error) = encode(&mut text, registry) {
-        tracing::error!(%error, "metrics could not be encoded");
-    }
+fn page(pages: &Pages, is_plain: bool) -> ([(http::HeaderName, &'static str); 1], String) {
     let (kind, text) = match is_plain {
-        true => (PLAIN, plain::plain(&text)),
-        false => (OPEN_METRICS, text),
+        true => (PLAIN, plain::plain(&pages.page())),
+        false => (OPEN_METRICS, pages.page()),
     };
     ([(http::header::CONTENT_TYPE, kind)], text)
 }

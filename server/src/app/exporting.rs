@@ -1,10 +1,13 @@
 //! The threads that export, and the file that says which.
 
+use std::sync::{Arc, OnceLock};
+
 use tokio::task::JoinSet;
 
 use crate::{
     config::Config,
     export::{Deaths, Exporters, Exports, FlowLogs, FlowLogsError},
+    metrics::Pages,
     reloaded::Reloaded,
     store::Ring,
 };
@@ -14,6 +17,8 @@ pub(super) struct Exporting {
     exporters: Exporters,
     deaths: Deaths,
     wanted: Reloaded<FlowLogs>,
+    /// Nothing, as long as parts are missing that tell of themselves there.
+    pages: Arc<OnceLock<Pages>>,
     /// Look at the file, and hand on what is new.
     _tasks: JoinSet<()>,
 }
@@ -21,7 +26,10 @@ pub(super) struct Exporting {
 impl Exporting {
     /// Exports what is in the ring, from the first event on.
     pub(super) fn start(config: &Config, ring: Ring) -> anyhow::Result<Self> {
-        let (exporters, deaths) = Exporters::new(ring.clone(), config.full_node_name());
+        let pages = Arc::<OnceLock<Pages>>::default();
+        let source = Arc::clone(&pages);
+        let page = Arc::new(move || source.get().map(Pages::page).unwrap_or_default());
+        let (exporters, deaths) = Exporters::new(ring.clone(), config.full_node_name(), page);
         let wanted = Reloaded::load(FlowLogs::new(config.exports.clone()))?;
         let mut news = wanted.subscribe();
         let first = news.borrow_and_update().clone();
@@ -42,8 +50,15 @@ impl Exporting {
             exporters,
             deaths,
             wanted,
+            pages,
             _tasks: tasks,
         })
+    }
+
+    /// Those who export metrics send these from now on.
+    pub(super) fn send_pages(&self, pages: Pages) {
+        // It is done once.
+        let _ = self.pages.set(pages);
     }
 
     /// Takes the exporters of another configuration, and looks at its file.

@@ -1,6 +1,8 @@
 //! `[export]`, `[[export.file]]`, `[[export.http]]` and `[[export.otlp]]`: exporters, with
 //! Hubble's options of what goes out.
 
+use std::time::Duration;
+
 use super::{
     Outgoing,
     draft::set,
@@ -16,6 +18,9 @@ use crate::{
     },
     mask::Mask,
 };
+
+/// Metrics are sent each, unless another is given; as OpenTelemetry has it.
+const METRICS_INTERVAL: Duration = Duration::from_secs(60);
 
 /// All exporters.
 pub(super) fn export(top: &mut Section<'_>, outgoing: &Outgoing) -> Exports {
@@ -87,11 +92,19 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
         .item("protocol")
         .text(|text| choice(text, &protocols));
     let protocol = protocol.unwrap_or(Protocol::Grpc);
-    let signals = [("logs", Signal::Logs), ("traces", Signal::Traces)];
+    let signals = [
+        ("logs", Signal::Logs),
+        ("metrics", Signal::Metrics),
+        ("traces", Signal::Traces),
+    ];
     let signals = section.item("signals").texts(|text| choice(text, &signals));
-    let mut signals = signals.unwrap_or_else(|| vec![Signal::Logs]);
+    let mut signals = signals.unwrap_or_else(|| vec![Signal::Logs, Signal::Metrics]);
     signals.sort_unstable();
     signals.dedup();
+    let every = section
+        .item("metrics_interval")
+        .duration(limits::EXPORT_METRICS)
+        .unwrap_or(METRICS_INTERVAL);
     let resource = section
         .item("resource")
         .labels(attribute)
@@ -106,6 +119,10 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
         target: Target::Otlp(OtlpTarget {
             remote: Remote {
                 url: signal_url(&remote.url, protocol, signal),
+                interval: match signal {
+                    Signal::Metrics => every,
+                    _ => remote.interval,
+                },
                 ..remote.clone()
             },
             protocol,

@@ -72,6 +72,8 @@ pub(super) const EXPORT_BACKUPS: RangeInclusive<usize> = 1..=1000;
 pub(super) const EXPORT_TIMEOUT: RangeInclusive<Duration> = millis(10)..=Duration::from_secs(300);
 /// How long events wait for others: the store has to hold them meanwhile.
 pub(super) const EXPORT_INTERVAL: RangeInclusive<Duration> = millis(1)..=Duration::from_secs(60);
+/// Between two pages of metrics that are sent.
+pub(super) const EXPORT_METRICS: RangeInclusive<Duration> = millis(100)..=Duration::from_secs(3600);
 /// Events of a request.
 pub(super) const EXPORT_EVENTS: RangeInclusive<usize> = 1..=1 << 20;
 

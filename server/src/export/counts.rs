@@ -82,7 +82,7 @@ impl Dropped {
 pub struct State {
     /// What it is called.
     pub name: String,
-    /// `file`, `http`, `otlp_logs` or `otlp_traces`.
+    /// `file`, `http`, `otlp_logs`, `otlp_metrics` or `otlp_traces`.
     pub kind: &'static str,
     /// Where it writes.
     pub target: String,

@@ -71,7 +71,8 @@ impl Form {
             Target::Http(_) => Self::Line { below: usize::MAX },
             Target::Otlp(target) => match target.signal {
                 Signal::Logs => Self::Record,
-                Signal::Traces => Self::Span,
+                // Metrics are no events, and have no encoder.
+                Signal::Metrics | Signal::Traces => Self::Span,
             },
         }
     }

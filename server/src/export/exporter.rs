@@ -244,7 +244,7 @@ impl Exporter {
 }
 
 /// Waits for other orders, which are still to be taken then.
-async fn changed(orders: &mut watch::Receiver<Order>) {
+pub(super) async fn changed(orders: &mut watch::Receiver<Order>) {
     if orders.changed().await.is_ok() {
         orders.mark_changed();
     }

@@ -1,5 +1,5 @@
-//! Flows for a collector of OpenTelemetry: log events and spans, by gRPC or HTTP (OTLP
-//! 1.x, protobuf).
+//! For a collector of OpenTelemetry: flows as log events and spans, and metrics, by gRPC or
+//! HTTP (OTLP 1.x, protobuf).
 //!
 //! An answer that takes a part refuses the rest, which is counted; an answer that may be
 //! another later is asked for again, after the time that the collector says. Bound: a
@@ -10,16 +10,18 @@ mod attributes;
 mod community;
 mod frame;
 mod grpc;
+mod metrics;
 mod record;
 mod resource;
 mod span;
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use prost::Message as _;
+use sextant_flows::flow::wire::put;
 
 use super::{
     batch::Batch,
@@ -30,9 +32,24 @@ use super::{
     sink::Written,
 };
 use crate::tls::TlsError;
-use frame::Frame;
+use frame::{Frame, ITEM};
 pub(super) use record::put as put_record;
 pub(super) use span::put as put_span;
+
+/// Adds all metrics of a page, each as an event of the batch. Times are nanoseconds since
+/// 1970.
+pub(super) fn put_metrics(page: &str, start: u64, now: u64, batch: &mut Batch) {
+    for metric in metrics::of_page(page, metrics::Times { start, now }) {
+        let added = batch.add(|out| {
+            put::set_bytes(ITEM, &metric.encode_to_vec(), out);
+            Ok::<_, Infallible>(())
+        });
+        match added {
+            Ok(()) => {}
+            Err(never) => match never {},
+        }
+    }
+}
 
 /// What came of a request.
 enum Outcome {

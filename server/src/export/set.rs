@@ -17,7 +17,8 @@ use tokio::{
 use super::{
     counts::{Counts, State},
     exporter::{Exporter, Order},
-    setting::{Setting, SettingError, check},
+    periodic::Periodic,
+    setting::{Setting, SettingError, Signal, Target, check},
 };
 use crate::{
     store::Ring,
@@ -42,9 +43,13 @@ pub enum StartError {
 #[derive(Clone)]
 pub struct Exporters(Arc<Inner>);
 
+/// Makes a page of all metrics, OpenMetrics text.
+pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
+
 struct Inner {
     ring: Ring,
     node_name: String,
+    page: Page,
     running: Mutex<BTreeMap<String, Running>>,
     /// Takes the names of those whose threads died.
     died: mpsc::UnboundedSender<String>,
@@ -85,6 +90,42 @@ impl Deaths {
     }
 }
 
+/// What a thread does.
+enum Work {
+    Events(Box<Exporter>),
+    Metrics(Box<Periodic>),
+}
+
+impl Work {
+    fn new(
+        inner: &Inner,
+        setting: &Setting,
+        orders: watch::Receiver<Order>,
+        begin: u64,
+    ) -> Result<Self, StartError> {
+        let ring = inner.ring.clone();
+        Ok(match &setting.target {
+            Target::Otlp(target) if target.signal == Signal::Metrics => {
+                let page = Arc::clone(&inner.page);
+                let periodic = Periodic::new(setting, target, orders, ring, page)?;
+                Self::Metrics(Box::new(periodic))
+            }
+            _ => {
+                let node_name = inner.node_name.clone();
+                let exporter = Exporter::new(setting, orders, ring, begin, node_name)?;
+                Self::Events(Box::new(exporter))
+            }
+        })
+    }
+
+    fn counts(&self) -> Counts {
+        match self {
+            Self::Events(exporter) => exporter.counts(),
+            Self::Metrics(periodic) => periodic.counts(),
+        }
+    }
+}
+
 /// Whether the files that an exporter needs are good.
 fn try_files(setting: &Setting) -> Result<(), TlsError> {
     match setting.target.remote() {
@@ -95,13 +136,14 @@ fn try_files(setting: &Setting) -> Result<(), TlsError> {
 
 impl Exporters {
     /// None yet; they will read this ring, for the node of this name, on threads of
-    /// their own.
+    /// their own, and send these pages.
     #[must_use]
-    pub fn new(ring: Ring, node_name: String) -> (Self, Deaths) {
+    pub fn new(ring: Ring, node_name: String, page: Page) -> (Self, Deaths) {
         let (died, deaths) = mpsc::unbounded_channel();
         let exporters = Self(Arc::new(Inner {
             ring,
             node_name,
+            page,
             running: Mutex::default(),
             died,
         }));
@@ -142,27 +184,29 @@ impl Exporters {
     fn start(&self, setting: &Setting, begin: u64) -> Result<Running, StartError> {
         let name = setting.name.clone();
         let (orders, receiver) = watch::channel(Some(Arc::new(setting.clone())));
-        let (ring, node_name) = (self.0.ring.clone(), self.0.node_name.clone());
         // What it waits for, connections among it, is its thread's alone.
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Thread)?;
         let entered = runtime.enter();
-        let exporter = Exporter::new(setting, receiver.clone(), ring, begin, node_name)?;
+        let work = Work::new(&self.0, setting, receiver.clone(), begin)?;
         drop(entered);
-        let counts = exporter.counts();
+        let counts = work.counts();
         let (ends, ended) = oneshot::channel();
         let alive = Alive {
             name,
             orders: receiver,
             died: self.0.died.clone(),
         };
-        let work = move || {
+        let run = move || {
             let _ends: oneshot::Sender<()> = ends;
             let _alive = alive;
-            runtime.block_on(exporter.run());
+            match work {
+                Work::Events(exporter) => runtime.block_on(exporter.run()),
+                Work::Metrics(periodic) => runtime.block_on(periodic.run()),
+            }
         };
         let thread = thread::Builder::new().name("export".into());
-        thread.spawn(work).map_err(StartError::Thread)?;
+        thread.spawn(run).map_err(StartError::Thread)?;
         Ok(Running {
             orders,
             counts,

@@ -114,11 +114,13 @@ pub enum Protocol {
     Http,
 }
 
-/// What a collector gets of flows.
+/// What a collector gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
     /// A log event for each flow event.
     Logs,
+    /// All metrics, again and again.
+    Metrics,
     /// A span for each connection that ended.
     Traces,
 }
@@ -129,6 +131,7 @@ impl Signal {
     pub fn name(self) -> &'static str {
         match self {
             Self::Logs => "logs",
+            Self::Metrics => "metrics",
             Self::Traces => "traces",
         }
     }
@@ -187,6 +190,7 @@ impl Target {
             Self::Http(_) => "http",
             Self::Otlp(target) => match target.signal {
                 Signal::Logs => "otlp_logs",
+                Signal::Metrics => "otlp_metrics",
                 Signal::Traces => "otlp_traces",
             },
         }

@@ -1,7 +1,7 @@
 //! The example file is the documentation of settings: these tests keep it
 //! complete and its defaults true.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use sextant_proto::flow::{FlowFilter, Verdict};
 use toml::Value;
@@ -165,22 +165,24 @@ fn exports() -> Exports {
             format: HttpFormat::Lines,
         }),
     };
-    let otlp = Setting {
-        name: "collector/logs".into(),
+    let otlp = |signal: Signal, seconds| Setting {
+        name: format!("collector/{}", signal.name()),
         selected: Selected::default(),
         target: Target::Otlp(OtlpTarget {
             remote: Remote {
+                interval: Duration::from_secs(seconds),
                 tls_server_name: Some("collector.example".into()),
                 outgoing: outgoing("collector"),
                 ..Remote::new("https://collector.example:4317".into())
             },
             protocol: Protocol::Grpc,
-            signal: Signal::Logs,
+            signal,
             resource: vec![("deployment.environment.name".into(), "hoth".into())],
         }),
     };
+    let (logs, metrics) = (otlp(Signal::Logs, 1), otlp(Signal::Metrics, 60));
     Exports {
-        given: vec![file(), http, otlp],
+        given: vec![file(), http, logs, metrics],
         flow_logs: None,
     }
 }

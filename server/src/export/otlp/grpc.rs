@@ -109,6 +109,7 @@ pub(super) async fn export(
 fn path(signal: Signal) -> &'static str {
     match signal {
         Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
     }
 }

@@ -1,0 +1,316 @@
+//! A page of metrics (OpenMetrics text) as OpenTelemetry has them.
+//!
+//! As its specification says of Prometheus' metrics: counters are monotonic cumulative
+//! sums without `_total`, which a Prometheus behind the collector puts back; gauges stay;
+//! histograms are cumulative, with bounds. So both ways tell of the same instruments.
+//! Not a reader of pages of others: what this daemon does not write is passed over.
+
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, KeyValue, any_value},
+    metrics::v1::{
+        AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
+        metric::Data, number_data_point,
+    },
+};
+
+/// Of which kind a family is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// A sample of a page.
+struct Sample<'t> {
+    name: &'t str,
+    labels: Vec<(&'t str, String)>,
+    value: f64,
+}
+
+/// When points began, and when they are taken; nanoseconds since 1970.
+#[derive(Clone, Copy)]
+pub(super) struct Times {
+    pub(super) start: u64,
+    pub(super) now: u64,
+}
+
+/// A family in the making.
+struct Family<'t> {
+    name: &'t str,
+    help: String,
+    unit: &'t str,
+    kind: Kind,
+    points: Vec<NumberDataPoint>,
+    /// By their labels.
+    histograms: BTreeMap<Vec<(String, String)>, HistogramDataPoint>,
+}
+
+/// The metrics of a page.
+pub(super) fn of_page(page: &str, times: Times) -> Vec<Metric> {
+    let (mut metrics, mut family): (Vec<Metric>, Option<Family<'_>>) = (Vec::new(), None);
+    let mut help = ("", String::new());
+    for line in page.lines() {
+        if let Some(about) = line.strip_prefix("# ") {
+            let mut words = about.splitn(3, ' ');
+            let (what, name) = (words.next(), words.next().unwrap_or_default());
+            let rest = words.next().unwrap_or_default();
+            match what {
+                Some("HELP") => help = (name, unescaped(rest)),
+                Some("UNIT") => {
+                    if let Some(family) = family.as_mut().filter(|family| family.name == name) {
+                        family.unit = rest;
+                    }
+                }
+                Some("TYPE") => {
+                    metrics.extend(family.take().and_then(Family::finish));
+                    family = Family::new(name, rest);
+                }
+                _ => {}
+            }
+            // The help comes before the type or after it.
+            if let Some(family) = family.as_mut().filter(|family| family.name == help.0) {
+                family.help.clone_from(&help.1);
+            }
+        } else if let (Some(family), Some(sample)) = (&mut family, sample(line)) {
+            family.add(&sample, times);
+        }
+    }
+    metrics.extend(family.and_then(Family::finish));
+    metrics
+}
+
+impl<'t> Family<'t> {
+    fn new(name: &'t str, kind: &str) -> Option<Self> {
+        let kind = match kind {
+            "counter" => Kind::Counter,
+            "gauge" => Kind::Gauge,
+            "histogram" => Kind::Histogram,
+            _ => return None,
+        };
+        Some(Self {
+            name,
+            help: String::new(),
+            unit: "",
+            kind,
+            points: Vec::new(),
+            histograms: BTreeMap::new(),
+        })
+    }
+
+    fn add(&mut self, sample: &Sample<'_>, times: Times) {
+        let Some(suffix) = sample.name.strip_prefix(self.name) else {
+            return;
+        };
+        match (self.kind, suffix) {
+            (Kind::Counter, "_total") | (Kind::Gauge, "") => {
+                let start = match self.kind {
+                    Kind::Counter => times.start,
+                    _ => 0,
+                };
+                self.points.push(NumberDataPoint {
+                    attributes: attributes(&sample.labels),
+                    start_time_unix_nano: start,
+                    time_unix_nano: times.now,
+                    value: Some(number(sample.value)),
+                    ..NumberDataPoint::default()
+                });
+            }
+            (Kind::Histogram, part) => self.add_to_histogram(part, sample, times),
+            _ => {}
+        }
+    }
+
+    fn add_to_histogram(&mut self, part: &str, sample: &Sample<'_>, times: Times) {
+        let others = sample.labels.iter().filter(|(key, _)| *key != "le");
+        let key: Vec<_> = others
+            .map(|(key, value)| ((*key).to_owned(), value.clone()))
+            .collect();
+        let point = self.histograms.entry(key).or_insert_with_key(|key| {
+            let labels: Vec<_> = key
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.clone()))
+                .collect();
+            HistogramDataPoint {
+                attributes: attributes(&labels),
+                start_time_unix_nano: times.start,
+                time_unix_nano: times.now,
+                ..HistogramDataPoint::default()
+            }
+        });
+        let count = sample.value as u64;
+        match part {
+            "_sum" => point.sum = Some(sample.value),
+            "_count" => point.count = count,
+            "_bucket" => {
+                let bound = sample.labels.iter().find(|(key, _)| *key == "le");
+                let bound = bound.and_then(|(_, bound)| bound.parse::<f64>().ok());
+                // A bucket of the page has those below it too.
+                let before: u64 = point.bucket_counts.iter().sum();
+                point.bucket_counts.push(count.saturating_sub(before));
+                point
+                    .explicit_bounds
+                    .extend(bound.filter(|bound| bound.is_finite()));
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(self) -> Option<Metric> {
+        let cumulative = AggregationTemporality::Cumulative.into();
+        let data = match self.kind {
+            Kind::Counter => Data::Sum(Sum {
+                data_points: self.points,
+                aggregation_temporality: cumulative,
+                is_monotonic: true,
+            }),
+            Kind::Gauge => Data::Gauge(Gauge {
+                data_points: self.points,
+            }),
+            Kind::Histogram => Data::Histogram(Histogram {
+                data_points: self.histograms.into_values().collect(),
+                aggregation_temporality: cumulative,
+            }),
+        };
+        let is_empty = match &data {
+            Data::Sum(sum) => sum.data_points.is_empty(),
+            Data::Gauge(gauge) => gauge.data_points.is_empty(),
+            Data::Histogram(histogram) => histogram.data_points.is_empty(),
+            _ => true,
+        };
+        (!is_empty).then(|| Metric {
+            name: self.name.to_owned(),
+            description: self.help,
+            unit: unit(self.unit).to_owned(),
+            data: Some(data),
+            ..Metric::default()
+        })
+    }
+}
+
+/// In the letters of UCUM, as the conventions want it.
+fn unit(unit: &str) -> &str {
+    match unit {
+        "seconds" => "s",
+        "bytes" => "By",
+        other => other,
+    }
+}
+
+fn number(value: f64) -> number_data_point::Value {
+    match value.fract() == 0.0 && value.abs() < 9e15 {
+        true => number_data_point::Value::AsInt(value as i64),
+        false => number_data_point::Value::AsDouble(value),
+    }
+}
+
+fn attributes(labels: &[(&str, String)]) -> Vec<KeyValue> {
+    let attribute = |(key, value): &(&str, String)| KeyValue {
+        key: (*key).to_owned(),
+        value: Some(AnyValue {
+            value: Some(any_value::Value::StringValue(value.clone())),
+        }),
+        ..KeyValue::default()
+    };
+    labels.iter().map(attribute).collect()
+}
+
+/// `name{key="value",...} number`, and what may follow: a time, an exemplar.
+fn sample(line: &str) -> Option<Sample<'_>> {
+    let end = line.find(['{', ' '])?;
+    let (name, mut rest) = line.split_at(end);
+    let mut labels = Vec::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        while !rest.starts_with('}') {
+            let (key, after) = rest.split_once("=\"")?;
+            let end = end_of_text(after)?;
+            labels.push((key, unescaped(&after[..end])));
+            rest = &after[end + 1..];
+            rest = rest.strip_prefix(',').unwrap_or(rest);
+        }
+        rest = &rest[1..];
+    }
+    let value = rest.trim_start().split(' ').next()?;
+    Some(Sample {
+        name,
+        labels,
+        value: value.parse().ok()?,
+    })
+}
+
+/// Where a text in quotes ends.
+fn end_of_text(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    text.bytes().position(|byte| match byte {
+        _ if std::mem::take(&mut is_escaped) => false,
+        b'\\' => {
+            is_escaped = true;
+            false
+        }
+        byte => byte == b'"',
+    })
+}
+
+fn unescaped(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => match characters.next() {
+                Some('n') => plain.push('\n'),
+                Some(other) => plain.push(other),
+                None => {}
+            },
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = concat!(
+        "# HELP flows Flow \\\\ events.\n# TYPE flows counter\nflows_total{verdict=\"DROPPED\",name=\"a\\\"}b,\\\\\"} 3\nflows_total 4.5\n",
+        "# HELP age_seconds Age.\n# TYPE age_seconds gauge\n# UNIT age_seconds seconds\nage_seconds -1.5\n",
+        "# HELP took Time.\n# TYPE took histogram\ntook_sum{a=\"x\"} 2.5\ntook_count{a=\"x\"} 4\n",
+        "took_bucket{le=\"0.1\",a=\"x\"} 1\ntook_bucket{le=\"1.0\",a=\"x\"} 3 # {trace_id=\"1\"} 0.5\ntook_bucket{le=\"+Inf\",a=\"x\"} 4\n",
+        "# TYPE none counter\n# EOF\n",
+    );
+
+    #[test]
+    fn a_page_has_the_same_instruments_in_both_forms() {
+        let metrics = of_page(PAGE, Times { start: 1, now: 2 });
+        let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+        assert_eq!(names, ["flows", "age_seconds", "took"]);
+        assert_eq!(metrics[0].description, "Flow \\ events.");
+        let Some(Data::Sum(sum)) = &metrics[0].data else {
+            panic!("a counter is a sum");
+        };
+        assert!(sum.is_monotonic && sum.data_points.len() == 2);
+        let first = &sum.data_points[0];
+        assert_eq!((first.start_time_unix_nano, first.time_unix_nano), (1, 2));
+        assert_eq!(first.value, Some(number_data_point::Value::AsInt(3)));
+        assert_eq!(
+            first.attributes,
+            attributes(&[("verdict", "DROPPED".into()), ("name", "a\"}b,\\".into())])
+        );
+        assert_eq!(
+            sum.data_points[1].value,
+            Some(number_data_point::Value::AsDouble(4.5))
+        );
+        assert_eq!(metrics[1].unit, "s");
+        let Some(Data::Histogram(histogram)) = &metrics[2].data else {
+            panic!("it stays a histogram");
+        };
+        let point = &histogram.data_points[0];
+        assert_eq!((point.count, point.sum), (4, Some(2.5)));
+        assert_eq!(point.bucket_counts, [1, 2, 1]);
+        assert_eq!(point.explicit_bounds, [0.1, 1.0]);
+        assert_eq!(point.attributes, attributes(&[("a", "x".into())]));
+    }
+}

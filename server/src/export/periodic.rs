@@ -1,0 +1,138 @@
+//! Metrics sent to a collector again and again: all that the page of metrics has.
+//!
+//! Not a reader of the store. Metrics are totals, so what could not be sent is in what is
+//! sent next, and nothing waits. Bound: a page at a time.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    batch::Batch,
+    counts::{Counts, Dropped},
+    exporter::{Order, changed},
+    otlp::{OtlpSink, put_metrics},
+    set::{Page, StartError},
+    setting::{OtlpTarget, Setting, Target},
+};
+use crate::store::Ring;
+
+/// Between attempts, as long as none succeeds; at most the interval.
+const RETRY: Duration = Duration::from_secs(5);
+/// After a page that is empty.
+const SOON: Duration = Duration::from_secs(1);
+
+/// An exporter of metrics.
+pub(super) struct Periodic {
+    orders: watch::Receiver<Order>,
+    page: Page,
+    sink: OtlpSink,
+    counts: Counts,
+    /// Nanoseconds since 1970.
+    start: u64,
+    pause: Duration,
+}
+
+impl Periodic {
+    pub(super) fn new(
+        setting: &Setting,
+        target: &OtlpTarget,
+        orders: watch::Receiver<Order>,
+        ring: Ring,
+        page: Page,
+    ) -> Result<Self, StartError> {
+        // It reads nothing of the store, and is behind nothing.
+        let counts = Counts::new(setting.name.clone(), ring, u64::MAX);
+        counts.aim(setting);
+        Ok(Self {
+            orders,
+            page,
+            sink: OtlpSink::new(target, counts.clone())?,
+            counts,
+            start: now(),
+            pause: Duration::ZERO,
+        })
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts.clone()
+    }
+
+    /// Sends at once, after each interval, and once more when it is told to end.
+    pub(super) async fn run(mut self) {
+        loop {
+            let is_end = self.take_orders();
+            self.send().await;
+            if is_end {
+                return;
+            }
+            let next = Instant::now() + self.pause;
+            tokio::select! {
+                () = changed(&mut self.orders) => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+    }
+
+    /// Takes other orders; whether it is to end.
+    fn take_orders(&mut self) -> bool {
+        if !self.orders.has_changed().unwrap_or(true) {
+            return false;
+        }
+        let order = self.orders.borrow_and_update().clone();
+        let Some(setting) = order else {
+            return true;
+        };
+        if let Target::Otlp(target) = &setting.target {
+            match OtlpSink::new(target, self.counts.clone()) {
+                Ok(sink) => self.sink = sink,
+                // It was tried once already.
+                Err(error) => {
+                    tracing::warn!(name = setting.name, "an exporter as before: {error}");
+                }
+            }
+            self.counts.aim(&setting);
+        }
+        false
+    }
+
+    async fn send(&mut self) {
+        let page = Arc::clone(&self.page);
+        let mut batch = Batch::default();
+        put_metrics(&page(), self.start, now(), &mut batch);
+        // At the start it has nothing for a moment.
+        self.pause = match batch.len() {
+            0 => SOON.min(self.sink.pace()),
+            _ => self.sink.pace(),
+        };
+        while batch.len() > 0 {
+            let written = self.sink.write(&batch).await;
+            let bytes = batch.advance(written.events);
+            self.counts
+                .send((written.events - written.refused) as u64, bytes);
+            if written.refused > 0 {
+                self.counts
+                    .drop_events(Dropped::Refused, written.refused as u64);
+            }
+            if let Err(error) = written.result {
+                let pause = RETRY.max(error.retry_after().unwrap_or_default());
+                self.pause = self.pause.min(pause);
+                if self.counts.fail(error.to_string()) {
+                    tracing::warn!("{error}; metrics are sent again");
+                }
+                return;
+            }
+        }
+        if self.counts.recover() {
+            tracing::info!("an exporter of metrics writes again");
+        }
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
