@@ -81,7 +81,7 @@ pub(crate) async fn run(connection: &Connection, args: &RecordArgs) -> anyhow::R
     }
     writeln!(
         io::stdout(),
-        "{} flows recorded, {} refused by the server, {} lines or packets that could not be sent",
+        "{} flows recorded, {} refused by the server, {} lines that could not be sent",
         answer.recorded,
         answer.refused,
         read.bad
