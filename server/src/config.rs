@@ -22,6 +22,7 @@ mod limits;
 mod listeners;
 mod load;
 mod names;
+mod otel;
 mod outgoing;
 mod policy;
 mod remote;

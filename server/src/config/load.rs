@@ -10,9 +10,12 @@ use super::{
     draft::Draft,
     file,
     given::{Given, Source, word},
-    listeners,
+    listeners, otel,
 };
-use crate::small_file;
+use crate::{
+    export::{Exports, Setting, Target, check as check_exporters},
+    small_file,
+};
 
 /// Largest file; 20,000 endpoints take two.
 const MAX_BYTES: u64 = 16 << 20;
@@ -61,6 +64,7 @@ pub(super) fn load_with(
     };
     mistakes.extend(Given::from_environment(env).apply(Source::Environment, &mut draft));
     mistakes.extend(Given::from(flags).apply(Source::Flags, &mut draft));
+    mistakes.extend(of_environment(env, &mut draft.config.exports));
     if mistakes.is_empty() {
         mistakes = listeners::plaintext(&draft.config.server);
     }
@@ -69,6 +73,21 @@ pub(super) fn load_with(
     } else {
         Err(ConfigError { mistakes })
     }
+}
+
+/// Exporters by the standard variables of OpenTelemetry, beside those that are there.
+fn of_environment(env: &dyn Fn(&str) -> Option<String>, exports: &mut Exports) -> Option<Mistake> {
+    if otel::is_disabled(env) {
+        let is_other = |setting: &Setting| !matches!(setting.target, Target::Otlp(_));
+        exports.given.retain(is_other);
+        return None;
+    }
+    exports.given.extend(otel::exporters(env));
+    let wrong = check_exporters(&exports.given).err()?;
+    Some(Mistake {
+        place: "environment OTEL_...".into(),
+        message: wrong.to_string(),
+    })
 }
 
 /// The configuration that a text makes, with defaults for the rest.
