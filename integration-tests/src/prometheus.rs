@@ -1,6 +1,8 @@
-//! The real Prometheus beside a daemon in its namespace, and what dashboards ask it.
+//! The daemon's page of metrics, the real Prometheus beside it in its namespace, and what
+//! dashboards ask that.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -90,6 +92,21 @@ impl Prometheus {
         assert_eq!(answer["status"], "success", "{argument}: {answer}");
         answer
     }
+}
+
+/// The series of a metric on the daemon's page: labels as they are printed, and value.
+///
+/// # Panics
+///
+/// When a value is no whole number.
+#[must_use]
+pub fn series(namespace: &Netns, metric: &str) -> BTreeMap<String, u64> {
+    let page = namespace.run("curl -s http://127.0.0.1:9965/metrics");
+    let lines = page.lines().filter_map(|line| line.strip_prefix(metric));
+    let lines = lines.filter_map(|line| line.strip_prefix('{')?.rsplit_once("} "));
+    lines
+        .map(|(labels, value)| (labels.to_owned(), value.parse().unwrap()))
+        .collect()
 }
 
 /// The queries of all panels of a dashboard, with its variables set.

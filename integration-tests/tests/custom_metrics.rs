@@ -9,6 +9,7 @@ use sextant_integration_tests::{
     daemon::QUICK,
     eventually,
     netns::quiet,
+    prometheus::series,
     root,
     totals::{number, text},
     veth,
@@ -54,16 +55,6 @@ fn config() -> String {
         endpoint("web", "10.9.1.2"),
     ]
     .concat()
-}
-
-/// The series of a metric on the page: labels as they are printed, and value.
-fn series(namespace: &Netns, metric: &str) -> BTreeMap<String, u64> {
-    let page = namespace.run("curl -s http://127.0.0.1:9965/metrics");
-    let lines = page.lines().filter_map(|line| line.strip_prefix(metric));
-    let lines = lines.filter_map(|line| line.strip_prefix('{')?.rsplit_once("} "));
-    lines
-        .map(|(labels, value)| (labels.to_owned(), value.parse().unwrap()))
-        .collect()
 }
 
 /// Flow events by source and verdict, as a series tells them.

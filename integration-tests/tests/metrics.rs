@@ -4,19 +4,9 @@
 use std::{collections::BTreeMap, fs};
 
 use sextant_integration_tests::{
-    Daemon, Netns, daemon::QUICK, eventually, netns::quiet, root, veth,
+    Daemon, Netns, daemon::QUICK, eventually, netns::quiet, prometheus::series, root, veth,
 };
 use sextant_proto::flow::{Flow, Verdict};
-
-/// The series of a metric: labels as they are printed, and value.
-fn series(namespace: &Netns, metric: &str) -> BTreeMap<String, u64> {
-    let page = namespace.run("curl -s http://127.0.0.1:9965/metrics");
-    let lines = page.lines().filter_map(|line| line.strip_prefix(metric));
-    let lines = lines.filter_map(|line| line.strip_prefix('{')?.rsplit_once("} "));
-    lines
-        .map(|(labels, value)| (labels.to_owned(), value.parse().unwrap()))
-        .collect()
-}
 
 /// Flows by verdict and protocol, in the order of the labels of a series.
 fn counted(flows: &[Flow]) -> BTreeMap<String, u64> {
