@@ -149,3 +149,85 @@ fn a_server_that_hangs_or_is_away_changes_nothing_for_others() {
         "{away:?}"
     );
 }
+
+/// Files that cannot be read end nothing and change nothing; the same name may become
+/// another kind.
+#[test]
+fn a_reload_that_cannot_be_followed_changes_nothing_and_the_next_one_all() {
+    if !root() {
+        return;
+    }
+    let (a, b) = network();
+    let sink = Sink::start(&a);
+    let good = config(&sink, "");
+    let daemon = Daemon::start(&a, &good, &["--interface", "va"]);
+    let bad =
+        "[[export.http]]\nname = 'new'\nurl = 'https://127.0.0.1:1/'\nca = ['/nowhere/ca.pem']\n";
+    daemon.configure(&format!("{QUICK}{bad}"));
+    daemon.signal("HUP");
+    eventually("it is told", || {
+        daemon.log().contains("/nowhere/ca.pem").then_some(())
+    });
+    let _web = web(&a, &b);
+    traffic(&a);
+    quiet(&a, "va");
+    eventually("all, as before", || {
+        (posted(&sink) == shown(&daemon)).then_some(())
+    });
+    let file = tempfile::tempdir().unwrap();
+    let path = file.path().join("flows.log");
+    daemon.configure(&format!(
+        "{QUICK}[[export.file]]\nname = 'web'\npath = '{}'\n",
+        path.display()
+    ));
+    daemon.signal("HUP");
+    eventually("a file under the same name", || {
+        (exporter(&daemon, "web").kind == "file").then_some(())
+    });
+    let before = posted(&sink).len();
+    traffic(&a);
+    eventually("more in the file", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        (flows(&text).len() > 20).then_some(())
+    });
+    assert_eq!(posted(&sink).len(), before, "and no more to the server");
+}
+
+/// What waits for its interval is taken out of the store meanwhile.
+#[test]
+fn a_long_interval_loses_nothing_of_a_small_store() {
+    if !root() {
+        return;
+    }
+    let (a, b) = network();
+    let sink = Sink::start(&a);
+    let keys = "interval = '3s'".to_owned();
+    let config = config(&sink, &keys).replace("interval = '50ms'\n", "");
+    let daemon = Daemon::start(&a, &config, &["--interface", "va", "--flow-capacity", "31"]);
+    let _web = web(&a, &b);
+    traffic(&a);
+    quiet(&a, "va");
+    eventually("all of them", || {
+        let state = exporter(&daemon, "web");
+        let has_all = state.lag == 0 && state.sent == posted(&sink).len() as u64 + others(&sink);
+        (has_all && state.sent > 60).then_some(())
+    });
+    let state = exporter(&daemon, "web");
+    assert!(
+        state.dropped.iter().all(|cause| cause.events == 0),
+        "{state:?}"
+    );
+}
+
+/// Events that are no flows.
+fn others(sink: &Sink) -> u64 {
+    let bodies = sink.taken().into_iter().map(|taken| taken.body);
+    let lines = bodies.flat_map(|body| {
+        String::from_utf8(body)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    lines.filter(|line| !line.contains("\"uuid\"")).count() as u64
+}

@@ -1,7 +1,11 @@
 //! Flows for OpenTelemetry, as the real collector gets them.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::Value;
 use sextant_integration_tests::{
@@ -107,7 +111,9 @@ fn a_collector_gets_logs_that_make_the_flows_again_and_a_span_for_each_connectio
     let setup = setup();
     let _collector = collector::start(&setup.a, setup.folder.path(), &setup.sink, None);
     let daemon = Daemon::start(&setup.a, &config("http", ""), &["--interface", "va"]);
+    let start = now();
     traffic(&setup.a, 10);
+    let times = start..now();
     quiet(&setup.a, "va");
     let flows = eventually("all connections ended", || {
         let flows = complete(&daemon, &setup.sink);
@@ -119,7 +125,7 @@ fn a_collector_gets_logs_that_make_the_flows_again_and_a_span_for_each_connectio
             let spans = spans(&setup.sink).into_iter();
             (spans.filter(|(about, _)| about["via"] == via).count() >= ended.len()).then_some(())
         });
-        check_spans(&setup.sink, via, &ended);
+        check_spans(&setup.sink, via, &ended, &times);
     }
     check_metrics(&setup, &daemon);
     let (about, record) = records(&setup.sink).remove(0);
@@ -139,6 +145,12 @@ fn a_collector_gets_logs_that_make_the_flows_again_and_a_span_for_each_connectio
             "{state:?}"
         );
     }
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    since.as_nanos() as u64
 }
 
 /// Last events of connections.
@@ -169,21 +181,19 @@ fn check_metrics(setup: &Setup, daemon: &Daemon) {
     }
 }
 
-fn check_spans(sink: &Sink, via: &str, ended: &[&Value]) {
+fn check_spans(sink: &Sink, via: &str, ended: &[&Value], times: &Range<u64>) {
     for flow in ended {
         let mut of_flow = spans(sink).into_iter().filter(|(about, span)| {
             about["via"] == via && map(&span["attributes"])["log.record.uid"] == flow["uuid"]
         });
         let (_, span) = of_flow.next().unwrap();
         assert!(of_flow.next().is_none(), "one for each");
-        let end: u64 = flow["time"].as_str().unwrap().parse().unwrap();
-        let duration: u64 = flow["extensions"]["value"]["duration_ns"]
-            .as_str()
-            .unwrap()
-            .parse()
-            .unwrap();
-        assert_eq!(span["endTimeUnixNano"], end.to_string());
-        assert_eq!(span["startTimeUnixNano"], (end - duration).to_string());
+        // By the clock of who connected; the event of the end comes a second later.
+        let [begin, end] = ["startTimeUnixNano", "endTimeUnixNano"]
+            .map(|key| span[key].as_str().unwrap().parse::<u64>().unwrap());
+        assert!(begin >= times.start && end <= times.end, "{times:?} {span}");
+        let duration = flow["extensions"]["value"]["duration_ns"].as_str();
+        assert_eq!(duration, Some((end - begin).to_string().as_str()));
         assert_eq!(span["name"], "flow_ipv4_tcp");
         // INTERNAL: the processes of both sides are on this host.
         assert_eq!(span["kind"], 1, "{span}");

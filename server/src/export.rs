@@ -4,7 +4,7 @@
 //! Each is a reader of the store with a cursor, on a thread of its own: nothing is queued
 //! for it and nobody waits for it. One that is too slow is overtaken, and counts what it
 //! missed. Not what serves: nobody asks an exporter for anything. Bound: `MAX_EXPORTERS`,
-//! each with a batch of `MAX_BATCH` bytes and a line.
+//! each with a batch of 1 MiB at most and an event.
 
 mod batch;
 mod counts;
@@ -27,7 +27,7 @@ pub use setting::{
     Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
     Selected, Setting, SettingError, Signal, Target, check,
 };
-pub(crate) use setting::{filters, name, target};
+pub(crate) use setting::{filters, name, shown, target};
 
 /// Most exporters at one time: each is a thread.
 pub const MAX_EXPORTERS: usize = 32;

@@ -74,7 +74,7 @@ fn http(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Setting> {
     section.finish();
     let remote = remote?;
     Some(Setting {
-        name: name.unwrap_or_else(|| remote.url.clone()),
+        name: name.unwrap_or_else(|| remote.shown()),
         selected,
         target: Target::Http(HttpTarget {
             remote,
@@ -110,9 +110,19 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
         .labels(attribute)
         .unwrap_or_default();
     let remote = remote(&mut section, "endpoint", outgoing);
+    if protocol == Protocol::Http
+        && remote
+            .as_ref()
+            .is_some_and(|remote| remote.url.contains('?'))
+    {
+        section.wrong(
+            "has a query in `endpoint`, behind which no path of a signal fits; use `headers`"
+                .into(),
+        );
+    }
     section.finish();
     let remote = remote?;
-    let name = name.unwrap_or_else(|| remote.url.clone());
+    let name = name.unwrap_or_else(|| remote.shown());
     let setting = |signal: Signal| Setting {
         name: format!("{name}/{}", signal.name()),
         selected: selected.clone(),

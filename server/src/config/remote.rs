@@ -11,7 +11,7 @@ use super::{
     section::Section,
     values::{Parsed, choice},
 };
-use crate::export::{Compression, Remote};
+use crate::export::{Compression, Remote, shown};
 
 /// The server of a section; its address is under this key.
 pub(super) fn remote(
@@ -33,10 +33,25 @@ pub(super) fn remote(
     set(&mut remote.timeout, timeout);
     set(&mut remote.interval, interval);
     set(&mut remote.max_events, max_events);
+    let has_own = remote
+        .headers
+        .iter()
+        .any(|(name, _)| name == "authorization");
+    if has_own && has_token {
+        section.wrong("has a `token_file` and a header `authorization`; leave out one".into());
+    }
     if remote.is_tls() {
         remote.tls_server_name = name;
         remote.outgoing = of_section;
+        if has_own {
+            remote.outgoing.token_file = None;
+        }
         return Some(remote);
+    }
+    if has_own && !is_loopback(&remote.url) {
+        section.wrong(format!(
+            "would send its header `authorization` in plaintext; write `https://` in `{key}`"
+        ));
     }
     if has_tls || name.is_some() {
         section.wrong(format!(
@@ -54,22 +69,34 @@ pub(super) fn remote(
     Some(remote)
 }
 
-/// `http://` or `https://` with a host.
+/// `http://` or `https://` with a host; the scheme in lower case.
 pub(super) fn url(text: &str) -> Parsed<String> {
-    let uri = text.parse::<Uri>().ok();
-    let is_fit = uri.is_some_and(|uri| {
-        let scheme = uri.scheme_str();
-        matches!(scheme, Some("http" | "https"))
+    let is_fit = |uri: &Uri| {
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        let port = authority
+            .rsplit_once(']')
+            .map_or(authority, |(_, rest)| rest);
+        let port = port.split_once(':').map(|(_, port)| port);
+        matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.host().is_some_and(|host| !host.is_empty())
-            && !uri
-                .authority()
-                .is_some_and(|authority| authority.as_str().contains('@'))
-    });
-    match is_fit {
-        true => Ok(text.to_owned()),
-        false => Err(format!(
-            "`{text}` is no address of a server; write for example `http://127.0.0.1:4318`"
-        )),
+            && !authority.contains('@')
+            && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    };
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let plain = format!("{}://{rest}", scheme.to_ascii_lowercase());
+    match plain.parse().is_ok_and(|uri| is_fit(&uri)) {
+        true => Ok(plain),
+        // What is before `@` or behind `?` may be secret.
+        false if rest.contains('@') => Err(
+            "has a name or password; leave out what is before `@`, and give a header or a token"
+                .into(),
+        ),
+        false => {
+            let shown = shown(text);
+            Err(format!(
+                "`{shown}` is no address of a server; write for example `http://127.0.0.1:4318`"
+            ))
+        }
     }
 }
 
@@ -132,6 +159,9 @@ mod tests {
         for good in ["http://a:1", "https://[::1]:4317/x?y=z", "http://127.0.0.1"] {
             assert!(url(good).is_ok(), "{good}");
         }
+        assert_eq!(url("HTTPS://A:1"), Ok("https://A:1".into()));
+        assert!(!url("http://user:secret@a").unwrap_err().contains("secret"));
+        assert!(!url("ftp://a/?key=secret").unwrap_err().contains("secret"));
         for bad in [
             "",
             "a:1",

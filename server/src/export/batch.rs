@@ -1,8 +1,5 @@
 //! Encoded events that wait to be written, one after another.
 
-/// Bytes from which on a batch is written.
-pub(super) const MAX_BATCH: usize = 256 << 10;
-
 /// Events in the form in which they are written. What was written is taken off its front.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
@@ -28,9 +25,9 @@ impl Batch {
         Ok(())
     }
 
-    /// Whether it is large enough to be written.
-    pub(super) fn is_full(&self) -> bool {
-        self.bytes.len() >= MAX_BATCH
+    /// Bytes of the events that are in it.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Events that are not written.

@@ -21,6 +21,8 @@ struct Inner {
     ring: Ring,
     /// Sequence number of the next event that it reads.
     position: AtomicU64,
+    /// Events that were read and are not written.
+    held: AtomicU64,
     sent: AtomicU64,
     sent_bytes: AtomicU64,
     filtered: AtomicU64,
@@ -100,7 +102,7 @@ pub struct State {
     pub retries: u64,
     /// Events that were dropped, as `Dropped::ALL`.
     pub dropped: [u64; Dropped::ALL.len()],
-    /// Stored events that it has not read yet.
+    /// Stored events that it has not read or not written yet.
     pub lag: u64,
     /// When something went wrong last, and what.
     pub last_error: Option<(SystemTime, String)>,
@@ -114,6 +116,7 @@ impl Counts {
             name,
             ring,
             position: position.into(),
+            held: 0.into(),
             sent: 0.into(),
             sent_bytes: 0.into(),
             filtered: 0.into(),
@@ -125,6 +128,11 @@ impl Counts {
 
     pub(super) fn move_to(&self, position: u64) {
         self.0.position.store(position, Relaxed);
+    }
+
+    /// So many events were read and are not written.
+    pub(super) fn hold(&self, events: usize) {
+        self.0.held.store(events as u64, Relaxed);
     }
 
     pub(super) fn send(&self, events: u64, bytes: u64) {
@@ -182,7 +190,7 @@ impl Counts {
             filtered: of(&self.0.filtered),
             retries: of(&self.0.retries),
             dropped: self.0.dropped.each_ref().map(of),
-            lag: self.0.ring.next_seq().saturating_sub(position),
+            lag: self.0.ring.next_seq().saturating_sub(position) + of(&self.0.held),
             last_error: standing.last_error,
             last_drop: standing.last_drop,
         }

@@ -131,6 +131,7 @@ impl Encoder {
 
     fn append(&mut self, event: &Event, batch: &mut Batch) -> Made {
         let (encoded, line, form) = (&self.encoded, &mut self.line, self.form);
+        let is_masked = self.mask.is_some();
         let added = batch.add(|out| match (form, event) {
             (Form::Line { below }, _) => {
                 line.clear();
@@ -142,8 +143,8 @@ impl Encoder {
                     false => Err(Made::Dropped(Dropped::TooLong)),
                 }
             }
-            (Form::Record, _) => put_record(event, encoded, out).map_err(unwritten),
-            (Form::Span, Event::Flow(flow)) => match put_span(flow, encoded, out) {
+            (Form::Record, _) => put_record(event, encoded, is_masked, out).map_err(unwritten),
+            (Form::Span, Event::Flow(flow)) => match put_span(flow, encoded, is_masked, out) {
                 Ok(true) => Ok(()),
                 Ok(false) => Err(Made::Filtered),
                 Err(error) => Err(unwritten(error)),

@@ -20,6 +20,10 @@ use crate::{
     store::{Cursor, Ring, Run},
 };
 
+/// Between two looks at the store, at least.
+const TAKE_IN: Duration = Duration::from_millis(10);
+/// Long after all that may happen.
+const FAR: Duration = Duration::from_secs(3600);
 /// Between two attempts to write: at first, and at most.
 const RETRY: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 
@@ -38,6 +42,8 @@ pub(super) struct Exporter {
     sink: Sink,
     batch: Batch,
     counts: Counts,
+    /// When what is in the batch goes, unless it is full before.
+    due: Option<Instant>,
     /// It ends here.
     end: Option<u64>,
     /// Until the next attempt, as long as none succeeds.
@@ -69,6 +75,7 @@ impl Exporter {
             sink: Sink::new(&setting.target, &counts)?,
             batch: Batch::default(),
             counts,
+            due: None,
             end: None,
             backoff: None,
             pause: None,
@@ -87,13 +94,14 @@ impl Exporter {
         loop {
             self.published.mark_unchanged();
             self.take_orders();
-            // What came while it could not write was told then.
-            let more = self.batch.len() > 0 || self.read();
-            let is_written = self.write().await;
-            match (is_written, self.end) {
-                (true, _) if more => {}
-                (_, Some(_)) => break,
-                _ => self.wait().await,
+            let is_full = self.read();
+            self.counts.hold(self.batch.len());
+            let is_due = self.is_due(is_full);
+            let is_written = !is_due || self.write().await;
+            match self.end {
+                _ if is_due && is_written && is_full => {}
+                Some(_) => break,
+                None => self.wait().await,
             }
         }
         // Also what was not even read, for that.
@@ -145,7 +153,8 @@ impl Exporter {
 
     /// Encodes the next events; whether there may be more.
     fn read(&mut self) -> bool {
-        while !self.batch.is_full() {
+        let most_bytes = self.sink.most_bytes();
+        while self.batch.bytes() < most_bytes {
             if self.end.is_some_and(|end| self.cursor.seq() >= end) {
                 return false;
             }
@@ -159,7 +168,20 @@ impl Exporter {
         true
     }
 
+    /// Whether what there is should go now: there is enough, it waited for others long
+    /// enough, it could not go before, or this is the end.
+    fn is_due(&mut self, is_full: bool) -> bool {
+        if self.batch.len() == 0 {
+            self.due = None;
+            return is_full;
+        }
+        let now = Instant::now();
+        let due = *self.due.get_or_insert(now + self.sink.pace());
+        is_full || self.end.is_some() || self.pause.is_some() || due <= now
+    }
+
     fn look(&mut self) -> Run {
+        let most_bytes = self.sink.most_bytes();
         let (encoder, batch, counts) = (&mut self.encoder, &mut self.batch, &self.counts);
         let mut wanted = 0;
         let run = self.cursor.run(&self.sieve, |event| {
@@ -171,9 +193,9 @@ impl Exporter {
                     counts.drop_events(why, 1);
                 }
             }
-            match batch.is_full() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
+            match batch.bytes() < most_bytes {
+                true => ControlFlow::Continue(()),
+                false => ControlFlow::Break(()),
             }
         });
         if let Run::Events(seen) = run {
@@ -187,8 +209,11 @@ impl Exporter {
         while self.batch.len() > 0 {
             let written = self.sink.write(&self.batch).await;
             let bytes = self.batch.advance(written.events);
-            let sent = written.events - written.refused;
-            self.counts.send(sent as u64, bytes);
+            self.counts.hold(self.batch.len());
+            match written.events - written.refused {
+                0 => {}
+                sent => self.counts.send(sent as u64, bytes),
+            }
             if written.refused > 0 {
                 self.counts
                     .drop_events(Dropped::Refused, written.refused as u64);
@@ -196,7 +221,9 @@ impl Exporter {
             if !self.tell(written.result) {
                 return false;
             }
+            self.take_orders();
         }
+        self.due = None;
         true
     }
 
@@ -225,20 +252,24 @@ impl Exporter {
 
     /// Waits for something to do.
     async fn wait(&mut self) {
-        let soon = Instant::now() + self.pause.unwrap_or_else(|| self.sink.pace());
-        if self.pause.is_some() {
+        let now = Instant::now();
+        if let Some(pause) = self.pause {
             tokio::select! {
-                _ = changed(&mut self.orders) => {}
-                () = tokio::time::sleep_until(soon) => {}
+                () = changed(&mut self.orders) => {}
+                () = tokio::time::sleep(pause) => {}
             }
             return;
         }
+        // What comes is taken in soon, so that the store need not hold it until it is due.
+        let soon = async {
+            let _ = self.published.changed().await;
+            tokio::time::sleep_until(now + TAKE_IN).await;
+        };
+        let due = self.due.unwrap_or(now + FAR);
         tokio::select! {
-            _ = changed(&mut self.orders) => {}
-            _ = async {
-                let _ = self.published.changed().await;
-                tokio::time::sleep_until(soon).await;
-            } => {}
+            () = changed(&mut self.orders) => {}
+            () = soon => {}
+            () = tokio::time::sleep_until(due) => {}
         }
     }
 }

@@ -29,8 +29,10 @@ use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
 use thiserror::Error;
 
-use super::setting::{Exports, FileTarget, Selected, Setting, SettingError, check, name, target};
-use crate::{filter::Filters, flow::Time, mask::Mask, reloaded::Source, small_file};
+use super::setting::{
+    Exports, FileTarget, Selected, Setting, SettingError, check, name, target, try_files,
+};
+use crate::{filter::Filters, flow::Time, mask::Mask, reloaded::Source, small_file, tls::TlsError};
 
 /// Largest file.
 const MAX_BYTES: u64 = 1 << 20;
@@ -66,6 +68,9 @@ pub enum FlowLogsError {
         /// What of it.
         error: String,
     },
+    /// A certificate, key or token of an exporter.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Exporters that do not go together, those of the configuration among them.
     #[error(transparent)]
     Together(SettingError),
@@ -162,6 +167,7 @@ impl Source for FlowLogs {
             all.extend(self.parse(path, contents)?);
         }
         check(&all).map_err(FlowLogsError::Together)?;
+        try_files(&all)?;
         Ok(all)
     }
 }

@@ -10,7 +10,7 @@ use super::{
     batch::Batch,
     counts::Counts,
     post::{Answer, PostError, Server, Version},
-    setting::{Compression, HttpFormat, HttpTarget},
+    setting::{Compression, HttpFormat, HttpTarget, shown},
     sink::Written,
 };
 use crate::tls::TlsError;
@@ -24,7 +24,7 @@ pub(super) struct HttpSink {
     server: Server,
     format: HttpFormat,
     counts: Counts,
-    /// Events of a request: fewer once the server found one too large.
+    /// Events of a request: fewer after the server found one too large.
     most: usize,
 }
 
@@ -58,14 +58,17 @@ impl HttpSink {
         about.extend(compression.header());
         let url = self.server.remote().url.clone();
         match self.server.post(&url, &about, body).await {
-            Ok(answer) => self.judge(&url, events, &answer),
+            Ok(answer) => self.judge(&shown(&url), events, &answer),
             Err(error) => Written::failed(0, error),
         }
     }
 
     fn judge(&mut self, url: &str, events: usize, answer: &Answer) -> Written<PostError> {
         match answer.status {
-            status if status.is_success() => Written::all(events),
+            status if status.is_success() => {
+                self.most = (2 * self.most).min(self.server.remote().max_events);
+                Written::all(events)
+            }
             StatusCode::PAYLOAD_TOO_LARGE if events > 1 => {
                 self.most = events / 2;
                 Written::all(0)

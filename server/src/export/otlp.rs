@@ -27,7 +27,7 @@ use super::{
     batch::Batch,
     counts::Counts,
     http::{MAX_BODY, compressed},
-    post::{Answer, PostError, Server, Version},
+    post::{Answer, PostError, Server, Version, cut},
     setting::{OtlpTarget, Protocol, Signal},
     sink::Written,
 };
@@ -53,8 +53,8 @@ pub(super) fn put_metrics(page: &str, start: u64, now: u64, batch: &mut Batch) {
 
 /// What came of a request.
 enum Outcome {
-    /// All was taken.
-    Taken,
+    /// All was taken; what it says nevertheless.
+    Taken(Option<String>),
     /// So many were not, and why.
     Partly(u64, String),
     /// Nothing was, and why.
@@ -105,7 +105,14 @@ impl OtlpSink {
         };
         let (refused, why) = match outcome {
             Err(error) => return Written::failed(0, error),
-            Ok(Outcome::Taken) => return Written::all(events),
+            Ok(Outcome::Taken(told)) => {
+                self.most = (2 * self.most).min(self.server.remote().max_events);
+                if let Some(told) = told {
+                    let url = self.server.remote().shown();
+                    self.counts.complain(format!("{url} says: {told}"));
+                }
+                return Written::all(events);
+            }
             Ok(Outcome::TooLarge) if events > 1 => {
                 self.most = events / 2;
                 return Written::all(0);
@@ -116,7 +123,7 @@ impl OtlpSink {
             }
             Ok(Outcome::Refused(why)) => (events, why),
         };
-        let url = &self.server.remote().url;
+        let url = self.server.remote().shown();
         self.counts
             .complain(format!("{url} refuses what it is sent: {why}"));
         Written {
@@ -141,7 +148,7 @@ impl OtlpSink {
             | StatusCode::BAD_GATEWAY
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT => Err(PostError::Busy {
-                url,
+                url: self.server.remote().shown(),
                 told: told(&answer),
                 retry_after: answer.retry_after,
             }),
@@ -157,9 +164,12 @@ fn partial(answer: &Bytes) -> Outcome {
     match partial {
         Some(partial) if partial.rejected_log_records > 0 => {
             let refused = partial.rejected_log_records.unsigned_abs();
-            Outcome::Partly(refused, partial.error_message)
+            Outcome::Partly(refused, cut(&partial.error_message))
         }
-        _ => Outcome::Taken,
+        Some(partial) if !partial.error_message.is_empty() => {
+            Outcome::Taken(Some(cut(&partial.error_message)))
+        }
+        _ => Outcome::Taken(None),
     }
 }
 
@@ -170,7 +180,7 @@ fn told(answer: &Answer) -> String {
     let status = tonic_types::Status::decode(answer.body.as_ref());
     match status {
         Ok(status) if is_protobuf && !status.message.is_empty() => {
-            format!("{}: {}", answer.status, status.message)
+            format!("{}: {}", answer.status, cut(&status.message))
         }
         _ => answer.told(),
     }

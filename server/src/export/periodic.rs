@@ -42,7 +42,7 @@ impl Periodic {
         target: &OtlpTarget,
         orders: watch::Receiver<Order>,
         ring: Ring,
-        page: Page,
+        (page, start): (Page, u64),
     ) -> Result<Self, StartError> {
         // It reads nothing of the store, and is behind nothing.
         let counts = Counts::new(setting.name.clone(), ring, u64::MAX);
@@ -52,7 +52,7 @@ impl Periodic {
             page,
             sink: OtlpSink::new(target, counts.clone())?,
             counts,
-            start: now(),
+            start,
             pause: Duration::ZERO,
         })
     }
@@ -111,15 +111,17 @@ impl Periodic {
         while batch.len() > 0 {
             let written = self.sink.write(&batch).await;
             let bytes = batch.advance(written.events);
-            self.counts
-                .send((written.events - written.refused) as u64, bytes);
+            match written.events - written.refused {
+                0 => {}
+                sent => self.counts.send(sent as u64, bytes),
+            }
             if written.refused > 0 {
                 self.counts
                     .drop_events(Dropped::Refused, written.refused as u64);
             }
             if let Err(error) = written.result {
-                let pause = RETRY.max(error.retry_after().unwrap_or_default());
-                self.pause = self.pause.min(pause);
+                let asked = error.retry_after().unwrap_or_default();
+                self.pause = self.pause.min(RETRY).max(asked);
                 if self.counts.fail(error.to_string()) {
                     tracing::warn!("{error}; metrics are sent again");
                 }
@@ -132,7 +134,8 @@ impl Periodic {
     }
 }
 
-fn now() -> u64 {
+/// Nanoseconds since 1970.
+pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
 }

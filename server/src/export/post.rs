@@ -4,7 +4,11 @@
 //! sent, nor what is made of answers. Bound: a request at a time, `MAX_ANSWER` bytes of
 //! its answer.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -12,22 +16,26 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
+    rt::TokioTimer,
 };
 use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::{sync::watch, task::JoinSet};
 use tonic::body::Body;
 
-use super::setting::Remote;
+use super::setting::{Remote, shown};
 use crate::tls::{Outgoing, TlsError, Way, cause};
 
+/// Who asks.
+const AGENT: &str = concat!("sextantd/", env!("CARGO_PKG_VERSION"));
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
 /// Characters of an answer that are told.
 const MAX_TOLD: usize = 200;
 /// A connection that is not used is closed.
 const IDLE: Duration = Duration::from_secs(90);
+/// How often it is asked whether a connection is alive, and how long the answer may take.
+const ALIVE: Duration = Duration::from_secs(20);
 /// A server may ask to be left alone for as long.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
@@ -89,6 +97,34 @@ pub(super) enum Version {
     Http2,
 }
 
+/// The connections of a client. Clones are the same.
+#[derive(Clone, Default)]
+struct Tasks(Arc<Mutex<JoinSet<()>>>);
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, task: F) {
+        let mut tasks = self.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
+            task.await;
+        });
+    }
+}
+
+impl Tasks {
+    /// Closes all of them.
+    fn abort(&self) {
+        self.lock().abort_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A server, and the way to it.
 pub(super) struct Server {
     remote: Remote,
@@ -96,6 +132,8 @@ pub(super) struct Server {
     headers: Vec<(HeaderName, HeaderValue)>,
     ways: watch::Receiver<Arc<Way>>,
     http: Http,
+    /// Its connections.
+    tasks: Tasks,
     /// Looks at the files.
     _watch: JoinSet<()>,
 }
@@ -110,7 +148,7 @@ pub(super) struct Answer {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("url", &self.remote.url)
+            .field("url", &self.remote.shown())
             .finish_non_exhaustive()
     }
 }
@@ -120,7 +158,8 @@ impl Server {
     pub(super) fn new(remote: &Remote, version: Version) -> Result<Self, TlsError> {
         let outgoing = Outgoing::of(&remote.outgoing, remote.is_tls())?;
         let ways = outgoing.subscribe();
-        let http = client(remote, version, &outgoing.current())?;
+        let tasks = Tasks::default();
+        let http = client(remote, version, &outgoing.current(), &tasks)?;
         let mut watch = JoinSet::new();
         watch.spawn(outgoing.watch());
         let headers = remote.headers.iter().filter_map(|(name, value)| {
@@ -134,6 +173,7 @@ impl Server {
             version,
             ways,
             http,
+            tasks,
             _watch: watch,
         })
     }
@@ -159,13 +199,29 @@ impl Server {
     /// The client, by the newest certificates.
     pub(super) fn http(&mut self) -> Http {
         if self.ways.has_changed().unwrap_or(false) {
-            let way = self.ways.borrow_and_update().clone();
-            match client(&self.remote, self.version, &way) {
-                Ok(http) => self.http = http,
-                Err(error) => tracing::warn!(url = self.remote.url, "a client as before: {error}"),
-            }
+            self.connect_anew();
         }
         self.http.clone()
+    }
+
+    /// After a request that was not answered in time: nobody knows what became of its
+    /// connection, and nothing of it is kept.
+    pub(super) fn give_up(&mut self) {
+        self.connect_anew();
+    }
+
+    fn connect_anew(&mut self) {
+        let way = self.ways.borrow_and_update().clone();
+        match client(&self.remote, self.version, &way, &self.tasks) {
+            Ok(http) => {
+                self.tasks.abort();
+                self.http = http;
+            }
+            Err(error) => {
+                let url = self.remote.shown();
+                tracing::warn!(url, "a client as before: {error}");
+            }
+        }
     }
 
     /// Posts a body.
@@ -175,8 +231,9 @@ impl Server {
         about: &[(HeaderName, HeaderValue)],
         body: Bytes,
     ) -> Result<Answer, PostError> {
+        let shown = shown(url);
         let unreached = |cause: String| PostError::Unreached {
-            url: url.to_owned(),
+            url: shown.clone(),
             cause,
         };
         let body = Body::new(Full::new(body));
@@ -184,6 +241,7 @@ impl Server {
         let mut request = request.map_err(|error| unreached(error.to_string()))?;
         let headers = request.headers_mut();
         headers.extend(about.iter().cloned());
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
         headers.extend(self.headers());
         let http = self.http();
         let answer = async {
@@ -192,26 +250,28 @@ impl Server {
             Ok(answer(response).await)
         };
         let after = self.remote.timeout;
-        let in_time = tokio::time::timeout(after, answer).await;
-        in_time.unwrap_or_else(|_| {
-            Err(PostError::Late {
-                url: url.to_owned(),
-                after,
-            })
-        })
+        if let Ok(answer) = tokio::time::timeout(after, answer).await {
+            return answer;
+        }
+        self.give_up();
+        Err(PostError::Late { url: shown, after })
     }
 }
 
 impl Answer {
     /// What it says, for people.
     pub(super) fn told(&self) -> String {
-        let text = String::from_utf8_lossy(&self.body);
-        let text: String = text.trim().chars().take(MAX_TOLD).collect();
+        let text = cut(&String::from_utf8_lossy(&self.body));
         match text.is_empty() {
             true => self.status.to_string(),
             false => format!("{}: {text}", self.status),
         }
     }
+}
+
+/// What others say, as much of it as is told.
+pub(super) fn cut(text: &str) -> String {
+    text.trim().chars().take(MAX_TOLD).collect()
 }
 
 async fn answer(response: Response<hyper::body::Incoming>) -> Answer {
@@ -237,7 +297,7 @@ fn retry_after_of(value: &str) -> Option<Duration> {
     Some(Duration::try_from(left).unwrap_or_default())
 }
 
-fn client(remote: &Remote, version: Version, way: &Way) -> Result<Http, TlsError> {
+fn client(remote: &Remote, version: Version, way: &Way, tasks: &Tasks) -> Result<Http, TlsError> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -257,8 +317,11 @@ fn client(remote: &Remote, version: Version, way: &Way) -> Result<Http, TlsError
         Version::Http1 => builder.enable_http1().wrap_connector(tcp),
         Version::Http2 => builder.enable_http2().wrap_connector(tcp),
     };
-    Ok(Client::builder(TokioExecutor::new())
+    Ok(Client::builder(tasks.clone())
+        .timer(TokioTimer::new())
         .http2_only(version == Version::Http2)
+        .http2_keep_alive_interval(ALIVE)
+        .http2_keep_alive_timeout(ALIVE)
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE)
         .build(connector))

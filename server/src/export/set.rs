@@ -3,14 +3,14 @@
 use std::{
     collections::BTreeMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
 use thiserror::Error;
 use tokio::{
     runtime::Builder,
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc as queue, oneshot, watch},
     time::{Instant, timeout_at},
 };
 
@@ -18,12 +18,9 @@ use super::{
     counts::{Counts, State},
     exporter::{Exporter, Order},
     periodic::Periodic,
-    setting::{Setting, SettingError, Signal, Target, check},
+    setting::{Setting, SettingError, Signal, Target, check, try_files},
 };
-use crate::{
-    store::Ring,
-    tls::{Outgoing, TlsError},
-};
+use crate::{store::Ring, tls::TlsError};
 
 /// Why an exporter cannot begin.
 #[derive(Debug, Error)]
@@ -50,12 +47,16 @@ struct Inner {
     ring: Ring,
     node_name: String,
     page: Page,
+    /// When what is counted began; nanoseconds since 1970.
+    start: u64,
     running: Mutex<BTreeMap<String, Running>>,
     /// Takes the names of those whose threads died.
-    died: mpsc::UnboundedSender<String>,
+    died: queue::UnboundedSender<String>,
 }
 
 struct Running {
+    /// What it is; another begins anew.
+    kind: &'static str,
     orders: watch::Sender<Order>,
     counts: Counts,
     ended: oneshot::Receiver<()>,
@@ -65,7 +66,7 @@ struct Running {
 struct Alive {
     name: String,
     orders: watch::Receiver<Order>,
-    died: mpsc::UnboundedSender<String>,
+    died: queue::UnboundedSender<String>,
 }
 
 impl Drop for Alive {
@@ -78,7 +79,7 @@ impl Drop for Alive {
 
 /// Tells of exporters that died.
 #[derive(Debug)]
-pub struct Deaths(mpsc::UnboundedReceiver<String>);
+pub struct Deaths(queue::UnboundedReceiver<String>);
 
 impl Deaths {
     /// Waits until one dies, which none does by itself; its name.
@@ -107,7 +108,8 @@ impl Work {
         Ok(match &setting.target {
             Target::Otlp(target) if target.signal == Signal::Metrics => {
                 let page = Arc::clone(&inner.page);
-                let periodic = Periodic::new(setting, target, orders, ring, page)?;
+                let pages = (page, inner.start);
+                let periodic = Periodic::new(setting, target, orders, ring, pages)?;
                 Self::Metrics(Box::new(periodic))
             }
             _ => {
@@ -126,24 +128,17 @@ impl Work {
     }
 }
 
-/// Whether the files that an exporter needs are good.
-fn try_files(setting: &Setting) -> Result<(), TlsError> {
-    match setting.target.remote() {
-        Some(remote) => Outgoing::of(&remote.outgoing, remote.is_tls()).map(drop),
-        None => Ok(()),
-    }
-}
-
 impl Exporters {
     /// None yet; they will read this ring, for the node of this name, on threads of
     /// their own, and send these pages.
     #[must_use]
     pub fn new(ring: Ring, node_name: String, page: Page) -> (Self, Deaths) {
-        let (died, deaths) = mpsc::unbounded_channel();
+        let (died, deaths) = queue::unbounded_channel();
         let exporters = Self(Arc::new(Inner {
             ring,
             node_name,
             page,
+            start: super::periodic::now(),
             running: Mutex::default(),
             died,
         }));
@@ -158,9 +153,12 @@ impl Exporters {
     /// The first that cannot begin, or why they do not go together. Those before it began.
     pub fn apply(&self, settings: &[Setting], begin: u64) -> Result<(), StartError> {
         check(settings)?;
+        try_files(settings)?;
         let mut running = self.lock();
         running.retain(|name, one| {
-            let stays = settings.iter().any(|setting| setting.name == *name);
+            let is_same =
+                |setting: &Setting| setting.name == *name && setting.target.kind() == one.kind;
+            let stays = settings.iter().any(is_same);
             if !stays {
                 one.orders.send_replace(None);
             }
@@ -174,7 +172,6 @@ impl Exporters {
             };
             let changes = one.orders.borrow().as_deref() != Some(setting);
             if changes {
-                try_files(setting)?;
                 one.orders.send_replace(Some(Arc::new(setting.clone())));
             }
         }
@@ -182,24 +179,32 @@ impl Exporters {
     }
 
     fn start(&self, setting: &Setting, begin: u64) -> Result<Running, StartError> {
-        let name = setting.name.clone();
         let (orders, receiver) = watch::channel(Some(Arc::new(setting.clone())));
-        // What it waits for, connections among it, is its thread's alone.
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(StartError::Thread)?;
-        let entered = runtime.enter();
-        let work = Work::new(&self.0, setting, receiver.clone(), begin)?;
-        drop(entered);
-        let counts = work.counts();
         let (ends, ended) = oneshot::channel();
-        let alive = Alive {
-            name,
-            orders: receiver,
-            died: self.0.died.clone(),
-        };
+        let (tells, told) = mpsc::sync_channel(1);
+        let (inner, kind) = (Arc::clone(&self.0), setting.target.kind());
+        let setting = setting.clone();
+        // What it waits for, connections among it, is its thread's alone.
         let run = move || {
             let _ends: oneshot::Sender<()> = ends;
-            let _alive = alive;
+            let runtime = match Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime,
+                Err(error) => return drop(tells.send(Err(StartError::Thread(error)))),
+            };
+            let work = {
+                let _entered = runtime.enter();
+                Work::new(&inner, &setting, receiver.clone(), begin)
+            };
+            let work = match work {
+                Ok(work) => work,
+                Err(error) => return drop(tells.send(Err(error))),
+            };
+            let _alive = Alive {
+                name: setting.name,
+                orders: receiver,
+                died: inner.died.clone(),
+            };
+            let _ = tells.send(Ok(work.counts()));
             match work {
                 Work::Events(exporter) => runtime.block_on(exporter.run()),
                 Work::Metrics(periodic) => runtime.block_on(periodic.run()),
@@ -207,7 +212,12 @@ impl Exporters {
         };
         let thread = thread::Builder::new().name("export".into());
         thread.spawn(run).map_err(StartError::Thread)?;
+        // It reads files of certificates, no more.
+        let counts = told
+            .recv()
+            .map_err(|_| StartError::Thread(io::Error::other("it ended")))??;
         Ok(Running {
+            kind,
             orders,
             counts,
             ended,

@@ -1,6 +1,6 @@
 //! What an exporter is told: which events, what of them, and where to.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
 
 use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
@@ -12,6 +12,7 @@ use crate::{
     filter::{FilterError, Filters},
     flow::Time,
     mask::{Mask, MaskError},
+    tls::{self, TlsError},
 };
 
 /// The path that means standard output.
@@ -138,7 +139,7 @@ impl Signal {
 }
 
 /// A server, and how requests are made to it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Remote {
     /// `http://` or `https://`, host, port and path.
     pub url: String,
@@ -211,7 +212,7 @@ impl Target {
         match self {
             Self::File(file) => file.path.to_string_lossy().into_owned(),
             Self::Http(HttpTarget { remote, .. }) | Self::Otlp(OtlpTarget { remote, .. }) => {
-                remote.url.clone()
+                remote.shown()
             }
         }
     }
@@ -235,7 +236,34 @@ impl FileTarget {
     }
 }
 
+/// Headers may have what is secret.
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Remote")
+            .field("url", &self.shown())
+            .field("headers", &names)
+            .field("compression", &self.compression)
+            .field("timeout", &self.timeout)
+            .field("interval", &self.interval)
+            .field("max_events", &self.max_events)
+            .field("tls_server_name", &self.tls_server_name)
+            .field("outgoing", &self.outgoing)
+            .finish()
+    }
+}
+
+/// An address without its query, which may have what is secret.
+pub(crate) fn shown(url: &str) -> String {
+    url.split(['?', '#']).next().unwrap_or_default().to_owned()
+}
+
 impl Remote {
+    /// What is shown of its address.
+    pub(crate) fn shown(&self) -> String {
+        shown(&self.url)
+    }
+
     /// One with the defaults of OTLP.
     #[must_use]
     pub fn new(url: String) -> Self {
@@ -317,6 +345,21 @@ pub fn check<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Result<(), 
         count if count > MAX_EXPORTERS => Err(SettingError::Many(count)),
         _ => Ok(()),
     }
+}
+
+/// Whether the files that exporters need to reach their servers are good.
+///
+/// # Errors
+///
+/// The first that is not.
+pub(super) fn try_files(settings: &[Setting]) -> Result<(), TlsError> {
+    for remote in settings
+        .iter()
+        .filter_map(|setting| setting.target.remote())
+    {
+        tls::Outgoing::of(&remote.outgoing, remote.is_tls())?;
+    }
+    Ok(())
 }
 
 /// An absolute path, or `stdout`.

@@ -8,7 +8,7 @@ use super::{
     batch::Batch,
     counts::Counts,
     file::{self, FileSink},
-    http::HttpSink,
+    http::{HttpSink, MAX_BODY},
     otlp::OtlpSink,
     post::PostError,
     setting::Target,
@@ -17,6 +17,8 @@ use crate::tls::TlsError;
 
 /// Events that come soon after others are written to a file together with them.
 const FILE_PACE: Duration = Duration::from_millis(10);
+/// Bytes that are written to a file together, about.
+const FILE_BATCH: usize = 256 << 10;
 
 /// Why events are not written.
 #[derive(Debug, Error)]
@@ -122,6 +124,14 @@ impl Sink {
             Self::File(sink) => sink.write(batch).with(),
             Self::Http(sink) => sink.write(batch).await.with(),
             Self::Otlp(sink) => sink.write(batch).await.with(),
+        }
+    }
+
+    /// Bytes from which on a batch is written, however young it is.
+    pub(super) fn most_bytes(&self) -> usize {
+        match self {
+            Self::File(_) => FILE_BATCH,
+            Self::Http(_) | Self::Otlp(_) => MAX_BODY,
         }
     }
 

@@ -37,7 +37,7 @@ const COUNTERS: [Counter; 4] = [
 const GAUGES: [Gauge; 3] = [
     (
         "exporter_lag_events",
-        "Stored events that an exporter has not read yet",
+        "Stored events that an exporter has not read or not written yet",
         |state| state.lag as f64,
     ),
     (

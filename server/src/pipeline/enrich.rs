@@ -167,6 +167,7 @@ fn counters(
         forward: direction(forward),
         reverse: direction(1 - forward),
         duration_ns: last.saturating_sub(event.first_ns),
+        silent_ns: event.time_ns.saturating_sub(last),
         end: ended.then(|| end_reason(event)),
         initiator_guessed: event.initiator & initiator::GUESSED != 0,
         vlan: event.vlan,

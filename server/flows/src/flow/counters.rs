@@ -59,6 +59,9 @@ pub struct Counters {
     pub reverse: DirectionCounters,
     /// Nanoseconds from the first to the last packet.
     pub duration_ns: u64,
+    /// Nanoseconds from the last packet to the time of the event, of its last event; not
+    /// told on the wire.
+    pub silent_ns: u64,
     /// Set on the last event of a flow.
     pub end: Option<EndReason>,
     /// The initiator was guessed, since the flow was first met in the middle.

@@ -2,7 +2,7 @@
 
 use sextant_flows::{
     flow::wire::put,
-    shape::WellKnown,
+    shape::{Kind, WellKnown},
     view::{Unreadable, Value, View},
 };
 
@@ -80,14 +80,24 @@ pub(super) fn message(view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadab
     match view.shape.known {
         Some(WellKnown::Wrapper) => match view.get("value") {
             Some(value) => any(value, out),
-            // The wrappers of the protos are of truth values.
             None => {
-                bool(false, out);
+                zero(view.shape.fields[0].kind, out);
                 Ok(())
             }
         },
         Some(WellKnown::Dynamic) => dynamic(view, out),
         _ => nested(LIST, out, |out| fields(view, out)),
+    }
+}
+
+/// What a wrapper has that says nothing more.
+fn zero(kind: Kind, out: &mut Vec<u8>) {
+    match kind {
+        Kind::Bool => bool(false, out),
+        Kind::Float | Kind::Double => double(0.0, out),
+        Kind::Text => text("", out),
+        Kind::Bytes => put::set_bytes(BYTES, &[], out),
+        _ => int(0, out),
     }
 }
 

@@ -5,14 +5,15 @@
 //! the extensions. So nothing is lost, and a flow can be made of its attributes again.
 //! A field is one attribute; lists and messages in lists are values of it.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::sync::LazyLock;
 
+use rustc_hash::FxHashMap;
 use sextant_flows::{
     shape::{Shape, WellKnown},
     view::{Unreadable, Value, View},
 };
 
-use super::any::{any, attribute, bool, several, text, uint};
+use super::any::{attribute, several, text, uint};
 
 /// Paths in `flow.Flow`, and what they are called. Ports are found again by
 /// `network.transport`.
@@ -123,7 +124,7 @@ pub(super) const NAMES: [(&str, &str); 50] = [
     ("uuid", "log.record.uid"),
 ];
 
-static BY_PATH: LazyLock<HashMap<&str, &str>> = LazyLock::new(|| HashMap::from(NAMES));
+static BY_PATH: LazyLock<FxHashMap<&str, &str>> = LazyLock::new(|| NAMES.into_iter().collect());
 
 /// The path of the extensions.
 const EXTENSIONS: &str = "extensions";
@@ -135,6 +136,8 @@ pub(super) struct Attributes<'o> {
     path: String,
     /// Before paths that have no name.
     prefix: String,
+    /// Room for a name.
+    name: String,
 }
 
 impl<'o> Attributes<'o> {
@@ -150,6 +153,7 @@ impl<'o> Attributes<'o> {
             out,
             path: String::with_capacity(64),
             prefix: prefix.to_owned(),
+            name: String::with_capacity(64),
         }
     }
 
@@ -183,13 +187,6 @@ impl<'o> Attributes<'o> {
     fn message(&mut self, view: &View<'_>) -> Result<(), Unreadable> {
         match view.shape.known {
             Some(WellKnown::Any) => self.extensions(view),
-            Some(WellKnown::Wrapper) => match view.get("value") {
-                Some(value) => self.put(|out| any(value, out)),
-                None => self.put(|out| {
-                    bool(false, out);
-                    Ok(())
-                }),
-            },
             Some(_) => self.put(|out| super::any::message(view, out)),
             // That it is there says something: which protocol it is.
             None if view.fields().next().is_none() => {
@@ -199,33 +196,48 @@ impl<'o> Attributes<'o> {
         }
     }
 
-    /// Those of our own are a `Struct`, each key of which is an attribute.
+    /// Those of our own are a `Struct`, each key of which is an attribute. Others, and what
+    /// cannot be told from its paths, are said as a whole.
     fn extensions(&mut self, view: &View<'_>) -> Result<(), Unreadable> {
-        let (url, content) = match (view.get("type_url"), view.get("value")) {
-            (Some(Value::Text(url)), Some(Value::Bytes(content))) => (url, content),
-            _ => return self.put(|out| super::any::message(view, out)),
-        };
-        let shape = Shape::named("google.protobuf.Struct");
-        let shape = shape.filter(|shape| self.path == EXTENSIONS && url.ends_with(&shape.name));
-        let inner = shape.map(|shape| view.inside(shape, content)).transpose()?;
-        match inner.filter(|inner| is_plain(inner)) {
-            Some(inner) => self.entries(&inner),
-            None => self.put(|out| super::any::message(view, out)),
+        let (begin, path) = (self.out.len(), self.path.len());
+        let inner = own_extensions(view).filter(|_| self.path == EXTENSIONS);
+        if inner.is_some_and(|inner| self.entries(&inner) == Ok(true)) {
+            return Ok(());
         }
+        self.out.truncate(begin);
+        self.path.truncate(path);
+        self.put(|out| super::any::message(view, out))
     }
 
-    fn entries(&mut self, view: &View<'_>) -> Result<(), Unreadable> {
+    /// Puts the entries of a `Struct`; whether their paths tell them: there are some, and
+    /// all have keys without dots.
+    fn entries(&mut self, view: &View<'_>) -> Result<bool, Unreadable> {
         let begin = self.path.len();
-        for (key, value) in entries_of(view) {
+        let entries = view.fields().flat_map(|(_, values)| values);
+        let mut has_any = false;
+        for (_, entry) in entries {
+            let Value::Message(entry) = entry else {
+                return Ok(false);
+            };
+            let (Some(Value::Text(key)), Some(Value::Message(value))) = entry.view()?.entry()
+            else {
+                return Ok(false);
+            };
+            if key.is_empty() || key.contains('.') {
+                return Ok(false);
+            }
+            has_any = true;
             self.path.push('.');
             self.path.push_str(key);
-            match nested(&value) {
-                Some(inner) => self.entries(&inner)?,
+            let value = value.view()?;
+            match nested(&value)? {
                 None => self.put(|out| super::any::message(&value, out))?,
+                Some(inner) if self.entries(&inner)? => {}
+                Some(_) => return Ok(false),
             }
             self.path.truncate(begin);
         }
-        Ok(())
+        Ok(has_any)
     }
 
     /// Puts the attribute of the path.
@@ -237,16 +249,16 @@ impl<'o> Attributes<'o> {
         let is_flow = self.prefix == "hubble.";
         let named = BY_PATH.get(self.path.as_str()).filter(|_| is_flow);
         let extension = self.path.strip_prefix("extensions.").filter(|_| is_flow);
-        let own;
-        let name = match (named, extension) {
-            (Some(name), _) => *name,
-            (None, Some(key)) => {
-                own = format!("flow.{key}");
-                &own
-            }
-            (None, None) => {
-                own = format!("{}{}", self.prefix, self.path);
-                &own
+        let name = match named {
+            Some(name) => *name,
+            None => {
+                self.name.clear();
+                self.name.push_str(match extension {
+                    Some(_) => "flow.",
+                    None => &self.prefix,
+                });
+                self.name.push_str(extension.unwrap_or(&self.path));
+                &self.name
             }
         };
         if name == "network.type" {
@@ -263,48 +275,25 @@ impl<'o> Attributes<'o> {
     }
 }
 
-/// Keys and values of a `Struct`.
-fn entries_of<'a>(view: &View<'a>) -> Vec<(&'a str, View<'a>)> {
-    let mut entries = Vec::new();
-    for (_, values) in view.fields() {
-        for (_, entry) in values {
-            let Value::Message(entry) = entry else {
-                continue;
-            };
-            let Ok((Some(Value::Text(key)), Some(Value::Message(value)))) =
-                entry.view().map(|entry| entry.entry())
-            else {
-                continue;
-            };
-            entries.extend(value.view().map(|value| (key, value)));
-        }
-    }
-    entries
-}
-
-/// The `Struct` that a value is, unless it is empty.
-fn nested<'a>(value: &View<'a>) -> Option<View<'a>> {
-    match value.get("struct_value") {
-        Some(Value::Message(inner)) => {
-            let inner = inner.view().ok()?;
-            let is_empty = inner.fields().next().is_none();
-            (!is_empty).then_some(inner)
+/// What an `Any` has, if that is a `Struct`.
+fn own_extensions<'a>(view: &View<'a>) -> Option<View<'a>> {
+    let shape = Shape::named("google.protobuf.Struct")?;
+    match (view.get("type_url"), view.get("value")) {
+        (Some(Value::Text(url)), Some(Value::Bytes(content))) if url.ends_with(&shape.name) => {
+            view.inside(shape, content).ok()
         }
         _ => None,
     }
 }
 
-/// Whether a path can be told from its keys: they are there and have no dots. Empty ones
-/// are said as a whole, too.
-fn is_plain(view: &View<'_>) -> bool {
-    let entries = entries_of(view);
-    let count = view.fields().map(|(_, values)| values.len()).sum::<usize>();
-    let is_key = |key: &str| !key.is_empty() && !key.contains('.');
-    !entries.is_empty()
-        && entries.len() == count
-        && entries
-            .iter()
-            .all(|(key, value)| is_key(key) && nested(value).is_none_or(|inner| is_plain(&inner)))
+/// The `Struct` that a value is, unless it is empty.
+fn nested<'a>(value: &View<'a>) -> Result<Option<View<'a>>, Unreadable> {
+    let Some(Value::Message(inner)) = value.get("struct_value") else {
+        return Ok(None);
+    };
+    let inner = inner.view()?;
+    let is_empty = inner.fields().next().is_none();
+    Ok((!is_empty).then_some(inner))
 }
 
 /// What a flow is carried by, as OpenTelemetry calls it.

@@ -14,14 +14,14 @@ use tonic_types::StatusExt as _;
 use super::{Outcome, partial};
 use crate::{
     export::{
-        post::{PostError, Server},
+        post::{PostError, Server, cut},
         setting::{Compression, Signal},
     },
     tls::cause,
 };
 
-/// Largest answer.
-const MAX_ANSWER: usize = 64 << 10;
+/// Largest answer; a larger one would be asked for again and again.
+const MAX_ANSWER: usize = 4 << 20;
 
 /// Bytes as they are.
 #[derive(Clone, Copy, Default)]
@@ -67,7 +67,7 @@ pub(super) async fn export(
     signal: Signal,
     request: Vec<u8>,
 ) -> Result<Outcome, PostError> {
-    let (url, after) = (server.remote().url.clone(), server.remote().timeout);
+    let (url, after) = (server.remote().shown(), server.remote().timeout);
     let unreached = |cause: String| PostError::Unreached {
         url: url.clone(),
         cause,
@@ -100,7 +100,10 @@ pub(super) async fn export(
             .await
     };
     match tokio::time::timeout(after, answer).await {
-        Err(_) => Err(PostError::Late { url, after }),
+        Err(_) => {
+            server.give_up();
+            Err(PostError::Late { url, after })
+        }
         Ok(Ok(answer)) => Ok(partial(answer.get_ref())),
         Ok(Err(status)) => judge(&url, &status),
     }
@@ -123,7 +126,7 @@ fn judge(url: &str, status: &Status) -> Result<Outcome, PostError> {
     }
     let retry_after = status.get_details_retry_info();
     let retry_after = retry_after.and_then(|info| info.retry_delay);
-    let told = format!("{:?}: {}", status.code(), status.message());
+    let told = format!("{:?}: {}", status.code(), cut(status.message()));
     match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded

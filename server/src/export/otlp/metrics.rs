@@ -15,6 +15,9 @@ use opentelemetry_proto::tonic::{
     },
 };
 
+/// Points of a metric that are said together: more would not fit into a request.
+const MAX_POINTS: usize = 1000;
+
 /// Of which kind a family is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -28,6 +31,8 @@ struct Sample<'t> {
     name: &'t str,
     labels: Vec<(&'t str, String)>,
     value: f64,
+    /// Said without a fraction: what a series is does not change with its value.
+    is_whole: bool,
 }
 
 /// When points began, and when they are taken; nanoseconds since 1970.
@@ -65,7 +70,7 @@ pub(super) fn of_page(page: &str, times: Times) -> Vec<Metric> {
                     }
                 }
                 Some("TYPE") => {
-                    metrics.extend(family.take().and_then(Family::finish));
+                    metrics.extend(family.take().into_iter().flat_map(Family::finish));
                     family = Family::new(name, rest);
                 }
                 _ => {}
@@ -78,7 +83,7 @@ pub(super) fn of_page(page: &str, times: Times) -> Vec<Metric> {
             family.add(&sample, times);
         }
     }
-    metrics.extend(family.and_then(Family::finish));
+    metrics.extend(family.into_iter().flat_map(Family::finish));
     metrics
 }
 
@@ -114,7 +119,7 @@ impl<'t> Family<'t> {
                     attributes: attributes(&sample.labels),
                     start_time_unix_nano: start,
                     time_unix_nano: times.now,
-                    value: Some(number(sample.value)),
+                    value: Some(number(sample)),
                     ..NumberDataPoint::default()
                 });
             }
@@ -158,35 +163,35 @@ impl<'t> Family<'t> {
         }
     }
 
-    fn finish(self) -> Option<Metric> {
+    /// The metric, in parts of `MAX_POINTS`.
+    fn finish(self) -> Vec<Metric> {
         let cumulative = AggregationTemporality::Cumulative.into();
-        let data = match self.kind {
-            Kind::Counter => Data::Sum(Sum {
-                data_points: self.points,
+        let histograms: Vec<_> = self.histograms.into_values().collect();
+        let numbers = self.points.chunks(MAX_POINTS).map(|points| {
+            let data_points = points.to_vec();
+            match self.kind {
+                Kind::Counter => Data::Sum(Sum {
+                    data_points,
+                    aggregation_temporality: cumulative,
+                    is_monotonic: true,
+                }),
+                _ => Data::Gauge(Gauge { data_points }),
+            }
+        });
+        let histograms = histograms.chunks(MAX_POINTS).map(|points| {
+            Data::Histogram(Histogram {
+                data_points: points.to_vec(),
                 aggregation_temporality: cumulative,
-                is_monotonic: true,
-            }),
-            Kind::Gauge => Data::Gauge(Gauge {
-                data_points: self.points,
-            }),
-            Kind::Histogram => Data::Histogram(Histogram {
-                data_points: self.histograms.into_values().collect(),
-                aggregation_temporality: cumulative,
-            }),
-        };
-        let is_empty = match &data {
-            Data::Sum(sum) => sum.data_points.is_empty(),
-            Data::Gauge(gauge) => gauge.data_points.is_empty(),
-            Data::Histogram(histogram) => histogram.data_points.is_empty(),
-            _ => true,
-        };
-        (!is_empty).then(|| Metric {
+            })
+        });
+        let metric = |data| Metric {
             name: self.name.to_owned(),
-            description: self.help,
+            description: self.help.clone(),
             unit: unit(self.unit).to_owned(),
             data: Some(data),
             ..Metric::default()
-        })
+        };
+        numbers.chain(histograms).map(metric).collect()
     }
 }
 
@@ -199,10 +204,10 @@ fn unit(unit: &str) -> &str {
     }
 }
 
-fn number(value: f64) -> number_data_point::Value {
-    match value.fract() == 0.0 && value.abs() < 9e15 {
-        true => number_data_point::Value::AsInt(value as i64),
-        false => number_data_point::Value::AsDouble(value),
+fn number(sample: &Sample<'_>) -> number_data_point::Value {
+    match sample.is_whole {
+        true => number_data_point::Value::AsInt(sample.value as i64),
+        false => number_data_point::Value::AsDouble(sample.value),
     }
 }
 
@@ -238,6 +243,9 @@ fn sample(line: &str) -> Option<Sample<'_>> {
         name,
         labels,
         value: value.parse().ok()?,
+        is_whole: value
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-'),
     })
 }
 
@@ -281,6 +289,23 @@ mod tests {
         "took_bucket{le=\"0.1\",a=\"x\"} 1\ntook_bucket{le=\"1.0\",a=\"x\"} 3 # {trace_id=\"1\"} 0.5\ntook_bucket{le=\"+Inf\",a=\"x\"} 4\n",
         "# TYPE none counter\n# EOF\n",
     );
+
+    #[test]
+    fn many_series_are_said_in_parts() {
+        let lines = (0..2500).map(|number| format!("many{{a=\"{number}\"}} {number}.0\n"));
+        let page = format!("# TYPE many gauge\n{}# EOF\n", lines.collect::<String>());
+        let metrics = of_page(&page, Times { start: 1, now: 2 });
+        let points = metrics.iter().map(|metric| match &metric.data {
+            Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(points.collect::<Vec<_>>(), [1000, 1000, 500]);
+        let Some(Data::Gauge(gauge)) = &metrics[0].data else {
+            panic!("it stays a gauge");
+        };
+        let zero = &gauge.data_points[0].value;
+        assert_eq!(*zero, Some(number_data_point::Value::AsDouble(0.0)));
+    }
 
     #[test]
     fn a_page_has_the_same_instruments_in_both_forms() {

@@ -35,19 +35,23 @@ const INFO: (u64, &str) = (9, "INFO");
 const WARN: (u64, &str) = (13, "WARN");
 const ERROR: (u64, &str) = (17, "ERROR");
 
-/// Appends an event, which is this encoded `ExportEvent`, as a field of its scope.
+/// Appends an event, which is this encoded `ExportEvent`, as a field of its scope. Of one
+/// that is masked its fields alone are told.
 pub(in crate::export) fn put(
     event: &Event,
     encoded: &[u8],
+    is_masked: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
     let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
     let envelope = View::new(shape, encoded)?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| {
-        fixed64(TIME_FIXED64, nanos(event.time()), out);
+        let time = (!is_masked).then(|| event.time()).flatten();
+        fixed64(TIME_FIXED64, nanos(time), out);
         fixed64(OBSERVED_FIXED64, now(), out);
         written = match event {
+            Event::Flow(flow) if is_masked => put_masked(flow, &envelope, out),
             Event::Flow(flow) => put_flow(flow, &envelope, out),
             _ => put_other(&envelope, out),
         };
@@ -79,6 +83,34 @@ fn put_flow(flow: &Flow, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<(), U
         put::bytes(TRACE_ID, &trace, out);
         put::bytes(SPAN_ID, &span, out);
     }
+    put::bytes(EVENT_NAME, b"network.flow", out);
+    Ok(())
+}
+
+/// Severity, time and trace are of fields that the mask may leave out.
+fn put_masked(flow: &Flow, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    let Some(Value::Message(masked)) = envelope.get("flow") else {
+        return Ok(());
+    };
+    let masked = masked.view()?;
+    let has = |field| masked.get(field).is_some();
+    if has("time") {
+        fixed64(TIME_FIXED64, nanos(flow.time), out);
+    }
+    severity(
+        if has("verdict") {
+            severity_of(flow)
+        } else {
+            INFO
+        },
+        out,
+    );
+    let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
+    let l4 = flow.l4.as_ref().filter(|_| has("l4"));
+    if let Some(name) = l4.and_then(transport) {
+        say(&mut attributes, "network.transport", name);
+    }
+    attributes.fields(&masked)?;
     put::bytes(EVENT_NAME, b"network.flow", out);
     Ok(())
 }

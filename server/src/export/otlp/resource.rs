@@ -1,11 +1,14 @@
 //! Who sends: the daemon, its host, and what the environment says of it.
 
-use std::fs;
+use std::{fs, sync::LazyLock};
 
 use opentelemetry::{KeyValue, Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::{Resource as Detected, resource::EnvResourceDetector};
+
+/// Another one each time that the daemon starts; the same for all its exporters.
+static INSTANCE: LazyLock<Option<String>> = LazyLock::new(|| line("/proc/sys/kernel/random/uuid"));
 
 /// The resource, with these attributes beside those that are found. What the environment
 /// says (`OTEL_RESOURCE_ATTRIBUTES`, `OTEL_SERVICE_NAME`) wins over both.
@@ -16,10 +19,7 @@ pub(super) fn detect(given: &[(String, String)]) -> Resource {
             "service.version",
             Some(env!("CARGO_PKG_VERSION").to_owned()),
         ),
-        (
-            "service.instance.id",
-            line("/proc/sys/kernel/random/boot_id"),
-        ),
+        ("service.instance.id", INSTANCE.clone()),
         ("host.name", line("/proc/sys/kernel/hostname")),
         ("host.id", line("/etc/machine-id")),
         ("host.arch", Some(arch().to_owned())),

@@ -86,7 +86,7 @@ impl<'f> Connection<'f> {
         }
     }
 
-    fn put(&self, flow: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    fn put(&self, flow: &View<'_>, is_masked: bool, out: &mut Vec<u8>) -> Result<(), Unreadable> {
         let community = CommunityId::new(self.client, self.server, self.protocol);
         let (trace, parent) =
             trace_of(self.flow).unwrap_or_else(|| (community.trace_id(), Vec::new()));
@@ -103,38 +103,40 @@ impl<'f> Connection<'f> {
         let name = format!("flow_ipv{version}_{transport}");
         put::bytes(NAME, name.as_bytes(), out);
         put::number(KIND, self.kind(), out);
-        let end = nanos(self.flow.time);
+        // The event comes when nothing more is waited for.
+        let end = nanos(self.flow.time).saturating_sub(self.counters.silent_ns);
         let begin = end.saturating_sub(self.counters.duration_ns);
         fixed64(START_FIXED64, begin, out);
         fixed64(END_FIXED64, end, out);
         let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
-        say(&mut attributes, "network.transport", transport);
-        say(
-            &mut attributes,
-            "client.address",
-            &self.client.0.to_string(),
-        );
-        count(&mut attributes, "client.port", self.client.1.into());
-        say(
-            &mut attributes,
-            "server.address",
-            &self.server.0.to_string(),
-        );
-        count(&mut attributes, "server.port", self.server.1.into());
-        say(&mut attributes, "flow.community_id", &community.text());
+        if !is_masked {
+            self.ends(&community, transport, &mut attributes);
+        }
         attributes.fields(flow)?;
         if self.end == EndReason::Rst || self.counters.kernel_drop_reason.is_some() {
             put::message(STATUS, out, |out| put::number(3, ERROR, out));
         }
         Ok(())
     }
+
+    /// What is no field of a flow.
+    fn ends(&self, community: &CommunityId, transport: &str, attributes: &mut Attributes<'_>) {
+        say(attributes, "network.transport", transport);
+        say(attributes, "client.address", &self.client.0.to_string());
+        count(attributes, "client.port", self.client.1.into());
+        say(attributes, "server.address", &self.server.0.to_string());
+        count(attributes, "server.port", self.server.1.into());
+        say(attributes, "flow.community_id", &community.text());
+    }
 }
 
 /// Appends a span of the connection that ends with this event, which is this encoded
-/// `ExportEvent`; whether it is one.
+/// `ExportEvent`; whether it is one. Of one that is masked its fields alone are told, and
+/// when it began and ended.
 pub(in crate::export) fn put(
     flow: &Flow,
     encoded: &[u8],
+    is_masked: bool,
     out: &mut Vec<u8>,
 ) -> Result<bool, Unreadable> {
     let Some(connection) = Connection::of(flow) else {
@@ -147,7 +149,9 @@ pub(in crate::export) fn put(
     };
     let flow = flow.view()?;
     let mut written = Ok(());
-    put::long_message(ITEM, out, |out| written = connection.put(&flow, out));
+    put::long_message(ITEM, out, |out| {
+        written = connection.put(&flow, is_masked, out)
+    });
     written.map(|()| true)
 }
 

@@ -133,6 +133,7 @@ fn counters(numbers: &[u64]) -> Counters {
         forward,
         reverse,
         duration_ns: dice.roll(u64::MAX),
+        silent_ns: 0,
         end: ends[dice.roll(4) as usize],
         initiator_guessed: dice.roll(2) == 1,
         vlan: [dice.roll(3) as u16, dice.roll(3) as u16],
