@@ -52,10 +52,7 @@ use counting::Counting;
 use datapath::{RunningDatapath, Wanted, Who};
 use exporting::Exporting;
 use peers::Peers;
-use serving::{Serving, Sockets, hosts};
-
-/// The service that `hubble status` asks health for.
-const HEALTH_SERVICE: &str = "hubble.server.Observer";
+use serving::{Serving, Sockets, hosts, set_serving};
 
 /// How long an end waits for exporters: after all others, which they export.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(5);
@@ -487,15 +484,4 @@ fn identities(config: &Config, inventory: Arc<Inventory>, links: Option<&LinkWat
 fn lookback(config: &Config) -> Duration {
     let datapath = config.datapath.clone().unwrap_or_default();
     2 * datapath.active_interval
-}
-
-async fn set_serving(health: &HealthReporter, serving: bool) {
-    let status = if serving {
-        tonic_health::ServingStatus::Serving
-    } else {
-        tonic_health::ServingStatus::NotServing
-    };
-    for service in ["", HEALTH_SERVICE] {
-        health.set_service_status(service, status).await;
-    }
 }

@@ -1,15 +1,15 @@
 //! What a failed call means to the user: what was wanted, of which server, why
 //! not, and what to try.
 
-mod refusal;
-
-use std::error::Error;
+use std::error::Error as _;
 
 use tonic::{Code, Status, TimeoutExpired};
 
-use crate::{connect::Server, text::harmless_lines};
-
-pub(crate) use refusal::Shown;
+use crate::{
+    connect::Server,
+    refusal::{Shown, root_cause},
+    text::harmless_lines,
+};
 
 const GONE: &str =
     "; is it a server of flows, and still running? Try again, or name another with --server";
@@ -89,15 +89,6 @@ fn cause(status: &Status) -> String {
         code if message.is_empty() => code.description().into(),
         code => format!("{message} ({code:?})"),
     }
-}
-
-/// The innermost cause: the outer ones say "transport error".
-pub(crate) fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 fn remedy(status: &Status, shown: &Shown) -> String {

@@ -10,9 +10,9 @@ use tonic::{
 };
 
 use crate::{
-    call::{Shown, root_cause},
     connection::Connection,
     context::{self, ContextError},
+    refusal::{Shown, root_cause},
     settings::Settings,
     tls::{self, FileError, Tls, Trouble},
 };

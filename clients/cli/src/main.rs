@@ -24,6 +24,7 @@ mod observe;
 mod out;
 mod policy;
 mod record;
+mod refusal;
 mod settings;
 mod stats;
 mod status;

@@ -7,6 +7,7 @@ mod diff;
 mod evaluate;
 mod explain;
 mod files;
+mod output;
 mod show;
 mod simulate;
 mod source;

@@ -11,6 +11,7 @@ use tokio::{
     time::Instant,
 };
 use tonic::transport;
+use tonic_health::server::HealthReporter;
 
 use super::worker::unexpected;
 use crate::{
@@ -18,6 +19,9 @@ use crate::{
     listener::{Bound, Hosts, Listeners, Places, Refusals, SocketFile, serve_http},
     tls::Tls,
 };
+
+/// The service that `hubble status` asks health for.
+const HEALTH_SERVICE: &str = "hubble.server.Observer";
 
 /// Connections of the metrics' port: some scrapers and a look by hand.
 const METRICS_PLACES: usize = 64;
@@ -186,4 +190,16 @@ fn places(server: &config::Server) -> Places {
     let most = server.max_connections.min(files / 4 * 3).max(1);
     let most_of_one = server.max_connections_per_peer.min(most / 2).max(1);
     Places::new(most, most_of_one)
+}
+
+/// Tells who asks for the server's health.
+pub(super) async fn set_serving(health: &HealthReporter, serving: bool) {
+    let status = if serving {
+        tonic_health::ServingStatus::Serving
+    } else {
+        tonic_health::ServingStatus::NotServing
+    };
+    for service in ["", HEALTH_SERVICE] {
+        health.set_service_status(service, status).await;
+    }
 }

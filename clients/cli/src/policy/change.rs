@@ -326,7 +326,7 @@ pub(crate) struct HistoryArgs {
     last: u32,
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
-    output: super::show::Output,
+    output: super::output::Output,
 }
 
 /// Prints the changes, the oldest first.
@@ -345,7 +345,7 @@ pub(super) async fn history(
     let mut revisions = answer.into_inner().revisions;
     revisions.reverse();
     let mut out = out::stdout();
-    if args.output == super::show::Output::Json {
+    if args.output == super::output::Output::Json {
         for revision in &revisions {
             writeln!(
                 out,

@@ -13,7 +13,7 @@ use sextant_policy::{
     simulation::by,
 };
 
-use super::explain::{self, Ends};
+use super::explain::{self, Ends, RESERVED_NAMES};
 use super::files::MaybeFileArgs;
 use crate::{connection::Connection, out, text::harmless};
 
@@ -48,10 +48,6 @@ pub(crate) struct EvaluateArgs {
     )]
     mode: Mode,
 }
-
-/// Names of reserved labels that stand for themselves.
-pub(super) const RESERVED_NAMES: [&str; 5] =
-    ["host", "remote-node", "kube-apiserver", "health", "init"];
 
 /// Who denies by default, as Cilium calls it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

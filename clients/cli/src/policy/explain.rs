@@ -16,6 +16,10 @@ use crate::{
     time::Format,
 };
 
+/// Names of reserved labels that stand for themselves.
+pub(super) const RESERVED_NAMES: [&str; 5] =
+    ["host", "remote-node", "kube-apiserver", "health", "init"];
+
 /// Arguments of `policy explain`.
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
@@ -91,7 +95,7 @@ fn end(text: &str, namespace: Option<&str>) -> api::End {
             namespace,
         };
     }
-    let reserved = super::evaluate::RESERVED_NAMES.contains(&text);
+    let reserved = RESERVED_NAMES.contains(&text);
     let labels = match reserved {
         true => vec![format!("reserved:{text}")],
         false => {

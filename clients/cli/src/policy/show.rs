@@ -9,6 +9,7 @@ use sextant_proto::sextant::policy::v1::{self as api, policy_service_client::Pol
 
 use super::{
     change::set,
+    output::Output,
     words::{self, ScopeArgs, action, kind, mode, name, state},
 };
 use crate::{
@@ -22,16 +23,6 @@ use crate::{
 
 /// Policies of a page.
 const PAGE: u32 = 1000;
-
-/// Output formats of lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(super) enum Output {
-    /// Columns.
-    #[default]
-    Table,
-    /// One JSON object a line.
-    Json,
-}
 
 /// Output formats of policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -1,10 +1,20 @@
-//! What to do about a refusal: that depends on how the server knows who asks.
+//! Why a server is not reached or refuses, and what to do about it: that depends on how the
+//! server knows who asks.
 //!
 //! The server says which right is missing; here is what this side can change.
 
-use std::path::PathBuf;
+use std::{error::Error, path::PathBuf};
 
 use crate::settings::Settings;
+
+/// The innermost cause: the outer ones say "transport error".
+pub(crate) fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
 
 /// How a server can tell who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
