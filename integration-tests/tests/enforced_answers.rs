@@ -210,7 +210,11 @@ fn a_unit_hears_of_its_own_rules_and_others_do_not() {
     let line = format!(
         "system/{unit} (ID:256) <> 10.9.1.2:9091 (world) policy-verdict:none EGRESS DENIED BY unit"
     );
-    eventually(&line, || (lines(&daemon, &line) > 0).then_some(()));
+    // Who was moved to it while running is told under its name a moment later, too.
+    eventually(&line, || {
+        assert_eq!(call(9091), "EPERM");
+        (lines(&daemon, &line) > 0).then_some(())
+    });
     caller.kill().unwrap();
     caller.wait().unwrap();
 }
