@@ -33,6 +33,7 @@ pub mod descriptors;
 mod envelope;
 pub mod export;
 pub mod identity;
+mod judge;
 pub mod ledger;
 pub mod listener;
 pub mod log;

@@ -8,7 +8,6 @@ mod custom;
 mod exporters;
 mod follow;
 mod hubble;
-mod judge;
 mod labels;
 mod names;
 mod plain;

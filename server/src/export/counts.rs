@@ -135,9 +135,16 @@ impl Counts {
         self.0.held.store(events as u64, Relaxed);
     }
 
-    pub(super) fn send(&self, events: u64, bytes: u64) {
-        self.0.sent.fetch_add(events, Relaxed);
-        self.0.sent_bytes.fetch_add(bytes, Relaxed);
+    /// So many events of so many bytes are done with, some of them refused.
+    pub(super) fn finish(&self, events: usize, refused: usize, bytes: u64) {
+        let sent = events - refused;
+        if sent > 0 {
+            self.0.sent.fetch_add(sent as u64, Relaxed);
+            self.0.sent_bytes.fetch_add(bytes, Relaxed);
+        }
+        if refused > 0 {
+            self.drop_events(Dropped::Refused, refused as u64);
+        }
     }
 
     pub(super) fn filter(&self, events: u64) {

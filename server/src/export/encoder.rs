@@ -7,13 +7,13 @@ use sextant_proto::flow::{LostEvent, LostEventSource};
 use super::{
     batch::Batch,
     counts::Dropped,
-    otlp::{put_record, put_span},
+    otlp::{ends_connection, put_record, put_span},
     setting::{Setting, SettingError, Signal, Target},
 };
 use crate::{
     envelope::{lost_somewhere, put_agent, put_debug, put_flow, put_lost},
-    filter::Filters,
     flow::{Time, sketch::Sieve},
+    judge::Judge,
     mask::Mask,
     store::{Event, Stamped},
 };
@@ -41,7 +41,7 @@ enum Form {
 #[derive(Debug)]
 pub(super) struct Encoder {
     form: Form,
-    filters: Filters,
+    judge: Judge,
     mask: Option<Mask>,
     /// Nothing after it is written.
     end: Option<Time>,
@@ -81,13 +81,13 @@ impl Form {
 impl Encoder {
     pub(super) fn new(setting: &Setting, node_name: String) -> Result<Self, SettingError> {
         let selected = &setting.selected;
-        let (filters, mask) = selected.compile()?;
+        let (judge, mask) = selected.compile()?;
         let form = Form::of(&setting.target);
         Ok(Self {
             form,
             end: selected.end,
             has_others: selected.has_others() && form != Form::Span,
-            filters,
+            judge,
             mask,
             node_name,
             encoded: Vec::new(),
@@ -98,7 +98,7 @@ impl Encoder {
 
     /// Holds back what is not written.
     pub(super) fn sieve(&self) -> Sieve {
-        self.filters.sieve().clone()
+        self.judge.sieve().clone()
     }
 
     /// Adds an event, if it is wanted.
@@ -109,11 +109,14 @@ impl Encoder {
         }
         self.encoded.clear();
         match event {
+            Event::Flow(flow) if self.form == Form::Span && !ends_connection(flow) => {
+                return Made::Filtered;
+            }
             Event::Flow(flow) => {
-                match self.filters.matches(flow) {
-                    Ok(true) => {}
-                    Ok(false) => return Made::Filtered,
-                    Err(_) => return Made::Dropped(Dropped::Unjudged),
+                match self.judge.judge(flow) {
+                    Some(true) => {}
+                    Some(false) => return Made::Filtered,
+                    None => return Made::Dropped(Dropped::Unjudged),
                 }
                 let (scratch, encoded) = (&mut self.scratch, &mut self.encoded);
                 put_flow(flow, self.mask.as_ref(), scratch, encoded);
@@ -144,11 +147,9 @@ impl Encoder {
                 }
             }
             (Form::Record, _) => put_record(event, encoded, is_masked, out).map_err(unwritten),
-            (Form::Span, Event::Flow(flow)) => match put_span(flow, encoded, is_masked, out) {
-                Ok(true) => Ok(()),
-                Ok(false) => Err(Made::Filtered),
-                Err(error) => Err(unwritten(error)),
-            },
+            (Form::Span, Event::Flow(flow)) => {
+                put_span(flow, encoded, is_masked, out).map_err(unwritten)
+            }
             (Form::Span, _) => Err(Made::Filtered),
         });
         added.map_or_else(|made| made, |()| Made::Added)

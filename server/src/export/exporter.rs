@@ -210,14 +210,7 @@ impl Exporter {
             let written = self.sink.write(&self.batch).await;
             let bytes = self.batch.advance(written.events);
             self.counts.hold(self.batch.len());
-            match written.events - written.refused {
-                0 => {}
-                sent => self.counts.send(sent as u64, bytes),
-            }
-            if written.refused > 0 {
-                self.counts
-                    .drop_events(Dropped::Refused, written.refused as u64);
-            }
+            self.counts.finish(written.events, written.refused, bytes);
             if !self.tell(written.result) {
                 return false;
             }

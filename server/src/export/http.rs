@@ -1,6 +1,6 @@
 //! JSON by POST to a server: lines or arrays, as the file has them.
 
-use std::{io::Write as _, time::Duration};
+use std::{borrow::Cow, io::Write as _, time::Duration};
 
 use bytes::Bytes;
 use flate2::write::GzEncoder;
@@ -24,8 +24,6 @@ pub(super) struct HttpSink {
     server: Server,
     format: HttpFormat,
     counts: Counts,
-    /// Events of a request: fewer after the server found one too large.
-    most: usize,
 }
 
 impl HttpSink {
@@ -34,7 +32,6 @@ impl HttpSink {
             server: Server::new(&target.remote, Version::Http1)?,
             format: target.format,
             counts,
-            most: target.remote.max_events,
         })
     }
 
@@ -44,13 +41,13 @@ impl HttpSink {
 
     /// Posts the first events of a batch.
     pub(super) async fn write(&mut self, batch: &Batch) -> Written<PostError> {
-        let (events, lines) = batch.first(self.most, MAX_BODY);
+        let (events, lines) = batch.first(self.server.most(), MAX_BODY);
         let compression = self.server.remote().compression;
         let (kind, body) = match self.format {
-            HttpFormat::Lines => ("application/x-ndjson", compressed(compression, lines)),
-            HttpFormat::Array => ("application/json", compressed(compression, &array(lines))),
+            HttpFormat::Lines => ("application/x-ndjson", Cow::Borrowed(lines)),
+            HttpFormat::Array => ("application/json", Cow::Owned(array(lines))),
         };
-        let body = match body {
+        let body = match compressed(compression, body) {
             Ok(body) => body,
             Err(error) => return Written::failed(0, error),
         };
@@ -66,11 +63,11 @@ impl HttpSink {
     fn judge(&mut self, url: &str, events: usize, answer: &Answer) -> Written<PostError> {
         match answer.status {
             status if status.is_success() => {
-                self.most = (2 * self.most).min(self.server.remote().max_events);
+                self.server.grow();
                 Written::all(events)
             }
             StatusCode::PAYLOAD_TOO_LARGE if events > 1 => {
-                self.most = events / 2;
+                self.server.shrink(events);
                 Written::all(0)
             }
             status if is_passing(status) => {
@@ -85,10 +82,7 @@ impl HttpSink {
                 let told = answer.told();
                 self.counts
                     .complain(format!("{url} refuses what it is sent: {told}"));
-                Written {
-                    refused: events,
-                    ..Written::all(events)
-                }
+                Written::refused(events, events)
             }
         }
     }
@@ -131,15 +125,18 @@ impl Compression {
 }
 
 /// The body as it is sent.
-pub(super) fn compressed(compression: Compression, body: &[u8]) -> Result<Bytes, PostError> {
+pub(super) fn compressed(
+    compression: Compression,
+    body: Cow<'_, [u8]>,
+) -> Result<Bytes, PostError> {
     let compressed = match compression {
-        Compression::None => return Ok(Bytes::copy_from_slice(body)),
+        Compression::None => return Ok(body.into_owned().into()),
         Compression::Gzip => {
             let room = Vec::with_capacity(body.len() / 4);
             let mut gzip = GzEncoder::new(room, flate2::Compression::fast());
-            gzip.write_all(body).and_then(|()| gzip.finish())
+            gzip.write_all(&body).and_then(|()| gzip.finish())
         }
-        Compression::Zstd => zstd::bulk::compress(body, zstd::DEFAULT_COMPRESSION_LEVEL),
+        Compression::Zstd => zstd::bulk::compress(&body, zstd::DEFAULT_COMPRESSION_LEVEL),
     };
     compressed.map(Bytes::from).map_err(PostError::Compress)
 }
@@ -157,11 +154,11 @@ mod tests {
     #[test]
     fn what_is_compressed_comes_out_again() {
         let body = b"{\"flow\":{}}\n".repeat(1000);
-        let gzip = compressed(Compression::Gzip, &body).unwrap();
+        let gzip = compressed(Compression::Gzip, body.as_slice().into()).unwrap();
         let mut out = Vec::new();
         std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&gzip[..]), &mut out).unwrap();
         assert_eq!(out, body);
-        let zstd = compressed(Compression::Zstd, &body).unwrap();
+        let zstd = compressed(Compression::Zstd, body.as_slice().into()).unwrap();
         assert_eq!(zstd::bulk::decompress(&zstd, body.len()).unwrap(), body);
     }
 }

@@ -33,21 +33,17 @@ use super::{
 };
 use crate::tls::TlsError;
 use frame::{Frame, ITEM};
-pub(super) use record::put as put_record;
-pub(super) use span::put as put_span;
+pub(super) use record::{nanos, put as put_record};
+pub(super) use span::{ends_connection, put as put_span};
 
 /// Adds all metrics of a page, each as an event of the batch. Times are nanoseconds since
 /// 1970.
 pub(super) fn put_metrics(page: &str, start: u64, now: u64, batch: &mut Batch) {
     for metric in metrics::of_page(page, metrics::Times { start, now }) {
-        let added = batch.add(|out| {
+        let Ok(()) = batch.add(|out| {
             put::set_bytes(ITEM, &metric.encode_to_vec(), out);
             Ok::<_, Infallible>(())
         });
-        match added {
-            Ok(()) => {}
-            Err(never) => match never {},
-        }
     }
 }
 
@@ -71,8 +67,6 @@ pub(super) struct OtlpSink {
     protocol: Protocol,
     frame: Frame,
     counts: Counts,
-    /// Events of a request: fewer once the collector found one too large.
-    most: usize,
 }
 
 impl OtlpSink {
@@ -87,7 +81,6 @@ impl OtlpSink {
             protocol: target.protocol,
             frame: Frame::new(&resource::detect(&target.resource)),
             counts,
-            most: target.remote.max_events,
         })
     }
 
@@ -97,16 +90,16 @@ impl OtlpSink {
 
     /// Sends the first events of a batch.
     pub(super) async fn write(&mut self, batch: &Batch) -> Written<PostError> {
-        let (events, items) = batch.first(self.most, MAX_BODY);
+        let (events, items) = batch.first(self.server.most(), MAX_BODY);
         let request = self.frame.around(items);
         let outcome = match self.protocol {
             Protocol::Grpc => grpc::export(&mut self.server, self.signal, request).await,
-            Protocol::Http => self.post(&request).await,
+            Protocol::Http => self.post(request).await,
         };
         let (refused, why) = match outcome {
             Err(error) => return Written::failed(0, error),
             Ok(Outcome::Taken(told)) => {
-                self.most = (2 * self.most).min(self.server.remote().max_events);
+                self.server.grow();
                 if let Some(told) = told {
                     let url = self.server.remote().shown();
                     self.counts.complain(format!("{url} says: {told}"));
@@ -114,7 +107,7 @@ impl OtlpSink {
                 return Written::all(events);
             }
             Ok(Outcome::TooLarge) if events > 1 => {
-                self.most = events / 2;
+                self.server.shrink(events);
                 return Written::all(0);
             }
             Ok(Outcome::TooLarge) => (events, "it is too large".into()),
@@ -126,19 +119,16 @@ impl OtlpSink {
         let url = self.server.remote().shown();
         self.counts
             .complain(format!("{url} refuses what it is sent: {why}"));
-        Written {
-            refused,
-            ..Written::all(events)
-        }
+        Written::refused(events, refused)
     }
 
-    async fn post(&mut self, request: &[u8]) -> Result<Outcome, PostError> {
+    async fn post(&mut self, request: Vec<u8>) -> Result<Outcome, PostError> {
         let compression = self.server.remote().compression;
         let protobuf = HeaderValue::from_static("application/x-protobuf");
         let mut about = vec![(header::CONTENT_TYPE, protobuf)];
         about.extend(compression.header());
         let url = self.server.remote().url.clone();
-        let body = compressed(compression, request)?;
+        let body = compressed(compression, request.into())?;
         let answer = self.server.post(&url, &about, body).await?;
         match answer.status {
             status if status.is_success() => Ok(partial(&answer.body)),

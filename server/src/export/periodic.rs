@@ -3,22 +3,19 @@
 //! Not a reader of the store. Metrics are totals, so what could not be sent is in what is
 //! sent next, and nothing waits. Bound: a page at a time.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     batch::Batch,
-    counts::{Counts, Dropped},
+    counts::Counts,
     exporter::{Order, changed},
-    otlp::{OtlpSink, put_metrics},
+    otlp::{OtlpSink, nanos, put_metrics},
     set::{Page, StartError},
     setting::{OtlpTarget, Setting, Target},
 };
-use crate::store::Ring;
+use crate::{flow::Time, store::Ring};
 
 /// Between attempts, as long as none succeeds; at most the interval.
 const RETRY: Duration = Duration::from_secs(5);
@@ -102,7 +99,7 @@ impl Periodic {
     async fn send(&mut self) {
         let page = Arc::clone(&self.page);
         let mut batch = Batch::default();
-        put_metrics(&page(), self.start, now(), &mut batch);
+        put_metrics(&page(), self.start, nanos(Time::now()), &mut batch);
         // At the start it has nothing for a moment.
         self.pause = match batch.len() {
             0 => SOON.min(self.sink.pace()),
@@ -111,14 +108,7 @@ impl Periodic {
         while batch.len() > 0 {
             let written = self.sink.write(&batch).await;
             let bytes = batch.advance(written.events);
-            match written.events - written.refused {
-                0 => {}
-                sent => self.counts.send(sent as u64, bytes),
-            }
-            if written.refused > 0 {
-                self.counts
-                    .drop_events(Dropped::Refused, written.refused as u64);
-            }
+            self.counts.finish(written.events, written.refused, bytes);
             if let Err(error) = written.result {
                 let asked = error.retry_after().unwrap_or_default();
                 self.pause = self.pause.min(RETRY).max(asked);
@@ -132,10 +122,4 @@ impl Periodic {
             tracing::info!("an exporter of metrics writes again");
         }
     }
-}
-
-/// Nanoseconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
 }

@@ -134,6 +134,8 @@ pub(super) struct Server {
     http: Http,
     /// Its connections.
     tasks: Tasks,
+    /// Events of a request: fewer after one was too large.
+    most: usize,
     /// Looks at the files.
     _watch: JoinSet<()>,
 }
@@ -174,12 +176,28 @@ impl Server {
             ways,
             http,
             tasks,
+            most: remote.max_events,
             _watch: watch,
         })
     }
 
     pub(super) fn remote(&self) -> &Remote {
         &self.remote
+    }
+
+    /// Events of a request, at most.
+    pub(super) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// A request was taken: the next may be larger again.
+    pub(super) fn grow(&mut self) {
+        self.most = (2 * self.most).min(self.remote.max_events);
+    }
+
+    /// One of so many events was too large.
+    pub(super) fn shrink(&mut self, events: usize) {
+        self.most = (events / 2).max(1);
     }
 
     /// The headers of each request.

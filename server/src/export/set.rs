@@ -17,10 +17,11 @@ use tokio::{
 use super::{
     counts::{Counts, State},
     exporter::{Exporter, Order},
+    otlp::nanos,
     periodic::Periodic,
-    setting::{Setting, SettingError, Signal, Target, check, try_files},
+    setting::{Setting, SettingError, Signal, Target, check},
 };
-use crate::{store::Ring, tls::TlsError};
+use crate::{flow::Time, store::Ring, tls::TlsError};
 
 /// Why an exporter cannot begin.
 #[derive(Debug, Error)]
@@ -138,7 +139,7 @@ impl Exporters {
             ring,
             node_name,
             page,
-            start: super::periodic::now(),
+            start: nanos(Time::now()),
             running: Mutex::default(),
             died,
         }));
@@ -153,7 +154,6 @@ impl Exporters {
     /// The first that cannot begin, or why they do not go together. Those before it began.
     pub fn apply(&self, settings: &[Setting], begin: u64) -> Result<(), StartError> {
         check(settings)?;
-        try_files(settings)?;
         let mut running = self.lock();
         running.retain(|name, one| {
             let is_same =

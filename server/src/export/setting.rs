@@ -11,6 +11,7 @@ use crate::{
     config::Outgoing,
     filter::{FilterError, Filters},
     flow::Time,
+    judge::Judge,
     mask::{Mask, MaskError},
     tls::{self, TlsError},
 };
@@ -310,9 +311,9 @@ pub enum SettingError {
 
 impl Selected {
     /// Filters and mask.
-    pub(super) fn compile(&self) -> Result<(Filters, Option<Mask>), SettingError> {
-        let filters = Filters::compile(&self.allow, &self.deny)?;
-        Ok((filters, Mask::compile(&self.field_mask)?))
+    pub(super) fn compile(&self) -> Result<(Judge, Option<Mask>), SettingError> {
+        let judge = Judge::new(&self.allow, &self.deny)?;
+        Ok((judge, Mask::compile(&self.field_mask)?))
     }
 
     /// Whether events other than flows are exported. As in Hubble no filter matches them,

@@ -52,6 +52,14 @@ impl<E> Written<E> {
         }
     }
 
+    /// All, of which so many were not wanted.
+    pub(super) fn refused(events: usize, refused: usize) -> Self {
+        Self {
+            refused,
+            ..Self::all(events)
+        }
+    }
+
     /// Some, and why no more.
     pub(super) fn failed(events: usize, error: E) -> Self {
         Self {
@@ -96,17 +104,12 @@ impl Sink {
         })
     }
 
-    /// Writes to this from now on. What was written stays written.
+    /// Writes to this, which is of the same kind, from now on.
     pub(super) fn change(&mut self, target: &Target, counts: &Counts) -> Result<(), TlsError> {
-        if let (Self::File(sink), Target::File(file)) = (&mut *self, target) {
-            sink.change(file);
-            return Ok(());
+        match (&mut *self, target) {
+            (Self::File(sink), Target::File(file)) => sink.change(file),
+            _ => *self = Self::new(target, counts)?,
         }
-        let other = Self::new(target, counts)?;
-        if let Err(error) = self.close() {
-            counts.complain(error.to_string());
-        }
-        *self = other;
         Ok(())
     }
 

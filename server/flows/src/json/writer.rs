@@ -76,18 +76,23 @@ fn fields(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
         if field.is_map {
             map(text, values)?;
         } else if field.is_repeated {
-            text.push('[');
-            for (index, (_, one)) in values.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                value(text, *one)?;
-            }
-            text.push(']');
+            list(text, values)?;
         } else {
             value(text, values[0].1)?;
         }
     }
+    Ok(())
+}
+
+fn list(text: &mut String, values: &[(usize, Value<'_>)]) -> Result<(), Unreadable> {
+    text.push('[');
+    for (index, (_, one)) in values.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        value(text, *one)?;
+    }
+    text.push(']');
     Ok(())
 }
 
@@ -342,17 +347,7 @@ fn dynamic(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
     };
     match (field.name.as_str(), values[0].1) {
         ("fields", _) => map(text, values),
-        ("values", _) => {
-            text.push('[');
-            for (index, (_, one)) in values.iter().enumerate() {
-                if index > 0 {
-                    text.push(',');
-                }
-                value(text, *one)?;
-            }
-            text.push(']');
-            Ok(())
-        }
+        ("values", _) => list(text, values),
         ("null_value", _) => {
             *text += "null";
             Ok(())

@@ -1,7 +1,5 @@
 //! A flow event as a log event (`LogRecord`).
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use sextant_flows::{
     flow::wire::put,
     shape::Shape,
@@ -47,39 +45,46 @@ pub(in crate::export) fn put(
     let envelope = View::new(shape, encoded)?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| {
-        let time = (!is_masked).then(|| event.time()).flatten();
-        fixed64(TIME_FIXED64, nanos(time), out);
-        fixed64(OBSERVED_FIXED64, now(), out);
+        fixed64(OBSERVED_FIXED64, nanos(Time::now()), out);
         written = match event {
-            Event::Flow(flow) if is_masked => put_masked(flow, &envelope, out),
-            Event::Flow(flow) => put_flow(flow, &envelope, out),
-            _ => put_other(&envelope, out),
+            Event::Flow(flow) => put_flow(flow, is_masked, &envelope, out),
+            _ => put_other(event, &envelope, out),
         };
     });
     written
 }
 
-fn put_flow(flow: &Flow, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
-    severity(severity_of(flow), out);
-    let body = body(flow);
-    put::message(BODY, out, |out| any::text(&body, out));
+/// Severity, time, body and trace are of fields that a mask may leave out.
+fn put_flow(
+    flow: &Flow,
+    is_masked: bool,
+    envelope: &View<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Unreadable> {
+    let Some(Value::Message(encoded)) = envelope.get("flow") else {
+        return Err(Unreadable::Malformed);
+    };
+    let view = encoded.view()?;
+    let has = |field| !is_masked || view.get(field).is_some();
+    let time = flow.time.filter(|_| has("time"));
+    fixed64(TIME_FIXED64, time.map_or(0, nanos), out);
+    severity(severity_of(has("verdict").then_some(flow)), out);
+    if !is_masked {
+        let body = body(flow);
+        put::message(BODY, out, |out| any::text(&body, out));
+    }
     let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
-    if let Some(name) = flow.l4.as_ref().and_then(transport) {
+    let l4 = flow.l4.as_ref().filter(|_| has("l4"));
+    if let Some(name) = l4.and_then(transport) {
         say(&mut attributes, "network.transport", name);
     }
-    // A time that is no such number, or none, is said as it is.
-    if let Some(time) = flow.time.filter(|time| nanos(Some(*time)) == 0) {
-        let Time { seconds, nanos } = time;
-        say(
-            &mut attributes,
-            "hubble.time",
-            &format!("{seconds}.{nanos:09}"),
-        );
+    // A time that is no such number is said as it is.
+    if let Some(Time { seconds, nanos }) = time.filter(|time| nanos(*time) == 0) {
+        let time = format!("{seconds}.{nanos:09}");
+        say(&mut attributes, "hubble.time", &time);
     }
-    if let Some(Value::Message(flow)) = envelope.get("flow") {
-        attributes.fields(&flow.view()?)?;
-    }
-    if let Some((trace, span)) = trace_of(flow) {
+    attributes.fields(&view)?;
+    if let Some((trace, span)) = trace_of(flow).filter(|_| !is_masked) {
         put::bytes(TRACE_ID, &trace, out);
         put::bytes(SPAN_ID, &span, out);
     }
@@ -87,36 +92,9 @@ fn put_flow(flow: &Flow, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<(), U
     Ok(())
 }
 
-/// Severity, time and trace are of fields that the mask may leave out.
-fn put_masked(flow: &Flow, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
-    let Some(Value::Message(masked)) = envelope.get("flow") else {
-        return Ok(());
-    };
-    let masked = masked.view()?;
-    let has = |field| masked.get(field).is_some();
-    if has("time") {
-        fixed64(TIME_FIXED64, nanos(flow.time), out);
-    }
-    severity(
-        if has("verdict") {
-            severity_of(flow)
-        } else {
-            INFO
-        },
-        out,
-    );
-    let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
-    let l4 = flow.l4.as_ref().filter(|_| has("l4"));
-    if let Some(name) = l4.and_then(transport) {
-        say(&mut attributes, "network.transport", name);
-    }
-    attributes.fields(&masked)?;
-    put::bytes(EVENT_NAME, b"network.flow", out);
-    Ok(())
-}
-
 /// Losses, what the agent did, and debugging: under the name of their field.
-fn put_other(envelope: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+fn put_other(event: &Event, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    fixed64(TIME_FIXED64, event.time().map_or(0, nanos), out);
     severity(INFO, out);
     let mut name = String::new();
     for (field, values) in envelope.fields() {
@@ -168,10 +146,11 @@ fn severity((number, text): (u64, &str), out: &mut Vec<u8>) {
     put::bytes(SEVERITY_TEXT, text.as_bytes(), out);
 }
 
-fn severity_of(flow: &Flow) -> (u64, &'static str) {
-    match Verdict::try_from(flow.verdict).unwrap_or_default() {
-        Verdict::Dropped => WARN,
-        Verdict::Error => ERROR,
+fn severity_of(flow: Option<&Flow>) -> (u64, &'static str) {
+    let verdict = flow.map(|flow| Verdict::try_from(flow.verdict));
+    match verdict {
+        Some(Ok(Verdict::Dropped)) => WARN,
+        Some(Ok(Verdict::Error)) => ERROR,
         _ => INFO,
     }
 }
@@ -225,16 +204,12 @@ pub(super) fn fixed64(tag: u8, value: u64, out: &mut Vec<u8>) {
     }
 }
 
-/// Nanoseconds since 1970; 0 is unknown, or before, or after 2262.
-pub(super) fn nanos(time: Option<Time>) -> u64 {
-    let in_range = |time: &Time| (0..9_000_000_000).contains(&time.seconds);
-    time.filter(in_range)
-        .map_or(0, |time| time.as_nanos().unsigned_abs())
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_nanos() as u64)
+/// Nanoseconds since 1970; 0 is before, or after 2255.
+pub(in crate::export) fn nanos(time: Time) -> u64 {
+    match (0..9_000_000_000).contains(&time.seconds) {
+        true => time.as_nanos().unsigned_abs(),
+        false => 0,
+    }
 }
 
 #[cfg(test)]

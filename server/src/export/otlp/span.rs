@@ -104,7 +104,11 @@ impl<'f> Connection<'f> {
         put::bytes(NAME, name.as_bytes(), out);
         put::number(KIND, self.kind(), out);
         // The event comes when nothing more is waited for.
-        let end = nanos(self.flow.time).saturating_sub(self.counters.silent_ns);
+        let end = self
+            .flow
+            .time
+            .map_or(0, nanos)
+            .saturating_sub(self.counters.silent_ns);
         let begin = end.saturating_sub(self.counters.duration_ns);
         fixed64(START_FIXED64, begin, out);
         fixed64(END_FIXED64, end, out);
@@ -130,29 +134,32 @@ impl<'f> Connection<'f> {
     }
 }
 
+/// Whether a connection ends with this event: then there is a span of it.
+pub(in crate::export) fn ends_connection(flow: &Flow) -> bool {
+    Connection::of(flow).is_some()
+}
+
 /// Appends a span of the connection that ends with this event, which is this encoded
-/// `ExportEvent`; whether it is one. Of one that is masked its fields alone are told, and
-/// when it began and ended.
+/// `ExportEvent`. Of one that is masked its fields alone are told, and when it began and
+/// ended.
 pub(in crate::export) fn put(
     flow: &Flow,
     encoded: &[u8],
     is_masked: bool,
     out: &mut Vec<u8>,
-) -> Result<bool, Unreadable> {
-    let Some(connection) = Connection::of(flow) else {
-        return Ok(false);
-    };
+) -> Result<(), Unreadable> {
+    let connection = Connection::of(flow).ok_or(Unreadable::Malformed)?;
     let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
     let envelope = View::new(shape, encoded)?;
     let Some(Value::Message(flow)) = envelope.get("flow") else {
-        return Ok(false);
+        return Err(Unreadable::Malformed);
     };
     let flow = flow.view()?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| {
         written = connection.put(&flow, is_masked, out)
     });
-    written.map(|()| true)
+    written
 }
 
 /// By the event's own id, which no other event has.

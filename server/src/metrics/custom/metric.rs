@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     flow::Flow,
+    judge::Judge,
     metrics::{
-        judge::Judge,
         labels::Labels,
         series::{Described, Series},
     },

@@ -16,10 +16,7 @@ use super::{
     gone::Named,
     setting::{Setting, Switches},
 };
-use crate::{
-    flow::Flow,
-    metrics::{judge::Judge, labels::Labels},
-};
+use crate::{flow::Flow, judge::Judge, metrics::labels::Labels};
 
 /// A metric by its name in configurations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

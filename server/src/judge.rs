@@ -1,13 +1,15 @@
-//! Filters of a metric, which judge flows for as long as the daemon runs.
+//! Filters that judge flows for as long as the daemon runs: of metrics and exporters.
+//!
+//! Not of requests, which end when they took too much.
 
 use sextant_flows::filter::{FilterError, Filters};
 use sextant_proto::flow::FlowFilter;
 
-use crate::flow::Flow;
+use crate::flow::{Flow, sketch::Sieve};
 
 /// The filters, and what they were compiled from.
 #[derive(Debug, Default)]
-pub(super) struct Judge {
+pub(crate) struct Judge {
     include: Vec<FlowFilter>,
     exclude: Vec<FlowFilter>,
     filters: Filters,
@@ -21,7 +23,7 @@ impl Judge {
     /// # Errors
     ///
     /// A filter that cannot be compiled.
-    pub(super) fn new(include: &[FlowFilter], exclude: &[FlowFilter]) -> Result<Self, FilterError> {
+    pub(crate) fn new(include: &[FlowFilter], exclude: &[FlowFilter]) -> Result<Self, FilterError> {
         Ok(Self {
             filters: Filters::compile(include, exclude)?,
             include: include.to_vec(),
@@ -31,20 +33,30 @@ impl Judge {
     }
 
     /// Takes the place of another, whose count goes on.
-    pub(super) fn instead_of(self, before: &Self) -> Self {
+    pub(crate) fn instead_of(self, before: &Self) -> Self {
         Self {
             overruns: before.overruns,
             ..self
         }
     }
 
-    /// Whether it lets the flow pass.
-    pub(super) fn passes(&mut self, flow: &Flow) -> bool {
+    /// Holds back flows that cannot pass.
+    pub(crate) fn sieve(&self) -> &Sieve {
+        self.filters.sieve()
+    }
+
+    /// Whether it lets the flow pass; not one that it took too long to judge.
+    pub(crate) fn passes(&mut self, flow: &Flow) -> bool {
+        self.judge(flow).unwrap_or(false)
+    }
+
+    /// Whether the flow passes; nothing if that took too long.
+    pub(crate) fn judge(&mut self, flow: &Flow) -> Option<bool> {
         if self.filters.is_empty() {
-            return true;
+            return Some(true);
         }
         if let Ok(passes) = self.filters.matches(flow) {
-            return passes;
+            return Some(passes);
         }
         self.overruns += 1;
         // Steps of a request are for one that ends; this one goes on. What was compiled
@@ -52,11 +64,11 @@ impl Judge {
         if let Ok(filters) = Filters::compile(&self.include, &self.exclude) {
             self.filters = filters;
         }
-        false
+        None
     }
 
     /// Flows that took too long to judge.
-    pub(super) fn overruns(&self) -> u64 {
+    pub(crate) fn overruns(&self) -> u64 {
         self.overruns
     }
 }
