@@ -13,7 +13,7 @@ var (
 	poolKinds      = []string{"Deployment", "StatefulSet", "DaemonSet", "systemd", "deployment"}
 	poolClusters   = []string{"default", "east", "west", "East"}
 	poolNodes      = []string{"moon-1", "east/moon-1", "west/moon-2", "default/moon-1", "moon-3.example.com", "east/node.example.com",
-		"Moon-1", "EAST/moon-1", "a/b/c", "/moon-1", "east/", "node_5", "moon-1."}
+		"moon-11", "a/b/c", "/moon-1", "east/", "node-5", "moon-1."}
 	poolFQDNs = []string{"example.com", "www.example.com", "api.example.com", "db_1.internal", "WWW.Example.com", "example.com.",
 		"xn--bcher-kva.example", "a", "kubernetes.default.svc.cluster.local"}
 	poolIPs = []string{"10.0.0.1", "10.0.0.2", "10.0.1.3", "10.255.0.4", "192.168.7.9", "172.16.0.1", "0.0.0.0", "255.255.255.255",

@@ -1,8 +1,10 @@
 //! Glob patterns of DNS names and node names.
 //!
-//! `*` stands for any run of `-`, `.`, digits and lower-case letters (not of
-//! underscores, as upstream). Patterns are anchored and lower-cased, names are
-//! taken as they come.
+//! `*` stands for any run of `-`, `.`, digits and lower-case letters. Patterns are
+//! anchored and lower-cased. DNS names are taken as they come and `*` has no
+//! underscores, as upstream. Names of nodes are matched whatever their case, and `*` takes
+//! underscores there: upstream finds a node with either by no pattern at all, but a host's
+//! name may have them, and so may those of a file that is replayed.
 
 use super::{FilterError, text};
 
@@ -36,6 +38,10 @@ impl Glob {
     /// Costs pattern and name once.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
+        self.matches_with(name, is_starred)
+    }
+
+    fn matches_with(&self, name: &str, is_starred: fn(u8) -> bool) -> bool {
         let Some((first, others)) = self.0.split_once('*') else {
             return self.0 == name;
         };
@@ -65,6 +71,10 @@ fn is_starred(byte: u8) -> bool {
     matches!(byte, b'-' | b'.' | b'0'..=b'9' | b'a'..=b'z')
 }
 
+fn is_starred_of_node(byte: u8) -> bool {
+    byte == b'_' || is_starred(byte)
+}
+
 /// A cluster or node in a node name pattern.
 #[derive(Debug)]
 enum Part {
@@ -85,7 +95,7 @@ impl Part {
     fn matches(&self, name: &str) -> bool {
         match self {
             Self::Any => is_fqdn(name),
-            Self::Glob(glob) => glob.matches(name),
+            Self::Glob(glob) => glob.matches_with(name, is_starred_of_node),
         }
     }
 }
@@ -125,6 +135,7 @@ impl NodePattern {
         if name.is_empty() {
             return false;
         }
+        let name = &text::to_lower(name);
         let (cluster, node) = name.split_once('/').unwrap_or(("default", name));
         self.cluster.matches(cluster) && self.node.matches(node)
     }
