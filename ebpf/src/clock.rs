@@ -7,6 +7,9 @@ use aya_ebpf::{
     macros::map,
     maps::Array,
 };
+use sextant_ebpf_common::tick;
+
+use crate::maps::tuning;
 
 /// Nanoseconds of a jiffy; set when the programs are loaded.
 #[unsafe(no_mangle)]
@@ -43,4 +46,15 @@ pub fn precise_now_compared() -> u64 {
         unsafe { offset.write_volatile(precise.wrapping_sub(coarse)) };
     }
     precise
+}
+
+/// When the next event of an active flow is due.
+#[inline(always)]
+pub fn due_after(now: u64) -> u32 {
+    tick(now + tuning().active_interval_ns)
+}
+
+#[inline(always)]
+pub fn is_due(due: u32, now: u64) -> bool {
+    tick(now).wrapping_sub(due) as i32 >= 0
 }

@@ -14,7 +14,7 @@ use crate::{
     clock::{coarse_now, precise_now, precise_now_compared},
     maps::{self, OBSERVED},
     nat,
-    packet::Packet,
+    packet::{Packet, address},
     quality, ring, who,
 };
 
@@ -184,8 +184,8 @@ unsafe fn fill(
     (*event).time_ns = now;
     (*event).first_ns = (*entry).first_ns;
     (*event).last_ns = now;
-    (*event).source = address(&packet.source, packet.family);
-    (*event).destination = address(&packet.destination, packet.family);
+    (*event).source = packet.source_address();
+    (*event).destination = packet.destination_address();
     (*event).l4 = [0; 16];
     (*event).mac = [0; 12];
     (*event).point = packet.point;
@@ -227,15 +227,5 @@ unsafe fn fill(
     if packet.has_mac {
         // A frame that was parsed has its MAC header.
         bpf_skb_load_bytes(skb, 0, (&raw mut (*event).mac).cast(), 12);
-    }
-}
-
-/// An address without what is left over behind an IPv4 one.
-#[inline(always)]
-pub fn address(words: &[u32; 4], family: u8) -> [u32; 4] {
-    if family == 4 {
-        [words[0], 0, 0, 0]
-    } else {
-        *words
     }
 }

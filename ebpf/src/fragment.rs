@@ -3,7 +3,7 @@
 
 use sextant_ebpf_common::{FragmentKey, FragmentPorts, since_tick, tick};
 
-use crate::{event::address, maps::FRAGMENTS, packet::Packet};
+use crate::{maps::FRAGMENTS, packet::Packet};
 
 /// For so long the fragments of a datagram belong together: the kernel's own
 /// time for putting it together (`ipfrag_time`).
@@ -45,8 +45,8 @@ pub fn recall(packet: &mut Packet, id: u32, next: u8) -> bool {
 #[inline(always)]
 fn key(packet: &Packet, id: u32, next: u8) -> FragmentKey {
     FragmentKey {
-        source: address(&packet.source, packet.family),
-        destination: address(&packet.destination, packet.family),
+        source: packet.source_address(),
+        destination: packet.destination_address(),
         id,
         protocol: next,
         pad: 0,

@@ -13,10 +13,8 @@ use sextant_ebpf_common::{
 
 use crate::{
     atomic,
-    initiator::sender,
     opening::load,
-    packet::Packet,
-    parse::{ACK, SYN},
+    packet::{ACK, Packet, SYN},
 };
 
 /// Content type of a handshake message (RFC 8446, 5.1), and the major version.
@@ -38,7 +36,7 @@ pub unsafe fn may_be_in(entry: *mut Entry, packet: &Packet, before: u64) -> bool
     let tags = (*entry).tags;
     hello_of(tags) != HELLO_OVER
         && has_opening(tags)
-        && initiator_of(tags) & initiator::B == sender(packet)
+        && initiator_of(tags) & initiator::B == packet.sender()
 }
 
 /// Where the bytes of the packet are in what the client sends, if they are wanted.

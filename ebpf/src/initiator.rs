@@ -10,8 +10,7 @@ use crate::{
     clock::precise_now,
     listener::{is_connected, listens},
     maps::settled_at_ns,
-    packet::Packet,
-    parse::{ACK, SYN},
+    packet::{ACK, Packet, SYN},
     who::{CURRENT, receiving_namespace, sending_namespace},
 };
 
@@ -27,7 +26,7 @@ const EPHEMERAL: u16 = 32_768;
 /// flows that may have begun before we watched.
 #[inline(never)]
 pub fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
-    let sender = sender(packet);
+    let sender = packet.sender();
     let receiver = 1 - sender;
     if !packet.sided {
         return if packet.answer { receiver } else { sender };
@@ -106,16 +105,6 @@ fn by_sockets(skb: *mut __sk_buff, packet: &Packet) -> Guess {
             Guess::Receiver
         }
         _ => Guess::None,
-    }
-}
-
-/// The side of the key that sent the packet.
-#[inline(always)]
-pub fn sender(packet: &Packet) -> u8 {
-    if packet.direction == A_TO_B {
-        initiator::A
-    } else {
-        initiator::B
     }
 }
 

@@ -9,8 +9,7 @@ use sextant_ebpf_common::{
 };
 
 use crate::{
-    packet::Packet,
-    parse::{ACK, SYN},
+    packet::{ACK, Packet, SYN},
     who,
 };
 

@@ -1,6 +1,15 @@
 //! What is known of a packet.
 
-use sextant_ebpf_common::Ends;
+use sextant_ebpf_common::{A_TO_B, Ends, initiator};
+
+/// TCP's control bits (RFC 9293).
+pub const FIN: u16 = 1;
+/// Opens a connection.
+pub const SYN: u16 = 1 << 1;
+/// Resets a connection.
+pub const RST: u16 = 1 << 2;
+/// Acknowledges.
+pub const ACK: u16 = 1 << 4;
 
 /// A packet, filled in step by step: in place, for the sake of the stack. Of
 /// IPv4 addresses only the first word is set.
@@ -93,6 +102,28 @@ impl Packet {
         }
     }
 
+    /// The side of the key that sent it.
+    #[inline(always)]
+    pub fn sender(&self) -> u8 {
+        if self.direction == A_TO_B {
+            initiator::A
+        } else {
+            initiator::B
+        }
+    }
+
+    /// The sender's address, without what is left over behind an IPv4 one.
+    #[inline(always)]
+    pub fn source_address(&self) -> [u32; 4] {
+        address(&self.source, self.family)
+    }
+
+    /// The receiver's.
+    #[inline(always)]
+    pub fn destination_address(&self) -> [u32; 4] {
+        address(&self.destination, self.family)
+    }
+
     /// The port of the sender in a direction of the key, or of the receiver.
     #[inline(always)]
     pub fn port_of(&self, direction: usize, sender: bool) -> u16 {
@@ -101,5 +132,15 @@ impl Packet {
         } else {
             self.destination_port
         }
+    }
+}
+
+/// An address without what is left over behind an IPv4 one.
+#[inline(always)]
+pub fn address(words: &[u32; 4], family: u8) -> [u32; 4] {
+    if family == 4 {
+        [words[0], 0, 0, 0]
+    } else {
+        *words
     }
 }

@@ -5,16 +5,12 @@ use sextant_ebpf_common::{
     protocol::{DCCP, FRAGMENT, ICMP, ICMP6, IGMP, SCTP, TCP, UDP, UDP_LITE},
 };
 
-use crate::{fragment, packet::Packet, read::Read};
+use crate::{
+    fragment,
+    packet::{Packet, RST, SYN},
+    read::Read,
+};
 
-/// TCP's control bits (RFC 9293).
-pub const FIN: u16 = 1;
-/// Opens a connection.
-pub const SYN: u16 = 1 << 1;
-/// Resets a connection.
-pub const RST: u16 = 1 << 2;
-/// Acknowledges.
-pub const ACK: u16 = 1 << 4;
 const AUTHENTICATION: u8 = 51;
 
 /// Option of a hop-by-hop header (RFC 2675).

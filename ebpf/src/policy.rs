@@ -25,7 +25,12 @@ use sextant_ebpf_common::{
     reason,
 };
 
-use crate::{atomic, event, maps, packet::Packet, table};
+use crate::{
+    atomic,
+    clock::{due_after, is_due},
+    event, maps,
+    packet::Packet,
+};
 use host::Near;
 use tables::{Half, Question};
 
@@ -111,8 +116,8 @@ unsafe fn deny(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
 #[inline(never)]
 pub unsafe fn tell(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet) {
     let judgement = packet.judgement;
-    if judgement & reason::DENIED != 0 && table::is_due((*entry).due, packet.now) {
-        (*entry).due = table::due_after(packet.now);
+    if judgement & reason::DENIED != 0 && is_due((*entry).due, packet.now) {
+        (*entry).due = due_after(packet.now);
     } else if judgement & JUDGED == 0 {
         return;
     }

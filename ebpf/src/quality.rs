@@ -13,10 +13,8 @@ use sextant_ebpf_common::{
 
 use crate::{
     clock::precise_now,
-    initiator::sender,
     listener::LISTEN,
-    packet::Packet,
-    parse::{ACK, SYN},
+    packet::{ACK, Packet, SYN},
     who::{STREAM, receiving_namespace, size_of_tuple, tuple_of},
 };
 
@@ -81,7 +79,7 @@ pub unsafe fn acknowledged(entry: *mut Entry, packet: &Packet) {
     if packet.protocol != TCP || !has_opening(tags) {
         return;
     }
-    let is_answer = initiator_of(tags) & initiator::B != sender(packet);
+    let is_answer = initiator_of(tags) & initiator::B != packet.sender();
     if is_answer != (packet.tcp_flags & SYN != 0) {
         return;
     }

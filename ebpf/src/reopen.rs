@@ -7,13 +7,10 @@ use sextant_ebpf_common::{Entry, POINTS, Side, has_opening, initiator, initiator
 
 use crate::{
     atomic,
-    clock::precise_now,
+    clock::{due_after, precise_now},
     event,
-    initiator::sender,
     opening::opening,
-    packet::Packet,
-    parse::{ACK, FIN, RST},
-    table::due_after,
+    packet::{ACK, FIN, Packet, RST},
     who,
 };
 
@@ -62,7 +59,7 @@ unsafe fn begin(
     (*entry).news_us = 0;
     (*entry).due = due_after(packet.now);
     (*entry).opening = opening;
-    (*entry).tags = tags(packet.vlan, sender(packet) | is_opening);
+    (*entry).tags = tags(packet.vlan, packet.sender() | is_opening);
     (*entry).owner[1 - (packet.direction & 1)] = 0;
     for place in 0..POINTS {
         (*entry).points[place] = 0;
@@ -85,7 +82,7 @@ unsafe fn is_over(entry: *mut Entry, packet: &Packet, seen: u32, opening: u32) -
     }
     let tags = (*entry).tags;
     let direction = packet.direction & 1;
-    let opened_here = initiator_of(tags) & initiator::B == sender(packet);
+    let opened_here = initiator_of(tags) & initiator::B == packet.sender();
     if !opened_here {
         return either & ACK != 0;
     }

@@ -13,15 +13,14 @@ use sextant_ebpf_common::{
 
 use crate::{
     atomic,
-    clock::precise_now_compared,
+    clock::{due_after, is_due, precise_now_compared},
     event,
     flows::{self, Family},
     initiator::who_spoke_first,
     maps::{self, tuning},
     once::counts_here,
     opening::opening,
-    packet::Packet,
-    parse::{ACK, FIN, RST, SYN},
+    packet::{ACK, FIN, Packet, RST, SYN},
     payload, policy, quality, reopen, who,
 };
 
@@ -196,15 +195,4 @@ unsafe fn news(entry: *mut Entry, packet: &Packet, direction: usize, first: bool
         (*entry).due = due_after(packet.now);
     }
     reasons
-}
-
-/// When the next event of an active flow is due.
-#[inline(always)]
-pub fn due_after(now: u64) -> u32 {
-    tick(now + tuning().active_interval_ns)
-}
-
-#[inline(always)]
-pub fn is_due(due: u32, now: u64) -> bool {
-    tick(now).wrapping_sub(due) as i32 >= 0
 }

@@ -40,7 +40,7 @@ use ipnet::IpNet;
 
 use crate::{
     export::Exports,
-    metrics::{CustomSetting, Hubble},
+    metrics::{custom::CustomSetting, hubble::Hubble},
 };
 
 pub use access::{Access, Grant, Role, Roles, Sees, Token, Who};

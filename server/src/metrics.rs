@@ -4,10 +4,10 @@
 //! at `/metrics` in OpenMetrics text.
 
 mod connections;
-mod custom;
+pub mod custom;
 mod exporters;
 mod follow;
-mod hubble;
+pub mod hubble;
 mod labels;
 mod names;
 mod plain;
@@ -17,13 +17,8 @@ mod reading;
 mod series;
 mod who;
 
-pub use custom::{
-    CustomError, CustomKind, CustomMetrics, CustomSetting, Field, FieldError, Measured,
-    check_custom, label_name, metric_name,
-};
-pub use hubble::{
-    FileError, Hubble, HubbleError, HubbleMetrics, Kind, Setting, SettingError, check,
-};
+pub use custom::{CustomError, CustomMetrics};
+pub use hubble::{FileError, HubbleError, HubbleMetrics};
 pub use rates::Rates;
 
 use std::{fmt, sync::Arc, time::Duration};

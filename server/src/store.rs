@@ -10,6 +10,7 @@ mod cursor;
 mod deliveries;
 mod rate;
 mod ring;
+mod search;
 mod times;
 mod verdicts;
 

@@ -4,15 +4,16 @@
 //! The order matters since `--not` turns the next flag round.
 
 mod conflict;
+mod error;
 mod flags;
 mod process;
 mod services;
 mod tracker;
 mod value;
 
+pub(crate) use error::FilterError;
 pub(crate) use flags::FilterArgs;
 use sextant_proto::flow::FlowFilter;
-pub(crate) use tracker::FilterError;
 
 use crate::json;
 

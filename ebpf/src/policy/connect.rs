@@ -25,7 +25,7 @@ use crate::{
     clock::precise_now,
     maps::{self, DENIED},
     owner,
-    parse::SYN,
+    packet::SYN,
     ring,
 };
 

@@ -30,6 +30,7 @@ mod netip;
 mod pattern;
 mod regexp;
 mod set;
+mod side;
 mod text;
 mod transport;
 mod uri;
@@ -50,7 +51,6 @@ use crate::flow::{
 
 pub use bounds::Excess;
 use budget::Budget;
-pub use checks::Side;
 use checks::{Check, Checks};
 pub use error::{FilterError, HttpField, PortError};
 pub use label::LabelError;
@@ -58,6 +58,7 @@ pub use meter::Overrun;
 use meter::{Meter, REQUEST_STEPS, STEPS_A_FLOW};
 pub use pattern::Glob;
 pub use regexp::RegexpError;
+pub use side::Side;
 
 /// Filters or values from which on judging takes long.
 const MANY: usize = 256;

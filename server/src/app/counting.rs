@@ -7,7 +7,7 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet};
 use super::worker::Worker;
 use crate::{
     config::Config,
-    metrics::{CustomMetrics, CustomSetting, HubbleMetrics},
+    metrics::{CustomMetrics, HubbleMetrics, custom::CustomSetting},
     store::Ring,
 };
 

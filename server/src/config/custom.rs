@@ -10,7 +10,9 @@ use super::{
 use crate::{
     export::filters,
     filter::Filters,
-    metrics::{CustomKind, CustomSetting, Field, Measured, check_custom, label_name, metric_name},
+    metrics::custom::{
+        CustomKind, CustomSetting, Field, Measured, check_custom, label_name, metric_name,
+    },
 };
 
 /// Longest text of `help`.

@@ -10,7 +10,7 @@ use clap::{
     builder::{OsStringValueParser, TypedValueParser},
 };
 
-use super::{Config, DEFAULT_FILE, Listen, example, given::variable};
+use super::{Config, DEFAULT_FILE, Listen, example};
 
 /// Flags and subcommand.
 #[derive(Clone, Debug, Default, Parser)]
@@ -127,4 +127,9 @@ fn sections() -> String {
          commas between them.\n\nFurther settings of the file (TOML), with their defaults:\n{}",
         example::defaults_of_sections()
     )
+}
+
+/// The environment variable of a flag.
+pub(super) fn variable(setting: &str) -> String {
+    format!("SEXTANT_{}", setting.to_uppercase().replace('-', "_"))
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::{
     Flags, Mistake,
     draft::{Draft, set},
+    flags::variable,
     limits, names, socket,
     values::{self, Parsed},
 };
@@ -27,11 +28,6 @@ impl Source {
             Self::Flags => format!("flag --{setting}"),
         }
     }
-}
-
-/// The environment variable of a flag.
-pub(super) fn variable(setting: &str) -> String {
-    format!("SEXTANT_{}", setting.to_uppercase().replace('-', "_"))
 }
 
 /// The words of one source, as given.

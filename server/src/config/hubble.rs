@@ -6,7 +6,7 @@ use super::{
     section::Section,
     values::{Parsed, optional_path},
 };
-use crate::metrics::{Hubble, Setting, check};
+use crate::metrics::hubble::{Hubble, Setting, check};
 
 /// Reads what is on.
 pub(super) fn metrics(section: &mut Section<'_>, hubble: &mut Hubble) {

@@ -28,10 +28,11 @@ use sextant_ebpf_common::interface_parts;
 use super::{
     InterfaceChoice, Link, Links,
     grace::Expedited,
-    hook::{self, AttachError, DIRECTIONS, Hold, Hook, OnHook, Programs},
+    hook::{self, AttachError, DIRECTIONS, Hold, Hook, OnHook},
     namespace,
     netlink::Access,
     pins::Pins,
+    program::Programs,
     tcx::Direction,
 };
 

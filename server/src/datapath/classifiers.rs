@@ -10,7 +10,7 @@ use aya::{
 
 use super::{
     DatapathError,
-    hook::{Program, Programs},
+    program::{Program, Programs},
     refusal::refused,
     tcx,
 };

@@ -7,8 +7,8 @@
 use std::{io, os::fd::AsRawFd as _};
 
 use super::{
-    hook::Program,
     netlink::{Request, Requests, attributes, text, u32_at},
+    program::Program,
     tcx::Direction,
 };
 

@@ -19,6 +19,7 @@ use sextant_ebpf_common::{Event, Kind, interface_parts, point_parts, protocol::T
 use super::{
     DatapathError, Volumes,
     netlink::{NETLINK_SOCK_DIAG, Request, Requests},
+    volumes::Ending,
 };
 
 /// Connections that wait to be ended.
@@ -37,29 +38,6 @@ const NO_COOKIE: [u8; 8] = [0xff; 8];
 /// Where `struct inet_diag_msg` has the state, and the id.
 const STATE_AT: usize = 1;
 const ID_AT: usize = 4;
-
-/// What became of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// It was ended.
-    Ended,
-    /// There is no such socket in this network namespace (any more).
-    NoSocket,
-    /// The kernel did not end it.
-    Failed,
-    /// Too many waited.
-    NoRoom,
-}
-
-impl Ending {
-    /// All of them, with their names.
-    pub const ALL: [(Self, &str); 4] = [
-        (Self::Ended, "ended"),
-        (Self::NoSocket, "no_socket"),
-        (Self::Failed, "failed"),
-        (Self::NoRoom, "no_room"),
-    ];
-}
 
 /// A connection as a socket of this host has it; ports and addresses as in the headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

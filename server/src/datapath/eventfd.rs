@@ -62,3 +62,14 @@ pub(super) fn wait<const N: usize>(fds: [BorrowedFd<'_>; N], timeout: Duration) 
     unsafe { libc::poll(polled.as_mut_ptr(), N as libc::nfds_t, millis) };
     polled.map(|one| one.revents != 0)
 }
+
+/// Ends a reader or a sweeper from another thread.
+#[derive(Clone, Debug)]
+pub struct Stopper(pub(super) EventFd);
+
+impl Stopper {
+    /// It does what is left to be done, and returns.
+    pub fn stop(&self) {
+        self.0.set();
+    }
+}

@@ -16,9 +16,11 @@ use sextant_ebpf_common::interface_parts;
 use filters::{add_qdisc, put_filter, put_filters, take_filters_off};
 
 use super::{
-    Layer, clsact,
+    clsact,
     netlink::{Access, Requests},
     pins::Pins,
+    program::{Program, Programs},
+    shortage::{is_exhausted, remedy},
     tcx::{self, Direction},
 };
 
@@ -114,36 +116,6 @@ impl AttachError {
                 Self::NoModule { what, module }
             }
             other => other,
-        }
-    }
-}
-
-/// A program for packets, ready to be attached.
-#[derive(Debug)]
-pub(super) struct Program {
-    /// Its name.
-    pub(super) name: &'static str,
-    /// Its descriptor.
-    pub(super) fd: OwnedFd,
-    /// The kernel's number of it.
-    pub(super) id: u32,
-}
-
-/// Those for each link layer, by direction.
-#[derive(Debug)]
-pub(super) struct Programs {
-    /// For links with an Ethernet header.
-    pub(super) ethernet: [Program; 2],
-    /// For links that carry bare IP packets.
-    pub(super) ip: [Program; 2],
-}
-
-impl Programs {
-    /// Those for links of this layer.
-    pub(super) fn of(&self, layer: Layer) -> &[Program; 2] {
-        match layer {
-            Layer::Ip => &self.ip,
-            Layer::Ethernet | Layer::Other => &self.ethernet,
         }
     }
 }
@@ -340,31 +312,6 @@ fn unpin(pins: Option<&Pins>, interface: u32, direction: Direction) {
 pub(super) fn is_gone(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO))
         || (error.raw_os_error().is_none() && error.kind() == io::ErrorKind::NotFound)
-}
-
-/// This process, or the machine, is short of something, which may pass.
-pub(super) fn is_exhausted(error: &io::Error) -> bool {
-    let numbers = [
-        libc::EMFILE,
-        libc::ENFILE,
-        libc::ENOMEM,
-        libc::ENOBUFS,
-        libc::ENOSPC,
-        libc::EAGAIN,
-    ];
-    let number = error.raw_os_error();
-    number.is_some_and(|number| numbers.contains(&number))
-}
-
-/// What to do when something is short.
-pub(super) fn remedy(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(libc::EMFILE) => {
-            "raise the limit of open files of sextantd (LimitNOFILE= of its unit, ulimit -n): an interface takes two"
-        }
-        Some(libc::ENFILE) => "raise the machine's limit of open files (sysctl fs.file-max)",
-        _ => "the machine is short of memory",
-    }
 }
 
 #[cfg(test)]

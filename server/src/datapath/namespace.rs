@@ -22,7 +22,7 @@ use std::{
 
 use globset::{Glob, GlobMatcher};
 
-use super::{DatapathError, hook::is_exhausted};
+use super::{DatapathError, shortage::is_exhausted};
 
 /// This process's own.
 pub(super) const OWN: &str = "/proc/self/ns/net";

@@ -34,8 +34,8 @@ use self::{
 };
 use super::{
     DatapathError, Links, Namespace, NamespaceChoice,
-    hook::{is_exhausted, remedy},
     namespace::{self, Finder, Found},
+    shortage::{is_exhausted, remedy},
 };
 
 pub(super) use self::{

@@ -8,10 +8,11 @@ use sextant_ebpf_common::policy::deny_error;
 
 use super::{
     Hook, Layer, Loaded, Settings, ending,
-    hook::{self, AttachError, Programs},
+    hook::{self, AttachError},
     kernel,
     loader::Drops,
     netlink::{Access, Requests},
+    program::Programs,
     rights::{self, NET_ADMIN, PROGRAMS, SYS_ADMIN, SYS_PTRACE},
     who::Who,
 };

@@ -13,8 +13,13 @@ use aya::maps::{Array, MapData, RingBuf};
 use sextant_ebpf_common::{Event, Kind, ProcessRecord, Translation, interface_parts, point_parts};
 
 use super::{
-    Counters, DatapathError, Losses, Lost, Payloads, ProcessSeen, Volumes, bpf, ending::Endings,
-    ends::Ends, eventfd::EventFd, holders::Found, refused::Refused, rest::Rest,
+    Counters, DatapathError, Losses, Lost, Payloads, ProcessSeen, Volumes, bpf,
+    ending::Endings,
+    ends::Ends,
+    eventfd::{EventFd, Stopper},
+    holders::Found,
+    refused::Refused,
+    rest::Rest,
 };
 
 /// Events handed on at once.
@@ -60,17 +65,6 @@ pub struct Reader {
     endings: Option<Endings>,
     /// Events read since the last rest.
     taken: usize,
-}
-
-/// Ends a reader or a sweeper from another thread.
-#[derive(Clone, Debug)]
-pub struct Stopper(pub(super) EventFd);
-
-impl Stopper {
-    /// It does what is left to be done, and returns.
-    pub fn stop(&self) {
-        self.0.set();
-    }
 }
 
 impl Reader {

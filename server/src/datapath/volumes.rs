@@ -8,7 +8,28 @@ use std::sync::{
     atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-use super::Ending;
+/// What became of a connection that policies deny.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It was ended.
+    Ended,
+    /// There is no such socket in this network namespace (any more).
+    NoSocket,
+    /// The kernel did not end it.
+    Failed,
+    /// Too many waited.
+    NoRoom,
+}
+
+impl Ending {
+    /// All of them, with their names.
+    pub const ALL: [(Self, &str); 4] = [
+        (Self::Ended, "ended"),
+        (Self::NoSocket, "no_socket"),
+        (Self::Failed, "failed"),
+        (Self::NoRoom, "no_room"),
+    ];
+}
 
 /// Packets and bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

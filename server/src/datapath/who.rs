@@ -18,9 +18,9 @@ use super::{
     holders::{Found, Holders},
     kernel,
     layout::{self, Types},
-    loader::Settings,
     pins::{self, Pins},
     refusal::chain,
+    settings::Settings,
 };
 
 /// Number of the initial pid namespace (`PROC_PID_INIT_INO`), of which the kernel

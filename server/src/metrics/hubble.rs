@@ -11,6 +11,7 @@ mod family;
 mod file;
 mod gone;
 mod handler;
+mod kind;
 mod names;
 mod setting;
 
@@ -26,7 +27,7 @@ use thiserror::Error;
 
 pub(super) use engine::Counts;
 pub use file::FileError;
-pub use handler::Kind;
+pub use kind::Kind;
 pub use setting::{Setting, SettingError, check};
 
 use super::follow;

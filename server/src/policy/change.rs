@@ -15,9 +15,8 @@ use sextant_policy::{
 use super::{
     database::DatabaseError,
     enforce::{EnforceError, Mode},
-    entry::{Action, ChangeKind, Entry, Revision, Step},
+    entry::{Action, ChangeKind, Entries, Entry, Revision, Step},
     guard::{Arriving, LockedOut},
-    state::Entries,
 };
 use crate::flow::Time;
 

@@ -1,6 +1,6 @@
 //! A policy as it is kept, and a change as it is remembered, with their forms on disk.
 
-use std::{fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::Value;
@@ -11,6 +11,9 @@ use sextant_policy::{
 
 use super::enforce::Mode;
 use crate::flow::Time;
+
+/// Policies by kind, namespace and name.
+pub type Entries = BTreeMap<PolicyId, Arc<Entry>>;
 
 /// All kinds.
 pub const KINDS: [Kind; 3] = [Kind::Cilium, Kind::CiliumClusterwide, Kind::Kubernetes];

@@ -240,7 +240,10 @@ mod tests {
     use sextant_policy::{document::parse, set::Enforcement};
 
     use super::*;
-    use crate::policy::{enforce::Mode, entry::Entry, state::Entries};
+    use crate::policy::{
+        enforce::Mode,
+        entry::{Entries, Entry},
+    };
 
     /// A policy of the host with this `ingress` and `ingressDeny`.
     fn rulebook(rules: &str) -> Rulebook {

@@ -14,7 +14,7 @@ use sextant_policy::{
     set::{Connection, Enforcement, PolicySet, Selected},
 };
 
-use super::{enforce::by_mode, state::Entries};
+use super::{enforce::by_mode, entry::Entries};
 
 /// A set at work.
 #[derive(Debug, Default)]

@@ -1,18 +1,15 @@
 //! The set of policies as it is now: immutable, swapped whole by each change.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
-use sextant_policy::{policy::PolicyId, set::Enforcement};
+use sextant_policy::set::Enforcement;
 
 use super::{
     database::Pending,
     enforce::{Cost, Member, Mode, Proposed},
-    entry::{Entry, Revision},
+    entry::{Entries, Entry, Revision},
     rulebook::Rulebook,
 };
-
-/// Policies by kind, namespace and name.
-pub type Entries = BTreeMap<PolicyId, Arc<Entry>>;
 
 /// The set.
 #[derive(Clone, Debug, Default)]

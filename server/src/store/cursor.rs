@@ -45,8 +45,26 @@ pub struct Cursor {
     hint: Weak<Segment>,
 }
 
+impl Ring {
+    /// Flows per second over the last minute, or since the oldest event.
+    #[must_use]
+    pub fn flows_per_second(&self) -> f64 {
+        let oldest = match self.cursor_at(self.oldest_seq()).next(Event::time) {
+            Read::Event(time) => time,
+            Read::Lost(_) | Read::Empty => None,
+        };
+        self.rate(oldest)
+    }
+
+    /// A cursor whose next event is `seq`.
+    #[must_use]
+    pub fn cursor_at(&self, seq: u64) -> Cursor {
+        Cursor::new(self.clone(), seq)
+    }
+}
+
 impl Cursor {
-    pub(super) fn new(ring: Ring, seq: u64) -> Self {
+    fn new(ring: Ring, seq: u64) -> Self {
         Self {
             ring,
             seq,

@@ -17,7 +17,7 @@ use sextant_proto::flow::layer7::Record;
 use tokio::sync::watch;
 
 use super::{
-    Cursor, Event, Read,
+    Event,
     rate::Rate,
     times::Bounds,
     verdicts::{VerdictCounts, Verdicts},
@@ -336,20 +336,9 @@ impl Ring {
         self.seen_flows() - self.0.loaded_flows.load(Ordering::Relaxed)
     }
 
-    /// Flows per second over the last minute, or since the oldest event.
-    #[must_use]
-    pub fn flows_per_second(&self) -> f64 {
-        let oldest = match self.cursor_at(self.oldest_seq()).next(Event::time) {
-            Read::Event(time) => time,
-            Read::Lost(_) | Read::Empty => None,
-        };
+    /// Flows per second, when the oldest event is of this time.
+    pub(super) fn rate(&self, oldest: Option<Time>) -> f64 {
         self.0.rate.per_second(Time::now(), oldest, self.len())
-    }
-
-    /// A cursor whose next event is `seq`.
-    #[must_use]
-    pub fn cursor_at(&self, seq: u64) -> Cursor {
-        Cursor::new(self.clone(), seq)
     }
 
     /// Changes whenever a batch was pushed; closed when the writer is gone.

@@ -7,27 +7,18 @@
 use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::Context as _;
-use serde_json::Value;
-use sextant_integration_tests::{Daemon, Netns, root};
+use sextant_integration_tests::{Netns, root};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
     Bench,
-    network::{SECONDS, Web, iperf_server, pair, traffic},
+    attached::{EMPTY, Statistics, attach_empty, daemon, programs, run_time},
     report::{Figure, Goal, Samples},
+    traffic::{SECONDS, Web, iperf_server, pair, traffic},
 };
 
 /// Runs of one packet.
 const REPEAT: u32 = 2_000_000;
-/// The program that does nothing.
-pub(crate) const EMPTY: &str = "bench_empty";
-
-/// The release build in a namespace.
-pub(crate) fn daemon(bench: &Bench, namespace: &Netns) -> Daemon {
-    // The crate's guard starts what this names.
-    Daemon::start_binary(&bench.options.sextantd, namespace, "", &[])
-}
-
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     if !root() {
         bench.report.skip("kernel: needs root");
@@ -129,23 +120,6 @@ fn test_run(program: &str, packet: &Path) -> anyhow::Result<f64> {
     Ok(after.trim().trim_end_matches("ns").parse()?)
 }
 
-fn programs() -> anyhow::Result<Vec<Value>> {
-    let output = Command::new("bpftool")
-        .args(["-j", "prog", "show"])
-        .output()?;
-    Ok(serde_json::from_slice(&output.stdout)?)
-}
-
-/// Run time and runs of all programs of this name.
-pub(crate) fn run_time(program: &str) -> anyhow::Result<(f64, f64)> {
-    let mut sum = (0.0, 0.0);
-    for found in programs()?.iter().filter(|found| found["name"] == program) {
-        sum.0 += found["run_time_ns"].as_f64().unwrap_or(0.0);
-        sum.1 += found["run_cnt"].as_f64().unwrap_or(0.0);
-    }
-    Ok(sum)
-}
-
 /// Live traffic with the kernel's statistics of programs. The same packets pass
 /// a program that does nothing: its figure is what the statistics cost.
 fn live(bench: &mut Bench) -> anyhow::Result<()> {
@@ -213,37 +187,6 @@ fn add_live(bench: &mut Bench, what: String, sextant: Samples, goal: Option<f64>
         hubble: None,
         goal: goal.map(Goal::AtMost),
     });
-}
-
-/// Both directions, behind the daemon's programs.
-pub(crate) fn attach_empty(namespace: &Netns, interface: &str, object: &Path) {
-    namespace.run(&format!("tc qdisc add dev {interface} clsact"));
-    for direction in ["ingress", "egress"] {
-        namespace.run(&format!(
-            "tc filter add dev {interface} {direction} bpf direct-action object-file {} section tc",
-            object.display()
-        ));
-    }
-}
-
-/// The kernel's run-time statistics, off again when dropped.
-pub(crate) struct Statistics;
-
-impl Statistics {
-    pub(crate) fn on() -> anyhow::Result<Self> {
-        set_statistics("1")?;
-        Ok(Self)
-    }
-}
-
-impl Drop for Statistics {
-    fn drop(&mut self) {
-        let _ = set_statistics("0");
-    }
-}
-
-fn set_statistics(value: &str) -> anyhow::Result<()> {
-    Ok(std::fs::write("/proc/sys/kernel/bpf_stats_enabled", value)?)
 }
 
 /// A UDP packet from 10.9.1.1 to 10.9.1.2:5201, in Ethernet.

@@ -6,6 +6,7 @@
 //! time. Goals that are missed are marked in the table.
 
 mod answer;
+mod attached;
 mod client;
 mod drain;
 mod feed;
@@ -25,6 +26,7 @@ mod server;
 mod status;
 mod tables;
 mod tls;
+mod traffic;
 
 use std::{
     path::{Path, PathBuf},

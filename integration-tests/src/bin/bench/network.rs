@@ -5,21 +5,16 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde_json::Value;
-use sextant_integration_tests::{
-    Daemon, Netns, Process, eventually, netns, netns::quiet, root, veth,
-};
-use tempfile::TempDir;
+use sextant_integration_tests::{Daemon, Netns, netns, netns::quiet, root};
 
 use crate::{
     Bench,
-    kernel::{Statistics, attach_empty, daemon, run_time},
+    attached::{Statistics, attach_empty, daemon, run_time},
     report::{Figure, Goal, Samples, Series},
     server::cpu_of_threads,
+    traffic::{SECONDS, Web, iperf_server, pair, traffic},
 };
 
-/// Seconds of each run of traffic.
-pub(crate) const SECONDS: u32 = 4;
 /// Of throughput in a round, and how long each is.
 const TURNS: usize = 6;
 const TURN_SECONDS: u32 = 2;
@@ -35,34 +30,6 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
     latency(bench)?;
     flood(bench)?;
     by_rate(bench)
-}
-
-pub(crate) fn pair() -> (Netns, Netns) {
-    let (a, b) = (Netns::new(), Netns::new());
-    veth((&a, "va"), (&b, "vb"), 1);
-    (a, b)
-}
-
-pub(crate) fn iperf_server(a: &Netns, b: &Netns) -> anyhow::Result<Process> {
-    let server = b.spawn("iperf3 -s");
-    eventually("iperf3", || {
-        a.try_run("iperf3 -c 10.9.1.2 -n 1 --connect-timeout 1000")
-            .0
-            .then_some(())
-    });
-    Ok(server)
-}
-
-/// 64-byte UDP as fast as it goes; packets a second at the receiver.
-pub(crate) fn traffic(from: &Netns, to: &str, reverse: &str, seconds: u32) -> anyhow::Result<f64> {
-    let json = from.run(&format!(
-        "iperf3 -c {to} -u -l 64 -b 0 -P 2 -t {seconds} {reverse} --json"
-    ));
-    let result: Value = serde_json::from_str(&json)?;
-    let sum = &result["end"]["sum"];
-    let sent = sum["packets"].as_f64().context("no packets")?;
-    let lost = sum["lost_packets"].as_f64().unwrap_or(0.0);
-    Ok((sent - lost) / f64::from(seconds))
 }
 
 /// What is attached while packets are counted.
@@ -146,34 +113,6 @@ fn latency(bench: &mut Bench) -> anyhow::Result<()> {
         goal: Some(Goal::AtMost(0.3)),
     });
     Ok(())
-}
-
-/// A web server at 10.9.1.2:8080.
-pub(crate) struct Web {
-    _server: Process,
-    _folder: TempDir,
-}
-
-impl Web {
-    pub(crate) fn start(a: &Netns, b: &Netns) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let place = folder.path().display();
-        let config = format!(
-            "daemon off; master_process off; pid {place}/pid; events {{}} http {{ access_log off; \
-         client_body_temp_path {place}; proxy_temp_path {place}; fastcgi_temp_path {place}; \
-         uwsgi_temp_path {place}; scgi_temp_path {place}; \
-         server {{ listen 8080; keepalive_requests 100000000; location / {{ return 200 ok; }} }} }}"
-        );
-        std::fs::write(folder.path().join("nginx.conf"), config)?;
-        let server = b.spawn(&format!("nginx -e stderr -p {place} -c {place}/nginx.conf"));
-        eventually("nginx", || {
-            a.try_run("curl -sf http://10.9.1.2:8080/").0.then_some(())
-        });
-        Ok(Self {
-            _server: server,
-            _folder: folder,
-        })
-    }
 }
 
 /// Milliseconds of 16 connections that ask without pause.

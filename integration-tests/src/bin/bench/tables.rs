@@ -11,7 +11,7 @@ use sextant_integration_tests::{Daemon, Netns, eventually, netns::Process, root}
 
 use crate::{
     Bench,
-    kernel::{EMPTY, Statistics, attach_empty, run_time},
+    attached::{EMPTY, Statistics, attach_empty, run_time},
     report::{Figure, Goal, Samples, Series},
 };
 

@@ -29,6 +29,9 @@ const LEAST_REMEMBERED: usize = 32 << 10;
 /// What each regular expression takes beside its states.
 const EACH: usize = 2 << 10;
 
+/// The field of a filter with a CEL expression.
+pub(super) const CEL_FIELD: &str = "experimental.cel_expression";
+
 /// What is left of it.
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -149,11 +152,16 @@ impl Budget {
         }
     }
 
-    /// Takes a CEL expression.
-    pub(super) fn expression(&mut self, index: usize, source: &str) -> Result<(), Excess> {
-        let field = super::cel::FIELD;
+    /// Takes a CEL expression, of which `count` tells tokens and loops.
+    pub(super) fn expression(
+        &mut self,
+        index: usize,
+        source: &str,
+        count: impl FnOnce(&str) -> (usize, usize),
+    ) -> Result<(), Excess> {
+        let field = CEL_FIELD;
         self.bytes(field, index, source.len())?;
-        let (tokens, macros) = super::cel::count(source);
+        let (tokens, macros) = count(source);
         let Some(left) = self.tokens.checked_sub(tokens) else {
             return Err(self.excess(field, index, MAX_TOKENS, "words and signs of CEL"));
         };

@@ -49,17 +49,14 @@ use sextant_proto::flow as pb;
 
 use super::{
     Checks, FilterError,
-    budget::Budget,
+    budget::{Budget, CEL_FIELD},
     meter::{Meter, Spent},
     text::quote,
 };
 use crate::flow::Flow;
 use plan::Node;
-pub(super) use tokens::count;
+use tokens::count;
 use types::Type;
-
-/// The field of a filter.
-pub(super) const FIELD: &str = "experimental.cel_expression";
 
 /// Compiles `experimental.cel_expression`.
 pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
@@ -72,7 +69,7 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
     let sources = experimental.cel_expression.as_slice();
     let budget = &mut *checks.budget;
     for (index, source) in sources.iter().enumerate() {
-        budget.expression(index, source)?;
+        budget.expression(index, source, count)?;
     }
     let compile = || {
         let each = sources.iter().enumerate();
@@ -124,7 +121,7 @@ impl Expression {
             Some(obstacle) => Err(FilterError::CelProgram(obstacle)),
             None => Ok(Self {
                 steps: plan.node.size(),
-                path: budget.path(FIELD, index),
+                path: budget.path(CEL_FIELD, index),
                 plan: plan.node,
             }),
         }

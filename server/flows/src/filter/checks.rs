@@ -3,40 +3,14 @@
 //! All checks of a filter must agree and none has an effect, so they run
 //! cheapest first, whatever the order in which they were compiled.
 
-use super::{budget::Budget, memo::Memo, meter::Meter};
-use crate::flow::{Endpoint, Flow, Interned, Names, Origin, sketch::Forbidden};
+use super::{Side, budget::Budget, memo::Memo, meter::Meter};
+use crate::flow::{Endpoint, Flow, Names, Origin, sketch::Forbidden};
 
 /// Decides on a flow; what may take long takes steps.
 pub(super) type Check = Box<dyn FnMut(&Flow, &Meter) -> bool + Send + Sync>;
 
 /// Decides on an interned value.
 type Test<T> = Box<dyn Fn(&T) -> bool + Send + Sync>;
-
-/// A side of a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The sender.
-    Source,
-    /// The receiver.
-    Destination,
-}
-
-impl Side {
-    /// The endpoint of this side.
-    pub(super) fn endpoint(self, flow: &Flow) -> Option<&Interned<Endpoint>> {
-        match self {
-            Self::Source => flow.source.as_ref(),
-            Self::Destination => flow.destination.as_ref(),
-        }
-    }
-
-    fn names(self, flow: &Flow) -> Option<&Interned<Names>> {
-        match self {
-            Self::Source => flow.source_names.as_ref(),
-            Self::Destination => flow.destination_names.as_ref(),
-        }
-    }
-}
 
 /// Checks by what they cost.
 pub(super) struct Checks<'a> {

@@ -11,6 +11,7 @@
 //! build's Unicode version.
 
 mod class;
+mod error;
 mod node;
 mod parser;
 mod unicode;
@@ -21,7 +22,7 @@ mod tests;
 use regex_automata::{meta, util::syntax};
 
 use super::meter::{Meter, Spent};
-pub use parser::RegexpError;
+pub use error::RegexpError;
 
 /// Nesting of the rewritten pattern. The crate's compiler recurses, so this
 /// bounds its stack.

@@ -17,7 +17,13 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-use super::{Endpoint, Interface, Names, Origin, Points, Process, heap::Heap, wire::WireForm};
+use super::heap::Heap;
+
+/// What an interned value looks like on the wire, without field number.
+pub trait WireForm {
+    /// Appends the content of its message.
+    fn encode_wire(&self, out: &mut Vec<u8>);
+}
 
 /// A shared, immutable value. Equal by value; `key` is equal by identity.
 pub struct Interned<T>(Arc<Shared<T>>);
@@ -135,7 +141,7 @@ const PLACE: usize = 48;
 pub struct Interner<T> {
     values: HashSet<Interned<T>, RandomState>,
     /// Memory of the values.
-    bytes: usize,
+    pub(super) bytes: usize,
     sweep_at: usize,
     sweep_at_bytes: usize,
 }
@@ -167,7 +173,7 @@ impl<T: Eq + Hash + Heap> Interner<T> {
     }
 
     /// Forgets values that nothing holds.
-    fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         let mut bytes = 0;
         self.values.retain(|value| {
             let is_held = value.is_shared();
@@ -196,54 +202,10 @@ impl<T: Eq + Hash + Heap> Interner<T> {
     }
 }
 
-/// One interner for each interned part of a flow.
-#[derive(Debug, Default)]
-pub struct Interners {
-    /// Endpoints of both sides.
-    pub endpoints: Interner<Endpoint>,
-    /// DNS name lists.
-    pub names: Interner<Names>,
-    /// Interfaces.
-    pub interfaces: Interner<Interface>,
-    /// Nodes and emitters.
-    pub origins: Interner<Origin>,
-    /// Observation points.
-    pub points: Interner<Points>,
-    /// Processes.
-    pub processes: Interner<Process>,
-    /// Summary texts and names of drop reasons.
-    pub texts: Interner<String>,
-}
-
-impl Interners {
-    /// Memory of all values, held or not yet swept; about.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.endpoints.bytes
-            + self.names.bytes
-            + self.interfaces.bytes
-            + self.origins.bytes
-            + self.points.bytes
-            + self.processes.bytes
-            + self.texts.bytes
-    }
-
-    /// Forgets values that nothing holds.
-    pub fn sweep(&mut self) {
-        self.endpoints.sweep();
-        self.names.sweep();
-        // Points hold interfaces.
-        self.points.sweep();
-        self.interfaces.sweep();
-        self.origins.sweep();
-        self.processes.sweep();
-        self.texts.sweep();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flow::{Interners, Names};
 
     #[test]
     fn ever_new_values_that_nothing_holds_stay_bounded_in_number_and_bytes() {

@@ -10,7 +10,7 @@
 
 use prost_types::{Struct, Value, value::Kind};
 
-use super::{Time, heap::Heap, wire::WireForm};
+use super::{Time, heap::Heap, intern::WireForm};
 
 /// A process, shared by all flows of its sockets.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]

@@ -12,7 +12,7 @@ pub mod put;
 #[cfg(test)]
 mod tests;
 
-use super::{Cold, Endpoint, EventType, Flow, Interface};
+use super::{Cold, Endpoint, EventType, Flow, Interface, intern::WireForm};
 
 /// Field number of `time` in `flow.Flow`, looked for in what was encoded.
 pub const TIME: u32 = 1;
@@ -194,12 +194,6 @@ fn each(field: u32, texts: &[String], out: &mut Vec<u8>) {
     for text in texts {
         put::set_bytes(field, text.as_bytes(), out);
     }
-}
-
-/// What an interned value looks like on the wire, without field number.
-pub trait WireForm {
-    /// Appends the content of its message.
-    fn encode_wire(&self, out: &mut Vec<u8>);
 }
 
 impl WireForm for Endpoint {

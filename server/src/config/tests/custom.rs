@@ -1,7 +1,7 @@
 //! Metrics that the configuration makes up.
 
 use super::{check, read};
-use crate::metrics::{CustomKind, Measured};
+use crate::metrics::custom::{CustomKind, Measured};
 
 /// A section with these lines beside what each has.
 fn metric(name: &str, lines: &str) -> String {

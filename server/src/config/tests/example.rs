@@ -17,7 +17,7 @@ use crate::{
         Setting, Signal, Target,
     },
     flow::redaction::Sensitive,
-    metrics::{CustomKind, CustomSetting, Field, Measured},
+    metrics::custom::{CustomKind, CustomSetting, Field, Measured},
 };
 
 /// A key that no section has, nor one like it.

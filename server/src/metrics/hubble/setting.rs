@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::{
     context::{Context, Identifier, LABELS},
-    handler::Kind,
+    kind::Kind,
 };
 
 /// What is wrong with a metric.

@@ -3,8 +3,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 use crate::policy::{
     change::Plan,
-    entry::ChangeKind,
-    state::{Entries, after},
+    entry::{ChangeKind, Entries},
+    state::after,
     testing::written,
 };
 

@@ -12,9 +12,9 @@ use crate::{
         change::{Ask, ChangeError, Options, Plan, check_size, kind_of},
         database::{Database, Pending},
         enforce::{Cost, EnforceError, Proposed},
-        entry::Revision,
+        entry::{Entries, Revision},
         rulebook::Rulebook,
-        state::{Entries, Standing, State, after, proposed},
+        state::{Standing, State, after, proposed},
     },
 };
 

@@ -11,7 +11,6 @@ use tonic::{
 };
 use tower::service_fn;
 
-use super::PeerNode;
 use crate::tls::Way;
 
 /// A connection on which each request says who asks.
@@ -30,14 +29,18 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Connects to a peer.
-pub(super) async fn dial(peer: &PeerNode, way: &Arc<Way>) -> Result<Dialled, transport::Error> {
-    let channel = match &peer.tls_server_name {
-        None if peer.address.starts_with("unix:") => {
-            Endpoint::from_shared(peer.address.clone())?.connect().await
+/// Connects to a peer: over TLS where the name is given that its certificate must have.
+pub(super) async fn dial(
+    address: &str,
+    tls_server_name: Option<&str>,
+    way: &Arc<Way>,
+) -> Result<Dialled, transport::Error> {
+    let channel = match tls_server_name {
+        None if address.starts_with("unix:") => {
+            Endpoint::from_shared(address.to_owned())?.connect().await
         }
-        None => endpoint(&peer.address)?.connect().await,
-        Some(name) => over_tls(&peer.address, name, way).await,
+        None => endpoint(address)?.connect().await,
+        Some(name) => over_tls(address, name, way).await,
     };
     Ok(InterceptedService::new(
         channel?,

@@ -150,7 +150,12 @@ impl Peer {
     }
 
     async fn status(&self) -> Result<api::ServerStatusResponse, (NodeState, String)> {
-        let channel = dial(&self.node, &self.way.current()).await;
+        let channel = dial(
+            &self.node.address,
+            self.node.tls_server_name.as_deref(),
+            &self.way.current(),
+        )
+        .await;
         let channel = channel.map_err(|error| (NodeState::NodeUnavailable, cause(&error)))?;
         let status = ObserverClient::new(channel)
             .server_status(api::ServerStatusRequest {})

@@ -10,8 +10,10 @@ use cel::common::ast::{
 };
 
 use super::{
-    super::{Excess, budget::Budget},
-    FIELD,
+    super::{
+        Excess,
+        budget::{Budget, CEL_FIELD},
+    },
     declare::{self, Function, Overload},
     issue::{Issue, MAX_ISSUES, Place},
     parse::Parsed,
@@ -237,7 +239,7 @@ impl Checker<'_> {
         else {
             return Node::call(function, arguments);
         };
-        let pattern = match self.budget.regexp(FIELD, self.index, pattern) {
+        let pattern = match self.budget.regexp(CEL_FIELD, self.index, pattern) {
             Ok(compiled) => compiled.ok(),
             Err(excess) => {
                 self.excess.get_or_insert(excess);

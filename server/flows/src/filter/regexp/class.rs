@@ -1,12 +1,29 @@
 //! Character classes: `[...]`, `\pN`, `\d` and escapes.
 
 use super::{
+    error::{ErrorCode, RegexpError},
     node::{NOTHING, write_rune},
-    parser::{ErrorCode, Flags, RegexpError, next_rune},
     unicode,
 };
 
 type Parsed<'a, T> = Result<(T, &'a str), RegexpError>;
+
+/// Flags that a pattern can set.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Flags {
+    /// `i`: ignore case.
+    pub(super) fold: bool,
+    /// `m`: `^` and `$` match at lines.
+    pub(super) multi_line: bool,
+    /// `s`: `.` matches a newline.
+    pub(super) dot_newline: bool,
+}
+
+/// The first character and what follows; no character at the end.
+pub(super) fn next_rune(text: &str) -> (Option<char>, &str) {
+    let mut chars = text.chars();
+    (chars.next(), chars.as_str())
+}
 
 /// Ranges of the Perl and POSIX classes.
 fn group(name: &str) -> Option<&'static str> {

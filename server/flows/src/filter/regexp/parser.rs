@@ -1,73 +1,13 @@
 //! Go's parser of regular expressions (`regexp/syntax`, Perl flags).
 
 use super::{
-    class,
+    class::{self, Flags, next_rune},
+    error::{ErrorCode, RegexpError},
     node::{Node, Repeat},
 };
 
-/// Why a pattern is refused, in Go's words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("error parsing regexp: {code}: `{part}`")]
-pub struct RegexpError {
-    code: ErrorCode,
-    part: String,
-}
-
-impl RegexpError {
-    pub(super) fn new(code: ErrorCode, part: &str) -> Self {
-        Self {
-            code,
-            part: part.into(),
-        }
-    }
-
-    pub(super) fn nested(pattern: &str) -> Self {
-        Self::new(ErrorCode::NestingDepth, pattern)
-    }
-}
-
-/// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum ErrorCode {
-    #[error("invalid character class range")]
-    InvalidCharRange,
-    #[error("invalid escape sequence")]
-    InvalidEscape,
-    #[error("invalid named capture")]
-    InvalidNamedCapture,
-    #[error("invalid or unsupported Perl syntax")]
-    InvalidPerlOp,
-    #[error("invalid nested repetition operator")]
-    InvalidRepeatOp,
-    #[error("invalid repeat count")]
-    InvalidRepeatSize,
-    #[error("missing closing ]")]
-    MissingBracket,
-    #[error("missing closing )")]
-    MissingParen,
-    #[error("missing argument to repetition operator")]
-    MissingRepeatArgument,
-    #[error("trailing backslash at end of expression")]
-    TrailingBackslash,
-    #[error("unexpected )")]
-    UnexpectedParen,
-    #[error("expression nests too deeply")]
-    NestingDepth,
-}
-
 const MAX_HEIGHT: usize = 1000;
 const MAX_COUNT: u32 = 1000;
-
-/// Flags that a pattern can set.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Flags {
-    /// `i`: ignore case.
-    pub(super) fold: bool,
-    /// `m`: `^` and `$` match at lines.
-    multi_line: bool,
-    /// `s`: `.` matches a newline.
-    dot_newline: bool,
-}
 
 /// At least and at most so often.
 type Counts = (u32, Option<u32>);
@@ -90,12 +30,6 @@ pub(super) fn parse(pattern: &str) -> Result<Node, RegexpError> {
         stack: Vec::new(),
     };
     parser.run()
-}
-
-/// The first character and what follows; no character at the end.
-pub(super) fn next_rune(text: &str) -> (Option<char>, &str) {
-    let mut chars = text.chars();
-    (chars.next(), chars.as_str())
 }
 
 struct Parser<'a> {

@@ -1,10 +1,10 @@
 //! Counters of a flow as an encoded `google.protobuf.Struct` in an `Any`; see
 //! `flow::proto::extensions` for the keys. They are written in their order.
 
-use super::{WireForm, put};
+use super::put;
 use crate::flow::{
-    Cold, Counters, Flow, Interned, L4, Nat, Points, Process, TcpFlags, TcpQuality, ip_protocol,
-    proto::STRUCT_URL, quality::Field,
+    Cold, Counters, Flow, Interned, L4, Nat, Points, Process, TcpFlags, TcpQuality,
+    intern::WireForm, ip_protocol, proto::STRUCT_URL, quality::Field,
 };
 
 const EXTENSIONS: u32 = 150_000;

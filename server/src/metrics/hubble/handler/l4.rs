@@ -3,7 +3,8 @@
 
 use sextant_proto::flow::{self as pb, SctpChunkType, Verdict, layer7::Record};
 
-use super::{Counted, Kind, Switches};
+use super::{Counted, Switches};
+use crate::metrics::hubble::kind::Kind;
 use crate::{
     flow::{Flow, L4, TcpFlags, icmp4_text, icmp6_text},
     identity::reserved,

@@ -2,7 +2,8 @@
 
 use sextant_proto::flow::{self as pb, Dns, Http, L7FlowType, Verdict, layer7::Record};
 
-use super::{Counted, Kind, Switches};
+use super::{Counted, Switches};
+use crate::metrics::hubble::kind::Kind;
 use crate::{
     flow::Flow,
     metrics::hubble::names::{record, reporter, response_code, verdict},
