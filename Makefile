@@ -30,10 +30,11 @@ BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev
 TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
 	dnsmasq-base dnsutils curl python3 python3-venv bpftool procps util-linux valgrind
 # Engines of containers, by what they install. Those of others that are there are as good. Docker is only unpacked:
-# installed, it would start, and change the rules of this host's firewall.
+# installed, it would start, and change the rules of this host's firewall. That of Debian 13: the one before knows
+# no CAP_BPF, and has no compose.
 ENGINE_TOOLS := containerd:containerd runc:runc podman:podman conmon:conmon busybox:busybox-static \
 	newuidmap:uidmap slirp4netns:slirp4netns
-DOCKER := $(TOOLS)/docker
+DOCKER := $(TOOLS)/docker-trixie
 # Prometheus likewise, which would be a service.
 PROMETHEUS := $(TOOLS)/prometheus
 # A system that a test boots: Debian with systemd and nginx, unpacked once.
@@ -116,9 +117,7 @@ absent = $(foreach one,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(on
 
 setup-test:
 	$(call install,$(TEST_PACKAGES) $(SYSTEM_PACKAGES) $(call absent,$(ENGINE_TOOLS)))
-	@test -x $(DOCKER)/usr/sbin/dockerd || { mkdir -p $(DOCKER) && cd $(DOCKER) && \
-		{ apt-get download -qq docker.io 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq docker.io; } } && \
-		dpkg-deb --extract docker.io_*.deb . && rm docker.io_*.deb; }
+	@test -x $(DOCKER)/usr/sbin/dockerd || integration-tests/unpack.sh trixie $(DOCKER) docker.io docker-cli docker-compose
 	@test -e $(SYSTEM)/.complete || { echo "unpacking a system to boot (once, a minute)"; $(SUDO) rm -rf $(SYSTEM) && \
 		$(SUDO) debootstrap --variant=minbase --include=$(SYSTEM_HAS) bookworm $(SYSTEM) >$(TOOLS)/systemd.log 2>&1 && \
 		$(SUDO) touch $(SYSTEM)/.complete || { tail -5 $(TOOLS)/systemd.log; exit 1; }; }

@@ -32,26 +32,7 @@ is_to_try() {
     [ -n "$changed" ]
 }
 
-# apt with further releases than this machine's, from its own mirror.
-apt_with() {
-    local command=$1
-    shift
-    "$command" -o Dir::Etc::SourceList="$cache/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::State::Lists="$cache/apt/lists" -o Dir::Cache="$cache/apt/cache" \
-        -o APT::Sandbox::User=root "$@"
-}
-
-# Fails where the mirror has no such release: then this machine's own is asked.
-further_releases() {
-    mkdir -p "$cache/apt/lists/partial" "$cache/apt/cache/archives/partial"
-    local mirror key
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -v security | sort | uniq -c | sort -rn |
-        sed -n '1s/^ *[0-9]* //p')
-    key=/usr/share/keyrings/debian-archive-keyring.gpg
-    echo "deb [signed-by=$key] $mirror unstable main" >"$cache/apt/sources.list"
-    find "$cache/apt/updated" -mtime -1 2>/dev/null | grep -q . && return
-    apt_with apt-get update -qq && touch "$cache/apt/updated"
-}
+. "$here/../apt.sh"
 
 # The newest image of a version, by name; `newest` of any.
 newest() {
@@ -111,7 +92,7 @@ main() {
     mkdir -p "$cache"
     for version in $kernels; do
         get=apt-get
-        if [ "$version" = newest ] && further_releases; then
+        if [ "$version" = newest ] && further_release unstable; then
             get="apt_with apt-get"
         fi
         image=$(newest "${get/apt-get/apt-cache}" "$version")

@@ -38,8 +38,7 @@ impl Engine {
     /// dockerd with an image whose labels are `labels` (`LABEL a=b`); containers survive its end.
     #[must_use]
     pub fn docker(namespace: &Netns, folder: TempDir, labels: &[&str]) -> Self {
-        let network =
-            r#""bridge": "none", "ip-forward": false, "ip-masq": false, "iptables": false"#;
+        let network = r#""bridge": "none", "ip-forward": false, "ip-masq": false, "iptables": false, "userland-proxy": false"#;
         Self::docker_with(namespace, folder, labels, network)
     }
 
@@ -54,9 +53,7 @@ impl Engine {
     }
 
     fn docker_with(namespace: &Netns, folder: TempDir, labels: &[&str], network: &str) -> Self {
-        let json = format!(
-            r#"{{"storage-driver": "vfs", "live-restore": true, "ip6tables": false, {network}}}"#
-        );
+        let json = format!(r#"{{"live-restore": true, "ip6tables": false, {network}}}"#);
         fs::write(folder.path().join("daemon.json"), json).unwrap();
         let engine = Self::start(Kind::Docker, namespace, folder);
         engine.import(labels);
@@ -386,8 +383,8 @@ fn kill_all_by(user: u32) {
 /// One that `make setup` unpacked or installed.
 fn program(name: &str) -> String {
     let tools = crate::hubble::tools();
-    let unpacked =
-        ["usr/sbin", "usr/bin"].map(|folder| tools.join("../docker").join(folder).join(name));
+    let unpacked = ["usr/sbin", "usr/bin"]
+        .map(|folder| tools.join("../docker-trixie").join(folder).join(name));
     let installed = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"];
     let installed = installed.map(|folder| Path::new(folder).join(name));
     let found = unpacked
