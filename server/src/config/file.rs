@@ -44,6 +44,7 @@ fn syntax(report: &Report<'_>, text: &str, errors: &[toml::de::Error]) {
 
 fn document(mut top: Section<'_>, draft: &mut Draft) {
     general(&mut top, &mut draft.config);
+    draft.config.server.listeners = listeners::listeners(&mut top);
     if let Some(section) = top.section("server") {
         server(section, &mut draft.config.server);
     }
@@ -100,7 +101,6 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
     }
     draft.config.access.tokens = grants::tokens(&mut top);
     draft.config.access.grants = grants::grants(&mut top, &draft.config.access.tokens);
-    draft.config.server.listeners = listeners::listeners(&mut top);
     draft.config.identity.endpoints = inventory::endpoints(&mut top);
     let outgoing = outgoing::outgoing(&mut top);
     draft.config.peers = outgoing::peers(&mut top, &outgoing);
@@ -132,8 +132,10 @@ fn general(top: &mut Section<'_>, config: &mut Config) {
 
 fn server(mut section: Section<'_>, server: &mut Server) {
     let listen = section.item("listen");
-    if listen.offset().is_some() && listen.is_empty() {
-        section.wrong("has no listener; name one in `listen`, or leave it out".into());
+    if listen.offset().is_some() && listen.is_empty() && server.listeners.is_empty() {
+        section.wrong(
+            "has no listener; name one in `listen`, leave it out, or have a [[listener]]".into(),
+        );
     }
     set(&mut server.listen, listen.texts(socket::listen));
     set(&mut server.plaintext, section.item("plaintext").switch());

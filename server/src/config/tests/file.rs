@@ -275,6 +275,8 @@ fn numbers_and_durations_are_held_to_their_limits() {
         "[server]\nlisten = []",
         &[("file:1: server has no listener", "leave it out")],
     );
+    let others = "[server]\nlisten = []\n[[listener]]\naddress = 'unix:///run/x/socket'\n";
+    assert_eq!(right(others).server.all_listeners().len(), 1);
 }
 
 #[test]
