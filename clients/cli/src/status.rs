@@ -3,7 +3,8 @@
 //! Relay and plain Hubble tell less: what their ServerStatus has is shown.
 //!
 //! Exit codes: 0 all is well, 1 degraded (not serving, what the server tells, more
-//! lost than allowed, with `--strict` events made coarser), 2 no answer.
+//! lost than allowed, with `--strict` events made coarser), 2 no answer. With `--serving`
+//! 1 is that flows cannot be seen, also for want of an answer, and nothing else counts.
 
 mod hubble;
 mod page;
@@ -59,6 +60,9 @@ pub(crate) struct StatusArgs {
     /// Events that were made coarser to keep the overhead budget count as degraded too.
     #[arg(long)]
     strict: bool,
+    /// Only whether flows can be seen, as health checks of containers ask: exit code 1 when they cannot.
+    #[arg(long, conflicts_with_all = ["output", "watch", "max_lost", "strict"])]
+    serving: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -78,7 +82,7 @@ pub(crate) async fn run(connection: &Connection, args: &StatusArgs) -> anyhow::R
         Err(error) if crate::is_closed_pipe(&error) => Err(error),
         Err(error) => {
             crate::tell(&error);
-            Ok(ExitCode::from(NO_ANSWER))
+            Ok(ExitCode::from(if args.serving { DEGRADED } else { NO_ANSWER }))
         }
     }
 }
@@ -87,6 +91,10 @@ pub(crate) async fn run(connection: &Connection, args: &StatusArgs) -> anyhow::R
 async fn look(connection: &Connection, args: &StatusArgs) -> anyhow::Result<bool> {
     let server = Server::reading(connection).await?;
     let serving = is_serving(&server).await?;
+    if args.serving {
+        write(if serving { "serving\n" } else { "not serving\n" })?;
+        return Ok(!serving);
+    }
     let failed = call::failed(ACTION, &server);
     let mut client = client!(StatusServiceClient<Channel>, server);
     let answer = client.get_status(server.unary(GetStatusRequest {})).await;
@@ -268,6 +276,7 @@ mod tests {
             watch: false,
             max_lost: max_lost.into(),
             strict,
+            serving: false,
         }
     }
 
