@@ -24,6 +24,13 @@ const SHORT_ID: usize = 12;
 const SOURCE: &str = "sextant";
 /// Labels of pods that are their own, or of one roll-out; who it is does not depend on them.
 const PASSING: [&str; 2] = ["-hash=", "/pod-name="];
+/// Labels that Hubble UI takes the title of a card from.
+const TITLES: [&str; 4] = [
+    "k8s:app=",
+    "k8s:name=",
+    "k8s:k8s-app=",
+    "k8s:app.kubernetes.io/name=",
+];
 /// The first number of an endpoint that was found; those below are given by the
 /// inventory.
 const FIRST_ID: u32 = 1 << 16;
@@ -97,6 +104,7 @@ impl Endpoints {
         identity.sort_unstable();
         let identity = self.identities.number(&identity);
         labels.extend_from_slice(told);
+        entitle(&mut labels, &workload);
         if !file.is_empty() {
             labels.push(format!("{SOURCE}:exe={file}"));
         }
@@ -135,6 +143,7 @@ pub(super) fn unit_at(path: &str, exe: &str) -> Option<Endpoint> {
         kind,
     } = names(&belonging, None);
     let mut labels = labels(&belonging, &namespace, &workload);
+    entitle(&mut labels, &workload);
     let file = exe.rsplit('/').next().filter(|file| !file.is_empty());
     labels.extend(file.map(|file| format!("{SOURCE}:exe={file}")));
     labels.sort_unstable();
@@ -195,6 +204,14 @@ fn short(container: &Container) -> &str {
     match is_id(&container.id) {
         true => &container.id[..SHORT_ID],
         false => &container.id,
+    }
+}
+
+/// Hubble UI titles a card by labels that pods have, and shows none without.
+fn entitle(labels: &mut Vec<String>, name: &str) {
+    let is_title = |label: &String| TITLES.iter().any(|title| label.starts_with(title));
+    if !labels.iter().any(is_title) {
+        labels.push(format!("k8s:name={name}"));
     }
 }
 

@@ -54,6 +54,7 @@ fn a_unit_is_an_endpoint_with_a_name_labels_and_an_identity_of_its_own() {
     assert_eq!(
         endpoint.labels,
         [
+            "k8s:name=nginx.service",
             "sextant:exe=nginx",
             "sextant:namespace=system",
             "sextant:unit=nginx.service"
@@ -122,6 +123,22 @@ fn named(namespace: Option<&str>, name: &str) -> Named {
 }
 
 #[test]
+fn who_has_a_label_that_titles_it_gets_no_other() {
+    let titled = Named {
+        labels: vec!["k8s:app=web".into()],
+        ..named(Some("shop"), "web-1")
+    };
+    let containers = Containers::of_test(0, [(ID, titled)]);
+    let (mut processes, mut interners) = (with(containers), Interners::default());
+    let path = format!("/kubepods/besteffort/pod12-34/{ID}");
+    processes.learn(&[seen(7, 100, "/bin/a", &path)], &mut interners);
+    let web = processes.behind(side(7, 100), &mut interners).unwrap();
+    let labels = &web.endpoint.unwrap().labels;
+    let titles = labels.iter().filter(|label| label.starts_with("k8s:"));
+    assert_eq!(titles.collect::<Vec<_>>(), ["k8s:app=web"]);
+}
+
+#[test]
 fn a_container_has_the_name_of_its_engine_once_that_is_told() {
     let containers = Containers::of_test(0, [(ID, named(Some("shop"), "api-1"))]);
     let (mut processes, mut interners) = (with(containers.clone()), Interners::default());
@@ -145,6 +162,7 @@ fn a_container_has_the_name_of_its_engine_once_that_is_told() {
         endpoint.labels,
         [
             "docker:team=red",
+            "k8s:name=api-1",
             "sextant:container=api-1",
             "sextant:engine=docker",
             "sextant:exe=a",
