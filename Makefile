@@ -49,7 +49,7 @@ BENCH_PACKAGES := wrk nginx-light
 export SEXTANT_TOOLS := $(BIN)
 
 .PHONY: run release test setup setup-build setup-test hubble collector lint built allocator optimized unit differential integration kernels kernels-changed demo bench \
-	fuzz soak clean
+	fuzz soak image clean
 
 # The way to the first flow is short: no link-time optimisation, and the real
 # `hubble` is built beside the running daemon.
@@ -191,7 +191,7 @@ differential: built
 
 # In network namespaces, with real programs and real traffic. Most of their time is spent
 # waiting; what measures, floods or changes the whole machine runs alone.
-ALONE := attach costs engines flood limits memory policy_costs rlimits start systemd tcp wake
+ALONE := attach costs engines flood image limits memory policy_costs rlimits stack start systemd tcp wake
 integration: hubble collector built optimized
 	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 2 --alone $(ALONE)
 
@@ -252,6 +252,9 @@ soak: setup-build hubble ## SOAK_MINUTES of traffic, clients and interfaces that
 	cargo build --release --package sextantd
 	cargo build --package sextant-integration-tests --bin soak
 	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/release/sextantd SOAK_MINUTES=$(SOAK_MINUTES) target/debug/soak
+
+image: ## The image of sextantd and sextant, by this host's docker.
+	docker build --file docker/Dockerfile --tag sextant:0.1.0 .
 
 clean:
 	cargo clean

@@ -15,6 +15,7 @@ pub mod compare;
 pub mod cost;
 pub mod daemon;
 pub mod dear;
+pub mod deployed;
 pub mod dns;
 pub mod enforced;
 pub mod engine;
