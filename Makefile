@@ -22,7 +22,7 @@ GO    := integration-tests/go
 COLLECTOR := integration-tests/collector
 SUDO  := $(if $(filter 0,$(shell id -u)),,sudo)
 AS_ROOT := $(if $(SUDO),sudo --preserve-env env "PATH=$$PATH")
-LLVM  := /usr/lib/llvm-22/lib
+LLVM  := /usr/lib/llvm-22
 
 # What bpf-linker is built with.
 BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev build-essential
@@ -110,7 +110,7 @@ setup-build:
 	$(call install,$(BUILD_PACKAGES))
 	@rustup component list --installed | grep -q '^rust-src' || rustup component add rust-src
 	@bpf-linker --version 2>/dev/null | grep -q '$(BPF_LINKER)' || { echo "building bpf-linker (once, a minute or two)"; \
-		RUSTFLAGS='-L native=$(LLVM)' cargo install --quiet --locked --version $(BPF_LINKER) \
+		LLVM_PREFIX=$(LLVM) cargo install --quiet --locked --version $(BPF_LINKER) \
 		--no-default-features --features llvm-22 bpf-linker; }
 
 absent = $(foreach one,$(1),$(if $(shell command -v $(firstword $(subst :, ,$(one)))),,$(lastword $(subst :, ,$(one)))))
