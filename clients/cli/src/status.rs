@@ -82,7 +82,8 @@ pub(crate) async fn run(connection: &Connection, args: &StatusArgs) -> anyhow::R
         Err(error) if crate::is_closed_pipe(&error) => Err(error),
         Err(error) => {
             crate::tell(&error);
-            Ok(ExitCode::from(if args.serving { DEGRADED } else { NO_ANSWER }))
+            let code = if args.serving { DEGRADED } else { NO_ANSWER };
+            Ok(ExitCode::from(code))
         }
     }
 }
@@ -92,7 +93,7 @@ async fn look(connection: &Connection, args: &StatusArgs) -> anyhow::Result<bool
     let server = Server::reading(connection).await?;
     let serving = is_serving(&server).await?;
     if args.serving {
-        write(if serving { "serving\n" } else { "not serving\n" })?;
+        write(["not serving\n", "serving\n"][usize::from(serving)])?;
         return Ok(!serving);
     }
     let failed = call::failed(ACTION, &server);
