@@ -113,3 +113,42 @@ impl Drop for Foreign {
         let _ = fs::remove_file(&self.done);
     }
 }
+
+/// Verdicts of XDP (linux/bpf.h).
+pub const XDP_DROP: u8 = 1;
+/// Back to where it came from.
+pub const XDP_TX: u8 = 3;
+
+/// Holds an XDP program that does the same with all packets, in the mode for any device,
+/// as long as it runs.
+///
+/// # Panics
+///
+/// When it is not attached.
+#[must_use]
+pub fn generic_xdp(namespace: &Netns, interface: &str, verdict: u8) -> Process {
+    let program = "python3 -c '
+import ctypes,os,platform,socket,struct,time
+libc=ctypes.CDLL(None,use_errno=True)
+number={\"x86_64\":321}.get(platform.machine(),280)
+def bpf(command,attributes):
+    held=ctypes.create_string_buffer(attributes,128)
+    result=libc.syscall(number,command,held,128)
+    assert result>=0,os.strerror(ctypes.get_errno())
+    return result
+code=ctypes.create_string_buffer(struct.pack(\"<BBhiBBhi\",0xb7,0,0,VERDICT,0x95,0,0,0))
+licence=ctypes.create_string_buffer(b\"GPL\")
+program=bpf(5,struct.pack(\"<IIQQ\",6,2,ctypes.addressof(code),ctypes.addressof(licence)))
+link=bpf(28,struct.pack(\"<IIII\",program,socket.if_nametoindex(\"INTERFACE\"),37,2))
+time.sleep(600)'";
+    let holder = namespace.spawn(
+        &program
+            .replace("INTERFACE", interface)
+            .replace("VERDICT", &verdict.to_string()),
+    );
+    eventually("the program is attached", || {
+        let links = namespace.run(&format!("ip link show {interface}"));
+        links.contains("xdpgeneric").then_some(())
+    });
+    holder
+}

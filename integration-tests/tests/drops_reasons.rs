@@ -1,7 +1,11 @@
 //! Drops that the kernel gives no reason for, or tells in an unusual way.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
-use sextant_integration_tests::{Daemon, Netns, Process, eventually, root, totals, veth};
+use sextant_integration_tests::{
+    Daemon, Netns, eventually,
+    foreign::{XDP_DROP, generic_xdp},
+    root, totals, veth,
+};
 use sextant_proto::flow::{DropReason, Flow};
 
 /// Two namespaces, the daemon in the second, which forwards.
@@ -52,31 +56,6 @@ fn routes_that_lead_nowhere_drop_with_a_reason() {
     }
 }
 
-/// Holds an XDP program that drops all, in the mode for any device, as long as
-/// it runs.
-fn generic_xdp(namespace: &Netns, interface: &str) -> Process {
-    let program = "python3 -c '
-import ctypes,os,platform,socket,struct,time
-libc=ctypes.CDLL(None,use_errno=True)
-number={\"x86_64\":321}.get(platform.machine(),280)
-def bpf(command,attributes):
-    held=ctypes.create_string_buffer(attributes,128)
-    result=libc.syscall(number,command,held,128)
-    assert result>=0,os.strerror(ctypes.get_errno())
-    return result
-code=ctypes.create_string_buffer(struct.pack(\"<BBhiBBhi\",0xb7,0,0,1,0x95,0,0,0))
-licence=ctypes.create_string_buffer(b\"GPL\")
-program=bpf(5,struct.pack(\"<IIQQ\",6,2,ctypes.addressof(code),ctypes.addressof(licence)))
-link=bpf(28,struct.pack(\"<IIII\",program,socket.if_nametoindex(\"INTERFACE\"),37,2))
-time.sleep(600)'";
-    let holder = namespace.spawn(&program.replace("INTERFACE", interface));
-    eventually("the program is attached", || {
-        let links = namespace.run(&format!("ip link show {interface}"));
-        links.contains("xdpgeneric").then_some(())
-    });
-    holder
-}
-
 #[test]
 fn generic_xdp_drops_by_policy() {
     if !root() {
@@ -84,7 +63,7 @@ fn generic_xdp_drops_by_policy() {
     }
     let (a, b, daemon) = linked();
     a.run("ping -q -c 1 10.9.1.2");
-    let _holder = generic_xdp(&b, "vb");
+    let _holder = generic_xdp(&b, "vb", XDP_DROP);
     a.run("echo x > /dev/udp/10.9.1.2/3110");
     let told = eventually("the drop", || {
         let told = dropped(&daemon, 3110);

@@ -223,20 +223,18 @@ impl Attachments {
             self.be_the_only_one(interface_parts(link.index).0)?;
         }
         let programs = self.programs.of(link.layer);
-        Ok(Attachment {
-            hold: hook::put(
-                self.hook,
-                &self.access,
-                link.index,
-                programs,
-                self.pins.as_ref(),
-            )?,
+        let pins = self.pins.as_ref();
+        let hold = hook::put(self.hook, &self.access, link.index, programs, pins)?;
+        let mut attached = Attachment {
+            hold,
             link: link.clone(),
             hook: self.hook,
             ahead: Default::default(),
             failure: None,
             moved: [false; 2],
-        })
+        };
+        attached.judge(attached.hold.lack().map_or(Ok(()), Err));
+        Ok(attached)
     }
 
     fn keep(&mut self, link: &Link, result: Result<Attachment, AttachError>) {
@@ -301,22 +299,27 @@ impl Attachments {
 
     /// Takes note of what a check found.
     fn judge(&mut self, index: u32, checked: Result<(), AttachError>) {
-        let Some(attached) = self.by_index.get_mut(&index) else {
-            return;
-        };
-        attached.failure = match checked {
-            // Netlink tells of what is gone.
-            Ok(()) | Err(AttachError::Gone) => None,
-            Err(error) => {
-                let interface = attached.link.full_name();
-                tracing::warn!(%interface, %error, "programs may not be on the interface any more, and its traffic not be observed");
-                Some(error.to_string())
-            }
-        };
+        if let Some(attached) = self.by_index.get_mut(&index) {
+            attached.judge(checked);
+        }
     }
 }
 
 impl Attachment {
+    /// Told once, until it is something else.
+    fn judge(&mut self, checked: Result<(), AttachError>) {
+        let failure = match checked {
+            // Netlink tells of what is gone.
+            Ok(()) | Err(AttachError::Gone) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = failure.as_ref().filter(|_| failure != self.failure) {
+            let interface = self.link.full_name();
+            tracing::warn!(%interface, %error, "programs are not on the interface in both directions, and not all of its traffic is observed");
+        }
+        self.failure = failure;
+    }
+
     fn check(
         &mut self,
         direction: Direction,
@@ -333,7 +336,7 @@ impl Attachment {
             if is_on {
                 tracing::info!(%interface, ?direction, ?ahead, "moving the program before those of others");
                 *moved = true;
-            } else {
+            } else if self.failure.is_none() {
                 tracing::warn!(%interface, ?direction, "somebody took the program off; attaching it again");
             }
             let index = self.link.index;

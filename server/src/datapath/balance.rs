@@ -7,8 +7,8 @@
 //! is told: a program that hides a part of large packets may stay below. What is
 //! not comparable is left out: counters that are the sum of others' (bond), that
 //! count packets which never are on the hook (WireGuard's keepalives, copies of
-//! VXLAN), and ingress with XDP, which takes packets before the hook. Pure but
-//! for `take`, which reads both sides.
+//! VXLAN). What XDP takes before the hook is a gap as any other. Pure but for `take`,
+//! which reads both sides.
 
 use std::{collections::HashMap, thread, time::Duration};
 
@@ -71,9 +71,7 @@ impl Window {
             |way: usize| counted(way).saturating_sub(seen[way].wrapping_sub(self.seen[way]));
         let dropped = kernel.received_dropped;
         let dropped = dropped.saturating_sub(self.kernel.received_dropped);
-        let has_xdp = kernel.has_xdp || self.kernel.has_xdp;
-        let ingress = if has_xdp { 0 } else { missing(0) };
-        [ingress.saturating_sub(dropped), missing(1)]
+        [missing(0).saturating_sub(dropped), missing(1)]
     }
 
     /// Those that are beyond what is tolerated.
@@ -181,18 +179,17 @@ mod tests {
         }
     }
 
-    fn statistics(packets: [u64; 2], received_dropped: u64, has_xdp: bool) -> Statistics {
+    fn statistics(packets: [u64; 2], received_dropped: u64) -> Statistics {
         Statistics {
             packets,
             received_dropped,
-            has_xdp,
         }
     }
 
     fn beyond(kind: &str, kernel: Statistics, seen: [u64; 2]) -> [u64; 2] {
         let window = Window {
             birth: 1,
-            kernel: statistics([1000, 1000], 3, false),
+            kernel: statistics([1000, 1000], 3),
             seen: [500, 500],
         };
         window.beyond(&kernel, window.gaps(&kernel, seen), &link(kind))
@@ -200,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_the_kernel_counted_and_we_did_not_is_a_gap() {
-        let blind = statistics([1010, 2000], 3, false);
+        let blind = statistics([1010, 2000], 3);
         assert_eq!(beyond("veth", blind, [500, 500]), [10, 1000]);
         // We count segments: more than the kernel is no gap, nor is a little.
         assert_eq!(beyond("veth", blind, [900, 1485]), [0, 0]);
@@ -210,20 +207,16 @@ mod tests {
 
     #[test]
     fn devices_may_be_read_late_and_some_counters_say_nothing() {
-        let part = statistics([1100, 1100], 3, false);
+        let part = statistics([1100, 1100], 3);
         assert_eq!(beyond("", part, [560, 500]), [0, 100]);
         assert_eq!(beyond("bond", part, [500, 500]), [0, 0]);
         assert_eq!(beyond("bridge", part, [500, 500]), [0, 100]);
     }
 
     #[test]
-    fn packets_dropped_on_the_way_to_the_stack_or_taken_by_xdp_are_no_gap() {
+    fn packets_dropped_on_the_way_to_the_stack_are_no_gap() {
         assert_eq!(
-            beyond("veth", statistics([1100, 1000], 103, false), [500, 500]),
-            [0, 0]
-        );
-        assert_eq!(
-            beyond("veth", statistics([1100, 1000], 3, true), [500, 500]),
+            beyond("veth", statistics([1100, 1000], 103), [500, 500]),
             [0, 0]
         );
     }

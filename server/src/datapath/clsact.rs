@@ -80,6 +80,23 @@ pub(super) fn add_qdisc(requests: &mut Requests, interface: u32) -> io::Result<b
     }
 }
 
+/// Whether there is a qdisc in the place of `clsact` that has no filters for what goes out:
+/// `ingress`, which takes filters of both directions for those of its one.
+pub(super) fn is_ingress_alone(requests: &mut Requests, interface: u32) -> io::Result<bool> {
+    let body = body(interface, 0, CLSACT, 0);
+    let request = Request::new(libc::RTM_GETQDISC, libc::NLM_F_ECHO as u16, &body);
+    let mut found = false;
+    let asked = requests.ask(request, |body| {
+        let mut attributes = attributes(body.get(BODY..).unwrap_or_default());
+        found |= attributes.any(|(kind, value)| kind == TCA_KIND && text(value) == "ingress");
+    });
+    match asked {
+        // There is none.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        asked => asked.map(|()| found),
+    }
+}
+
 /// Removes the qdisc if no filter is on it.
 pub(super) fn remove_if_empty(requests: &mut Requests, interface: u32) -> io::Result<()> {
     for direction in [Direction::Ingress, Direction::Egress] {

@@ -13,7 +13,7 @@ use std::{
 
 use sextant_ebpf_common::interface_parts;
 
-use filters::{add_qdisc, put_filter, put_filters, take_filters_off};
+use filters::{Qdisc, put_filter, put_filters, qdisc, take_filters_off};
 
 use super::{
     clsact,
@@ -66,6 +66,11 @@ pub(super) enum AttachError {
     /// It, or its network namespace, went meanwhile.
     #[error("it is gone")]
     Gone,
+    /// Half of the interface.
+    #[error(
+        "an `ingress` qdisc is on it, which has no place for what is sent: that is not observed; put `clsact` there instead, which takes the same filters (`tc qdisc replace dev NAME clsact`)"
+    )]
+    IngressAlone,
     /// Put on and gone at once.
     #[error("somebody takes the program off again and again")]
     TakenOff,
@@ -129,6 +134,8 @@ pub(super) enum Hold {
     Clsact {
         /// The qdisc is ours.
         owns_qdisc: bool,
+        /// What is sent is not observed.
+        ingress_alone: bool,
     },
 }
 
@@ -185,8 +192,7 @@ pub(super) fn put(
             };
             let asked = access.ask(interface, put);
             let failed = |error| AttachError::new("asking for the interface", error);
-            let owns_qdisc = asked.map_err(failed).flatten()?;
-            Ok(Hold::Clsact { owns_qdisc })
+            asked.map_err(failed).flatten()
         }
     }
 }
@@ -210,12 +216,19 @@ impl Hold {
                 *link = Some(put_tcx(interface, direction, program, pins)?);
                 Ok(())
             }
-            Self::Clsact { owns_qdisc } => {
+            Self::Clsact {
+                owns_qdisc,
+                ingress_alone,
+            } => {
                 let asked = access.ask(interface, |requests, index| {
                     let is_ours = |filter: &clsact::Filter| filter.program == Some(program.id);
                     clsact::detach(requests, index, direction, is_ours)?;
-                    Ok(add_qdisc(requests, index).and_then(|is_new| {
-                        *owns_qdisc |= is_new;
+                    Ok(qdisc(requests, index).and_then(|qdisc| {
+                        *owns_qdisc |= qdisc == Qdisc::Ours;
+                        *ingress_alone = qdisc == Qdisc::IngressAlone;
+                        if *ingress_alone && direction == Direction::Egress {
+                            return Err(AttachError::IngressAlone);
+                        }
                         put_filter(requests, index, direction, program, None)
                     }))
                 });
@@ -250,6 +263,18 @@ impl Hold {
         })
     }
 
+    /// Why not all of the interface is observed.
+    pub(super) fn lack(&self) -> Option<AttachError> {
+        let is_half = matches!(
+            self,
+            Self::Clsact {
+                ingress_alone: true,
+                ..
+            }
+        );
+        is_half.then_some(AttachError::IngressAlone)
+    }
+
     /// Takes the programs off the interface.
     pub(super) fn take_off(
         self,
@@ -258,7 +283,7 @@ impl Hold {
         programs: &[Program; 2],
         pins: Option<&Pins>,
     ) -> io::Result<()> {
-        let Self::Clsact { owns_qdisc } = self else {
+        let Self::Clsact { owns_qdisc, .. } = self else {
             // Closing the links does the rest.
             for direction in DIRECTIONS {
                 unpin(pins, interface, direction);

@@ -13,7 +13,7 @@ use std::{
     net::UdpSocket,
     os::{
         fd::{AsFd as _, AsRawFd as _, BorrowedFd},
-        unix::fs::MetadataExt as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     },
     path::{Path, PathBuf},
     thread,
@@ -41,7 +41,8 @@ pub struct NamespaceChoice {
 pub struct Namespace {
     /// Where it is.
     pub path: PathBuf,
-    /// The last part of the path, for people.
+    /// For people: the last part of the path, or as much of its end as another that was found
+    /// before does not have.
     pub name: String,
     /// Address space of its interfaces.
     pub zone: u16,
@@ -112,6 +113,8 @@ pub(super) struct Finder {
     /// Those found before. Inode numbers are used again, but a path does not come
     /// back without a change of its folder.
     known: HashMap<PathBuf, Known>,
+    /// By cookie: a name stays as long as its namespace is found.
+    names: HashMap<u64, String>,
 }
 
 #[derive(Clone, Copy)]
@@ -137,6 +140,7 @@ impl Finder {
             choice,
             own: own_cookie().unwrap_or_default(),
             known: HashMap::new(),
+            names: HashMap::new(),
         }
     }
 
@@ -179,7 +183,24 @@ impl Finder {
             }
         }
         self.known = known;
+        self.give_names(&mut found.namespaces);
         found
+    }
+
+    /// No two have one name: those that have one keep it.
+    fn give_names(&mut self, namespaces: &mut [Namespace]) {
+        let is_there = |cookie: &u64| namespaces.iter().any(|found| found.cookie == *cookie);
+        self.names.retain(|cookie, _| is_there(cookie));
+        for found in namespaces {
+            if let Some(name) = self.names.get(&found.cookie) {
+                found.name.clone_from(name);
+                continue;
+            }
+            let is_free = |name: &String| !self.names.values().any(|other| other == name);
+            let free = ends(&found.path).find(is_free);
+            found.name = free.unwrap_or_else(|| found.path.display().to_string());
+            self.names.insert(found.cookie, found.name.clone());
+        }
     }
 
     /// The namespace at a path, if there is one; an error when that cannot be
@@ -213,6 +234,15 @@ impl Finder {
     }
 }
 
+/// The ends of a path, from its last part to the whole.
+fn ends(path: &Path) -> impl Iterator<Item = String> {
+    let parts = path.components().count();
+    (0..parts).rev().map(move |skipped| {
+        let end: PathBuf = path.components().skip(skipped).collect();
+        end.display().to_string()
+    })
+}
+
 /// An error only when something is short; no folder has no names.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(folder) {
@@ -240,7 +270,7 @@ pub(super) fn within<T: Send>(
     let Some(path) = path else {
         return Ok(work());
     };
-    let namespace = File::open(path)?;
+    let namespace = open(path)?;
     thread::scope(|scope| {
         let entered = thread::Builder::new()
             .name("namespace".into())
@@ -252,6 +282,18 @@ pub(super) fn within<T: Send>(
             .join()
             .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
     })
+}
+
+/// A file of another kind is not opened: that could wait for ever (a FIFO), or do something
+/// (a device).
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let no_file =
+        || io::Error::other("it is no namespace, but a folder, a FIFO, a device or a socket");
+    let is_file = std::fs::metadata(path)?.is_file();
+    let mut options = File::options();
+    // It may have become another meanwhile.
+    options.read(true).custom_flags(libc::O_NONBLOCK);
+    is_file.then(|| options.open(path)).ok_or_else(no_file)?
 }
 
 /// The cookie of the daemon's own namespace.
@@ -306,6 +348,51 @@ mod tests {
         let choice = NamespaceChoice::new(&[("/proc/self/ns/n*".into(), 0)]).unwrap();
         assert!(Finder::new(choice).find().namespaces.is_empty());
         assert_ne!(own_cookie().unwrap(), 0);
+    }
+
+    fn found(path: &str, cookie: u64) -> Namespace {
+        Namespace {
+            path: path.into(),
+            name: path.rsplit('/').next().unwrap().into(),
+            zone: 0,
+            cookie,
+        }
+    }
+
+    fn names(finder: &mut Finder, mut namespaces: Vec<Namespace>) -> Vec<String> {
+        finder.give_names(&mut namespaces);
+        namespaces.into_iter().map(|found| found.name).collect()
+    }
+
+    #[test]
+    fn no_two_namespaces_have_one_name_and_a_name_stays() {
+        let mut finder = Finder::new(NamespaceChoice::new(&[]).unwrap());
+        let [one, two, three] = [
+            found("/proc/71/ns/net", 1),
+            found("/proc/82/ns/net", 2),
+            found("/run/netns/blue", 3),
+        ];
+        assert_eq!(
+            names(&mut finder, vec![two.clone(), three.clone()]),
+            ["net", "blue"]
+        );
+        assert_eq!(
+            names(&mut finder, vec![one.clone(), two, three]),
+            ["71/ns/net", "net", "blue"]
+        );
+        assert_eq!(names(&mut finder, vec![one]), ["71/ns/net"]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        for path in [fifo.as_path(), Path::new("/dev/null"), folder.path()] {
+            let error = cookie(path).unwrap_err().to_string();
+            assert!(error.contains("no namespace"), "{error}");
+        }
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! the other side. Of a TCP connection that is met in the middle the side with
 //! the higher port is taken to be the initiator, and the guess is told. A SYN
 //! begins a new connection if the known one is closed, if it comes from the other
-//! side, or if its sequence number is not that of the first SYN. Two hosts that
+//! side (unless both open at once, RFC 9293, 3.5), or if its sequence number is not that of
+//! the first SYN. Two hosts that
 //! ask each other by ICMP with one id are two connections. These are the rules of
 //! the datapath.
 //!
@@ -73,6 +74,10 @@ struct Connection {
     guessed: bool,
     /// Sequence number of the first SYN.
     first_syn: Option<u32>,
+    /// A packet of either side acknowledges.
+    acknowledged: bool,
+    /// Both sides open at once.
+    crossed: bool,
     /// A FIN was seen from the initiator, and from the other side.
     fins: [bool; 2],
     reset: bool,
@@ -128,6 +133,8 @@ impl Tracker {
             lower_began: from_lower == source_began(hint, source.1, destination.1),
             guessed: hint == Hint::Within,
             first_syn: None,
+            acknowledged: false,
+            crossed: false,
             fins: [false; 2],
             reset: false,
             last_seconds: seconds,
@@ -139,7 +146,8 @@ impl Tracker {
             (false, Some(_)) => TraceReason::Established,
         };
         connection.first_syn = connection.first_syn.or(syn);
-        connection.close(&packet.transport, is_reply);
+        connection.crossed |= is_reply && syn.is_some();
+        connection.note(&packet.transport, is_reply);
         connection.last_seconds = connection.last_seconds.max(seconds);
         self.connections.insert(key, connection);
         Tracked {
@@ -168,11 +176,14 @@ impl Connection {
         let from_initiator = self.lower_began == from_lower;
         let renewed = match hint {
             Hint::Opens if protocol == 6 => {
-                let is_repeated = self.first_syn.is_none_or(|first| Some(first) == syn);
-                self.is_closed() || self.guessed || !from_initiator || !is_repeated
+                let is_another = match from_initiator {
+                    true => self.first_syn.is_some_and(|first| Some(first) != syn),
+                    false => self.acknowledged,
+                };
+                self.is_closed() || self.guessed || is_another
             }
             Hint::Opens => !from_initiator,
-            Hint::Answers => from_initiator,
+            Hint::Answers => from_initiator && !self.crossed,
             Hint::Within | Hint::None => false,
         };
         renewed || seconds.saturating_sub(self.last_seconds) > idle
@@ -182,8 +193,9 @@ impl Connection {
         self.reset || self.fins == [true; 2]
     }
 
-    fn close(&mut self, transport: &Transport, is_reply: bool) {
+    fn note(&mut self, transport: &Transport, is_reply: bool) {
         if let Transport::Tcp { flags, .. } = *transport {
+            self.acknowledged |= flags & TcpFlags::ACK != 0;
             self.reset |= flags & TcpFlags::RST != 0;
             self.fins[usize::from(is_reply)] |= flags & TcpFlags::FIN != 0;
         }

@@ -2,24 +2,40 @@
 
 use std::io;
 
-use super::{AttachError, DIRECTIONS, OURS, Program};
+use super::{AttachError, DIRECTIONS, Hold, OURS, Program};
 use crate::datapath::{clsact, netlink::Requests, tcx::Direction};
 
-/// Tells whether the qdisc is ours. Filters of an earlier process are removed, or with
-/// `replaces` are those that are replaced.
+/// What filters are put on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Qdisc {
+    /// `clsact`, made by us.
+    Ours,
+    /// `clsact` of somebody.
+    Another,
+    /// `ingress` of somebody.
+    IngressAlone,
+}
+
+/// Filters of an earlier process are removed, or with `replaces` are those that are
+/// replaced.
 pub(super) fn put_filters(
     requests: &mut Requests,
     index: u32,
     programs: &[Program; 2],
     replaces: bool,
-) -> Result<bool, AttachError> {
+) -> Result<Hold, AttachError> {
     let old = match replaces {
         true => filters_of_ours(requests, index, programs),
         false => None,
     };
     let was_ours = old.is_some() || remove_stale(requests, index);
-    let owns_qdisc = add_qdisc(requests, index)? || was_ours;
+    let qdisc = qdisc(requests, index)?;
+    let ingress_alone = qdisc == Qdisc::IngressAlone;
+    let owns_qdisc = qdisc == Qdisc::Ours || was_ours && !ingress_alone;
     for (direction, program) in DIRECTIONS.into_iter().zip(programs) {
+        if ingress_alone && direction == Direction::Egress {
+            continue;
+        }
         let old = old.as_ref().map(|old| &old[direction as usize]);
         if let Err(error) = put_filter(requests, index, direction, program, old) {
             // Nothing is left of what was half done.
@@ -30,7 +46,10 @@ pub(super) fn put_filters(
             return Err(error);
         }
     }
-    Ok(owns_qdisc)
+    Ok(Hold::Clsact {
+        owns_qdisc,
+        ingress_alone,
+    })
 }
 
 /// Those of an earlier process, if both are there.
@@ -47,11 +66,20 @@ fn filters_of_ours(
     Some([of(Direction::Ingress)?, of(Direction::Egress)?])
 }
 
-pub(super) fn add_qdisc(requests: &mut Requests, index: u32) -> Result<bool, AttachError> {
-    clsact::add_qdisc(requests, index).map_err(|error| {
+/// The one that is there, or a new one.
+pub(super) fn qdisc(requests: &mut Requests, index: u32) -> Result<Qdisc, AttachError> {
+    let added = clsact::add_qdisc(requests, index).map_err(|error| {
         AttachError::new("adding the clsact qdisc", error)
             .or_no_module("clsact qdisc", "sch_ingress")
-    })
+    });
+    if added? {
+        return Ok(Qdisc::Ours);
+    }
+    match clsact::is_ingress_alone(requests, index) {
+        Ok(true) => Ok(Qdisc::IngressAlone),
+        Ok(false) => Ok(Qdisc::Another),
+        Err(error) => Err(AttachError::new("asking which qdisc there is", error)),
+    }
 }
 
 pub(super) fn put_filter(

@@ -24,8 +24,6 @@ const ADDRESS: usize = 8;
 
 /// Attributes (linux/if_link.h, linux/if_addr.h).
 const IFLA_EXT_MASK: u16 = 29;
-const IFLA_XDP: u16 = 43;
-const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
@@ -131,8 +129,6 @@ pub(in super::super) struct Statistics {
     pub(in super::super) packets: [u64; 2],
     /// Of those received, how many found no room on the way to the stack.
     pub(in super::super) received_dropped: u64,
-    /// An XDP program may take packets before they are in the stack.
-    pub(in super::super) has_xdp: bool,
 }
 
 /// By index in the network namespace.
@@ -152,17 +148,10 @@ pub(in super::super) fn statistics(
 fn counted(body: &[u8]) -> Statistics {
     let mut statistics = Statistics::default();
     for (kind, value) in attributes(body.get(LINK..).unwrap_or_default()) {
-        match kind {
-            libc::IFLA_STATS64 => {
-                let number = |index: usize| u64_at(value, index * 8).unwrap_or(0);
-                statistics.packets = [number(0), number(1)];
-                statistics.received_dropped = number(6);
-            }
-            IFLA_XDP => {
-                statistics.has_xdp = attributes(value)
-                    .any(|(kind, value)| kind == IFLA_XDP_ATTACHED && value != [0]);
-            }
-            _ => {}
+        if kind == libc::IFLA_STATS64 {
+            let number = |index: usize| u64_at(value, index * 8).unwrap_or(0);
+            statistics.packets = [number(0), number(1)];
+            statistics.received_dropped = number(6);
         }
     }
     statistics

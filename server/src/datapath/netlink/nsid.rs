@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
 };
@@ -12,6 +11,7 @@ use super::{
     message::{Request, attributes, u32_at},
     socket::Requests,
 };
+use crate::datapath::namespace::open;
 
 /// Bytes of `struct rtgenmsg`, and what attributes after it begin at.
 const GENERAL: usize = 1;
@@ -38,7 +38,7 @@ pub(super) fn by_place(requests: &mut Requests, places: &[(u32, PathBuf)]) -> Ha
 }
 
 fn ask(requests: &mut Requests, path: &Path) -> Option<i32> {
-    let file = File::open(path).ok()?;
+    let file = open(path).ok()?;
     let question = Request::new(libc::RTM_GETNSID, 0, &[0; GENERAL])
         .with(NETNSA_FD, &file.as_raw_fd().to_ne_bytes());
     let mut told = None;

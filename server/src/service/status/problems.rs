@@ -97,7 +97,7 @@ fn not_wholly_observed(interface: &InterfaceCount, now: SystemTime) -> Vec<api::
     let name = &interface.name;
     let mut problems = Vec::new();
     if let Some(failure) = &interface.failure {
-        let text = format!("{name} is no longer observed: {failure}");
+        let text = format!("{name} is not wholly observed: {failure}");
         problems.push(of_interface(text, None));
     }
     let unseen_at = interface
@@ -157,7 +157,7 @@ mod tests {
             failure: Some("no".into()),
             ..interface(&[], 0, 1)
         };
-        assert_eq!(texts(&failed), ["vb is no longer observed: no"]);
+        assert_eq!(texts(&failed), ["vb is not wholly observed: no"]);
     }
 
     #[test]

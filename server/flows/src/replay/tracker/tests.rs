@@ -161,11 +161,12 @@ fn ports_that_are_used_again_begin_a_new_connection() {
         (
             vec![
                 tcp(client, server, SYN),
+                tcp(server, client, SYN_ACK),
                 tcp(server, client, SYN),
                 tcp(client, server, SYN_ACK),
                 tcp(server, client, ACK),
             ],
-            "N N R E",
+            "N R N R E",
         ),
         (
             vec![
@@ -199,6 +200,34 @@ fn ports_that_are_used_again_begin_a_new_connection() {
     ] {
         at_once(&packets, expect);
     }
+}
+
+#[test]
+fn sides_that_open_at_once_are_one_connection() {
+    let (a, b) = ((A, 4000), (B, 5000));
+    at_once(
+        &[
+            numbered(a, b, SYN, 1),
+            numbered(b, a, SYN, 2),
+            numbered(a, b, SYN, 1),
+            numbered(a, b, SYN_ACK, 1),
+            numbered(b, a, SYN_ACK, 2),
+            numbered(a, b, ACK, 2),
+            numbered(b, a, FIN, 3),
+            numbered(a, b, FIN, 2),
+            numbered(b, a, SYN, 9),
+        ],
+        "N R E E R E R E N",
+    );
+    // Not at once: the other side opens anew.
+    at_once(
+        &[
+            numbered(a, b, SYN, 1),
+            numbered(b, a, SYN_ACK, 2),
+            numbered(b, a, SYN, 9),
+        ],
+        "N R N",
+    );
 }
 
 #[test]
