@@ -49,6 +49,8 @@ pub struct Taken {
 #[derive(Debug, Default)]
 struct Told {
     replies: VecDeque<Reply>,
+    /// How all others are answered.
+    otherwise: Option<Reply>,
     /// Bodies of more bytes are too large.
     most: Option<usize>,
     taken: Vec<Taken>,
@@ -111,6 +113,12 @@ impl Sink {
         self.lock().replies.extend(replies);
     }
 
+    /// Answers all requests so that come after those of `will`, until it is told another;
+    /// without one they are taken.
+    pub fn is(&self, reply: Option<Reply>) {
+        self.lock().otherwise = reply;
+    }
+
     /// Bodies of more bytes are answered with 413.
     pub fn takes_at_most(&self, bytes: usize) {
         self.lock().most = Some(bytes);
@@ -146,7 +154,8 @@ async fn answer(
     };
     let (reply, most) = {
         let mut told = told.lock().expect("nobody panics with it");
-        (told.replies.pop_front(), told.most)
+        let reply = told.replies.pop_front();
+        (reply.or_else(|| told.otherwise.clone()), told.most)
     };
     if most.is_some_and(|most| taken.body.len() > most) {
         return StatusCode::PAYLOAD_TOO_LARGE.into_response();

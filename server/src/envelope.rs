@@ -18,6 +18,8 @@ use crate::{
 
 /// Fields of both messages, and of `ExportEvent` alone.
 const FLOW: u32 = 1;
+/// `flow.Flow.aggregate`.
+const FLOW_AGGREGATE: u32 = 21007;
 const LOST_EVENTS: u32 = 3;
 const AGENT_EVENT: u32 = 4;
 const DEBUG_EVENT: u32 = 5;
@@ -39,6 +41,37 @@ pub(crate) fn put_flow(flow: &Flow, mask: Option<&Mask>, scratch: &mut Vec<u8>, 
             put_masked(scratch, mask, out);
         }
     }
+}
+
+/// Appends what a mask selects of a flow, without an envelope.
+pub(crate) fn put_selected(flow: &Flow, mask: &Mask, scratch: &mut Vec<u8>, out: &mut Vec<u8>) {
+    scratch.clear();
+    encode_selected(flow, |field| mask.selects(field), scratch);
+    mask.apply(scratch, out);
+}
+
+/// Appends flows that are equal in these encoded fields: how many there were by direction
+/// (ingress, egress, unknown), and the time of the first.
+pub(crate) fn put_aggregate(equal: &[u8], time: Option<Time>, flows: [u32; 3], out: &mut Vec<u8>) {
+    put::long_message(FLOW, out, |out| {
+        if let Some(time) = time {
+            put::message(FLOW_TIME, out, |out| put::time(time, out));
+        }
+        let own = [FLOW_TIME, FLOW_AGGREGATE];
+        let others = fields(equal).map_while(Result::ok);
+        for field in others.filter(|field| !own.contains(&field.number)) {
+            out.extend_from_slice(field.whole);
+        }
+        put::message(FLOW_AGGREGATE, out, |out| {
+            for (number, count) in (1..).zip(flows) {
+                put::number(number, count.into(), out);
+            }
+        });
+    });
+    if let Some((at, length)) = field(equal, FLOW_NODE_NAME) {
+        put::set_bytes(NODE_NAME, &equal[at..at + length], out);
+    }
+    put_time(time, out);
 }
 
 fn put_masked(whole: &[u8], mask: &Mask, out: &mut Vec<u8>) {

@@ -12,20 +12,26 @@ mod encoder;
 mod exporter;
 mod file;
 mod flow_logs;
+mod groups;
 mod http;
 mod otlp;
+mod outlet;
 mod periodic;
 mod post;
+mod queue;
+mod reader;
 mod set;
 mod setting;
 mod sink;
+mod spool;
+mod spooled;
 
-pub use counts::{Dropped, State};
+pub use counts::{Damage, Dropped, SpoolState, State};
 pub use flow_logs::{FlowLogs, FlowLogsError};
 pub use set::{Deaths, Exporters, Page, StartError};
 pub use setting::{
-    Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
-    Selected, Setting, SettingError, Signal, Target, check,
+    Aggregation, Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol,
+    Remote, Selected, Setting, SettingError, Signal, SpoolSetting, Target, check,
 };
 pub(crate) use setting::{filters, name, shown, target};
 

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     export::{
-        Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote, Selected,
-        Setting, Signal, Target, check, filters, name, target,
+        Aggregation, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
+        Selected, Setting, Signal, SpoolSetting, Target, check, filters, name, target,
     },
     mask::Mask,
 };
@@ -48,7 +48,7 @@ pub(super) fn export(top: &mut Section<'_>, outgoing: &Outgoing) -> Exports {
 fn file(mut section: Section<'_>) -> Option<Setting> {
     let path = section.required("path").text(target);
     let name = section.item("name").text(name);
-    let selected = selected(&mut section);
+    let selected = aggregated(&mut section);
     let max_mb = section.item("max_size_mb").number(limits::EXPORT_MB);
     let max_backups = section.item("max_backups").number(limits::EXPORT_BACKUPS);
     let compress = section.item("compress").switch();
@@ -67,7 +67,7 @@ fn file(mut section: Section<'_>) -> Option<Setting> {
 
 fn http(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Setting> {
     let name = section.item("name").text(name);
-    let selected = selected(&mut section);
+    let selected = aggregated(&mut section);
     let formats = [("ndjson", HttpFormat::Lines), ("array", HttpFormat::Array)];
     let format = section.item("format").text(|text| choice(text, &formats));
     let remote = remote(&mut section, "url", outgoing);
@@ -133,6 +133,7 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
                     Signal::Metrics => every,
                     _ => remote.interval,
                 },
+                spool: signal_spool(remote.spool.as_ref(), signal),
                 ..remote.clone()
             },
             protocol,
@@ -151,6 +152,15 @@ fn signal_url(url: &str, protocol: Protocol, signal: Signal) -> String {
     }
 }
 
+/// Below the folder that is given each signal has one; metrics are totals and never wait.
+fn signal_spool(spool: Option<&SpoolSetting>, signal: Signal) -> Option<SpoolSetting> {
+    let of_signal = |spool: &SpoolSetting| SpoolSetting {
+        directory: spool.directory.join(signal.name()),
+        max_bytes: spool.max_bytes,
+    };
+    spool.filter(|_| signal != Signal::Metrics).map(of_signal)
+}
+
 /// `key=value` of a resource.
 fn attribute(text: &str) -> Parsed<String> {
     match text.split_once('=') {
@@ -166,6 +176,14 @@ fn pairs(attributes: &[String]) -> Vec<(String, String)> {
         .collect()
 }
 
+/// Of those that write lines.
+fn aggregated(section: &mut Section<'_>) -> Selected {
+    Selected {
+        aggregation: aggregation(section),
+        ..selected(section)
+    }
+}
+
 fn selected(section: &mut Section<'_>) -> Selected {
     let mut list = |key| {
         let filters = |text: &str| filters(text).map_err(|error| error.to_string());
@@ -177,6 +195,31 @@ fn selected(section: &mut Section<'_>) -> Selected {
         deny: list("deny"),
         field_mask: section.item("field_mask").texts(field).unwrap_or_default(),
         end: None,
+        aggregation: Aggregation::default(),
+    }
+}
+
+/// Which flows are one line.
+fn aggregation(section: &mut Section<'_>) -> Aggregation {
+    let fields = section.item("field_aggregate").texts(field);
+    let interval = section
+        .item("aggregation_interval")
+        .duration(limits::EXPORT_AGGREGATION);
+    let fields = fields.unwrap_or_default();
+    match (fields.is_empty(), interval) {
+        (false, None) => section.wrong(
+            "has `field_aggregate` and no `aggregation_interval`; say how often, such as `\"30s\"`"
+                .into(),
+        ),
+        (true, Some(_)) => section.wrong(
+            "has `aggregation_interval` and no `field_aggregate`; say which fields are equal"
+                .into(),
+        ),
+        _ => {}
+    }
+    Aggregation {
+        fields,
+        interval: interval.unwrap_or_default(),
     }
 }
 

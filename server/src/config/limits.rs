@@ -68,12 +68,17 @@ pub(super) const EXPORT_MB: RangeInclusive<u64> = 1..=1 << 20;
 /// Each is looked at when another comes.
 pub(super) const EXPORT_BACKUPS: RangeInclusive<usize> = 1..=1000;
 
+/// Of a spool, in MiB: it holds some batches at least.
+pub(super) const SPOOL_MB: RangeInclusive<u64> = 8..=1 << 20;
+
 /// How long a server that is exported to may take to answer.
 pub(super) const EXPORT_TIMEOUT: RangeInclusive<Duration> = millis(10)..=Duration::from_secs(300);
 /// How long events wait for others: the store has to hold them meanwhile.
 pub(super) const EXPORT_INTERVAL: RangeInclusive<Duration> = millis(1)..=Duration::from_secs(60);
 /// Between two pages of metrics that are sent.
 pub(super) const EXPORT_METRICS: RangeInclusive<Duration> = millis(100)..=Duration::from_secs(3600);
+/// How long flows are counted before they are written.
+pub(super) const EXPORT_AGGREGATION: RangeInclusive<Duration> = millis(10)..=hours(24);
 /// Events of a request.
 pub(super) const EXPORT_EVENTS: RangeInclusive<usize> = 1..=1 << 20;
 

@@ -1,6 +1,9 @@
 //! Servers that exporters send to: what their sections have in common.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use http::{HeaderName, HeaderValue, Uri};
 
@@ -11,7 +14,10 @@ use super::{
     section::Section,
     values::{Parsed, choice},
 };
-use crate::export::{Compression, Remote, shown};
+use crate::export::{Compression, Remote, SpoolSetting, shown};
+
+/// Bytes of a spool, unless others are given.
+const SPOOL_MB: u64 = 256;
 
 /// The server of a section; its address is under this key.
 pub(super) fn remote(
@@ -25,6 +31,7 @@ pub(super) fn remote(
     let timeout = section.item("timeout").duration(limits::EXPORT_TIMEOUT);
     let interval = section.item("interval").duration(limits::EXPORT_INTERVAL);
     let max_events = section.item("max_events").number(limits::EXPORT_EVENTS);
+    let spool = spool(section);
     let name = section.item("tls_server_name").text(names::server);
     let (of_section, [has_tls, has_token]) = outgoing::of_section(section, shared);
     let mut remote = Remote::new(url?);
@@ -33,6 +40,7 @@ pub(super) fn remote(
     set(&mut remote.timeout, timeout);
     set(&mut remote.interval, interval);
     set(&mut remote.max_events, max_events);
+    remote.spool = spool;
     let has_own = remote
         .headers
         .iter()
@@ -67,6 +75,29 @@ pub(super) fn remote(
         }
     }
     Some(remote)
+}
+
+/// Where events wait on the disk.
+fn spool(section: &mut Section<'_>) -> Option<SpoolSetting> {
+    let mut section = section.section("spool")?;
+    let directory = section.required("directory").text(directory);
+    let max_mb = section.item("max_size_mb").number(limits::SPOOL_MB);
+    section.finish();
+    Some(SpoolSetting {
+        directory: directory?,
+        max_bytes: max_mb.unwrap_or(SPOOL_MB) << 20,
+    })
+}
+
+fn directory(text: &str) -> Parsed<PathBuf> {
+    let path = Path::new(text);
+    match path.is_absolute() && path.file_name().is_some() && !text.contains('\0') {
+        // One folder has one name.
+        true => Ok(path.components().collect()),
+        false => Err(format!(
+            "`{text}` is no folder of its own; write an absolute path such as `/var/lib/sextant/spool/lake`"
+        )),
+    }
 }
 
 /// `http://` or `https://` with a host; the scheme in lower case.

@@ -26,8 +26,12 @@ struct Inner {
     sent: AtomicU64,
     sent_bytes: AtomicU64,
     filtered: AtomicU64,
+    grouped: AtomicU64,
+    overflows: AtomicU64,
     retries: AtomicU64,
     dropped: [AtomicU64; Dropped::ALL.len()],
+    spool_bytes: AtomicU64,
+    damaged: [AtomicU64; Damage::ALL.len()],
     standing: Mutex<Standing>,
 }
 
@@ -37,6 +41,9 @@ struct Standing {
     target: String,
     end: Option<Time>,
     is_failing: bool,
+    has_spool: bool,
+    /// Why the spool takes nothing.
+    spool_error: Option<String>,
     last_error: Option<(SystemTime, String)>,
     last_drop: Option<SystemTime>,
 }
@@ -54,16 +61,59 @@ pub enum Dropped {
     Unjudged,
     /// Still not written when the exporter ended.
     Unwritten,
+    /// The oldest of a spool that was full.
+    Spool,
+    /// In a part of a spool that cannot be read.
+    Damaged,
+}
+
+/// What went wrong with a spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// It could not be written.
+    Write,
+    /// The end of what an earlier daemon wrote was cut off.
+    Torn,
+    /// A file of it could not be read, and was set aside.
+    Segment,
+}
+
+impl Damage {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Write, Self::Torn, Self::Segment];
+
+    /// The label.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::Torn => "torn",
+            Self::Segment => "damaged",
+        }
+    }
+}
+
+/// The spool of an exporter at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SpoolState {
+    /// Bytes of its files.
+    pub bytes: u64,
+    /// What went wrong, as `Damage::ALL`.
+    pub damaged: [u64; Damage::ALL.len()],
+    /// Why it takes nothing.
+    pub error: Option<String>,
 }
 
 impl Dropped {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Lapped,
         Self::TooLong,
         Self::Refused,
         Self::Unjudged,
         Self::Unwritten,
+        Self::Spool,
+        Self::Damaged,
     ];
 
     /// The label.
@@ -75,6 +125,8 @@ impl Dropped {
             Self::Refused => "refused",
             Self::Unjudged => "unjudged",
             Self::Unwritten => "unwritten",
+            Self::Spool => "spool_full",
+            Self::Damaged => "spool_damaged",
         }
     }
 }
@@ -98,12 +150,18 @@ pub struct State {
     pub sent_bytes: u64,
     /// Events that lists leave out.
     pub filtered: u64,
+    /// Flows that were counted in groups, each of which is written as one event.
+    pub grouped: u64,
+    /// Times that groups were written before their interval, since there were too many.
+    pub overflows: u64,
     /// Writes that were tried again.
     pub retries: u64,
     /// Events that were dropped, as `Dropped::ALL`.
     pub dropped: [u64; Dropped::ALL.len()],
     /// Stored events that it has not read or not written yet.
     pub lag: u64,
+    /// Its spool, if it has one.
+    pub spool: Option<SpoolState>,
     /// When something went wrong last, and what.
     pub last_error: Option<(SystemTime, String)>,
     /// When an event was dropped last.
@@ -111,19 +169,30 @@ pub struct State {
 }
 
 impl Counts {
-    pub(super) fn new(name: String, ring: Ring, position: u64) -> Self {
-        Self(Arc::new(Inner {
-            name,
+    /// Of an exporter that begins at this position.
+    pub(super) fn new(setting: &Setting, ring: Ring, position: u64) -> Self {
+        let counts = Self(Arc::new(Inner {
+            name: setting.name.clone(),
             ring,
             position: position.into(),
             held: 0.into(),
             sent: 0.into(),
             sent_bytes: 0.into(),
             filtered: 0.into(),
+            grouped: 0.into(),
+            overflows: 0.into(),
             retries: 0.into(),
             dropped: Default::default(),
+            spool_bytes: 0.into(),
+            damaged: Default::default(),
             standing: Mutex::default(),
-        }))
+        }));
+        counts.aim(setting);
+        counts
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.0.name.clone()
     }
 
     pub(super) fn move_to(&self, position: u64) {
@@ -131,8 +200,33 @@ impl Counts {
     }
 
     /// So many events were read and are not written.
-    pub(super) fn hold(&self, events: usize) {
-        self.0.held.store(events as u64, Relaxed);
+    pub(super) fn hold(&self, events: u64) {
+        self.0.held.store(events, Relaxed);
+    }
+
+    /// The files of its spool have so many bytes.
+    pub(super) fn spool(&self, bytes: u64) {
+        self.0.spool_bytes.store(bytes, Relaxed);
+    }
+
+    pub(super) fn damage(&self, what: Damage) {
+        self.0.damaged[what as usize].fetch_add(1, Relaxed);
+    }
+
+    /// How often.
+    #[cfg(test)]
+    pub(super) fn damaged(&self, what: Damage) -> u64 {
+        self.0.damaged[what as usize].load(Relaxed)
+    }
+
+    /// Its spool takes nothing; whether that is new.
+    pub(super) fn unsettle(&self, error: String) -> bool {
+        self.lock().spool_error.replace(error).is_none()
+    }
+
+    /// Its spool takes what comes; whether it did not before.
+    pub(super) fn settle(&self) -> bool {
+        self.lock().spool_error.take().is_some()
     }
 
     /// So many events of so many bytes are done with, some of them refused.
@@ -151,6 +245,19 @@ impl Counts {
         self.0.filtered.fetch_add(events, Relaxed);
     }
 
+    pub(super) fn group(&self, flows: u64) {
+        self.0.grouped.fetch_add(flows, Relaxed);
+    }
+
+    /// There are too many groups.
+    pub(super) fn overflow(&self) {
+        self.0.overflows.fetch_add(1, Relaxed);
+        self.complain(
+            "there were too many groups, which are written before their interval; aggregate by fewer fields"
+                .into(),
+        );
+    }
+
     pub(super) fn drop_events(&self, why: Dropped, events: u64) {
         self.0.dropped[why as usize].fetch_add(events, Relaxed);
         self.lock().last_drop = Some(SystemTime::now());
@@ -162,6 +269,7 @@ impl Counts {
         standing.kind = setting.target.kind();
         standing.target = setting.target.shown();
         standing.end = setting.selected.end;
+        standing.has_spool = setting.target.spool().is_some();
     }
 
     /// It could not write, and tries again; whether that is new.
@@ -195,9 +303,16 @@ impl Counts {
             sent: of(&self.0.sent),
             sent_bytes: of(&self.0.sent_bytes),
             filtered: of(&self.0.filtered),
+            grouped: of(&self.0.grouped),
+            overflows: of(&self.0.overflows),
             retries: of(&self.0.retries),
             dropped: self.0.dropped.each_ref().map(of),
             lag: self.0.ring.next_seq().saturating_sub(position) + of(&self.0.held),
+            spool: standing.has_spool.then(|| SpoolState {
+                bytes: of(&self.0.spool_bytes),
+                damaged: self.0.damaged.each_ref().map(of),
+                error: standing.spool_error,
+            }),
             last_error: standing.last_error,
             last_drop: standing.last_drop,
         }

@@ -7,6 +7,7 @@ use sextant_proto::flow::{LostEvent, LostEventSource};
 use super::{
     batch::Batch,
     counts::Dropped,
+    groups::Groups,
     otlp::{ends_connection, put_record, put_span},
     setting::{Setting, SettingError, Signal, Target},
 };
@@ -47,10 +48,21 @@ pub(super) struct Encoder {
     end: Option<Time>,
     /// Events other than flows are written too.
     has_others: bool,
+    /// Flows that are counted instead.
+    groups: Groups,
     node_name: String,
     encoded: Vec<u8>,
     scratch: Vec<u8>,
     line: String,
+}
+
+/// The form of the events of this target, as a spool tells it.
+pub(super) fn form_of(target: &Target) -> u32 {
+    match Form::of(target) {
+        Form::Line { .. } => 1,
+        Form::Record => 2,
+        Form::Span => 3,
+    }
 }
 
 /// What became of an event.
@@ -58,6 +70,8 @@ pub(super) struct Encoder {
 pub(super) enum Made {
     /// It is in the batch.
     Added,
+    /// It is counted in a group.
+    Grouped,
     /// Nothing, as it is meant.
     Filtered,
     /// Nothing, though it is wanted.
@@ -87,6 +101,7 @@ impl Encoder {
             form,
             end: selected.end,
             has_others: selected.has_others() && form != Form::Span,
+            groups: Groups::new(&selected.aggregation)?,
             judge,
             mask,
             node_name,
@@ -118,6 +133,9 @@ impl Encoder {
                     Some(false) => return Made::Filtered,
                     None => return Made::Dropped(Dropped::Unjudged),
                 }
+                if self.groups.add(flow) {
+                    return Made::Grouped;
+                }
                 let (scratch, encoded) = (&mut self.scratch, &mut self.encoded);
                 put_flow(flow, self.mask.as_ref(), scratch, encoded);
             }
@@ -132,20 +150,31 @@ impl Encoder {
         self.append(event, batch)
     }
 
+    /// The groups.
+    pub(super) fn groups(&mut self) -> &mut Groups {
+        &mut self.groups
+    }
+
+    /// Adds the next group that is to be written, if there is one.
+    pub(super) fn add_group(&mut self, batch: &mut Batch) -> Option<Made> {
+        self.encoded.clear();
+        if !self.groups.pop(&mut self.encoded) {
+            return None;
+        }
+        let below = match self.form {
+            Form::Line { below } => below,
+            Form::Record | Form::Span => usize::MAX,
+        };
+        let (encoded, line) = (&self.encoded, &mut self.line);
+        let added = batch.add(|out| put_line(encoded, below, line, out));
+        Some(added.map_or_else(|made| made, |()| Made::Added))
+    }
+
     fn append(&mut self, event: &Event, batch: &mut Batch) -> Made {
         let (encoded, line, form) = (&self.encoded, &mut self.line, self.form);
         let is_masked = self.mask.is_some();
         let added = batch.add(|out| match (form, event) {
-            (Form::Line { below }, _) => {
-                line.clear();
-                let written = json::write(line, encoded, MESSAGE);
-                line.push('\n');
-                out.extend_from_slice(line.as_bytes());
-                match written.is_ok() && line.len() < below {
-                    true => Ok(()),
-                    false => Err(Made::Dropped(Dropped::TooLong)),
-                }
-            }
+            (Form::Line { below }, _) => put_line(encoded, below, line, out),
             (Form::Record, _) => put_record(event, encoded, is_masked, out).map_err(unwritten),
             (Form::Span, Event::Flow(flow)) => {
                 put_span(flow, encoded, is_masked, out).map_err(unwritten)
@@ -153,6 +182,23 @@ impl Encoder {
             (Form::Span, _) => Err(Made::Filtered),
         });
         added.map_or_else(|made| made, |()| Made::Added)
+    }
+}
+
+/// Appends a line of an encoded event.
+fn put_line(
+    encoded: &[u8],
+    below: usize,
+    line: &mut String,
+    out: &mut Vec<u8>,
+) -> Result<(), Made> {
+    line.clear();
+    let written = json::write(line, encoded, MESSAGE);
+    line.push('\n');
+    out.extend_from_slice(line.as_bytes());
+    match written.is_ok() && line.len() < below {
+        true => Ok(()),
+        false => Err(Made::Dropped(Dropped::TooLong)),
     }
 }
 

@@ -6,6 +6,8 @@
 //!   - name: drops
 //!     filePath: /var/log/sextant/drops.log
 //!     fieldMask: [time, uuid, verdict]
+//!     fieldAggregate: []
+//!     aggregationInterval: 0s
 //!     includeFilters:
 //!       - verdict: [DROPPED]
 //!     excludeFilters: []
@@ -15,12 +17,12 @@
 //!     end: 2026-12-24T18:00:00Z
 //! ```
 //!
-//! Filters are `flow.FlowFilter` in the JSON mapping of protobuf. `fieldAggregate` and
-//! `aggregationInterval` are refused, since they are not there yet.
+//! Filters are `flow.FlowFilter` in the JSON mapping of protobuf.
 
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use prost_types::Timestamp;
@@ -30,7 +32,8 @@ use sextant_proto::flow::FlowFilter;
 use thiserror::Error;
 
 use super::setting::{
-    Exports, FileTarget, Selected, Setting, SettingError, check, name, target, try_files,
+    Aggregation, Exports, FileTarget, Selected, Setting, SettingError, check, name, target,
+    try_files,
 };
 use crate::{filter::Filters, flow::Time, mask::Mask, reloaded::Source, small_file, tls::TlsError};
 
@@ -175,20 +178,23 @@ impl Source for FlowLogs {
 impl Entry {
     fn setting(self) -> Result<Setting, Wrong> {
         let wrong = |key: &str, error: String| (key.to_owned(), error);
-        let not_there = "is not there yet; leave it out".to_owned();
-        if self
-            .field_aggregate
-            .is_some_and(|fields| !fields.is_empty())
-        {
-            return Err(wrong("fieldAggregate", not_there));
-        }
-        if self.aggregation_interval.is_some() {
-            return Err(wrong("aggregationInterval", not_there));
-        }
         let name = name(&self.name).map_err(|error| wrong("name", error))?;
         let path = target(&self.file_path).map_err(|error| wrong("filePath", error))?;
         let field_mask = self.field_mask.unwrap_or_default();
         Mask::compile(&field_mask).map_err(|error| wrong("fieldMask", error.to_string()))?;
+        let fields = self.field_aggregate.unwrap_or_default();
+        Mask::compile(&fields).map_err(|error| wrong("fieldAggregate", error.to_string()))?;
+        let interval = self.aggregation_interval.as_ref().map(interval);
+        let interval = interval
+            .transpose()
+            .map_err(|error| wrong("aggregationInterval", error))?;
+        let interval = interval.unwrap_or_default();
+        if !fields.is_empty() && interval.is_zero() {
+            tracing::warn!(
+                name,
+                "fieldAggregate without aggregationInterval: flows are exported one by one"
+            );
+        }
         let end = self.end.map(|end| {
             let time: Result<Timestamp, _> = end.parse();
             let no_time = |_| wrong("end", format!("`{end}` is no time as 2026-12-24T18:00:00Z"));
@@ -208,9 +214,23 @@ impl Entry {
             deny: list("excludeFilters", self.exclude_filters)?,
             field_mask,
             end: end.transpose()?,
+            aggregation: Aggregation { fields, interval },
         };
         Ok(setting)
     }
+}
+
+/// As Go writes it, such as `1m30s`; none for one that is not positive, as in Hubble.
+fn interval(value: &serde_json::Value) -> Result<Duration, String> {
+    let wrong = || format!("`{value}` is no duration such as 30s");
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
+    Ok(Duration::try_from(duration).unwrap_or_default())
 }
 
 fn list(key: &str, list: Option<Vec<serde_json::Value>>) -> Result<Vec<FlowFilter>, Wrong> {
@@ -247,7 +267,7 @@ mod tests {
     #[test]
     fn entries_are_read_as_hubble_reads_them() {
         let text = "flowLogs:\n- name: all\n  filePath: stdout\n- name: drops\n  filePath: /d.log\n  \
-                    fieldMask: [time, uuid]\n  includeFilters:\n  - verdict: [DROPPED]\n  - source_pod: [shop/]\n  \
+                    fieldMask: [time, uuid]\n  fieldAggregate: [verdict]\n  aggregationInterval: 1m30s\n  includeFilters:\n  - verdict: [DROPPED]\n  - source_pod: [shop/]\n  \
                     excludeFilters: []\n  fileMaxSizeMb: 3\n  fileMaxBackups: 0\n  fileCompress: true\n  \
                     end: '2026-12-24T18:00:00Z'\n";
         let made = self::made(text).unwrap();
@@ -258,6 +278,8 @@ mod tests {
         assert_eq!(drops.selected.allow.len(), 2);
         assert_eq!(drops.selected.field_mask, ["time", "uuid"]);
         assert!(drops.selected.end.is_some());
+        assert_eq!(drops.selected.aggregation.fields, ["verdict"]);
+        assert_eq!(drops.selected.aggregation.interval, Duration::from_secs(90));
         let file = FileTarget {
             max_bytes: 3 << 20,
             max_backups: 0,
@@ -292,8 +314,16 @@ mod tests {
                 "flowLogs[0].includeFilters[1]",
             ),
             (
-                "flowLogs: [{name: a, filePath: /b, fieldAggregate: [verdict]}]",
-                "flowLogs[0].fieldAggregate: is not there yet",
+                "flowLogs: [{name: a, filePath: /b, fieldAggregate: [verdikt]}]",
+                "flowLogs[0].fieldAggregate",
+            ),
+            (
+                "flowLogs: [{name: a, filePath: /b, aggregationInterval: soon}]",
+                "flowLogs[0].aggregationInterval",
+            ),
+            (
+                "flowLogs: [{name: a, filePath: /b, aggregationInterval: 30}]",
+                "flowLogs[0].aggregationInterval",
             ),
             ("flowLogs: [{name: fixed, filePath: /b}]", "`fixed`"),
             ("flowLogs: [{name: a, filePath: /fixed.log}]", "/fixed.log"),

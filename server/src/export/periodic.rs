@@ -42,8 +42,7 @@ impl Periodic {
         (page, start): (Page, u64),
     ) -> Result<Self, StartError> {
         // It reads nothing of the store, and is behind nothing.
-        let counts = Counts::new(setting.name.clone(), ring, u64::MAX);
-        counts.aim(setting);
+        let counts = Counts::new(setting, ring, u64::MAX);
         Ok(Self {
             orders,
             page,

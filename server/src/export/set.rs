@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
@@ -20,6 +21,7 @@ use super::{
     otlp::nanos,
     periodic::Periodic,
     setting::{Setting, SettingError, Signal, Target, check},
+    spooled::Spooled,
 };
 use crate::{flow::Time, store::Ring, tls::TlsError};
 
@@ -55,9 +57,21 @@ struct Inner {
     died: queue::UnboundedSender<String>,
 }
 
+/// What stays the same as long as an exporter is at work: the kind of its target, and its
+/// spool.
+type Kind = (&'static str, Option<PathBuf>);
+
+fn kind_of(setting: &Setting) -> Kind {
+    let spool = setting.target.spool();
+    (
+        setting.target.kind(),
+        spool.map(|spool| spool.directory.clone()),
+    )
+}
+
 struct Running {
     /// What it is; another begins anew.
-    kind: &'static str,
+    kind: Kind,
     orders: watch::Sender<Order>,
     counts: Counts,
     ended: oneshot::Receiver<()>,
@@ -95,6 +109,7 @@ impl Deaths {
 /// What a thread does.
 enum Work {
     Events(Box<Exporter>),
+    Spooled(Box<Spooled>),
     Metrics(Box<Periodic>),
 }
 
@@ -106,6 +121,7 @@ impl Work {
         begin: u64,
     ) -> Result<Self, StartError> {
         let ring = inner.ring.clone();
+        let node_name = inner.node_name.clone();
         Ok(match &setting.target {
             Target::Otlp(target) if target.signal == Signal::Metrics => {
                 let page = Arc::clone(&inner.page);
@@ -113,17 +129,24 @@ impl Work {
                 let periodic = Periodic::new(setting, target, orders, ring, pages)?;
                 Self::Metrics(Box::new(periodic))
             }
-            _ => {
-                let node_name = inner.node_name.clone();
-                let exporter = Exporter::new(setting, orders, ring, begin, node_name)?;
-                Self::Events(Box::new(exporter))
-            }
+            target => match target.spool() {
+                Some(spool) => {
+                    let source = (ring, begin);
+                    let spooled = Spooled::new(setting, spool, orders, source, node_name)?;
+                    Self::Spooled(Box::new(spooled))
+                }
+                None => {
+                    let exporter = Exporter::new(setting, orders, ring, begin, node_name)?;
+                    Self::Events(Box::new(exporter))
+                }
+            },
         })
     }
 
     fn counts(&self) -> Counts {
         match self {
             Self::Events(exporter) => exporter.counts(),
+            Self::Spooled(spooled) => spooled.counts(),
             Self::Metrics(periodic) => periodic.counts(),
         }
     }
@@ -156,8 +179,7 @@ impl Exporters {
         check(settings)?;
         let mut running = self.lock();
         running.retain(|name, one| {
-            let is_same =
-                |setting: &Setting| setting.name == *name && setting.target.kind() == one.kind;
+            let is_same = |setting: &Setting| setting.name == *name && kind_of(setting) == one.kind;
             let stays = settings.iter().any(is_same);
             if !stays {
                 one.orders.send_replace(None);
@@ -182,7 +204,7 @@ impl Exporters {
         let (orders, receiver) = watch::channel(Some(Arc::new(setting.clone())));
         let (ends, ended) = oneshot::channel();
         let (tells, told) = mpsc::sync_channel(1);
-        let (inner, kind) = (Arc::clone(&self.0), setting.target.kind());
+        let (inner, kind) = (Arc::clone(&self.0), kind_of(setting));
         let setting = setting.clone();
         // What it waits for, connections among it, is its thread's alone.
         let run = move || {
@@ -207,6 +229,7 @@ impl Exporters {
             let _ = tells.send(Ok(work.counts()));
             match work {
                 Work::Events(exporter) => runtime.block_on(exporter.run()),
+                Work::Spooled(spooled) => runtime.block_on(spooled.run()),
                 Work::Metrics(periodic) => runtime.block_on(periodic.run()),
             }
         };

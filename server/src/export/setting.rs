@@ -30,6 +30,17 @@ pub struct Selected {
     pub field_mask: Vec<String>,
     /// Events after it are not exported.
     pub end: Option<Time>,
+    /// Flows that are equal in some fields are one line, of these fields alone.
+    pub aggregation: Aggregation,
+}
+
+/// Which flows are equal, and how long they are counted; none are unless both are given.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Aggregation {
+    /// Paths of fields of `flow.Flow`.
+    pub fields: Vec<String>,
+    /// How often what was counted is written.
+    pub interval: Duration,
 }
 
 /// All exporters.
@@ -154,10 +165,21 @@ pub struct Remote {
     pub interval: Duration,
     /// Events of a request, at most.
     pub max_events: usize,
+    /// Where on the disk events are until they are acknowledged, if anywhere.
+    pub spool: Option<SpoolSetting>,
     /// Name to verify the server's certificate against; that of `url` if none is given.
     pub tls_server_name: Option<String>,
     /// Whom to trust there, and what to show.
     pub outgoing: Outgoing,
+}
+
+/// Where events wait that a server did not acknowledge yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolSetting {
+    /// The folder, of one exporter alone.
+    pub directory: PathBuf,
+    /// Bytes of its files, at most; then the oldest events are dropped.
+    pub max_bytes: u64,
 }
 
 /// How bodies are compressed.
@@ -208,6 +230,11 @@ impl Target {
         }
     }
 
+    /// Where events wait on the disk, if they do.
+    pub(super) fn spool(&self) -> Option<&SpoolSetting> {
+        self.remote().and_then(|remote| remote.spool.as_ref())
+    }
+
     /// What is shown as where it writes.
     pub(super) fn shown(&self) -> String {
         match self {
@@ -248,6 +275,7 @@ impl fmt::Debug for Remote {
             .field("timeout", &self.timeout)
             .field("interval", &self.interval)
             .field("max_events", &self.max_events)
+            .field("spool", &self.spool)
             .field("tls_server_name", &self.tls_server_name)
             .field("outgoing", &self.outgoing)
             .finish()
@@ -275,6 +303,7 @@ impl Remote {
             timeout: Duration::from_secs(10),
             interval: Duration::from_secs(1),
             max_events: 4096,
+            spool: None,
             tls_server_name: None,
             outgoing: Outgoing::default(),
         }
@@ -295,6 +324,9 @@ pub enum SettingError {
     /// Two to one file.
     #[error("two exporters write {0:?}; give each its own file")]
     Path(PathBuf),
+    /// Two with one spool.
+    #[error("two exporters have the spool {0:?}; give each its own `directory`")]
+    Spool(PathBuf),
     /// Too many.
     #[error("there are {0} exporters, {MAX_EXPORTERS} at most; take one for several lists")]
     Many(usize),
@@ -325,13 +357,14 @@ impl Selected {
     }
 }
 
-/// Whether the exporters go together: each name and each file once.
+/// Whether the exporters go together: each name, file and spool once.
 ///
 /// # Errors
 ///
 /// The first that does not.
 pub fn check<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Result<(), SettingError> {
     let (mut names, mut paths) = (BTreeSet::new(), BTreeSet::new());
+    let mut spools = BTreeSet::new();
     for setting in settings {
         if !names.insert(&setting.name) {
             return Err(SettingError::Name(setting.name.clone()));
@@ -340,6 +373,11 @@ pub fn check<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Result<(), 
             && !paths.insert(path)
         {
             return Err(SettingError::Path(path.clone()));
+        }
+        if let Some(SpoolSetting { directory, .. }) = setting.target.spool()
+            && !spools.insert(directory)
+        {
+            return Err(SettingError::Spool(directory.clone()));
         }
     }
     match names.len() {

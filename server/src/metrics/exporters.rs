@@ -1,6 +1,7 @@
 //! What became of what exporters read, as metrics.
 
 use std::{
+    borrow::Cow,
     fmt,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -8,12 +9,12 @@ use std::{
 use sextant_flows::printable::printable;
 
 use super::Page;
-use crate::export::{Dropped, State};
+use crate::export::{Damage, Dropped, State};
 
 type Counter = (&'static str, &'static str, fn(&State) -> u64);
 type Gauge = (&'static str, &'static str, fn(&State) -> f64);
 
-const COUNTERS: [Counter; 4] = [
+const COUNTERS: [Counter; 6] = [
     ("exporter_sent", "Events that an exporter wrote", |state| {
         state.sent
     }),
@@ -26,6 +27,16 @@ const COUNTERS: [Counter; 4] = [
         "exporter_filtered",
         "Events that an exporter left out for its lists",
         |state| state.filtered,
+    ),
+    (
+        "exporter_grouped",
+        "Flows that an exporter counted in groups, each of which is an event that it wrote",
+        |state| state.grouped,
+    ),
+    (
+        "exporter_early_groups",
+        "Times that an exporter wrote its groups before their interval, since there were too many",
+        |state| state.overflows,
     ),
     (
         "exporter_retries",
@@ -86,6 +97,7 @@ impl Page<'_> {
                     .map(move |(cause, events)| ([exporter, kind, ("cause", cause.name())], events))
             }),
         )?;
+        self.spools(states, &names)?;
         for (name, help, value) in GAUGES {
             self.gauges(
                 name,
@@ -94,5 +106,29 @@ impl Page<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// Of those that have one.
+    fn spools(&mut self, states: &[State], names: &[Cow<'_, str>]) -> fmt::Result {
+        let each = || {
+            let labelled = states.iter().zip(names);
+            labelled.filter_map(|(state, name)| {
+                let labels = [("exporter", name.as_ref()), ("kind", state.kind)];
+                Some((state.spool.as_ref()?, labels))
+            })
+        };
+        self.gauges(
+            "exporter_spool_bytes",
+            "Bytes of the files of an exporter's spool",
+            each().map(|(spool, labels)| (labels, spool.bytes as f64)),
+        )?;
+        self.counters(
+            "exporter_spool_errors",
+            "What went wrong with an exporter's spool, by cause",
+            each().flat_map(|(spool, [exporter, kind])| {
+                let causes = Damage::ALL.iter().zip(spool.damaged);
+                causes.map(move |(cause, count)| ([exporter, kind, ("cause", cause.name())], count))
+            }),
+        )
     }
 }

@@ -6,6 +6,7 @@
 
 mod messages;
 mod problems;
+mod spools;
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
@@ -99,6 +100,7 @@ impl Parts {
         problems.extend(problems::of_policies(&self.policies));
         let exporters = self.exporters.states();
         problems.extend(exporters.iter().filter_map(problems::of_exporter));
+        problems.extend(exporters.iter().filter_map(spools::unused));
         let ledger = self.sources.take();
         api::Status {
             state: problems::state(&problems).into(),

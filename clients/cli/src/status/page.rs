@@ -165,6 +165,11 @@ fn exporter_text(exporter: &Exporter) -> String {
     );
     for (count, what) in [
         (exporter.filtered, "left out by lists"),
+        (exporter.grouped, "counted in groups"),
+        (
+            exporter.early_groups,
+            "times too many groups, written early",
+        ),
         (exporter.retries, "writes tried again"),
     ] {
         if count > 0 {
@@ -174,6 +179,16 @@ fn exporter_text(exporter: &Exporter) -> String {
     for drop in exporter.dropped.iter().filter(|drop| drop.events > 0) {
         let cause = harmless(&drop.cause);
         let _ = write!(text, "; {} DROPPED: {cause}", grouped(drop.events));
+    }
+    if let Some(spool) = &exporter.spool {
+        let _ = write!(text, "; spool {}", bytes(spool.bytes as f64));
+        for error in spool.errors.iter().filter(|error| error.count > 0) {
+            let cause = harmless(&error.cause);
+            let _ = write!(text, ", {} times {cause}", grouped(error.count));
+        }
+        if !spool.error.is_empty() {
+            let _ = write!(text, ", NOT USED: {}", harmless(&spool.error));
+        }
     }
     if !exporter.last_error.is_empty() {
         let when = Format::Rfc3339.print(exporter.last_error_time.as_ref());

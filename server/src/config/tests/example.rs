@@ -1,7 +1,7 @@
 //! The example file is the documentation of settings: these tests keep it
 //! complete and its defaults true.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use sextant_proto::flow::{FlowFilter, Verdict};
 use toml::Value;
@@ -13,8 +13,8 @@ use crate::config::{
 };
 use crate::{
     export::{
-        Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote, Selected,
-        Setting, Signal, Target,
+        Aggregation, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
+        Selected, Setting, Signal, SpoolSetting, Target,
     },
     flow::redaction::Sensitive,
     metrics::custom::{CustomKind, CustomSetting, Field, Measured},
@@ -146,6 +146,12 @@ fn exports() -> Exports {
         )),
         token_file: Some(format!("/etc/sextant/{name}.token").into()),
     };
+    let spool = |name: &str| {
+        Some(SpoolSetting {
+            directory: Path::new("/var/lib/sextant/spool").join(name),
+            max_bytes: 256 << 20,
+        })
+    };
     let http = Setting {
         name: "lake".into(),
         selected: Selected {
@@ -153,11 +159,13 @@ fn exports() -> Exports {
                 verdict: vec![Verdict::Dropped.into()],
                 ..FlowFilter::default()
             }],
+            aggregation: aggregation(),
             ..Selected::default()
         },
         target: Target::Http(HttpTarget {
             remote: Remote {
                 headers: vec![("x-tenant".into(), "hoth".into())],
+                spool: spool("lake"),
                 tls_server_name: Some("flows.example".into()),
                 outgoing: outgoing("flows"),
                 ..Remote::new("https://flows.example:8080/flows".into())
@@ -171,6 +179,7 @@ fn exports() -> Exports {
         target: Target::Otlp(OtlpTarget {
             remote: Remote {
                 interval: Duration::from_secs(seconds),
+                spool: spool("collector/logs").filter(|_| signal == Signal::Logs),
                 tls_server_name: Some("collector.example".into()),
                 outgoing: outgoing("collector"),
                 ..Remote::new("https://collector.example:4317".into())
@@ -184,6 +193,15 @@ fn exports() -> Exports {
     Exports {
         given: vec![file(), http, logs, metrics],
         flow_logs: None,
+    }
+}
+
+fn aggregation() -> Aggregation {
+    Aggregation {
+        fields: ["source.namespace", "destination.namespace", "verdict"]
+            .map(Into::into)
+            .into(),
+        interval: Duration::from_secs(30),
     }
 }
 
@@ -207,6 +225,7 @@ fn file() -> Setting {
             field_mask: ["time", "uuid", "verdict", "source", "destination", "l4"]
                 .map(Into::into)
                 .into(),
+            aggregation: aggregation(),
             end: None,
         },
         ..Setting::file(

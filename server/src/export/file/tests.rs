@@ -6,12 +6,12 @@ use std::{
 };
 
 use super::*;
-use crate::store::Ring;
+use crate::{export::Setting, store::Ring};
 
 fn sink(target: &FileTarget) -> FileSink {
     let (ring, _) = Ring::new(1);
-    let counts = Counts::new("flows".into(), ring, 0);
-    FileSink::new(target, counts)
+    let setting = Setting::file("flows".into(), target.clone());
+    FileSink::new(target, Counts::new(&setting, ring, 0))
 }
 
 fn target(folder: &Path) -> FileTarget {

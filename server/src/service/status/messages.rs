@@ -12,7 +12,7 @@ use crate::{
         InterfaceCount, MapCost, Objects, ProgramCost, Report, Unobserved, Volume, Volumes,
     },
     dns::Malformed,
-    export::{Dropped, State},
+    export::{Damage, Dropped, SpoolState, State},
     flow::Time,
     ledger::{Events, Ledger, Packets, Payloads},
     overhead::{Budget, Load},
@@ -188,6 +188,23 @@ pub(super) fn exporter(state: State) -> api::Exporter {
         lag: state.lag,
         last_error: printable(&error.unwrap_or_default()).into_owned(),
         last_error_time: time.map(Into::into),
+        spool: state.spool.map(spool),
+        grouped: state.grouped,
+        early_groups: state.overflows,
+    }
+}
+
+fn spool(state: SpoolState) -> api::Spool {
+    let errors = Damage::ALL.iter().zip(state.damaged);
+    api::Spool {
+        bytes: state.bytes,
+        errors: errors
+            .map(|(cause, count)| api::SpoolError {
+                cause: cause.name().into(),
+                count,
+            })
+            .collect(),
+        error: printable(&state.error.unwrap_or_default()).into_owned(),
     }
 }
 
