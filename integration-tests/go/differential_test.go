@@ -36,6 +36,7 @@ const (
 	purposeCEL
 	purposeMetrics
 	purposeMetricsFlows
+	purposeAggregates
 )
 
 // pair is the two servers loaded with the same events.

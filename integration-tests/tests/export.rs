@@ -244,6 +244,42 @@ fn nothing_is_lost_or_twice_over_rotation() {
     assert!(has_all(&written, &shown));
 }
 
+/// What was written outlives a kill; a line that it cut off spoils no other.
+#[test]
+fn a_kill_takes_nothing_that_was_written_and_spoils_no_line() {
+    if !root() {
+        return;
+    }
+    let (a, b) = network();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flows.log");
+    let config = format!("{QUICK}[[export.file]]\npath = '{}'\n", path.display());
+    let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
+    let _web = web(&a, &b);
+    let before = eventually("what is shown is in the file", || {
+        let shown = shown(&daemon);
+        let is_written = has_all(&flows(&exported(&path)), &shown);
+        (is_written && shown.len() > 5).then_some(shown)
+    });
+    daemon.signal("KILL");
+    daemon.wait();
+    // What a kill in the middle of a write leaves.
+    let mut file = fs::File::options().append(true).open(&path).unwrap();
+    std::io::Write::write_all(&mut file, b"{\"flow\":{\"uuid\":\"cut").unwrap();
+    daemon.again();
+    a.run("curl -s http://10.9.1.2/");
+    let after = eventually("also of the second life", || {
+        let text = exported(&path);
+        let whole = text.lines().filter(|line| !line.ends_with("cut"));
+        let whole: String = whole.map(|line| format!("{line}\n")).collect();
+        let (shown, written) = (shown(&daemon), flows(&whole));
+        (has_all(&written, &shown) && shown.len() > 2).then_some(shown)
+    });
+    // The real client warns of that one and reads the others.
+    let read = flows(&read_by_hubble(&exported(&path)));
+    assert!(has_all(&read, &before) && has_all(&read, &after));
+}
+
 /// The only exporter goes from one file to another and back.
 #[test]
 fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_out() {
@@ -283,6 +319,18 @@ fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_o
         daemon.log().contains("flowLogs[0].filePath").then_some(())
     });
     assert_eq!(state(&daemon, &a).0.target, exporter.target, "as before");
+    let page = a.run("curl -s http://127.0.0.1:9965/metrics");
+    for series in [
+        "exporters_total{status=\"active\"} 1.0",
+        "exporters_total{status=\"inactive\"} 0.0",
+        "up{name=\"all\"} 1.0",
+        "reconfigurations_total{op=\"add\"} 1",
+        "reconfigurations_total{op=\"update\"} 8",
+        "reconfigurations_total{op=\"failure\"} 1",
+    ] {
+        let line = format!("\nhubble_dynamic_exporter_{series}\n");
+        assert!(page.contains(&line), "{line}{page}");
+    }
     drop(load);
     quiet(&a, "va");
     let shown = eventually("nothing behind", || {

@@ -8,12 +8,14 @@
 
 mod batch;
 mod counts;
+mod dynamic;
 mod encoder;
 mod exporter;
 mod file;
 mod flow_logs;
 mod groups;
 mod http;
+mod order;
 mod otlp;
 mod outlet;
 mod periodic;
@@ -25,15 +27,18 @@ mod setting;
 mod sink;
 mod spool;
 mod spooled;
+mod start;
 
 pub use counts::{Damage, Dropped, SpoolState, State};
+pub use dynamic::{Change, Dynamic, DynamicState};
 pub use flow_logs::{FlowLogs, FlowLogsError};
-pub use set::{Deaths, Exporters, Page, StartError};
+pub use set::{Deaths, Exporters};
 pub use setting::{
     Aggregation, Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol,
     Remote, Selected, Setting, SettingError, Signal, SpoolSetting, Target, check,
 };
 pub(crate) use setting::{filters, name, shown, target};
+pub use start::{Page, StartError};
 
 /// Most exporters at one time: each is a thread.
 pub const MAX_EXPORTERS: usize = 32;

@@ -135,8 +135,10 @@ impl Node {
         Some((place, &self.fields[place].part))
     }
 
+    /// Fields come out in the order in which they come in, what is absent in its place: of
+    /// flows that are equal in these fields the same bytes, if their fields ascend.
     fn apply(&self, wire: &[u8], out: &mut Vec<u8>) {
-        let mut seen = 0_u64;
+        let mut required = self.required;
         // Fields that follow each other are copied at once.
         let mut run = 0..0;
         let mut at = 0;
@@ -146,6 +148,12 @@ impl Node {
             let Some((place, part)) = self.find(field.number) else {
                 continue;
             };
+            let absent = required & ((1 << place) - 1);
+            if absent != 0 {
+                out.extend_from_slice(&wire[std::mem::take(&mut run)]);
+                self.add_absent(absent, out);
+                required &= !absent;
+            }
             match (part, field.message) {
                 (Part::Whole, _) if run.end == start => run.end = at,
                 (Part::Whole, _) => {
@@ -153,19 +161,19 @@ impl Node {
                     run = start..at;
                 }
                 (Part::Within { node, .. }, Some(message)) => {
-                    seen |= 1 << place;
+                    out.extend_from_slice(&wire[std::mem::take(&mut run)]);
+                    required &= !(1 << place);
                     put::message(field.number, out, |out| node.apply(message, out));
                 }
                 (Part::Within { .. }, None) => {}
             }
         }
         out.extend_from_slice(&wire[run]);
-        self.add_absent(seen, out);
+        self.add_absent(required, out);
     }
 
     /// Appends the partly selected messages that the flow lacks.
-    fn add_absent(&self, seen: u64, out: &mut Vec<u8>) {
-        let mut missing = self.required & !seen;
+    fn add_absent(&self, mut missing: u64, out: &mut Vec<u8>) {
         while missing != 0 {
             let place = missing.trailing_zeros() as usize;
             missing &= missing - 1;

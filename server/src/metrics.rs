@@ -5,6 +5,7 @@
 
 mod connections;
 pub mod custom;
+mod dynamic;
 mod exporters;
 mod follow;
 pub mod hubble;
@@ -129,6 +130,11 @@ impl Metrics {
             registry
                 .sub_registry_with_prefix("hubble")
                 .register_collector(hubble);
+        }
+        if let Some(exporters) = self.exporters.clone() {
+            registry
+                .sub_registry_with_prefix("hubble")
+                .register_collector(Box::new(dynamic::OfDynamic(exporters)));
         }
         if let Some(custom) = self.custom.clone() {
             registry.register_collector(Box::new(custom));

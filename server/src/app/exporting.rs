@@ -30,7 +30,7 @@ impl Exporting {
         let source = Arc::clone(&pages);
         let page = Arc::new(move || source.get().map(Pages::page).unwrap_or_default());
         let (exporters, deaths) = Exporters::new(ring.clone(), config.full_node_name(), page);
-        let wanted = Reloaded::load(FlowLogs::new(config.exports.clone()))?;
+        let wanted = Reloaded::load(FlowLogs::new(config.exports.clone(), exporters.dynamic()))?;
         let mut news = wanted.subscribe();
         let first = news.borrow_and_update().clone();
         exporters.apply(&first, 0)?;
@@ -67,7 +67,9 @@ impl Exporting {
     ///
     /// What is wrong with them; all stays as it was.
     pub(super) fn reload(&self, exports: &Exports) -> Result<(), FlowLogsError> {
-        self.wanted.replace(|_| FlowLogs::new(exports.clone()))
+        let dynamic = self.exporters.dynamic();
+        self.wanted
+            .replace(|_| FlowLogs::new(exports.clone(), dynamic))
     }
 
     /// What is exported.

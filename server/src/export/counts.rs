@@ -230,14 +230,15 @@ impl Counts {
     }
 
     /// So many events of so many bytes are done with, some of them refused.
-    pub(super) fn finish(&self, events: usize, refused: usize, bytes: u64) {
+    /// An exporter of metrics counts their points.
+    pub(super) fn finish(&self, events: u64, refused: u64, bytes: u64) {
         let sent = events - refused;
         if sent > 0 {
-            self.0.sent.fetch_add(sent as u64, Relaxed);
+            self.0.sent.fetch_add(sent, Relaxed);
             self.0.sent_bytes.fetch_add(bytes, Relaxed);
         }
         if refused > 0 {
-            self.drop_events(Dropped::Refused, refused as u64);
+            self.drop_events(Dropped::Refused, refused);
         }
     }
 

@@ -4,25 +4,23 @@
 //! read: the store is the queue. Told to end, it reads on to what was stored by then.
 //! One with a spool: `spooled`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::{sync::watch, time::Instant};
 
 use super::{
     batch::Batch,
     counts::{Counts, Dropped},
+    order::{Order, changed},
     outlet::Outlet,
     reader::Reader,
-    set::StartError,
     setting::Setting,
+    start::StartError,
 };
 use crate::store::Ring;
 
 /// Long after all that may happen.
 const FAR: Duration = Duration::from_secs(3600);
-
-/// What an exporter is to do: as this says, or to end.
-pub(super) type Order = Option<Arc<Setting>>;
 
 /// An exporter.
 pub(super) struct Exporter {
@@ -154,12 +152,5 @@ impl Exporter {
             () = self.reader.news() => {}
             () = tokio::time::sleep_until(due) => {}
         }
-    }
-}
-
-/// Waits for other orders, which are still to be taken then.
-pub(super) async fn changed(orders: &mut watch::Receiver<Order>) {
-    if orders.changed().await.is_ok() {
-        orders.mark_changed();
     }
 }

@@ -31,6 +31,7 @@ use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
 use thiserror::Error;
 
+use super::dynamic::Dynamic;
 use super::setting::{
     Aggregation, Exports, FileTarget, Selected, Setting, SettingError, check, name, target,
     try_files,
@@ -81,7 +82,10 @@ pub enum FlowLogsError {
 
 /// The file, if there is one, and the exporters of the configuration.
 #[derive(Debug)]
-pub struct FlowLogs(Exports);
+pub struct FlowLogs {
+    exports: Exports,
+    dynamic: Dynamic,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -120,10 +124,10 @@ struct Entry {
 type Wrong = (String, String);
 
 impl FlowLogs {
-    /// Those of the configuration, and of the file that it names.
+    /// Those of the configuration, and of the file that it names, of which this is told.
     #[must_use]
-    pub fn new(exports: Exports) -> Self {
-        Self(exports)
+    pub fn new(exports: Exports, dynamic: Dynamic) -> Self {
+        Self { exports, dynamic }
     }
 
     fn parse(&self, path: &Path, contents: &[u8]) -> Result<Vec<Setting>, FlowLogsError> {
@@ -155,24 +159,39 @@ impl Source for FlowLogs {
     const WHAT: &'static str = "exporters";
 
     fn read(&self) -> Result<Vec<u8>, FlowLogsError> {
-        let Some(path) = &self.0.flow_logs else {
+        let Some(path) = &self.exports.flow_logs else {
             return Ok(Vec::new());
         };
-        small_file::read(path, MAX_BYTES).map_err(|error| FlowLogsError::Unread {
-            path: path.clone(),
-            error,
-        })
+        let read = small_file::read(path, MAX_BYTES);
+        read.inspect_err(|_| self.dynamic.fail())
+            .map_err(|error| FlowLogsError::Unread {
+                path: path.clone(),
+                error,
+            })
     }
 
     fn make(&self, contents: &Vec<u8>) -> Result<Vec<Setting>, FlowLogsError> {
-        let mut all = self.0.given.clone();
-        if let Some(path) = &self.0.flow_logs {
-            all.extend(self.parse(path, contents)?);
-        }
-        check(&all).map_err(FlowLogsError::Together)?;
-        try_files(&all)?;
+        let given = &self.exports.given;
+        let Some(path) = &self.exports.flow_logs else {
+            together(given)?;
+            self.dynamic.apply(None);
+            return Ok(given.clone());
+        };
+        let made = self.parse(path, contents).and_then(|dynamic| {
+            let all = [&given[..], &dynamic].concat();
+            together(&all)?;
+            Ok((all, dynamic))
+        });
+        let (all, dynamic) = made.inspect_err(|_| self.dynamic.fail())?;
+        self.dynamic.apply(Some((dynamic, contents)));
         Ok(all)
     }
+}
+
+/// Whether all of them can be at work.
+fn together(settings: &[Setting]) -> Result<(), FlowLogsError> {
+    check(settings).map_err(FlowLogsError::Together)?;
+    Ok(try_files(settings)?)
 }
 
 impl Entry {
@@ -256,10 +275,11 @@ mod tests {
     }
 
     fn made(text: &str) -> Result<Vec<Setting>, String> {
-        let logs = FlowLogs::new(Exports {
+        let exports = Exports {
             given: vec![to_file("fixed", "/fixed.log")],
             flow_logs: Some("flow-logs.yaml".into()),
-        });
+        };
+        let logs = FlowLogs::new(exports, Dynamic::default());
         let made = logs.make(&text.as_bytes().to_vec());
         made.map_err(|error| error.to_string())
     }
@@ -330,6 +350,43 @@ mod tests {
         ] {
             let error = made(text).unwrap_err();
             assert!(error.contains(told), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_changed_is_counted_as_hubble_counts_it() {
+        let dynamic = Dynamic::default();
+        let exports = Exports {
+            given: vec![to_file("fixed", "/fixed.log")],
+            flow_logs: Some("flow-logs.yaml".into()),
+        };
+        assert_eq!(dynamic.state(), None);
+        let logs = FlowLogs::new(exports, dynamic.clone());
+        let a = "{name: a, filePath: /a}";
+        let late = "{name: a, filePath: /a, end: '2020-01-01T00:00:00Z'}";
+        for (entries, exporters, changes) in [
+            (a.to_owned(), vec![("a", true)], [1, 0, 0, 0]),
+            (a.to_owned(), vec![("a", true)], [1, 0, 0, 0]),
+            ("{name: a}".to_owned(), vec![("a", true)], [1, 0, 0, 1]),
+            (
+                format!("{late}, {{name: b, filePath: /b}}"),
+                vec![("a", false), ("b", true)],
+                [2, 1, 0, 1],
+            ),
+            (String::new(), vec![], [2, 1, 2, 1]),
+        ] {
+            let _ = logs.make(&format!("flowLogs: [{entries}]").into_bytes());
+            let state = dynamic.state().unwrap();
+            let exporters: Vec<_> = exporters
+                .into_iter()
+                .map(|(name, active)| (name.to_owned(), active))
+                .collect();
+            assert_eq!(
+                (state.exporters, state.changes),
+                (exporters, changes),
+                "{entries}"
+            );
+            assert!(state.hash > 0 && state.at.is_some());
         }
     }
 }

@@ -36,15 +36,18 @@ use frame::{Frame, ITEM};
 pub(super) use record::{nanos, put as put_record};
 pub(super) use span::{ends_connection, put as put_span};
 
-/// Adds all metrics of a page, each as an event of the batch. Times are nanoseconds since
-/// 1970.
-pub(super) fn put_metrics(page: &str, start: u64, now: u64, batch: &mut Batch) {
+/// Adds all metrics of a page, each as an event of the batch; how many points each has.
+/// Times are nanoseconds since 1970.
+pub(super) fn put_metrics(page: &str, start: u64, now: u64, batch: &mut Batch) -> Vec<u64> {
+    let mut points = Vec::new();
     for metric in metrics::of_page(page, metrics::Times { start, now }) {
+        points.push(metrics::points(&metric));
         let Ok(()) = batch.add(|out| {
             put::set_bytes(ITEM, &metric.encode_to_vec(), out);
             Ok::<_, Infallible>(())
         });
     }
+    points
 }
 
 /// What came of a request.
@@ -96,7 +99,8 @@ impl OtlpSink {
             Protocol::Grpc => grpc::export(&mut self.server, self.signal, request).await,
             Protocol::Http => self.post(request).await,
         };
-        let (refused, why) = match outcome {
+        let (mut refused_parts, mut refused) = (0, 0);
+        let why = match outcome {
             Err(error) => return Written::failed(0, error),
             Ok(Outcome::Taken(told)) => {
                 self.server.grow();
@@ -110,16 +114,31 @@ impl OtlpSink {
                 self.server.shrink(events);
                 return Written::all(0);
             }
-            Ok(Outcome::TooLarge) => (events, "it is too large".into()),
-            Ok(Outcome::Partly(refused, why)) => {
-                (usize::try_from(refused).unwrap_or(events).min(events), why)
+            Ok(Outcome::TooLarge) => {
+                refused = events;
+                "it is too large".into()
             }
-            Ok(Outcome::Refused(why)) => (events, why),
+            // An event here is a metric, which has points.
+            Ok(Outcome::Partly(points, why)) if self.signal == Signal::Metrics => {
+                refused_parts = points;
+                why
+            }
+            Ok(Outcome::Partly(some, why)) => {
+                refused = usize::try_from(some).unwrap_or(events).min(events);
+                why
+            }
+            Ok(Outcome::Refused(why)) => {
+                refused = events;
+                why
+            }
         };
         let url = self.server.remote().shown();
         self.counts
             .complain(format!("{url} refuses what it is sent: {why}"));
-        Written::refused(events, refused)
+        Written {
+            refused_parts,
+            ..Written::refused(events, refused)
+        }
     }
 
     async fn post(&mut self, request: Vec<u8>) -> Result<Outcome, PostError> {

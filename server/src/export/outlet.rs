@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::{
     batch::Batch,
     counts::Counts,
-    exporter::Order,
+    order::Order,
     setting::Target,
     sink::{Sink, SinkError},
 };
@@ -93,7 +93,8 @@ impl Outlet {
             }
         };
         let bytes = batch.advance(written.events);
-        self.counts.finish(written.events, written.refused, bytes);
+        let (events, refused) = (written.events as u64, written.refused as u64);
+        self.counts.finish(events, refused, bytes);
         Attempt {
             events: written.events,
             is_good: self.tell(written.result),

@@ -10,10 +10,11 @@ use tokio::{sync::watch, time::Instant};
 use super::{
     batch::Batch,
     counts::Counts,
-    exporter::{Order, changed},
+    order::{Order, changed},
     otlp::{OtlpSink, nanos, put_metrics},
-    set::{Page, StartError},
+    outlet::jittered,
     setting::{OtlpTarget, Setting, Target},
+    start::{Page, StartError},
 };
 use crate::{flow::Time, store::Ring};
 
@@ -98,7 +99,7 @@ impl Periodic {
     async fn send(&mut self) {
         let page = Arc::clone(&self.page);
         let mut batch = Batch::default();
-        put_metrics(&page(), self.start, nanos(Time::now()), &mut batch);
+        let mut points = put_metrics(&page(), self.start, nanos(Time::now()), &mut batch);
         // At the start it has nothing for a moment.
         self.pause = match batch.len() {
             0 => SOON.min(self.sink.pace()),
@@ -107,10 +108,15 @@ impl Periodic {
         while batch.len() > 0 {
             let written = self.sink.write(&batch).await;
             let bytes = batch.advance(written.events);
-            self.counts.finish(written.events, written.refused, bytes);
+            let done: u64 = points.drain(..written.events).sum();
+            let refused = match written.refused {
+                0 => written.refused_parts.min(done),
+                _ => done,
+            };
+            self.counts.finish(done, refused, bytes);
             if let Err(error) = written.result {
                 let asked = error.retry_after().unwrap_or_default();
-                self.pause = self.pause.min(RETRY).max(asked);
+                self.pause = jittered(self.pause.min(RETRY)).max(asked);
                 if self.counts.fail(error.to_string()) {
                     tracing::warn!("{error}; metrics are sent again");
                 }

@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    io,
+    fmt, io,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
 
-use thiserror::Error;
 use tokio::{
     runtime::Builder,
     sync::{mpsc as queue, oneshot, watch},
@@ -17,34 +16,26 @@ use tokio::{
 
 use super::{
     counts::{Counts, State},
-    exporter::{Exporter, Order},
+    dynamic::Dynamic,
+    exporter::Exporter,
+    order::Order,
     otlp::nanos,
     periodic::Periodic,
-    setting::{Setting, SettingError, Signal, Target, check},
+    setting::{Setting, Signal, Target, check},
     spooled::Spooled,
+    start::{Page, StartError},
 };
-use crate::{flow::Time, store::Ring, tls::TlsError};
-
-/// Why an exporter cannot begin.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// What it is told is of no use.
-    #[error(transparent)]
-    Setting(#[from] SettingError),
-    /// A certificate, key or token that it shows or trusts.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// There is no thread for it.
-    #[error("cannot start a thread that exports: {0}; raise the limit of processes")]
-    Thread(io::Error),
-}
+use crate::{flow::Time, store::Ring};
 
 /// The exporters; clones are the same.
 #[derive(Clone)]
 pub struct Exporters(Arc<Inner>);
 
-/// Makes a page of all metrics, OpenMetrics text.
-pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
+impl fmt::Debug for Exporters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exporters").finish_non_exhaustive()
+    }
+}
 
 struct Inner {
     ring: Ring,
@@ -53,6 +44,8 @@ struct Inner {
     /// When what is counted began; nanoseconds since 1970.
     start: u64,
     running: Mutex<BTreeMap<String, Running>>,
+    /// What became of Hubble's dynamic configuration.
+    dynamic: Dynamic,
     /// Takes the names of those whose threads died.
     died: queue::UnboundedSender<String>,
 }
@@ -164,6 +157,7 @@ impl Exporters {
             page,
             start: nanos(Time::now()),
             running: Mutex::default(),
+            dynamic: Dynamic::default(),
             died,
         }));
         (exporters, Deaths(deaths))
@@ -245,6 +239,12 @@ impl Exporters {
             counts,
             ended,
         })
+    }
+
+    /// What became of Hubble's dynamic configuration.
+    #[must_use]
+    pub fn dynamic(&self) -> Dynamic {
+        self.0.dynamic.clone()
     }
 
     /// All of them now, by name.

@@ -38,6 +38,8 @@ pub(super) struct Written<E> {
     pub(super) events: usize,
     /// Of these, those that were not wanted where they were sent.
     pub(super) refused: usize,
+    /// Of what the others hold, such as the points of metrics, what was not wanted.
+    pub(super) refused_parts: u64,
     /// Why no more.
     pub(super) result: Result<(), E>,
 }
@@ -48,6 +50,7 @@ impl<E> Written<E> {
         Self {
             events,
             refused: 0,
+            refused_parts: 0,
             result: Ok(()),
         }
     }
@@ -72,6 +75,7 @@ impl<E> Written<E> {
         Written {
             events: self.events,
             refused: self.refused,
+            refused_parts: self.refused_parts,
             result: self.result.map_err(F::from),
         }
     }

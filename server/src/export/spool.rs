@@ -9,22 +9,17 @@
 //! counted.
 
 mod acknowledged;
+mod error;
 mod folder;
 mod segment;
 #[cfg(test)]
 mod tests;
 
 use std::{
-    collections::VecDeque,
-    fs::File,
-    io,
-    os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
+    collections::VecDeque, fs::File, io, os::unix::fs::FileExt as _, path::Path, time::Duration,
 };
 
 use nix::fcntl::OFlag;
-use thiserror::Error;
 
 use super::{
     batch::Batch,
@@ -32,6 +27,7 @@ use super::{
     setting::SpoolSetting,
 };
 use acknowledged::Acknowledged;
+pub(super) use error::SpoolError;
 use folder::{Folder, segment_name};
 use segment::{Frame, HEADER};
 
@@ -43,43 +39,6 @@ const SEGMENTS: u64 = 16;
 const SEGMENT: [u64; 2] = [1 << 20, 64 << 20];
 /// Files of a spool, at most: each start begins one.
 const MAX_SEGMENTS: usize = 1024;
-
-/// Why the disk does not take events.
-#[derive(Debug, Error)]
-pub(super) enum SpoolError {
-    /// Its folder cannot be made or opened.
-    #[error("cannot use the folder {path:?} of a spool: {source}; make it accessible")]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Its folder is none of ours.
-    #[error("the spool {path:?} {what}; give each exporter a `directory` of its own")]
-    Odd {
-        /// The folder.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: &'static str,
-    },
-    /// A file cannot be read.
-    #[error("cannot read the spool {path:?}: {source}; make its files readable")]
-    Read {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write to the spool {path:?}: {source}; make room and make it writable")]
-    Write {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
 
 /// A file of events.
 #[derive(Debug)]

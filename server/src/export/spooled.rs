@@ -20,13 +20,13 @@ use super::{
     batch::Batch,
     counts::{Counts, Dropped},
     encoder::form_of,
-    exporter::{Order, changed},
+    order::{Order, changed},
     outlet::Outlet,
     queue::Queue,
     reader::Reader,
-    set::StartError,
     setting::{Setting, SpoolSetting},
     spool::SYNC,
+    start::StartError,
 };
 use crate::store::Ring;
 

@@ -87,6 +87,17 @@ pub(super) fn of_page(page: &str, times: Times) -> Vec<Metric> {
     metrics
 }
 
+/// Points of a metric.
+pub(super) fn points(metric: &Metric) -> u64 {
+    let points = match &metric.data {
+        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(Data::Sum(sum)) => sum.data_points.len(),
+        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+        _ => 0,
+    };
+    points as u64
+}
+
 impl<'t> Family<'t> {
     fn new(name: &'t str, kind: &str) -> Option<Self> {
         let kind = match kind {

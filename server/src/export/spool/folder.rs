@@ -16,7 +16,7 @@ use nix::{
     unistd::{UnlinkatFlags, geteuid, unlinkat},
 };
 
-use super::SpoolError;
+use super::error::SpoolError;
 use crate::appended::{Refused, folder_of, open_in};
 
 /// Held by the daemon that writes.
