@@ -9,6 +9,7 @@ mod agent_events;
 mod counting;
 mod datapath;
 mod exporting;
+mod kubernetes;
 mod peers;
 mod policies;
 mod replay;
@@ -32,6 +33,7 @@ use crate::{
     datapath::{LinkWatch, Links, NamespaceChoice},
     export::Exporters,
     identity::{Host, Identities, Inventory, Numbers, Provider},
+    kubernetes::Kubernetes,
     ledger::Sources,
     listener::Bound,
     metrics::{self, Metrics},
@@ -41,8 +43,9 @@ use crate::{
     policy::policies::Policies,
     record::RecordCounts,
     service::{
-        AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService, PeerService,
-        ReflectionError, Rules, WriteGroup, handshakes, limited, router, with_reflection,
+        AuditLogService, DaemonStatusService, FlowsService, Limits, ObserverService, PeerNode,
+        PeerService, ReflectionError, Rules, WriteGroup, handshakes, limited, router,
+        with_reflection,
     },
     store::{Ring, Room},
 };
@@ -51,6 +54,7 @@ use about::{about, origin};
 use counting::Counting;
 use datapath::{RunningDatapath, Wanted, Who};
 use exporting::Exporting;
+use kubernetes::{Following, Nodes};
 use peers::Peers;
 use serving::{Serving, Sockets, hosts, set_serving};
 
@@ -77,6 +81,7 @@ pub struct App {
     _tokens: JoinSet<()>,
     counting: Counting,
     exporting: Exporting,
+    kubernetes: Following,
     /// Keeps the store's writer, and so the streams, alive.
     pipeline: Arc<Mutex<Pipeline>>,
     /// Keeps the lock of the state folder too.
@@ -108,6 +113,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
     // Connections wait meanwhile: what is told of the datapath is then complete.
     let mut datapath = core.start_datapath(links).await?;
     let policies = policies::open(&core, datapath.as_mut()).await?;
+    let own = core.peers.own(config, &sockets.addresses());
     let (routes, metrics, overhead) = core.services(
         Routes::new(health_service),
         &sockets.addresses(),
@@ -129,6 +135,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         // Without it nothing is observed: the store holds what was replayed.
         lock(&core.pipeline).tell(agent_events::started());
     }
+    let kubernetes = core.follow_kubernetes(&own, serving.addresses());
     set_serving(&health, true).await;
     ready.send_replace(true);
     Ok(App {
@@ -146,6 +153,7 @@ pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
         rules,
         counting,
         exporting,
+        kubernetes,
         draining: core.draining,
         pipeline: core.pipeline,
         identities: core.identities,
@@ -164,6 +172,9 @@ struct Core {
     inventory: Arc<Inventory>,
     known_links: Arc<ArcSwap<Links>>,
     containers: Containers,
+    kubernetes: Kubernetes,
+    /// Those of the cluster that relays hear of.
+    cluster_nodes: watch::Sender<Vec<PeerNode>>,
     peers: Peers,
 }
 
@@ -188,7 +199,10 @@ impl Core {
             config.identity.endpoints.clone(),
             config.cluster_name.clone(),
         ));
-        let identities = identities(&config, Arc::clone(&inventory), links.as_ref());
+        let node = config.node_name.clone();
+        let kubernetes = Kubernetes::new(config.cluster_name.clone(), node);
+        let inventory_of = Arc::clone(&inventory);
+        let identities = identities(&config, inventory_of, links.as_ref(), kubernetes.clone());
         let identities = Arc::new(identities);
         let (ring, writer) = Ring::new(Room {
             events: config.flow_capacity,
@@ -220,6 +234,8 @@ impl Core {
             inventory,
             known_links,
             containers: Containers::default(),
+            kubernetes,
+            cluster_nodes: watch::Sender::default(),
             peers,
         };
         Ok((core, links))
@@ -246,10 +262,26 @@ impl Core {
             Who {
                 sockets: self.config.containers.clone(),
                 containers: self.containers.clone(),
+                kubernetes: self.kubernetes.clone(),
                 command_lines: self.config.command_lines.clone(),
             },
         );
         datapath.await.map(Some)
+    }
+
+    fn follow_kubernetes(&self, own: &PeerNode, bound: &[Bound]) -> Following {
+        Following::start(
+            &self.config.kubernetes,
+            self.kubernetes.clone(),
+            Arc::clone(&self.identities),
+            Arc::clone(&self.pipeline),
+            Nodes {
+                to: self.cluster_nodes.clone(),
+                port: own.port().or_else(|| bound.iter().find_map(Bound::port)),
+                cluster: self.config.cluster_name.clone(),
+                is_tls: own.tls_server_name.is_some(),
+            },
+        )
     }
 
     /// All services, and what metrics are made of.
@@ -299,6 +331,7 @@ impl Core {
             tcp,
             processes,
             containers: self.containers.clone(),
+            kubernetes: self.kubernetes.clone(),
             namespaces: self.namespaces.clone(),
             deliveries: observer.deliveries(),
             datapath: datapath.map(RunningDatapath::sources),
@@ -320,7 +353,10 @@ impl Core {
         let routes = routes
             .add_service(observer.into_server(config.server.max_request_bytes))
             .add_service(flows.into_server(config.server.max_request_bytes))
-            .add_service(PeerService::new(nodes, limits.clone()).into_server())
+            .add_service(
+                PeerService::new(nodes, self.cluster_nodes.subscribe(), limits.clone())
+                    .into_server(),
+            )
             .add_service(status.into_server())
             .add_service(policies::service(self, policies, limits.clone()))
             .add_service(AuditLogService::new(self.audit.clone()).into_server());
@@ -380,6 +416,7 @@ impl App {
             error = datapath => error,
             error = self.counting.failed() => error,
             error = self.exporting.failed() => error,
+            error = self.kubernetes.failed() => error,
             error = self.serving.failed() => error,
             error = self.overhead.failed() => error.into(),
         }
@@ -404,6 +441,10 @@ impl App {
         self.peers.reload();
         self.counting.reload(&config.custom);
         self.config.custom = config.custom.clone();
+        if self.config.kubernetes != config.kubernetes {
+            self.kubernetes.reload(&config.kubernetes);
+            self.config.kubernetes = config.kubernetes.clone();
+        }
         match self.exporting.reload(&config.exports) {
             Ok(()) => self.config.exports = config.exports.clone(),
             Err(error) => tracing::warn!("exporters not read again, as before: {error}"),
@@ -466,12 +507,19 @@ fn lock(pipeline: &Mutex<Pipeline>) -> std::sync::MutexGuard<'_, Pipeline> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn identities(config: &Config, inventory: Arc<Inventory>, links: Option<&LinkWatch>) -> Identities {
+fn identities(
+    config: &Config,
+    inventory: Arc<Inventory>,
+    links: Option<&LinkWatch>,
+    kubernetes: Kubernetes,
+) -> Identities {
     // The inventory first: it may say more of an address than that it is ours.
     let mut providers: Vec<Box<dyn Provider>> = vec![Box::new(inventory)];
     if let Some(links) = links {
         providers.push(Box::new(Host::new(links.subscribe())));
     }
+    // Behind the host: nobody in the cluster claims its addresses.
+    providers.push(Box::new(kubernetes));
     Identities::new(
         providers,
         Numbers::open(&config.state_dir),

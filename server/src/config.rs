@@ -18,6 +18,7 @@ mod grants;
 mod hubble;
 mod inventory;
 mod item;
+mod kubernetes;
 mod limits;
 mod listeners;
 mod load;
@@ -49,6 +50,7 @@ pub use datapath::{CommandLines, Datapath, Names};
 pub use error::{ConfigError, Mistake};
 pub use example::example;
 pub use flags::{Command, Flags};
+pub use kubernetes::{Kubernetes, KubernetesKind};
 pub use load::{check, load, parse};
 pub use names::fits_patterns;
 pub use policy::{DenyError, OnDeny, OnExit, Policy, Unknown};
@@ -99,6 +101,8 @@ pub struct Config {
     pub names: Names,
     /// Where engines of containers are asked for names.
     pub containers: Vec<EngineSocket>,
+    /// The API server of a Kubernetes cluster.
+    pub kubernetes: Kubernetes,
     /// Command lines of processes.
     pub command_lines: CommandLines,
     /// Who is who.
@@ -291,6 +295,7 @@ impl Default for Config {
             cpu_budget_percent: 0,
             names: Names::default(),
             containers: containers::usual(),
+            kubernetes: Kubernetes::default(),
             command_lines: CommandLines::default(),
             identity: Identity::default(),
             policy: Policy::default(),
@@ -411,6 +416,7 @@ impl Config {
             ),
             ("names", self.names == other.names),
             ("containers", self.containers == other.containers),
+            ("kubernetes", self.kubernetes == other.kubernetes),
             ("command_lines", self.command_lines == other.command_lines),
             ("identity", self.identity == other.identity),
             ("policy", self.policy == other.policy),
@@ -425,17 +431,24 @@ impl Config {
     /// filters lower-case what they look for, and take names as they are.
     #[must_use]
     pub fn full_node_name(&self) -> String {
-        let name = if self.cluster_name.is_empty() || self.cluster_name == "default" {
-            self.node_name.clone()
-        } else {
-            format!("{}/{}", self.cluster_name, self.node_name)
-        };
-        name.to_lowercase()
+        full_node_name(&self.cluster_name, &self.node_name)
     }
 }
 
+/// The same of any node.
+#[must_use]
+pub fn full_node_name(cluster: &str, node: &str) -> String {
+    let name = if cluster.is_empty() || cluster == "default" {
+        node.to_owned()
+    } else {
+        format!("{cluster}/{node}")
+    };
+    name.to_lowercase()
+}
+
 /// The name of a node in its certificate; without a cluster it is the default one.
-fn server_name(cluster: &str, node: &str) -> String {
+#[must_use]
+pub fn server_name(cluster: &str, node: &str) -> String {
     let cluster = match cluster {
         "" => "default",
         cluster => cluster,

@@ -28,7 +28,9 @@ pub mod reserved {
     pub const HOST: u32 = 1;
     /// Outside of what is known.
     pub const WORLD: u32 = 2;
-    /// The same, for IPv4 where families are told apart.
+    /// Another node of the cluster.
+    pub const REMOTE_NODE: u32 = 6;
+    /// The same as `WORLD`, for IPv4 where families are told apart.
     pub const WORLD_IPV4: u32 = 9;
     /// The same, for IPv6.
     pub const WORLD_IPV6: u32 = 10;

@@ -12,6 +12,7 @@ use sextant_ebpf_common::{Cause, Tally};
 use crate::{
     containers::Containers,
     datapath::{Counted, Counters, ReaderCounts, Volume, Volumes},
+    kubernetes::Kubernetes,
     pipeline::{DnsCounts, Namespaces, NatCounts, SharedDnsCounts, StoredCounts, TcpCounts},
     process::ProcessCounts,
     record::RecordCounts,
@@ -37,6 +38,8 @@ pub struct Sources {
     pub processes: ProcessCounts,
     /// What engines say of containers.
     pub containers: Containers,
+    /// What the API server says of the cluster.
+    pub kubernetes: Kubernetes,
     /// The namespaces of what went into it.
     pub namespaces: Namespaces,
     /// What streams did.

@@ -34,6 +34,7 @@ mod envelope;
 pub mod export;
 pub mod identity;
 mod judge;
+pub mod kubernetes;
 pub mod ledger;
 pub mod listener;
 pub mod log;

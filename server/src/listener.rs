@@ -79,6 +79,17 @@ pub enum Bound {
     Unix(PathBuf),
 }
 
+impl Bound {
+    /// The port of TCP.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => Some(address.port()),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 /// As `hubble --server` takes it.
 impl fmt::Display for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,10 +14,13 @@ use tracing_subscriber::EnvFilter;
 
 /// The variable that says what is logged.
 const FILTER: &str = "SEXTANT_LOG";
+/// What is logged without it: the client of Kubernetes tells each try, which is told once
+/// by who tries.
+const USUAL: &str = "info,kube_client=off,kube_runtime=off";
 
 /// Begins to log; called once.
 pub fn start() {
-    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(USUAL));
     let has_colors = has_colors(
         env::var("NO_COLOR").ok().as_deref(),
         env::var("TERM").ok().as_deref(),

@@ -13,7 +13,7 @@ use sextantd::{
     config::{self, Command, Flags},
     containers,
     datapath::Report,
-    descriptors, log, memory, rlimits, services,
+    descriptors, kubernetes, log, memory, rlimits, services,
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -57,6 +57,10 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
         print!(
             "{}",
             printable_lines(&containers::probe(&config.containers))
+        );
+        print!(
+            "{}",
+            printable_lines(&kubernetes::probe(&config.kubernetes))
         );
         print!("{}", printable_lines(&services::probe()));
         anyhow::ensure!(

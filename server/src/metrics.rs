@@ -188,6 +188,7 @@ impl Collector for Metrics {
         if let Some(exporters) = &self.exporters {
             page.exporters(&exporters.states())?;
         }
+        page.kubernetes(&self.sources.kubernetes)?;
         let Some((counters, volumes)) = &self.sources.datapath else {
             return Ok(());
         };

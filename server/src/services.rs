@@ -16,18 +16,24 @@ use sextant_proto::flow as pb;
 
 use self::firewall::Forward;
 pub use self::firewall::{Firewall, probe};
-use crate::containers::{Containers, Named, Published};
+use crate::{
+    containers::{Containers, Named, Published},
+    kubernetes::Kubernetes,
+};
 
 /// Services by protocol and port; of one reader.
 #[derive(Default)]
 pub struct Services {
     containers: Containers,
     firewall: Firewall,
+    kubernetes: Option<Kubernetes>,
     /// What this was made of.
-    version: Option<(u64, u64)>,
+    version: Option<(u64, u64, u64)>,
     by_port: FxHashMap<(u8, u16), Vec<Service>>,
     /// Where rules of the firewall lead, by what they are about.
     forwards: FxHashMap<(u8, u16), Vec<Forward>>,
+    /// Services of the cluster by address, protocol and port, without one at each node's.
+    of_cluster: FxHashMap<(Option<IpAddr>, u8, u16), Box<pb::Service>>,
     /// Containers by their addresses, as root's engines tell them.
     by_address: FxHashMap<IpAddr, Box<pb::Service>>,
 }
@@ -43,19 +49,25 @@ struct Service {
 }
 
 impl Services {
-    /// Those of these containers and rules.
+    /// Those of these containers and rules, and of a cluster.
     #[must_use]
-    pub fn new(containers: Containers, firewall: Firewall) -> Self {
+    pub fn new(containers: Containers, firewall: Firewall, kubernetes: Kubernetes) -> Self {
         Self {
             containers,
             firewall,
+            kubernetes: Some(kubernetes),
             ..Self::default()
         }
     }
 
     /// Reads what changed.
     pub fn follow(&mut self) {
-        let version = (self.containers.reached_version(), self.firewall.version());
+        let kubernetes = self.kubernetes.as_ref();
+        let version = (
+            self.containers.reached_version(),
+            self.firewall.version(),
+            kubernetes.map_or(0, Kubernetes::services_version),
+        );
         if self.version == Some(version) {
             return;
         }
@@ -63,6 +75,17 @@ impl Services {
         self.by_port.clear();
         self.by_address.clear();
         self.forwards.clear();
+        self.of_cluster.clear();
+        if let Some(kubernetes) = &self.kubernetes {
+            kubernetes.each_service(|address, protocol, port, namespace, name| {
+                let service = pb::Service {
+                    name: name.to_owned(),
+                    namespace: namespace.to_owned(),
+                };
+                self.of_cluster
+                    .insert((address, protocol, port), Box::new(service));
+            });
+        }
         for forward in self.firewall.forwards().iter() {
             let key = (forward.protocol, forward.port);
             self.forwards.entry(key).or_default().push(forward.clone());
@@ -90,7 +113,16 @@ impl Services {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.by_port.is_empty() && self.forwards.is_empty()
+        self.by_port.is_empty() && self.forwards.is_empty() && self.of_cluster.is_empty()
+    }
+
+    /// The service of the cluster that has this address and port, or this port at the
+    /// addresses of each node, as which those of this host count.
+    #[must_use]
+    pub fn of_cluster(&self, protocol: u8, at: SocketAddr, is_host: bool) -> Option<&pb::Service> {
+        let find = |address| self.of_cluster.get(&(address, protocol, at.port()));
+        let found = find(Some(at.ip())).or_else(|| is_host.then(|| find(None))?);
+        found.map(|service| &**service)
     }
 
     /// Where a rule of the firewall leads who calls this address, which is one of this
@@ -178,8 +210,13 @@ mod tests {
         }
     }
 
+    /// No cluster.
+    fn nothing() -> Kubernetes {
+        Kubernetes::new("default".into(), "node".into())
+    }
+
     fn of(containers: &Containers) -> impl Fn(u8, &str, Option<u32>) -> Option<String> + use<> {
-        let mut services = Services::new(containers.clone(), Firewall::default());
+        let mut services = Services::new(containers.clone(), Firewall::default(), nothing());
         services.follow();
         move |protocol, at, user| {
             let found = services.find(protocol, at.parse().unwrap(), user)?;
@@ -222,7 +259,7 @@ mod tests {
     #[test]
     fn ports_go_with_their_container() {
         let containers = Containers::of_test(0, [(A, named("web", &[(6, 80, None)]))]);
-        let mut services = Services::new(containers.clone(), Firewall::default());
+        let mut services = Services::new(containers.clone(), Firewall::default(), nothing());
         let mut is_there = || {
             services.follow();
             services
@@ -255,7 +292,7 @@ mod tests {
         let services = |to: [&str; 2]| {
             let containers = Containers::of_test(0, [(A, web.clone())]);
             let firewall = Firewall::of_test(to.map(rule).into());
-            let mut services = Services::new(containers, firewall);
+            let mut services = Services::new(containers, firewall, nothing());
             services.follow();
             services
         };

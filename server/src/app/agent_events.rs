@@ -8,7 +8,7 @@ use sextant_proto::flow::{
     agent_event::Notification,
 };
 
-use crate::{config::Endpoint, flow::Time};
+use crate::{config::Endpoint, flow::Time, kubernetes::News};
 
 /// The daemon started now.
 pub(super) fn started() -> AgentEvent {
@@ -29,6 +29,25 @@ pub(super) fn changes(before: &[Endpoint], after: &[Endpoint]) -> Vec<AgentEvent
     let new = after.iter().filter(|(name, _)| !before.contains_key(*name));
     let new = new.map(|(_, endpoint)| event(AgentEventType::EndpointCreated, endpoint));
     gone.chain(new).collect()
+}
+
+/// A pod of this node came or went.
+pub(super) fn of_pod(News { endpoint, is_gone }: News) -> AgentEvent {
+    let kind = match is_gone {
+        true => AgentEventType::EndpointDeleted,
+        false => AgentEventType::EndpointCreated,
+    };
+    let pod = EndpointUpdateNotification {
+        id: endpoint.id.into(),
+        pod_name: endpoint.pod_name,
+        namespace: endpoint.namespace,
+        labels: endpoint.labels,
+        ..EndpointUpdateNotification::default()
+    };
+    AgentEvent {
+        r#type: kind.into(),
+        notification: Some(Notification::EndpointUpdate(pod)),
+    }
 }
 
 fn by_name(endpoints: &[Endpoint]) -> BTreeMap<(&str, &str), &Endpoint> {

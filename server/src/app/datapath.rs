@@ -23,6 +23,7 @@ use crate::{
         Timeouts, Tuner, Volumes,
     },
     identity::Identities,
+    kubernetes::Kubernetes,
     memory, overhead,
     pipeline::Pipeline,
     process::{Groups, Processes, command_line::CommandLines},
@@ -30,12 +31,14 @@ use crate::{
     services::{Firewall, Services},
 };
 
-/// What is told of processes.
+/// What is told of processes and services.
 pub(super) struct Who {
     /// Where engines are asked.
     pub(super) sockets: Vec<EngineSocket>,
     /// What they say.
     pub(super) containers: Containers,
+    /// What the API server says of services.
+    pub(super) kubernetes: Kubernetes,
     /// Whether command lines are told, and what is hidden in them.
     pub(super) command_lines: config::CommandLines,
 }
@@ -93,6 +96,7 @@ impl RunningDatapath {
         let Who {
             sockets,
             containers,
+            kubernetes,
             command_lines,
         } = who;
         let mut processes = Processes::new(Arc::clone(&identities), cluster, containers.clone());
@@ -121,7 +125,7 @@ impl RunningDatapath {
             slots,
         });
         let firewall = Firewall::default();
-        let services = Services::new(containers.clone(), firewall.clone());
+        let services = Services::new(containers.clone(), firewall.clone(), kubernetes);
         let (reasons, vlans) = (datapath.drop_reasons(), datapath.vlans());
         lock(&pipeline).know(reasons, vlans, processes, services);
         // Names are of processes alone.

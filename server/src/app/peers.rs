@@ -48,25 +48,32 @@ impl Peers {
     /// its name says otherwise; and the peers.
     pub(super) fn directory(&self, config: &Config, bound: &[Bound]) -> NodeDirectory {
         let name = config.full_node_name();
-        let is_own = |peer: &&config::Peer| peer.name.to_lowercase() == name;
-        let (own, others): (Vec<_>, Vec<_>) = config.peers.iter().partition(is_own);
+        let others = config.peers.iter();
+        let others = others.filter(|peer| peer.name.to_lowercase() != name);
+        let others = others.filter_map(|peer| {
+            let way = self.ways.get(&key(peer))?;
+            Some((node(peer), way.clone()))
+        });
+        NodeDirectory::new(self.own(config, bound), others)
+    }
+
+    /// This node.
+    pub(super) fn own(&self, config: &Config, bound: &[Bound]) -> PeerNode {
+        let name = config.full_node_name();
+        let mut own = config.peers.iter();
+        let own = own.find(|peer| peer.name.to_lowercase() == name);
         let listeners = config.server.all_listeners();
         let mut open = bound.iter().zip(&listeners);
         let secure = open.find(|(_, listener)| listener.tls.is_some());
         let address = secure.map(|(bound, _)| bound).or(bound.first());
-        let own = own.first().map_or_else(
+        own.map_or_else(
             || PeerNode {
                 name: name.clone(),
                 address: address.map(Bound::to_string).unwrap_or_default(),
                 tls_server_name: secure.map(|_| config.tls_server_name()),
             },
-            |peer| node(peer),
-        );
-        let others = others.into_iter().filter_map(|peer| {
-            let way = self.ways.get(&key(peer))?;
-            Some((node(peer), way.clone()))
-        });
-        NodeDirectory::new(own, others)
+            node,
+        )
     }
 }
 

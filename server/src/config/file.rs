@@ -10,7 +10,7 @@ use toml::de::DeTable;
 use super::{
     Audit, AuditTo, Config, Datapath, Mistake, Server, containers, custom,
     draft::{Draft, set},
-    export, grants, hubble, inventory, limits, listeners, names, outgoing, policy,
+    export, grants, hubble, inventory, kubernetes, limits, listeners, names, outgoing, policy,
     report::{Once, Report},
     section::Section,
     socket, values,
@@ -81,6 +81,9 @@ fn document(mut top: Section<'_>, draft: &mut Draft) {
         let sockets = section.item("sockets").texts(containers::socket);
         set(&mut draft.config.containers, sockets);
         section.finish();
+    }
+    if let Some(section) = top.section("kubernetes") {
+        kubernetes::kubernetes(section, &mut draft.config.kubernetes);
     }
     if let Some(mut section) = top.section("command_lines") {
         let lines = &mut draft.config.command_lines;

@@ -8,6 +8,7 @@ use super::Page;
 use crate::{
     containers::{Containers, EngineStatus},
     identity::NumberCounts,
+    kubernetes::{KindStatus, Kubernetes, WatchState},
     process::ProcessCounts,
 };
 
@@ -94,5 +95,39 @@ impl Page<'_> {
             self.counters(name, help, values)?;
         }
         Ok(())
+    }
+
+    pub(super) fn kubernetes(&mut self, cluster: &Kubernetes) -> fmt::Result {
+        let kinds = cluster.kinds();
+        for (name, help, value) in [
+            (
+                "kubernetes_up",
+                "Whether a kind of objects of Kubernetes is known and followed",
+                (|kind| i64::from(kind.state == WatchState::Following)) as fn(&KindStatus) -> i64,
+            ),
+            (
+                "kubernetes_objects",
+                "Objects of Kubernetes that are known",
+                |kind| kind.objects as i64,
+            ),
+            (
+                "kubernetes_objects_left_out",
+                "Objects of Kubernetes that found no room since the last list",
+                |kind| kind.left_out as i64,
+            ),
+        ] {
+            let mut family = self.family(name, help, ConstGauge::new(0_i64).metric_type())?;
+            for kind in &kinds {
+                let labels = [("kind", kind.kind.name())];
+                ConstGauge::new(value(kind)).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let failures = kinds.iter();
+        let failures = failures.map(|kind| ([("kind", kind.kind.name())], kind.failures));
+        self.counters(
+            "kubernetes_failures",
+            "Lists and watches of Kubernetes that failed",
+            failures,
+        )
     }
 }

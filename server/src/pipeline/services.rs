@@ -47,6 +47,8 @@ pub(super) fn mark(
         true => services.find(event.protocol, at, answering),
         false => None,
     };
+    let of_cluster = services.of_cluster(event.protocol, at, is_host);
+    let published = of_cluster.or(published);
     if let Some(service) = published {
         tell(flow, Box::new(service.clone()), is_from_client);
     } else if process.is_none() || called.is_some() {

@@ -1,5 +1,9 @@
 //! `peer.Peer`: announces this node and its peers to relays, and stays open.
+//!
+//! Peers of the configuration stay; nodes of a cluster come and go, and are told when
+//! they do. Bound: what is not told yet of those, each once.
 
+mod announced;
 mod dial;
 mod nodes;
 
@@ -7,45 +11,44 @@ use std::pin::Pin;
 
 use futures::{Stream, StreamExt as _, stream};
 use sextant_proto::peer::{
-    ChangeNotification, ChangeNotificationType, NotifyRequest, Tls,
+    ChangeNotification, NotifyRequest,
     peer_server::{Peer, PeerServer},
 };
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use super::limits::{Limits, shutting_down};
 
+use announced::Announced;
 pub use nodes::{NodeDirectory, PeerNode};
 
 /// The service.
 #[derive(Clone, Debug)]
 pub struct PeerService {
     nodes: NodeDirectory,
+    cluster: watch::Receiver<Vec<PeerNode>>,
     limits: Limits,
 }
 
 impl PeerService {
-    /// Announces these nodes.
+    /// Announces these nodes, and those of a cluster as they come and go.
     #[must_use]
-    pub fn new(nodes: NodeDirectory, limits: Limits) -> Self {
-        Self { nodes, limits }
+    pub fn new(
+        nodes: NodeDirectory,
+        cluster: watch::Receiver<Vec<PeerNode>>,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            nodes,
+            cluster,
+            limits,
+        }
     }
 
     /// For the gRPC server.
     #[must_use]
     pub fn into_server(self) -> PeerServer<Self> {
         PeerServer::new(self)
-    }
-}
-
-fn added(node: &PeerNode) -> ChangeNotification {
-    ChangeNotification {
-        name: node.name.clone(),
-        address: node.address.clone(),
-        r#type: ChangeNotificationType::PeerAdded.into(),
-        tls: node
-            .tls_server_name
-            .clone()
-            .map(|server_name| Tls { server_name }),
     }
 }
 
@@ -57,14 +60,17 @@ impl Peer for PeerService {
         &self,
         _request: Request<NotifyRequest>,
     ) -> Result<Response<Self::NotifyStream>, Status> {
-        let nodes: Vec<_> = self.nodes.all().map(|node| Ok(added(node))).collect();
+        let announced = Announced::new(self.nodes.all().cloned(), self.cluster.clone());
+        let changes = stream::unfold(announced, |mut announced| async {
+            let change = announced.next().await;
+            Some((Ok(change), announced))
+        });
         let mut limits = self.limits.clone();
         // Relay takes the end of this stream for a failure: it ends only with
         // the server.
-        let end = stream::once(async move {
-            limits.drained().await;
-            Err(shutting_down())
-        });
-        Ok(Response::new(Box::pin(stream::iter(nodes).chain(end))))
+        let end = async move { limits.drained().await };
+        let changes = changes.take_until(end);
+        let end = stream::once(async { Err(shutting_down()) });
+        Ok(Response::new(Box::pin(changes.chain(end))))
     }
 }

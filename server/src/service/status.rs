@@ -126,6 +126,10 @@ impl Parts {
                 let engines = self.sources.containers.engines().into_iter();
                 engines.map(messages::engine).collect()
             },
+            kubernetes: {
+                let kinds = self.sources.kubernetes.kinds().into_iter();
+                kinds.map(messages::kubernetes).collect()
+            },
             ledger: Some(messages::ledger(ledger)),
             cost: Some(messages::cost(
                 self.overhead.load(),

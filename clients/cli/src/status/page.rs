@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use sextant_proto::sextant::status::v1::{
-    Budget, ContainerEngine, Cost, Dns, EventBalance, Exporter, Ledger, PacketBalance, Processes,
-    Status, Tls, Volume,
+    Budget, ContainerEngine, Cost, Dns, EventBalance, Exporter, KubernetesKind, Ledger,
+    PacketBalance, Processes, Status, Tls, Volume,
 };
 
 use crate::{
@@ -80,6 +80,9 @@ pub(super) fn text(status: &Status, problems: &[String]) -> String {
     for engine in &status.container_engines {
         let _ = writeln!(page, "{:<8} {}", "Engine", engine_text(engine));
     }
+    for kind in &status.kubernetes {
+        let _ = writeln!(page, "{:<8} {}", "Cluster", kubernetes_text(kind));
+    }
     for exporter in &status.exporters {
         let _ = writeln!(page, "{:<8} {}", "Export", exporter_text(exporter));
     }
@@ -150,6 +153,22 @@ fn engine_text(engine: &ContainerEngine) -> String {
     }
     if engine.left_out > 0 {
         let _ = write!(text, "; {} without room", grouped(engine.left_out));
+    }
+    text
+}
+
+/// What is known by the API server of Kubernetes.
+fn kubernetes_text(kind: &KubernetesKind) -> String {
+    let mut text = format!("{} {}", grouped(kind.objects), harmless(&kind.kind));
+    match (kind.following, kind.failure.as_str()) {
+        (true, _) => {}
+        (false, "") => text.push_str(", not listed yet"),
+        (false, failure) => {
+            let _ = write!(text, ", {}", harmless(failure));
+        }
+    }
+    if kind.left_out > 0 {
+        let _ = write!(text, "; {} without room", grouped(kind.left_out));
     }
     text
 }

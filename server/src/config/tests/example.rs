@@ -8,8 +8,9 @@ use toml::Value;
 
 use super::{mistakes, read};
 use crate::config::{
-    Access, ClientCertificate, Config, Datapath, Endpoint, Grant, Identity, Listen, Listener,
-    Outgoing, Peer, Role, Roles, Sees, Server, Tls, Token, Who, example, example::settings,
+    Access, ClientCertificate, Config, Datapath, Endpoint, Grant, Identity, Kubernetes, Listen,
+    Listener, Outgoing, Peer, Role, Roles, Sees, Server, Tls, Token, Who, example,
+    example::settings,
 };
 use crate::{
     export::{
@@ -55,6 +56,10 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
                 interfaces: vec!["veth-web-1".into()],
             }],
             ..Identity::default()
+        },
+        kubernetes: Kubernetes {
+            kubeconfig: Some("/etc/sextant/kubeconfig".into()),
+            ..Kubernetes::default()
         },
         access: Access {
             grants: vec![
@@ -247,7 +252,7 @@ fn the_example_has_every_key() {
     }
     let example: Value = toml::from_str(&text).expect("TOML");
     let mistakes = mistakes(&text);
-    assert_eq!(mistakes.len(), 26, "one stranger in each section");
+    assert_eq!(mistakes.len(), 27, "one stranger in each section");
     for mistake in mistakes {
         let (at, known) = mistake.split_once("known here: ").expect(&mistake);
         let known: BTreeSet<_> = known.split(", ").chain([STRANGER]).collect();

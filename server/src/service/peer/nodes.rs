@@ -45,6 +45,18 @@ pub struct PeerNode {
     pub tls_server_name: Option<String>,
 }
 
+impl PeerNode {
+    /// The port of its address, if that has one.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        if self.address.starts_with("unix:") {
+            return None;
+        }
+        let (_, port) = self.address.rsplit_once(':')?;
+        port.parse().ok()
+    }
+}
+
 /// Another node, and the way there.
 #[derive(Debug)]
 struct Peer {

@@ -14,6 +14,7 @@ use crate::{
     dns::Malformed,
     export::{Damage, Dropped, SpoolState, State},
     flow::Time,
+    kubernetes::{KindStatus, WatchState},
     ledger::{Events, Ledger, Packets, Payloads},
     overhead::{Budget, Load},
     process::ProcessCounts,
@@ -164,6 +165,20 @@ pub(super) fn engine(engine: EngineStatus) -> api::ContainerEngine {
         containers: engine.containers,
         left_out: engine.left_out,
         failures: engine.failures,
+    }
+}
+
+pub(super) fn kubernetes(kind: KindStatus) -> api::KubernetesKind {
+    api::KubernetesKind {
+        kind: kind.kind.name().into(),
+        following: kind.state == WatchState::Following,
+        failure: match kind.state {
+            WatchState::Failing(reason) => printable(&reason).into_owned(),
+            WatchState::Off | WatchState::Starting | WatchState::Following => String::new(),
+        },
+        objects: kind.objects,
+        left_out: kind.left_out,
+        failures: kind.failures,
     }
 }
 
