@@ -48,7 +48,7 @@ BENCH_PACKAGES := wrk nginx-light
 
 export SEXTANT_TOOLS := $(BIN)
 
-.PHONY: run release test setup setup-build setup-test hubble collector lint built allocator optimized unit differential integration kernels kernels-changed demo bench \
+.PHONY: run release test setup setup-build setup-test hubble collector lint built allocator optimized unit differential integration kernels kernels-changed kubernetes kubernetes-changed demo bench \
 	fuzz soak image clean
 
 # The way to the first flow is short: no link-time optimisation, and the real
@@ -210,6 +210,15 @@ kernels-changed: KERNELS = 6.1 newest
 kernels-changed: hubble built optimized
 	$(call install,$(KERNEL_PACKAGES))
 	$(TRY_KERNELS) changed
+
+# A real API server, which takes some minutes to build.
+KUBERNETES := integration-tests/kubernetes/kubernetes.sh $(PROGRAMS)
+kubernetes: hubble built ## Names and rights by a real API server of Kubernetes, and the manifests.
+	$(AS_ROOT) env SEXTANT_TOOLS=$(BIN) $(KUBERNETES)
+
+# The same when what concerns it changed.
+kubernetes-changed: hubble built
+	$(AS_ROOT) env SEXTANT_TOOLS=$(BIN) $(KUBERNETES) changed
 
 demo: setup-build hubble ## Two namespaces with traffic, watched with the real CLI, and a policy.
 	$(call install,$(TEST_PACKAGES))

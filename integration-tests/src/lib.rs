@@ -10,6 +10,7 @@ pub mod bpffs;
 pub mod capture;
 pub mod certificates;
 pub mod cgroups;
+pub mod cluster;
 pub mod collector;
 pub mod compare;
 pub mod cost;
