@@ -53,6 +53,7 @@ pub use flags::{Command, Flags};
 pub use kubernetes::{Kubernetes, KubernetesKind};
 pub use load::{check, load, parse};
 pub use names::fits_patterns;
+pub use outgoing::Outgoing;
 pub use policy::{DenyError, OnDeny, OnExit, Policy, Unknown};
 
 /// Where the file is looked for when `--config` is not given.
@@ -259,17 +260,6 @@ pub struct Peer {
     pub tls_server_name: Option<String>,
     /// Whom to trust there, and what to show.
     pub outgoing: Outgoing,
-}
-
-/// Connections to other servers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Outgoing {
-    /// Authorities that issue certificates of servers, PEM; none are the system's.
-    pub ca: Vec<PathBuf>,
-    /// This server's certificate chain and its key, for servers that ask, PEM.
-    pub pair: Option<(PathBuf, PathBuf)>,
-    /// File of the bearer token that is shown.
-    pub token_file: Option<PathBuf>,
 }
 
 impl Default for Config {

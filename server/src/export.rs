@@ -28,6 +28,7 @@ mod sink;
 mod spool;
 mod spooled;
 mod start;
+mod written;
 
 pub use counts::{Damage, Dropped, SpoolState, State};
 pub use dynamic::{Change, Dynamic, DynamicState};

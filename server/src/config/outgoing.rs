@@ -3,12 +3,23 @@
 use std::path::PathBuf;
 
 use super::{
-    Outgoing, Peer, names,
+    Peer, names,
     report::Once,
     section::Section,
     server_name, socket,
     values::{self, optional_path},
 };
+
+/// Connections to other servers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Outgoing {
+    /// Authorities that issue certificates of servers, PEM; none are the system's.
+    pub ca: Vec<PathBuf>,
+    /// This server's certificate chain and its key, for servers that ask, PEM.
+    pub pair: Option<(PathBuf, PathBuf)>,
+    /// File of the bearer token that is shown.
+    pub token_file: Option<PathBuf>,
+}
 
 /// The keys of TLS and of the token, as far as they are given.
 #[derive(Default)]

@@ -14,7 +14,7 @@ use std::{
 use nix::fcntl::renameat;
 use thiserror::Error;
 
-use super::{batch::Batch, counts::Counts, setting::FileTarget, sink::Written};
+use super::{batch::Batch, counts::Counts, setting::FileTarget, written::Written};
 use crate::appended::{Appended, Refused, folder_of};
 use backups::{Keeper, Names};
 

@@ -11,7 +11,7 @@ use super::{
     counts::Counts,
     post::{Answer, PostError, Server, Version},
     setting::{Compression, HttpFormat, HttpTarget, shown},
-    sink::Written,
+    written::Written,
 };
 use crate::tls::TlsError;
 

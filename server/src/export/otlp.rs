@@ -29,7 +29,7 @@ use super::{
     http::{MAX_BODY, compressed},
     post::{Answer, PostError, Server, Version, cut},
     setting::{OtlpTarget, Protocol, Signal},
-    sink::Written,
+    written::Written,
 };
 use crate::tls::TlsError;
 use frame::{Frame, ITEM};

@@ -12,6 +12,7 @@ use super::{
     otlp::OtlpSink,
     post::PostError,
     setting::Target,
+    written::Written,
 };
 use crate::tls::TlsError;
 
@@ -29,56 +30,6 @@ pub(super) enum SinkError {
     /// Not to the server.
     #[error(transparent)]
     Post(#[from] PostError),
-}
-
-/// How an attempt went.
-#[derive(Debug)]
-pub(super) struct Written<E> {
-    /// Events that are done with.
-    pub(super) events: usize,
-    /// Of these, those that were not wanted where they were sent.
-    pub(super) refused: usize,
-    /// Of what the others hold, such as the points of metrics, what was not wanted.
-    pub(super) refused_parts: u64,
-    /// Why no more.
-    pub(super) result: Result<(), E>,
-}
-
-impl<E> Written<E> {
-    /// All that there were.
-    pub(super) fn all(events: usize) -> Self {
-        Self {
-            events,
-            refused: 0,
-            refused_parts: 0,
-            result: Ok(()),
-        }
-    }
-
-    /// All, of which so many were not wanted.
-    pub(super) fn refused(events: usize, refused: usize) -> Self {
-        Self {
-            refused,
-            ..Self::all(events)
-        }
-    }
-
-    /// Some, and why no more.
-    pub(super) fn failed(events: usize, error: E) -> Self {
-        Self {
-            result: Err(error),
-            ..Self::all(events)
-        }
-    }
-
-    fn with<F: From<E>>(self) -> Written<F> {
-        Written {
-            events: self.events,
-            refused: self.refused,
-            refused_parts: self.refused_parts,
-            result: self.result.map_err(F::from),
-        }
-    }
 }
 
 impl SinkError {
