@@ -320,4 +320,7 @@ fn names_stay_while_the_api_server_is_away(site: &mut Site, daemon: &Daemon) {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     site.seen(daemon, direct, "--to-pod shop/last-1", "last-1");
+    // 410: from a new list.
+    let log = daemon.log();
+    assert!(log.contains("too old resource version"), "{log}");
 }
