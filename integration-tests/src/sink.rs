@@ -54,6 +54,7 @@ struct Told {
     /// Bodies of more bytes are too large.
     most: Option<usize>,
     taken: Vec<Taken>,
+    asked: usize,
 }
 
 /// The server; it ends with this.
@@ -130,6 +131,12 @@ impl Sink {
         self.lock().replies.is_empty()
     }
 
+    /// Requests that came.
+    #[must_use]
+    pub fn asked(&self) -> usize {
+        self.lock().asked
+    }
+
     /// What was taken.
     #[must_use]
     pub fn taken(&self) -> Vec<Taken> {
@@ -154,6 +161,7 @@ async fn answer(
     };
     let (reply, most) = {
         let mut told = told.lock().expect("nobody panics with it");
+        told.asked += 1;
         let reply = told.replies.pop_front();
         (reply.or_else(|| told.otherwise.clone()), told.most)
     };

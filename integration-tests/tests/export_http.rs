@@ -231,3 +231,35 @@ fn others(sink: &Sink) -> u64 {
     });
     lines.filter(|line| !line.contains("\"uuid\"")).count() as u64
 }
+
+/// Other settings do not wait for a server that does not answer.
+#[test]
+fn a_reload_does_not_wait_for_a_request_that_hangs() {
+    if !root() {
+        return;
+    }
+    let (a, b) = network();
+    let folder = tempfile::tempdir().unwrap();
+    for spool in [
+        String::new(),
+        format!(
+            "spool = {{ directory = '{}/s' }}\n",
+            folder.path().display()
+        ),
+    ] {
+        let (hangs, other) = (Sink::start(&a), Sink::start(&a));
+        hangs.is(Some(Reply::Slow(Duration::from_secs(300))));
+        let keys = format!("timeout = '300s'\n{spool}");
+        let daemon = Daemon::start(&a, &config(&hangs, &keys), &["--interface", "va"]);
+        let _web = web(&a, &b);
+        eventually("a request is out", || {
+            (exporter(&daemon, "web").lag > 0 && hangs.asked() > 0).then_some(())
+        });
+        daemon.configure(&config(&other, &keys));
+        daemon.signal("HUP");
+        quiet(&a, "va");
+        eventually("all at the other", || {
+            (posted(&other) == shown(&daemon)).then_some(())
+        });
+    }
+}

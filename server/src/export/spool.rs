@@ -360,6 +360,7 @@ impl Spool {
 
     fn remove_oldest(&mut self) {
         if let Some(oldest) = self.segments.pop_front() {
+            self.reader.take_if(|(first, ..)| *first == oldest.first);
             self.remove(oldest.first);
         }
     }

@@ -225,6 +225,8 @@ impl Delivery {
                 let attempt = self.outlet.write(&mut self.batch, &mut self.orders).await;
                 shared.queue.borrow_mut().acknowledge(attempt.events);
                 if attempt.is_good {
+                    // What comes now waits for others again.
+                    self.due = self.due.filter(|_| self.batch.len() > 0);
                     continue;
                 }
                 if shared.is_over.get() {
