@@ -48,7 +48,7 @@ BENCH_PACKAGES := wrk nginx-light
 
 export SEXTANT_TOOLS := $(BIN)
 
-.PHONY: run release test setup setup-build setup-test hubble collector lint built allocator optimized unit differential integration kernels kernels-changed kubernetes kubernetes-changed demo bench \
+.PHONY: run release test setup setup-build setup-test hubble collector lint built allocator optimized unit differential integration kernels kernels-changed kubernetes demo bench \
 	fuzz soak image clean
 
 # The way to the first flow is short: no link-time optimisation, and the real
@@ -193,7 +193,7 @@ differential: built
 # waiting; what measures, floods or changes the whole machine runs alone.
 ALONE := attach costs engines flood image limits memory policy_costs rlimits stack start systemd tcp wake
 integration: hubble collector built optimized
-	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 2 --alone $(ALONE)
+	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 3 --alone $(ALONE)
 
 # Debian's kernels in qemu: the newest of each version, `newest` of all.
 KERNELS ?= 6.1 6.12 newest
@@ -215,10 +215,6 @@ kernels-changed: hubble built optimized
 KUBERNETES := integration-tests/kubernetes/kubernetes.sh $(PROGRAMS)
 kubernetes: hubble built ## Names and rights by a real API server of Kubernetes, and the manifests.
 	$(AS_ROOT) env SEXTANT_TOOLS=$(BIN) $(KUBERNETES)
-
-# The same when what concerns it changed.
-kubernetes-changed: hubble built
-	$(AS_ROOT) env SEXTANT_TOOLS=$(BIN) $(KUBERNETES) changed
 
 demo: setup-build hubble ## Two namespaces with traffic, watched with the real CLI, and a policy.
 	$(call install,$(TEST_PACKAGES))

@@ -224,8 +224,8 @@ impl Daemon {
     pub fn metric(&self, namespace: &Netns, name: &str) -> u64 {
         let page = namespace.run("curl -s http://127.0.0.1:9965/metrics");
         page.lines()
-            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-            .unwrap_or(0)
+            .find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+            .map_or(0, |value| value as u64)
     }
 
     /// Sends a signal.
