@@ -193,7 +193,7 @@ differential: built
 # waiting; what measures, floods or changes the whole machine runs alone.
 ALONE := attach costs engines flood image limits memory policy_costs rlimits stack start systemd tcp wake
 integration: hubble collector built optimized
-	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 3 --alone $(ALONE)
+	$(AS_ROOT) $(RUN) --package sextant-integration-tests --jobs 2 --alone $(ALONE)
 
 # Debian's kernels in qemu: the newest of each version, `newest` of all.
 KERNELS ?= 6.1 6.12 newest

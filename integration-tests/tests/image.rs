@@ -119,6 +119,7 @@ fn what_is_missing_is_said(deployed: &Deployed, flags: &str) {
         ("who", "cgroup"),
         ("lookup", "CAP_SYS_PTRACE"),
         ("netns", "CAP_SYS_ADMIN"),
+        ("kubernetes", "is not to be asked"),
     ];
     assert_eq!(off.len(), why.len(), "{told}");
     for (line, (part, why)) in off.iter().zip(why) {

@@ -44,10 +44,13 @@ fn config(folder: &Path) -> String {
          [[metrics.custom]]\nname = 't_seconds'\nhelp = 'How long flows last'\ntype = 'histogram'\nvalue = 'duration'\n\
          [[metrics.custom]]\nname = 't_rtt_seconds'\nhelp = 'The latest'\ntype = 'gauge'\nvalue = 'rtt'\n\
          [[export.file]]\nname = 'flows'\npath = '{}'\n\
+         [[export.http]]\nname = 'spooled'\nurl = 'http://127.0.0.1:9/flows'\n\
+         allow = ['{{\"source_pod\":[\"nobody/\"]}}']\nspool = {{ directory = '{}' }}\n\
          [[endpoint]]\nname = 'client'\nnamespace = 'shop'\naddresses = ['10.9.1.1']\n\
          [[endpoint]]\nname = 'web'\nnamespace = 'shop'\naddresses = ['10.9.1.2']\n",
         with_who.join(", "),
         folder.join("flows.log").display(),
+        folder.join("spool").display(),
     )
 }
 

@@ -37,15 +37,17 @@ func (passThrough) Decode(raw *observertypes.MonitorEvent) (*v1.Event, error) {
 // Quiet is a log that nobody reads.
 func Quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// New is an observer whose ring has room for capacity events, a power of two minus one. The caller runs its Start.
-func New(log *slog.Logger, capacity int) (*observer.LocalObserverServer, error) {
+// New is an observer whose ring has room for capacity events, a power of two minus one, with further options. The caller runs its Start.
+func New(log *slog.Logger, capacity int, options ...observeroption.Option) (*observer.LocalObserverServer, error) {
 	ring, err := container.NewCapacity(capacity)
 	if err != nil {
 		return nil, err
 	}
-	return observer.NewLocalServer(passThrough{}, namespace.NewManager(), log,
+	all := append([]observeroption.Option{
 		observeroption.WithMaxFlows(ring),
-		observeroption.WithLostEventSendInterval(lostEventInterval))
+		observeroption.WithLostEventSendInterval(lostEventInterval),
+	}, options...)
+	return observer.NewLocalServer(passThrough{}, namespace.NewManager(), log, all...)
 }
 
 // Feed hands events to the observer, through the channel that the agent's monitor consumer writes to. It waits when that is full.

@@ -1,7 +1,7 @@
 // Command hubble-observer serves the real Hubble observer with flows from a file, for the benchmark.
 //
 //	hubble-observer generate -flows N -seed S >corpus.jsonl
-//	hubble-observer serve -load corpus.jsonl -times K -capacity N -listen unix:///PATH|http://HOST:PORT
+//	hubble-observer serve -load corpus.jsonl -times K -capacity N -listen unix:///PATH|http://HOST:PORT [-export FILE]
 //
 // It is no agent: there is no datapath, only upstream's ring and service. While it serves it obeys lines on its standard input:
 // "feed RATE SECONDS" offers flows at that rate and answers "fed OFFERED LOST". It ends with its input.
@@ -70,11 +70,16 @@ func serve(arguments []string) error {
 	capacity := flags.Int("capacity", 65535, "of the ring; a power of two minus one")
 	listen := flags.String("listen", "", "where clients find it: unix:///PATH or http://HOST:PORT")
 	node := flags.String("node-name", "node-0", "name of this node")
+	export := flags.String("export", "", "write flows to this file by the real exporter; those that are loaded too")
 	_ = flags.Parse(arguments)
 	nodetypes.SetName(*node)
 
 	quiet := oracle.Quiet()
-	local, err := oracle.New(quiet, *capacity)
+	options, err := exporting(quiet, *export)
+	if err != nil {
+		return err
+	}
+	local, err := oracle.New(quiet, *capacity, options...)
 	if err != nil {
 		return err
 	}

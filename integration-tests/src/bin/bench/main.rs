@@ -8,7 +8,9 @@
 mod answer;
 mod attached;
 mod client;
+mod collector;
 mod drain;
+mod export;
 mod feed;
 mod filters;
 mod follow;
@@ -71,7 +73,7 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 15] = [
+const SCENARIOS: [&str; 16] = [
     "drain",
     "tls",
     "answer",
@@ -87,6 +89,7 @@ const SCENARIOS: [&str; 15] = [
     "network",
     "tables",
     "policies",
+    "export",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -135,6 +138,7 @@ fn main() -> anyhow::Result<()> {
             "network" => network::run(&mut bench),
             "tables" => tables::run(&mut bench),
             "policies" => runtime.block_on(policies::run(&mut bench)),
+            "export" => runtime.block_on(export::run(&mut bench)),
             _ => unreachable!("checked above"),
         }
         .with_context(|| format!("scenario {name}"))?;

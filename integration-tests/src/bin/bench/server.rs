@@ -98,6 +98,15 @@ impl Server {
 
     /// The real Hubble observer.
     pub(crate) async fn hubble(binary: &Path, load: &Load) -> anyhow::Result<Self> {
+        Self::hubble_with(binary, load, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub(crate) async fn hubble_with(
+        binary: &Path,
+        load: &Load,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = load.transport.address(&folder)?;
         let mut command = Command::new(binary);
@@ -107,7 +116,8 @@ impl Server {
             .args(["-times", &load.times.to_string()])
             .args(["-capacity", &load.capacity.to_string()])
             .arg("-listen")
-            .arg(&address);
+            .arg(&address)
+            .args(more);
         Self::start("hubble", command, address, folder).await
     }
 
