@@ -2,10 +2,9 @@
 # Builds the real API server of Kubernetes and `kubectl`, once (some minutes), fetches
 # etcd, and runs the tests that need them.
 #
-#   kubernetes.sh BUILT            as run.py takes it
-#   kubernetes.sh BUILT changed    if what concerns Kubernetes changed
+#   kubernetes.sh BUILT    as run.py takes it
 #
-# SEXTANT_TOOLS is where tools are kept; what passed is kept in target/kubernetes.
+# SEXTANT_TOOLS is where tools are kept.
 # Nothing is installed.
 set -euo pipefail
 
@@ -13,21 +12,6 @@ here=$(dirname "$(readlink -f "$0")")
 root=$(readlink -f "$here/../..")
 built=$(readlink -f "$1")
 tools=${SEXTANT_TOOLS:-$root/.tools/bin}
-passed=$root/target/kubernetes
-paths="server/src/kubernetes server/src/kubernetes.rs server/src/app/kubernetes.rs server/src/config/kubernetes.rs
-    docker/kubernetes integration-tests/kubernetes integration-tests/src/cluster.rs integration-tests/tests/kubernetes.rs"
-# So far back a change counts as one: a clone has no other hint of what was tried.
-commits=20
-
-content() { (cd "$root" && git ls-files -s $paths && git diff HEAD -- $paths) | sha256sum | cut -c1-16; }
-
-is_to_try() {
-    [ -e "$passed/passed-$(content)" ] && return 1
-    git -C "$root" rev-parse -q --verify "HEAD~$commits" >/dev/null || return 0
-    local changed
-    changed=$(git -C "$root" diff --name-only "HEAD~$commits" -- $paths) || return 0
-    [ -n "$changed" ]
-}
 
 # The API server and its client, at the version that go.mod has.
 build() {
@@ -52,13 +36,8 @@ fetch_etcd() {
     rm -rf "$folder"
 }
 
-if [ "${2:-}" = changed ] && ! is_to_try; then
-    echo "nothing changed that concerns Kubernetes"
-    exit
-fi
-mkdir -p "$tools" "$passed"
+mkdir -p "$tools"
 build
 fetch_etcd
 SEXTANTD=${SEXTANTD:-$root/target/debug/sextantd} SEXTANT_TOOLS=$tools "$root/integration-tests/run.py" "$built" \
     --package sextant-integration-tests --only kubernetes --ignored
-touch "$passed/passed-$(content)"

@@ -14,7 +14,9 @@ use sextant_proto::{
         GetFlowsRequest, GetFlowsResponse, ServerStatusRequest, ServerStatusResponse,
         get_flows_response::ResponseTypes, observer_client::ObserverClient,
     },
-    sextant::status::v1::{GetStatusRequest, Status, status_service_client::StatusServiceClient},
+    sextant::status::v1::{
+        Attachment, GetStatusRequest, Status, status_service_client::StatusServiceClient,
+    },
 };
 use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
@@ -191,6 +193,15 @@ impl Daemon {
             let response = client.get_status(GetStatusRequest {}).await;
             response.ok()?.into_inner().status
         })
+    }
+
+    /// The programs on an interface, if there are any.
+    #[must_use]
+    pub fn attachment(&self, interface: &str) -> Option<Attachment> {
+        let attachments = self.own_status()?.attachments;
+        attachments
+            .into_iter()
+            .find(|one| one.interface == interface)
     }
 
     /// All responses to a request that does not follow.

@@ -108,6 +108,14 @@ impl Drop for Process {
     }
 }
 
+/// Two namespaces, joined by `va` and `vb`.
+#[must_use]
+pub fn pair() -> (Netns, Netns) {
+    let (a, b) = (Netns::new(), Netns::new());
+    veth((&a, "va"), (&b, "vb"), 1);
+    (a, b)
+}
+
 /// Joins two namespaces by a veth pair with addresses `10.9.N.1` and `.2`,
 /// `fd09:N::1` and `::2`; offloads off, so that frames are what is on the wire.
 pub fn veth(a: (&Netns, &str), b: (&Netns, &str), net: u8) {

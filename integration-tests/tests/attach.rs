@@ -8,24 +8,10 @@ use sextant_integration_tests::{
     Daemon, Netns, eventually,
     foreign::{Action, Foreign},
     iperf,
-    netns::host,
-    root, totals, veth,
+    netns::{host, pair},
+    root, totals,
 };
-use sextant_proto::{flow::Verdict, sextant::status::v1::Attachment};
-
-/// Two namespaces, linked.
-fn pair() -> (Netns, Netns) {
-    let (a, b) = (Netns::new(), Netns::new());
-    veth((&a, "va"), (&b, "vb"), 1);
-    (a, b)
-}
-
-fn attachment(daemon: &Daemon, interface: &str) -> Option<Attachment> {
-    let attachments = daemon.own_status()?.attachments;
-    attachments
-        .into_iter()
-        .find(|one| one.interface == interface)
-}
+use sextant_proto::flow::Verdict;
 
 /// Sends that many datagrams to a port of 10.9.1.2 where nobody listens.
 fn send(namespace: &Netns, port: u16, count: u32) {
@@ -69,7 +55,7 @@ fn a_program_that_was_there_first_hides_nothing() {
     let _egress = Foreign::attach(&b, "vb", "egress", Action::Pass);
     let daemon = Daemon::start(&b, "", &["--interface", "vb"]);
     a.run("ping -q -c 10 -i 0.05 10.9.1.2");
-    let found = attachment(&daemon, "vb").unwrap();
+    let found = daemon.attachment("vb").unwrap();
     assert!(found.ingress.unwrap().packets >= 10, "{found:?}");
     assert!(found.egress.unwrap().packets >= 10, "{found:?}");
 }
@@ -91,7 +77,7 @@ fn a_program_that_comes_ahead_later_is_overtaken_once_and_then_told() {
     seen_again(&a, &daemon);
     let second = Foreign::attach(&b, "vb", "ingress", Action::Pass);
     let told = eventually("it is told", || {
-        let found = attachment(&daemon, "vb")?;
+        let found = daemon.attachment("vb")?;
         (!found.ahead_ingress.is_empty()).then_some(found)
     });
     assert_eq!(told.ahead_ingress, ["foreign"]);
@@ -100,7 +86,7 @@ fn a_program_that_comes_ahead_later_is_overtaken_once_and_then_told() {
     // What it hides is in the kernel's own counters.
     send(&a, 3001, 50);
     let gap = eventually("the gap", || {
-        let found = attachment(&daemon, "vb")?;
+        let found = daemon.attachment("vb")?;
         (found.unseen_ingress > 0).then_some(found)
     });
     assert!(gap.unseen_ingress >= 50, "{gap:?}");
@@ -110,7 +96,7 @@ fn a_program_that_comes_ahead_later_is_overtaken_once_and_then_told() {
     assert!(!is_seen(&daemon, 3001));
     drop(second);
     eventually("it is gone", || {
-        let found = attachment(&daemon, "vb")?;
+        let found = daemon.attachment("vb")?;
         found.ahead_ingress.is_empty().then_some(())
     });
     seen_again(&a, &daemon);
@@ -141,7 +127,7 @@ fn other_programs_on_each_side_change_nothing_for_us() {
             .any(|flow| totals::text(flow, "kernel_drop_reason").as_deref() == Some("TC_EGRESS"))
             .then_some(())
     });
-    let found = attachment(&daemon, "vb").unwrap();
+    let found = daemon.attachment("vb").unwrap();
     // Another sextantd ahead hides nothing and is no trouble.
     assert!(
         found.ahead_ingress.is_empty() && found.failure.is_empty(),
@@ -195,7 +181,7 @@ fn a_filter_that_comes_ahead_is_overtaken() {
     );
     // No program may have the place of one of another kind: that is told.
     let found = eventually("it is told", || {
-        let found = attachment(&daemon, "vb")?;
+        let found = daemon.attachment("vb")?;
         (!found.ahead_ingress.is_empty()).then_some(found)
     });
     assert_eq!(found.ahead_ingress, ["matchall"]);
@@ -232,7 +218,7 @@ fn an_interface_that_is_made_again_while_the_daemon_is_slow_is_seen() {
         took < Duration::from_secs(4),
         "found by a check only: {took:?}"
     );
-    let found = attachment(&daemon, "vb").unwrap();
+    let found = daemon.attachment("vb").unwrap();
     assert_eq!(found.index.to_string(), index.trim());
 }
 
@@ -249,7 +235,7 @@ fn a_hundred_interfaces_come_and_go_unseen_and_the_last_one_counts() {
     );
     b.run("ip link add vz type veth peer name vzz && ip link set vz up");
     daemon.signal("CONT");
-    eventually("vz is attached", || attachment(&daemon, "vz"));
+    eventually("vz is attached", || daemon.attachment("vz"));
     let attached = daemon.own_status().unwrap();
     let mut names: Vec<String> = attached
         .attachments
@@ -275,7 +261,7 @@ fn packets_that_bypass_the_hook_are_a_gap_with_a_name() {
          for _ in range(300):\n s.send(f)\n time.sleep(0.05)'",
     );
     let found = eventually("the gap", || {
-        let found = attachment(&daemon, "vb")?;
+        let found = daemon.attachment("vb")?;
         (found.unseen_egress > 0).then_some(found)
     });
     // From the second look on.
@@ -318,7 +304,7 @@ fn a_name_that_is_no_text_is_observed_and_told_escaped() {
     let daemon = Daemon::start(&b, "", &[]);
     a.run("ping -q -c 3 -i 0.05 10.9.1.2");
     let name = "v\\xff\\xfeb";
-    let found = attachment(&daemon, name).unwrap();
+    let found = daemon.attachment(name).unwrap();
     assert!(found.ingress.unwrap().packets >= 3, "{found:?}");
     let of_it = |flow: &sextant_proto::flow::Flow| {
         flow.interface.as_ref().is_some_and(|one| one.name == name)
@@ -337,17 +323,17 @@ fn an_interface_keeps_its_programs_under_another_name_and_leaves_them_when_it_go
     let daemon = Daemon::start(&b, "", &["--interface", "v*"]);
     a.run("ping -q -c 3 -i 0.05 10.9.1.2");
     b.run("ip link set vb down && ip link set vb name vnew && ip link set vnew up");
-    let renamed = eventually("the new name", || attachment(&daemon, "vnew"));
+    let renamed = eventually("the new name", || daemon.attachment("vnew"));
     assert!(renamed.ingress.unwrap().packets >= 3, "{renamed:?}");
     assert_eq!(attached(&daemon), 1, "{}", daemon.log());
     let to = |namespace: &Netns| format!("ip link set vnew netns {}", namespace.name);
     b.run(&to(&elsewhere));
     eventually("let go", || {
-        attachment(&daemon, "vnew").is_none().then_some(())
+        daemon.attachment("vnew").is_none().then_some(())
     });
     elsewhere.run(&to(&b));
     b.run("ip addr add 10.9.1.2/24 dev vnew && ip link set vnew up");
-    eventually("attached again", || attachment(&daemon, "vnew"));
+    eventually("attached again", || daemon.attachment("vnew"));
     seen_again(&a, &daemon);
 }
 
@@ -414,5 +400,5 @@ fn namespaces_have_names_longer_than_those_of_interfaces() {
     );
     let daemon = Daemon::start(&own, &config, &[]);
     let interface = format!("{}/lo", guest.name);
-    assert!(attachment(&daemon, &interface).is_some());
+    assert!(daemon.attachment(&interface).is_some());
 }

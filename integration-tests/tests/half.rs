@@ -4,23 +4,10 @@
 use sextant_integration_tests::{
     Daemon, Netns, eventually,
     foreign::{XDP_TX, generic_xdp},
-    netns::host,
-    root, veth,
+    netns::{host, pair},
+    root,
 };
 use sextant_proto::sextant::status::v1::Attachment;
-
-fn pair() -> (Netns, Netns) {
-    let (a, b) = (Netns::new(), Netns::new());
-    veth((&a, "va"), (&b, "vb"), 1);
-    (a, b)
-}
-
-fn attachment(daemon: &Daemon, interface: &str) -> Option<Attachment> {
-    let attachments = daemon.own_status()?.attachments;
-    attachments
-        .into_iter()
-        .find(|one| one.interface == interface)
-}
 
 fn packets(one: &Attachment) -> [u64; 2] {
     [&one.ingress, &one.egress].map(|way| way.as_ref().unwrap().packets)
@@ -45,9 +32,9 @@ fn what_is_sent_past_an_ingress_qdisc_is_told_and_nothing_counts_twice() {
     let config = "[datapath]\nforce_clsact = true\n";
     let mut daemon = Daemon::start(&b, config, &["--interface", "vb"]);
     assert!(is_told(&daemon, "`ingress` qdisc"), "{}", daemon.log());
-    let before = packets(&attachment(&daemon, "vb").unwrap());
+    let before = packets(&daemon.attachment("vb").unwrap());
     a.run("ping -q -c 10 -i 0.02 10.9.1.2");
-    let after = packets(&attachment(&daemon, "vb").unwrap());
+    let after = packets(&daemon.attachment("vb").unwrap());
     assert!((10..20).contains(&(after[0] - before[0])), "{after:?}");
     assert_eq!(after[1], 0, "{after:?}");
     let filters = b.run("tc filter show dev vb ingress");
@@ -56,7 +43,7 @@ fn what_is_sent_past_an_ingress_qdisc_is_told_and_nothing_counts_twice() {
     b.run("tc qdisc del dev vb ingress && tc qdisc add dev vb clsact");
     eventually("both directions", || {
         a.run("ping -q -c 2 -i 0.02 10.9.1.2");
-        let seen = packets(&attachment(&daemon, "vb")?);
+        let seen = packets(&daemon.attachment("vb")?);
         (seen[1] > 0 && !is_told(&daemon, "`ingress` qdisc")).then_some(())
     });
     // And back: as somebody's shaping does it while the daemon runs.
@@ -87,7 +74,7 @@ fn what_xdp_takes_before_the_hook_is_told() {
     let _holder = generic_xdp(&b, "vb", XDP_TX);
     eventually("a gap on ingress", || {
         a.try_run("ping -q -c 50 -i 0.002 -W 0.1 10.9.1.2");
-        (attachment(&daemon, "vb")?.unseen_ingress >= 50).then_some(())
+        (daemon.attachment("vb")?.unseen_ingress >= 50).then_some(())
     });
     assert!(is_told(&daemon, "on ingress of vb were seen by no program"));
 }

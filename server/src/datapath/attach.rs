@@ -224,7 +224,7 @@ impl Attachments {
         }
         let programs = self.programs.of(link.layer);
         let pins = self.pins.as_ref();
-        let hold = hook::put(self.hook, &self.access, link.index, programs, pins)?;
+        let (hold, lack) = hook::put(self.hook, &self.access, link.index, programs, pins)?;
         let mut attached = Attachment {
             hold,
             link: link.clone(),
@@ -233,7 +233,7 @@ impl Attachments {
             failure: None,
             moved: [false; 2],
         };
-        attached.judge(attached.hold.lack().map_or(Ok(()), Err));
+        attached.judge(lack.map_or(Ok(()), Err));
         Ok(attached)
     }
 

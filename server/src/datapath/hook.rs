@@ -134,8 +134,6 @@ pub(super) enum Hold {
     Clsact {
         /// The qdisc is ours.
         owns_qdisc: bool,
-        /// What is sent is not observed.
-        ingress_alone: bool,
     },
 }
 
@@ -173,18 +171,18 @@ pub(super) fn has_tcx(programs: &Programs) -> bool {
 }
 
 /// Puts the programs on an interface, in both directions or in none; with `pins` in the
-/// place of those of the daemon before.
+/// place of those of the daemon before. Tells too why not all of it is observed.
 pub(super) fn put(
     hook: Hook,
     access: &Access,
     interface: u32,
     programs: &[Program; 2],
     pins: Option<&Pins>,
-) -> Result<Hold, AttachError> {
+) -> Result<(Hold, Option<AttachError>), AttachError> {
     match hook {
         Hook::Tcx => {
             let on = |place: usize| put_tcx(interface, DIRECTIONS[place], &programs[place], pins);
-            Ok(Hold::Tcx([Some(on(0)?), Some(on(1)?)]))
+            Ok((Hold::Tcx([Some(on(0)?), Some(on(1)?)]), None))
         }
         Hook::Clsact => {
             let put = |requests: &mut Requests, index| {
@@ -216,17 +214,13 @@ impl Hold {
                 *link = Some(put_tcx(interface, direction, program, pins)?);
                 Ok(())
             }
-            Self::Clsact {
-                owns_qdisc,
-                ingress_alone,
-            } => {
+            Self::Clsact { owns_qdisc } => {
                 let asked = access.ask(interface, |requests, index| {
                     let is_ours = |filter: &clsact::Filter| filter.program == Some(program.id);
                     clsact::detach(requests, index, direction, is_ours)?;
                     Ok(qdisc(requests, index).and_then(|qdisc| {
                         *owns_qdisc |= qdisc == Qdisc::Ours;
-                        *ingress_alone = qdisc == Qdisc::IngressAlone;
-                        if *ingress_alone && direction == Direction::Egress {
+                        if qdisc == Qdisc::IngressAlone && direction == Direction::Egress {
                             return Err(AttachError::IngressAlone);
                         }
                         put_filter(requests, index, direction, program, None)
@@ -263,18 +257,6 @@ impl Hold {
         })
     }
 
-    /// Why not all of the interface is observed.
-    pub(super) fn lack(&self) -> Option<AttachError> {
-        let is_half = matches!(
-            self,
-            Self::Clsact {
-                ingress_alone: true,
-                ..
-            }
-        );
-        is_half.then_some(AttachError::IngressAlone)
-    }
-
     /// Takes the programs off the interface.
     pub(super) fn take_off(
         self,
@@ -283,7 +265,7 @@ impl Hold {
         programs: &[Program; 2],
         pins: Option<&Pins>,
     ) -> io::Result<()> {
-        let Self::Clsact { owns_qdisc, .. } = self else {
+        let Self::Clsact { owns_qdisc } = self else {
             // Closing the links does the rest.
             for direction in DIRECTIONS {
                 unpin(pins, interface, direction);

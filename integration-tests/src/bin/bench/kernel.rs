@@ -7,14 +7,14 @@
 use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::Context as _;
-use sextant_integration_tests::{Netns, root};
+use sextant_integration_tests::{Netns, netns::pair, root};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
     Bench,
     attached::{EMPTY, Statistics, attach_empty, daemon, programs, run_time},
     report::{Figure, Goal, Samples},
-    traffic::{SECONDS, Web, iperf_server, pair, traffic},
+    traffic::{SECONDS, Web, iperf_server, traffic},
 };
 
 /// Runs of one packet.

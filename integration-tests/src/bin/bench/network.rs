@@ -5,14 +5,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use sextant_integration_tests::{Daemon, Netns, netns, netns::quiet, root};
+use sextant_integration_tests::{
+    Daemon, Netns, netns,
+    netns::{pair, quiet},
+    root,
+};
 
 use crate::{
     Bench,
     attached::{Statistics, attach_empty, daemon, run_time},
     report::{Figure, Goal, Samples, Series},
     server::cpu_of_threads,
-    traffic::{SECONDS, Web, iperf_server, pair, traffic},
+    traffic::{SECONDS, Web, iperf_server, traffic},
 };
 
 /// Of throughput in a round, and how long each is.

@@ -2,17 +2,11 @@
 
 use anyhow::Context as _;
 use serde_json::Value;
-use sextant_integration_tests::{Netns, Process, eventually, veth};
+use sextant_integration_tests::{Netns, Process, eventually};
 use tempfile::TempDir;
 
 /// Seconds of each run of traffic.
 pub(crate) const SECONDS: u32 = 4;
-pub(crate) fn pair() -> (Netns, Netns) {
-    let (a, b) = (Netns::new(), Netns::new());
-    veth((&a, "va"), (&b, "vb"), 1);
-    (a, b)
-}
-
 pub(crate) fn iperf_server(a: &Netns, b: &Netns) -> anyhow::Result<Process> {
     let server = b.spawn("iperf3 -s");
     eventually("iperf3", || {

@@ -23,7 +23,7 @@ pub(super) fn put_filters(
     index: u32,
     programs: &[Program; 2],
     replaces: bool,
-) -> Result<Hold, AttachError> {
+) -> Result<(Hold, Option<AttachError>), AttachError> {
     let old = match replaces {
         true => filters_of_ours(requests, index, programs),
         false => None,
@@ -46,10 +46,8 @@ pub(super) fn put_filters(
             return Err(error);
         }
     }
-    Ok(Hold::Clsact {
-        owns_qdisc,
-        ingress_alone,
-    })
+    let lack = ingress_alone.then_some(AttachError::IngressAlone);
+    Ok((Hold::Clsact { owns_qdisc }, lack))
 }
 
 /// Those of an earlier process, if both are there.
