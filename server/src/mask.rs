@@ -11,9 +11,9 @@
 //! lacks it, its parents too; a member of a oneof is there only if the flow has
 //! just that member.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::collections::BTreeMap;
 
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+use sextant_flows::shape::{self, Kind, Shape};
 
 use crate::{field::Field, flow::wire::put};
 
@@ -22,13 +22,6 @@ const FLOW: &str = "flow.Flow";
 
 /// Field numbers below this are found by index, the others by search.
 const DIRECT: usize = 64;
-
-static FLOW_DESCRIPTOR: LazyLock<MessageDescriptor> = LazyLock::new(|| {
-    DescriptorPool::decode(sextant_proto::DESCRIPTORS)
-        .expect("the descriptor set is made by this build")
-        .get_message_by_name(FLOW)
-        .expect("the wire contract has flow.Flow")
-});
 
 /// Why a mask was refused. The text is upstream's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,9 +74,10 @@ impl Mask {
         if paths.is_empty() {
             return Ok(None);
         }
+        let flow = Shape::named(FLOW).ok_or(MaskError::Invalid)?;
         let mut tree = Tree::default();
         for path in paths {
-            tree.add(path, &FLOW_DESCRIPTOR)?;
+            tree.add(path, flow)?;
         }
         Ok(Some(Self(tree.into_node())))
     }
@@ -197,25 +191,25 @@ struct Branch {
 }
 
 impl Tree {
-    fn add(&mut self, path: &str, message: &MessageDescriptor) -> Result<(), MaskError> {
+    fn add(&mut self, path: &str, message: &Shape) -> Result<(), MaskError> {
         let (name, rest) = match path.split_once('.') {
             Some((name, rest)) => (name, Some(rest)),
             None => (path, None),
         };
-        let field = message.get_field_by_name(name).ok_or(MaskError::Invalid)?;
-        let branch = self.fields.entry(field.number()).or_insert_with(|| Branch {
-            in_oneof: field.containing_oneof().is_some(),
+        let field = message.field_named(name).ok_or(MaskError::Invalid)?;
+        let branch = self.fields.entry(field.number).or_insert_with(|| Branch {
+            in_oneof: field.oneof.is_some(),
             within: rest.map(|_| Self::default()),
         });
         let Some(rest) = rest else {
             branch.within = None;
             return Ok(());
         };
-        let inner = message_of(&field).ok_or(MaskError::Invalid)?;
+        let inner = message_of(field).ok_or(MaskError::Invalid)?;
         match &mut branch.within {
-            Some(tree) => tree.add(rest, &inner),
+            Some(tree) => tree.add(rest, inner),
             // The whole field is selected already; the path must be valid all the same.
-            None => Self::default().add(rest, &inner),
+            None => Self::default().add(rest, inner),
         }
     }
 
@@ -243,9 +237,9 @@ fn within(number: u32, in_oneof: bool, node: Node) -> Part {
 }
 
 /// The type of a field that a path may enter.
-fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
-    match field.kind() {
-        Kind::Message(message) if !field.is_list() && !field.is_map() => Some(message),
+fn message_of(field: &shape::Field) -> Option<&'static Shape> {
+    match field.kind {
+        Kind::Message(place) if !field.is_repeated => Some(Shape::at(place)),
         _ => None,
     }
 }

@@ -13,7 +13,7 @@ mod writer;
 use prost::Message;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
 
-use crate::shape::{POOL, Shape};
+use crate::{descriptors, shape::Shape};
 
 /// Why a text is no message.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -106,8 +106,7 @@ fn read<'a, M: Message + Default>(
 }
 
 fn descriptor(name: &str) -> MessageDescriptor {
-    POOL.get_message_by_name(name)
-        .expect("callers name messages of the protos")
+    descriptors::message(name).expect("callers name messages of the protos")
 }
 
 #[cfg(test)]

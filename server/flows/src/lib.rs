@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod cost;
 pub mod decode;
+pub mod descriptors;
 pub mod dns;
 pub mod event;
 pub mod extensions;

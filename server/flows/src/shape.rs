@@ -3,14 +3,9 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use prost_reflect::{
-    Cardinality, DescriptorPool, FieldDescriptor, Kind as Described, MessageDescriptor,
-};
+use prost_reflect::{Cardinality, FieldDescriptor, Kind as Described, MessageDescriptor};
 
-/// All descriptors of the protos.
-pub(crate) static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(sextant_proto::DESCRIPTORS).expect("the build made them")
-});
+use crate::descriptors;
 
 static SHAPES: LazyLock<Shapes> = LazyLock::new(Shapes::all);
 
@@ -37,6 +32,8 @@ pub struct Shape {
 pub struct Field {
     /// As the proto has it.
     pub name: String,
+    /// Its number on the wire.
+    pub number: u32,
     /// Of its values.
     pub kind: Kind,
     /// Any number of values; of a map its entries.
@@ -114,7 +111,9 @@ pub enum WellKnown {
 
 impl Shapes {
     fn all() -> Self {
-        let messages: Vec<_> = POOL.all_messages().collect();
+        // Kept are the shapes alone, which take a tenth of this.
+        let pool = descriptors::read();
+        let messages: Vec<_> = pool.all_messages().collect();
         let by_name = messages.iter().enumerate();
         let by_name: HashMap<_, _> = by_name
             .map(|(place, message)| (message.full_name().to_owned(), place))
@@ -138,12 +137,13 @@ impl Shape {
     }
 
     /// That of a message kind.
-    pub(crate) fn at(place: usize) -> &'static Self {
+    #[must_use]
+    pub fn at(place: usize) -> &'static Self {
         &SHAPES.all[place]
     }
 
     /// The field of this number and its place in the order of declaration.
-    pub(crate) fn field(&self, number: u32) -> Option<usize> {
+    pub(crate) fn place(&self, number: u32) -> Option<usize> {
         // Most messages have their fields by number from 1 on.
         let guess = number.wrapping_sub(1) as usize;
         let found = match self.by_number.get(guess) {
@@ -156,6 +156,18 @@ impl Shape {
         Some(found.1)
     }
 
+    /// The field of this number.
+    #[must_use]
+    pub fn field(&self, number: u32) -> Option<&Field> {
+        self.place(number).map(|place| &self.fields[place])
+    }
+
+    /// The field of this name, as the proto has it.
+    #[must_use]
+    pub fn field_named(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+
     fn of(message: &MessageDescriptor, mut kind: impl FnMut(&FieldDescriptor) -> Kind) -> Self {
         // The descriptor's own list has the order of declaration.
         let declared = message.descriptor_proto().field.iter();
@@ -166,6 +178,7 @@ impl Shape {
             let oneof = field.containing_oneof();
             fields.push(Field {
                 name: field.name().to_owned(),
+                number: field.number(),
                 kind: kind(&field),
                 is_repeated: field.cardinality() == Cardinality::Repeated,
                 is_map: field.is_map(),

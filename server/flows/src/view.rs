@@ -113,7 +113,7 @@ impl<'a> View<'a> {
         let mut found = Vec::with_capacity(shape.fields.len().min(24));
         while !bytes.is_empty() {
             let (number, wire) = take(&mut bytes)?;
-            if let Some(place) = shape.field(number) {
+            if let Some(place) = shape.place(number) {
                 add(&mut found, place, &shape.fields[place], wire, depth)?;
             }
         }

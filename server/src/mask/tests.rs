@@ -157,11 +157,11 @@ fn messages_longer_than_127_bytes_keep_their_length() {
 }
 
 /// All valid paths, of any depth.
-fn all_paths(message: &MessageDescriptor, prefix: &str, out: &mut Vec<String>) {
-    for field in message.fields() {
-        let path = format!("{prefix}{}", field.name());
-        if let Some(inner) = message_of(&field) {
-            all_paths(&inner, &format!("{path}."), out);
+fn all_paths(message: &Shape, prefix: &str, out: &mut Vec<String>) {
+    for field in &message.fields {
+        let path = format!("{prefix}{}", field.name);
+        if let Some(inner) = message_of(field) {
+            all_paths(inner, &format!("{path}."), out);
         }
         out.push(path);
     }
@@ -200,7 +200,7 @@ proptest! {
         picks in prop::collection::vec(any::<prop::sample::Index>(), 1..12),
     ) {
         let mut all = Vec::new();
-        all_paths(&FLOW_DESCRIPTOR, "", &mut all);
+        all_paths(Shape::named(FLOW).unwrap(), "", &mut all);
         let picked: Vec<String> = picks.iter().map(|pick| pick.get(&all).clone()).collect();
         let flow = testing::message(FLOW, seed);
         let mask = Mask::compile(&picked).unwrap().unwrap();

@@ -7,11 +7,12 @@
 //! byte once, stops at the first excess, keeps nothing.
 
 use prost::Message as _;
-use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use sextant_proto::flow as pb;
 
-use super::cel::schema;
-use crate::field::{Field, Malformed};
+use crate::{
+    field::{Field, Malformed},
+    shape::{self, Kind, Shape},
+};
 
 /// Filters of a request, both lists together.
 pub const MAX_FILTERS: usize = 1024;
@@ -79,8 +80,8 @@ pub fn check_encoded(wire: &[u8], message: &str) -> Result<(), Excess> {
 /// # Errors
 /// As `check_encoded`.
 pub fn check_within(wire: &[u8], message: &str, most: Most) -> Result<(), Excess> {
-    match schema::pool().get_message_by_name(message) {
-        Some(message) => ignore_malformed(Counts::new(most).walk(wire, &message)),
+    match Shape::named(message) {
+        Some(message) => ignore_malformed(Counts::new(most).walk(wire, message)),
         None => Ok(()),
     }
 }
@@ -95,7 +96,7 @@ pub(super) fn check(
         // The schema need not be read.
         return Ok(0);
     }
-    let Some(message) = schema::pool().get_message_by_name(FILTER) else {
+    let Some(message) = Shape::named(FILTER) else {
         return Ok(0);
     };
     let mut wire = Vec::new();
@@ -105,7 +106,7 @@ pub(super) fn check(
             counts.filter().map_err(|excess| excess.within(&place()))?;
             wire.clear();
             if filter.encode(&mut wire).is_ok() {
-                ignore_malformed(counts.walk(&wire, &message))
+                ignore_malformed(counts.walk(&wire, message))
                     .map_err(|excess| excess.within(&place()))?;
             }
         }
@@ -156,14 +157,14 @@ impl Counts {
         }
     }
 
-    fn walk(&mut self, wire: &[u8], message: &MessageDescriptor) -> Result<(), Stop> {
+    fn walk(&mut self, wire: &[u8], message: &Shape) -> Result<(), Stop> {
         let mut rest = wire;
         while let Some(field) = Field::next(rest)? {
-            let known = message.get_field(field.number);
-            self.field(&field, known.as_ref()).map_err(|stop| {
+            let known = message.field(field.number);
+            self.field(&field, known).map_err(|stop| {
                 let before = &wire[..wire.len() - rest.len()];
                 match stop {
-                    Stop::Excess(excess) => excess.within(&place(before, known.as_ref())).into(),
+                    Stop::Excess(excess) => excess.within(&place(before, known)).into(),
                     Stop::Malformed => stop,
                 }
             })?;
@@ -172,23 +173,24 @@ impl Counts {
         Ok(())
     }
 
-    fn field(&mut self, field: &Field, known: Option<&FieldDescriptor>) -> Result<(), Stop> {
+    fn field(&mut self, field: &Field, known: Option<&shape::Field>) -> Result<(), Stop> {
         let Some((known, bytes)) = known.zip(field.message) else {
             return Ok(self.add_values(1)?);
         };
-        match known.kind() {
+        match known.kind {
             Kind::Message(inner) => {
+                let inner = Shape::at(inner);
                 self.add_values(1)?;
-                if inner.full_name() == FILTER {
+                if inner.name == FILTER {
                     self.filter()?;
                 }
-                self.walk(bytes, &inner)
+                self.walk(bytes, inner)
             }
-            Kind::String | Kind::Bytes => {
+            Kind::Text | Kind::Bytes => {
                 self.add_values(1)?;
                 Ok(self.add_text(bytes.len())?)
             }
-            kind => Ok(self.add_values(packed(&kind, bytes))?),
+            kind => Ok(self.add_values(packed(kind, bytes))?),
         }
     }
 
@@ -217,26 +219,29 @@ fn within(found: usize, most: usize, what: &str) -> Result<(), Excess> {
 }
 
 /// Numbers in the bytes of a packed list.
-fn packed(kind: &Kind, bytes: &[u8]) -> usize {
+fn packed(kind: Kind, bytes: &[u8]) -> usize {
     match kind {
-        Kind::Fixed32 | Kind::Sfixed32 | Kind::Float => bytes.len() / 4,
-        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => bytes.len() / 8,
+        Kind::Fixed { is_short } | Kind::SignedFixed { is_short } => {
+            bytes.len() / if is_short { 4 } else { 8 }
+        }
+        Kind::Float => bytes.len() / 4,
+        Kind::Double => bytes.len() / 8,
         _ => bytes.iter().filter(|byte| **byte < 0x80).count(),
     }
 }
 
 /// Name of a field, with its place in a list: `before` is what the message has
 /// in front of it.
-fn place(before: &[u8], field: Option<&FieldDescriptor>) -> String {
+fn place(before: &[u8], field: Option<&shape::Field>) -> String {
     let Some(field) = field else {
         return "an unknown field".into();
     };
-    if !field.is_list() {
-        return field.name().into();
+    if !field.is_repeated || field.is_map {
+        return field.name.clone();
     }
     let earlier = crate::field::fields(before).filter_map(Result::ok);
-    let index = earlier.filter(|one| one.number == field.number()).count();
-    format!("{}[{index}]", field.name())
+    let index = earlier.filter(|one| one.number == field.number).count();
+    format!("{}[{index}]", field.name)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
 
-use crate::{printable::printable_json, shape::POOL};
+use crate::{descriptors::pool, printable::printable_json};
 
 /// Fields of each message in the order of declaration.
 static FIELDS: LazyLock<HashMap<String, Vec<FieldDescriptor>>> = LazyLock::new(|| {
@@ -17,7 +17,7 @@ static FIELDS: LazyLock<HashMap<String, Vec<FieldDescriptor>>> = LazyLock::new(|
         let fields = fields.filter_map(|field| message.get_field_by_name(field.name()));
         (message.full_name().to_owned(), fields.collect())
     };
-    POOL.all_messages().map(declared).collect()
+    pool().all_messages().map(declared).collect()
 });
 
 /// The message as a line.
@@ -204,7 +204,7 @@ fn write_any(text: &mut String, message: &DynamicMessage) {
     *text += "{\"@type\":";
     write_string(text, &any.type_url);
     let name = any.type_url.rsplit('/').next().unwrap_or_default();
-    let inner = POOL
+    let inner = pool()
         .get_message_by_name(name)
         .and_then(|kind| DynamicMessage::decode(kind, any.value.as_slice()).ok());
     if let Some(inner) = inner {

@@ -8,8 +8,9 @@ use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
 use crate::{
+    descriptors,
     printable::{is_odd, printable_json},
-    shape::{Kind, POOL, Shape, WellKnown},
+    shape::{Kind, Shape, WellKnown},
     view::{Encoded, Unreadable, Value, View},
 };
 
@@ -41,7 +42,7 @@ fn message_of(text: &mut String, shape: &'static Shape, bytes: &[u8]) -> Result<
 
 /// Bytes that say everything once.
 fn merged(shape: &Shape, bytes: &[u8]) -> Option<Vec<u8>> {
-    let kind = POOL.get_message_by_name(&shape.name)?;
+    let kind = descriptors::message(&shape.name)?;
     let message = DynamicMessage::decode(kind, bytes).ok()?;
     Some(message.encode_to_vec())
 }

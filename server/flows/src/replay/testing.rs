@@ -1,13 +1,13 @@
 //! Random messages of any type, made from its descriptor, for property tests.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
 
-use std::sync::LazyLock;
-
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _,
-    Value, prost::Message as _,
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value,
+    prost::Message as _,
 };
 use prost_types::{Any, ListValue, Struct, Timestamp, value};
+
+use crate::descriptors;
 
 const TEXTS: [&str; 8] = [
     "a",
@@ -20,15 +20,6 @@ const TEXTS: [&str; 8] = [
     "4a2c9f00-0000-4000-8000-00000000000a",
 ];
 
-static POOL: LazyLock<DescriptorPool> =
-    LazyLock::new(|| DescriptorPool::decode(sextant_proto::DESCRIPTORS).unwrap());
-
-/// Descriptors of all of our messages.
-#[must_use]
-pub fn pool() -> &'static DescriptorPool {
-    &POOL
-}
-
 /// A random message of type `name`; the same one for the same seed.
 ///
 /// # Panics
@@ -36,7 +27,7 @@ pub fn pool() -> &'static DescriptorPool {
 #[must_use]
 pub fn message(name: &str, seed: u64) -> DynamicMessage {
     let mut dice = Dice(seed | 1);
-    build(&POOL.get_message_by_name(name).unwrap(), &mut dice)
+    build(&descriptors::message(name).unwrap(), &mut dice)
 }
 
 /// Small random numbers (xorshift).

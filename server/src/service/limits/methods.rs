@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use prost_reflect::DescriptorPool;
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
 
 /// The kind of a method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,18 +21,22 @@ pub(super) struct Methods(HashMap<String, Method>);
 impl Methods {
     /// Those of Hubble's services and of ours.
     pub(super) fn new() -> Self {
-        let pool = DescriptorPool::decode(sextant_proto::DESCRIPTORS).unwrap_or_default();
-        let methods = pool.services().flat_map(|service| {
-            let methods = service.methods().map(|method| {
-                let kind = Method {
-                    is_stream: method.is_client_streaming() || method.is_server_streaming(),
-                    is_client_stream: method.is_client_streaming(),
-                };
-                (format!("/{}/{}", service.full_name(), method.name()), kind)
-            });
-            methods.collect::<Vec<_>>()
-        });
-        Self(methods.collect())
+        // The files themselves: all else of them takes megabytes to make.
+        let set = FileDescriptorSet::decode(sextant_proto::DESCRIPTORS).unwrap_or_default();
+        let mut all = HashMap::new();
+        for file in &set.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let kind = Method {
+                        is_stream: method.client_streaming() || method.server_streaming(),
+                        is_client_stream: method.client_streaming(),
+                    };
+                    let (package, service) = (file.package(), service.name());
+                    all.insert(format!("/{package}.{service}/{}", method.name()), kind);
+                }
+            }
+        }
+        Self(all)
     }
 
     /// The method of a path. Reflection is no stream for limits: clients ask it

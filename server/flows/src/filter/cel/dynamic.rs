@@ -9,11 +9,11 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessag
 use prost_types::{Any, ListValue, Struct, value::Kind as Content};
 use sextant_proto::flow as pb;
 
-use super::{
-    schema,
-    value::{BYTES_A_STEP, Failure, Instant, Message, Outcome, Value},
+use super::value::{BYTES_A_STEP, Failure, Instant, Message, Outcome, Value};
+use crate::{
+    descriptors,
+    flow::{Flow, L4, proto},
 };
-use crate::flow::{Flow, L4, proto};
 
 /// The message of a flow.
 pub(super) fn of_flow(flow: &Flow) -> Option<DynamicMessage> {
@@ -21,7 +21,7 @@ pub(super) fn of_flow(flow: &Flow) -> Option<DynamicMessage> {
 }
 
 fn transcode(name: &str, message: &impl prost::Message) -> Option<DynamicMessage> {
-    let descriptor = schema::pool().get_message_by_name(name)?;
+    let descriptor = descriptors::message(name)?;
     DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).ok()
 }
 
@@ -141,7 +141,7 @@ fn unwrap(message: &DynamicMessage) -> Outcome<'static> {
 
 /// Decodes a message of the package `flow`.
 fn of_package(name: &str, bytes: &[u8]) -> Outcome<'static> {
-    let descriptor = schema::pool().get_message_by_name(name).ok_or(Failure)?;
+    let descriptor = descriptors::message(name).ok_or(Failure)?;
     let message = DynamicMessage::decode(descriptor, bytes).map_err(|_| Failure)?;
     unwrap(&message)
 }

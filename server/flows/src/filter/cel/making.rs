@@ -10,6 +10,7 @@ use super::{
     dynamic, schema,
     value::{Failure, List, Message, Outcome, Value},
 };
+use crate::descriptors;
 
 /// What a flow in protobuf's form takes.
 pub(super) const DYNAMIC_STEPS: usize = 500;
@@ -105,7 +106,7 @@ fn to_reflect(kind: &Kind, value: &Value, meter: &Meter) -> Result<prost_reflect
 
 /// A well-known type that holds the value.
 fn well_known(name: &str, value: &Value, meter: &Meter) -> Result<prost_reflect::Value, Failure> {
-    let descriptor = schema::pool().get_message_by_name(name).ok_or(Failure)?;
+    let descriptor = descriptors::message(name).ok_or(Failure)?;
     let mut message = DynamicMessage::new(descriptor);
     match value {
         Value::Timestamp(time) if name == "google.protobuf.Timestamp" => {

@@ -1,11 +1,12 @@
 //! Names that expressions may use: messages, fields and enumeration values of
 //! `flow.proto`, and the well-known types.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::borrow::Cow;
 
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::{types::Type, value::Value};
+use crate::descriptors;
 
 /// The variable that holds the flow.
 pub(super) const FLOW: &str = "_flow";
@@ -13,21 +14,12 @@ pub(super) const FLOW: &str = "_flow";
 /// The container in which names are looked up first.
 pub(super) const CONTAINER: &str = "flow";
 
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(sextant_proto::DESCRIPTORS).expect("the build script wrote it")
-});
-
-/// All messages that are known here.
-pub(in crate::filter) fn pool() -> &'static DescriptorPool {
-    &POOL
-}
-
 /// A message of the package `flow` by its full name.
 pub(super) fn message(name: &str) -> Option<MessageDescriptor> {
     if !name.starts_with("flow.") {
         return None;
     }
-    POOL.get_message_by_name(name)
+    descriptors::message(name)
 }
 
 /// `name` in the container, then as it is; a leading dot means as it is.
@@ -110,7 +102,7 @@ fn enum_value(name: &str) -> Option<i64> {
         return Some(0);
     }
     let (of, value) = name.rsplit_once('.')?;
-    let of = POOL
+    let of = descriptors::pool()
         .get_enum_by_name(of)
         .filter(|e| e.package_name() == CONTAINER)?;
     let value = of.get_value_by_name(value)?;

@@ -6,14 +6,13 @@
 //! and, as Base64, `value`. Bound: the length of what is given; nesting as deep
 //! as prost decodes (100).
 
-use std::sync::LazyLock;
-
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, ReflectMessage as _, Value as Reflected};
+use prost_reflect::{DynamicMessage, ReflectMessage as _, Value as Reflected};
 use prost_types::{Any, Struct, Value, value::Kind};
 
 use super::STRUCT_URL;
+use crate::descriptors;
 
 /// The one type that is frequent.
 pub(crate) const STRUCT: &str = "google.protobuf.Struct";
@@ -27,11 +26,6 @@ const NO_JSON: &str = "google.protobuf.FieldMask";
 const TIMES: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 const DURATIONS: std::ops::RangeInclusive<i64> = -315_576_000_000..=315_576_000_000;
 const NANOS: i32 = 1_000_000_000;
-
-static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-    DescriptorPool::decode(sextant_proto::DESCRIPTORS)
-        .expect("the descriptor set is made by this build")
-});
 
 /// The same, if clients can print it; otherwise a `Struct` that holds it.
 #[must_use]
@@ -69,7 +63,7 @@ pub(crate) fn is_known(type_url: &str) -> bool {
         && KNOWN_PACKAGES
             .iter()
             .any(|package| name.starts_with(package))
-        && POOL.get_message_by_name(name).is_some()
+        && descriptors::message(name).is_some()
 }
 
 /// The name of a type is what is behind the last slash.
@@ -89,7 +83,7 @@ fn is_printable(any: &Any) -> bool {
     if !is_known(&any.type_url) {
         return false;
     }
-    POOL.get_message_by_name(name_of(&any.type_url))
+    descriptors::message(name_of(&any.type_url))
         .and_then(|kind| DynamicMessage::decode(kind, any.value.as_slice()).ok())
         .is_some_and(|message| is_sound(&message))
 }

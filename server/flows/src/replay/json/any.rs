@@ -5,22 +5,26 @@
 //! stored nor printed by a client otherwise.
 
 use prost::Message as _;
-use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
+use prost_reflect::{DeserializeOptions, DynamicMessage};
 use prost_types::{Any, ListValue, Struct, Value, value::Kind};
 use serde::de::{Deserialize as _, DeserializeSeed, Deserializer, Error as _};
 use serde_json::{Map, Number, Value as Json};
 
-use crate::flow::proto::{STRUCT, is_known, name_of, of_struct};
+use crate::{
+    descriptors,
+    flow::proto::{STRUCT, is_known, name_of, of_struct},
+};
 
+const ANY: &str = "google.protobuf.Any";
 const TYPE: &str = "@type";
 
 /// Numbers beyond this are not exact in JSON's floating point.
 const MAX_EXACT: u64 = 1 << 53;
 
-/// Reads an `Any`, given the descriptor of that type.
-pub(super) struct AnyReader<'a>(pub(super) &'a MessageDescriptor);
+/// Reads an `Any`.
+pub(super) struct AnyReader;
 
-impl<'de> DeserializeSeed<'de> for AnyReader<'_> {
+impl<'de> DeserializeSeed<'de> for AnyReader {
     type Value = Any;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Any, D::Error> {
@@ -41,7 +45,7 @@ impl<'de> DeserializeSeed<'de> for AnyReader<'_> {
             return Ok(Any { type_url, ..any });
         }
         if is_known(&type_url)
-            && let Some(any) = self.known(&object)
+            && let Some(any) = known(&object)
         {
             return Ok(any);
         }
@@ -49,14 +53,13 @@ impl<'de> DeserializeSeed<'de> for AnyReader<'_> {
     }
 }
 
-impl AnyReader<'_> {
-    /// As the type says; `None` if the content is not that.
-    fn known(&self, object: &Map<String, Json>) -> Option<Any> {
-        let options = DeserializeOptions::new().deny_unknown_fields(true);
-        let message =
-            DynamicMessage::deserialize_with_options(self.0.clone(), object, &options).ok()?;
-        Any::decode(message.encode_to_vec().as_slice()).ok()
-    }
+/// As the type says; `None` if the content is not that.
+fn known(object: &Map<String, Json>) -> Option<Any> {
+    let options = DeserializeOptions::new().deny_unknown_fields(true);
+    // Of the pool that has the types which can be inside.
+    let any = descriptors::message(ANY)?;
+    let message = DynamicMessage::deserialize_with_options(any, object, &options).ok()?;
+    Any::decode(message.encode_to_vec().as_slice()).ok()
 }
 
 fn to_struct(object: Map<String, Json>) -> Struct {

@@ -2,11 +2,13 @@
 //!
 //! Made once from the descriptors of the build; what it holds is bounded by
 //! them. Types with a JSON form of their own (timestamps, wrappers, `Any`) are
-//! left to prost-reflect.
+//! left to prost-reflect: `Any` with all descriptors, which are kept then.
 
 use std::{collections::HashMap, sync::Arc};
 
-use prost_reflect::{DescriptorPool, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor};
+
+use crate::descriptors;
 
 /// Package of the types with a JSON form of their own.
 const WELL_KNOWN: &str = "google.protobuf.";
@@ -49,7 +51,7 @@ pub(super) enum FieldKind {
     /// The place of the message type.
     Message(usize),
     /// `Any`, of whatever type.
-    Any(MessageDescriptor),
+    Any,
     /// Left to prost-reflect.
     WellKnown(MessageDescriptor),
 }
@@ -57,8 +59,7 @@ pub(super) enum FieldKind {
 impl Schema {
     /// The types that the messages `roots` of our descriptors consist of.
     pub(super) fn new(roots: &[&str]) -> Self {
-        let pool = DescriptorPool::decode(sextant_proto::DESCRIPTORS)
-            .expect("the descriptor set is made by this build");
+        let pool = descriptors::read();
         let mut schema = Self::default();
         for root in roots {
             let message = pool.get_message_by_name(root);
@@ -112,9 +113,10 @@ impl Schema {
             Kind::Uint64 => FieldKind::Uint64,
             Kind::String => FieldKind::String,
             Kind::Enum(names) => FieldKind::Enum(Arc::new(numbers(names))),
-            Kind::Message(message) if message.full_name() == ANY => FieldKind::Any(message.clone()),
+            Kind::Message(message) if message.full_name() == ANY => FieldKind::Any,
             Kind::Message(message) if message.full_name().starts_with(WELL_KNOWN) => {
-                FieldKind::WellKnown(message.clone())
+                let alone = descriptors::well_known(message.full_name());
+                FieldKind::WellKnown(alone.unwrap_or_else(|| message.clone()))
             }
             Kind::Message(message) => FieldKind::Message(self.place(message)),
             other => unreachable!("Hubble's messages have no field of type {other:?}"),

@@ -191,8 +191,8 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
                 insert_length(self.out, at);
                 return Ok(true);
             }
-            FieldKind::Any(descriptor) => {
-                let any = AnyReader(descriptor).deserialize(json)?;
+            FieldKind::Any => {
+                let any = AnyReader.deserialize(json)?;
                 self.bytes(&any.encode_to_vec());
                 return Ok(true);
             }

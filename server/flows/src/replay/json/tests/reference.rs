@@ -1,6 +1,7 @@
 //! Lines as the reflecting library reads them, and extensions of any type.
 
 use super::*;
+use crate::descriptors;
 
 /// A line as Hubble writes it, with proto names or camelCase.
 fn line_of(message: &DynamicMessage, proto_names: bool) -> String {
@@ -13,7 +14,7 @@ fn line_of(message: &DynamicMessage, proto_names: bool) -> String {
 
 /// As `Types::parse`, by prost-reflect.
 fn reference(line: &[u8]) -> Option<ExportEvent> {
-    let pool = testing::pool();
+    let pool = descriptors::pool();
     let read = |name: &str| {
         let descriptor = pool.get_message_by_name(name).unwrap();
         let options = DeserializeOptions::new().deny_unknown_fields(false);
@@ -107,8 +108,11 @@ proptest! {
 /// The extensions of a flow, as JSON.
 fn extensions_of(any: &str) -> serde_json::Value {
     let flow = flow_of(&format!(r#"{{"flow":{{"extensions":{any}}}}}"#));
-    let mut message =
-        DynamicMessage::new(testing::pool().get_message_by_name("flow.Flow").unwrap());
+    let mut message = DynamicMessage::new(
+        descriptors::pool()
+            .get_message_by_name("flow.Flow")
+            .unwrap(),
+    );
     message.transcode_from(&flow).unwrap();
     serde_json::to_value(&message).unwrap()["extensions"].take()
 }
