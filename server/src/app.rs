@@ -48,6 +48,7 @@ use crate::{
         PeerService, ReflectionError, Rules, WriteGroup, handshakes, limited, router,
         with_reflection,
     },
+    spans::Spans,
     store::{Deliveries, Ring, Room},
 };
 
@@ -87,17 +88,18 @@ pub struct App {
 }
 
 /// Starts everything; on return the server is ready. Requests are worked on by
-/// `serving`, everything else by the runtime that this is called on.
+/// `serving`, everything else by the runtime that this is called on; who exports spans takes
+/// these.
 ///
 /// # Errors
 ///
 /// What could not be started, with the remedy. Nothing is left behind then.
-pub async fn build(config: Config, serving: &Handle) -> anyhow::Result<App> {
+pub async fn build(config: Config, serving: &Handle, spans: &Spans) -> anyhow::Result<App> {
     let (core, links) = Core::new(config).await?;
     let config = &core.config;
     // Before anything is stored, so that what is replayed is counted too.
     let counting = Counting::start(config, core.ring.clone(), core.draining.subscribe())?;
-    let exporting = Exporting::start(config, core.ring.clone())?;
+    let exporting = Exporting::start(config, core.ring.clone(), spans)?;
     let room = core.ring.room();
     replay::load(&config.replay, config.vlan_in_key, room, &core.pipeline).await?;
     core.ring.mark_loaded();

@@ -3,7 +3,8 @@
 //!
 //! Each is a reader of the store with a cursor, on a thread of its own: nothing is queued
 //! for it and nobody waits for it. One that is too slow is overtaken, and counts what it
-//! missed. Not what serves: nobody asks an exporter for anything. Bound: `MAX_EXPORTERS`,
+//! missed. Spans of the daemon's own work, which are in no store, wait in a queue
+//! (`crate::spans`). Not what serves: nobody asks an exporter for anything. Bound: `MAX_EXPORTERS`,
 //! each with a batch of 1 MiB at most and an event.
 
 mod batch;
@@ -24,6 +25,7 @@ mod queue;
 mod reader;
 mod set;
 mod setting;
+mod signal;
 mod sink;
 mod spool;
 mod spooled;
@@ -36,10 +38,11 @@ pub use flow_logs::{FlowLogs, FlowLogsError};
 pub use set::{Deaths, Exporters};
 pub use setting::{
     Aggregation, Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol,
-    Remote, Selected, Setting, SettingError, Signal, SpoolSetting, Target, check,
+    Remote, Selected, Setting, SettingError, SpoolSetting, Target, check,
 };
 pub(crate) use setting::{filters, name, shown, target};
-pub use start::{Page, StartError};
+pub use signal::{Signal, SpansOf};
+pub use start::{Page, Source, StartError};
 
 /// Most exporters at one time: each is a thread.
 pub const MAX_EXPORTERS: usize = 32;

@@ -51,6 +51,7 @@ pub mod rlimits;
 pub mod service;
 pub mod services;
 pub mod small_file;
+pub mod spans;
 pub mod state;
 pub mod store;
 pub mod tls;

@@ -10,7 +10,15 @@ use std::{
 };
 
 use sextant_flows::printable::{printable, printable_lines};
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use crate::spans::{self, Spans};
 
 /// The variable that says what is logged.
 const FILTER: &str = "SEXTANT_LOG";
@@ -18,22 +26,29 @@ const FILTER: &str = "SEXTANT_LOG";
 /// by who tries.
 const USUAL: &str = "info,kube_client=off,kube_runtime=off";
 
-/// Begins to log; called once.
-pub fn start() {
+/// Begins to log, and to make these spans, which are not in the log; called once.
+pub fn start(spans: &Spans) {
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(USUAL));
     let has_colors = has_colors(
         env::var("NO_COLOR").ok().as_deref(),
         env::var("TERM").ok().as_deref(),
         io::stderr().is_terminal(),
     );
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let is_told = filter_fn(|about| about.target() != spans::TARGET);
+    // Without a level, what is traced would not be passed over as soon.
+    let is_told = filter.and(is_told.with_max_level_hint(LevelFilter::TRACE));
+    let lines = tracing_subscriber::fmt::layer()
         .with_ansi(false)
         .with_writer(move || Lines {
             to: io::stderr(),
             has_colors,
         })
         .with_target(false)
+        .with_filter(is_told);
+    tracing_subscriber::registry()
+        .with(lines)
+        .with(spans.layer())
+        .with(spans.gate())
         .init();
 }
 

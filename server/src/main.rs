@@ -14,6 +14,7 @@ use sextantd::{
     containers,
     datapath::Report,
     descriptors, kubernetes, log, memory, rlimits, services,
+    spans::{self, Spans},
 };
 use tokio::{
     runtime::{Handle, Runtime},
@@ -37,8 +38,9 @@ fn main() -> ExitCode {
         Ok(flags) => flags,
         Err(error) => return log::told(&error),
     };
-    log::start();
-    match run(&flags) {
+    let spans = Spans::default();
+    log::start(&spans);
+    match run(&flags, &spans) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::tell(&error);
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(flags: &Flags) -> anyhow::Result<()> {
+fn run(flags: &Flags, spans: &Spans) -> anyhow::Result<()> {
     // One that is no text is a mistake, and not absent.
     let environment = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
     if let Some(Command::Probe) = flags.command {
@@ -87,7 +89,7 @@ fn run(flags: &Flags) -> anyhow::Result<()> {
     let serving = runtime("serve", None)?;
     let observing = runtime("observe", Some(OBSERVING_THREADS))?;
     let served = panic::catch_unwind(AssertUnwindSafe(|| {
-        observing.block_on(serve(config, load, serving.handle()))
+        observing.block_on(serve(config, load, serving.handle(), spans))
     }));
     // As where no more threads or memory are to be had.
     let result = served.unwrap_or_else(|_| {
@@ -142,6 +144,7 @@ async fn serve(
     config: config::Config,
     reload: impl Fn() -> anyhow::Result<config::Config>,
     serving: &Handle,
+    spans: &Spans,
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -152,7 +155,7 @@ async fn serve(
     let _file_size = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
     let mut time_is_up = signal(SignalKind::from_raw(libc::SIGXCPU))?;
     let started = tokio::select! {
-        app = app::build(config, serving) => Some(app?),
+        app = app::build(config, serving, spans) => Some(app?),
         // A file that takes long to load is not waited for.
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
@@ -180,7 +183,10 @@ async fn serve(
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
             _ = hangup.recv() => {
-                if let Err(error) = reload().and_then(|config| app.reload(config)) {
+                let span = spans::reload("configuration");
+                let done = span.in_scope(|| reload().and_then(|config| app.reload(config)));
+                spans::reloaded(&span, done.is_ok());
+                if let Err(error) = done {
                     tracing::error!("configuration not read again, as before:");
                     log::tell(&error);
                 }

@@ -12,6 +12,8 @@ use std::{
 
 use tokio::sync::watch;
 
+use crate::spans;
+
 /// Between two looks at the files.
 const INTERVAL: Duration = Duration::from_secs(5);
 
@@ -88,8 +90,13 @@ impl<S: Source> Reloaded<S> {
     ///
     /// Which of them is wrong, and how; all stays as it was.
     pub fn reload(&self) -> Result<bool, S::Error> {
-        self.look()
-            .map_err(|(Trouble::Unread(error) | Trouble::Wrong(error))| error)
+        self.look().map_err(|trouble| match trouble {
+            Trouble::Unread(error) => {
+                spans::reloaded(&spans::reload(S::WHAT), false);
+                error
+            }
+            Trouble::Wrong(error) => error,
+        })
     }
 
     /// The same, told in the log.
@@ -108,10 +115,15 @@ impl<S: Source> Reloaded<S> {
     ///
     /// What is wrong with its files; all stays as it was.
     pub fn replace(&self, other: impl FnOnce(&S) -> S) -> Result<(), S::Error> {
+        let span = spans::reload(S::WHAT);
         let mut state = self.lock();
         let source = other(&state.0);
-        let contents = source.read()?;
-        let made = source.make(&contents)?;
+        let made = source.read().and_then(|contents| {
+            let made = source.make(&contents)?;
+            Ok((made, contents))
+        });
+        spans::reloaded(&span, made.is_ok());
+        let (made, contents) = made?;
         *state = (source, contents);
         self.0.made.send_replace(Arc::new(made));
         Ok(())
@@ -141,6 +153,7 @@ impl<S: Source> Reloaded<S> {
                 Trouble::Unread(error) => {
                     unread = unread.saturating_add(1);
                     if unread == 2 {
+                        spans::reloaded(&spans::reload(S::WHAT), false);
                         tracing::warn!("{what} not read again, as before: {error}");
                     }
                 }
@@ -155,7 +168,9 @@ impl<S: Source> Reloaded<S> {
         if *seen == contents {
             return Ok(false);
         }
-        let made = source.make(&contents);
+        let span = spans::reload(S::WHAT);
+        let made = span.in_scope(|| source.make(&contents));
+        spans::reloaded(&span, made.is_ok());
         // What is wrong is told once.
         *seen = contents;
         let made = made.map_err(Trouble::Wrong)?;

@@ -18,6 +18,7 @@ mod server;
 mod status;
 mod stream;
 mod token;
+mod traced;
 
 pub use access::{AccessError, GroupError, Rules, TokenError, WriteGroup};
 pub use audit::{AuditLogService, handshakes, pages};

@@ -14,6 +14,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use sextantd::{
     app::{self, App},
     config::{Audit, AuditTo, Config, Listen, Server},
+    spans::Spans,
 };
 use tempfile::TempDir;
 use tokio::{
@@ -56,7 +57,7 @@ impl Default for Daemon {
         let app = runtime.block_on(async {
             // Programs of Rust ignore it, but this one begins in libFuzzer.
             let _is_caught = signal(SignalKind::pipe()).expect("a signal");
-            app::build(config, runtime.handle()).await
+            app::build(config, runtime.handle(), &Spans::default()).await
         });
         Self {
             socket,

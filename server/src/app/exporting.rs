@@ -6,9 +6,10 @@ use tokio::task::JoinSet;
 
 use crate::{
     config::Config,
-    export::{Deaths, Exporters, Exports, FlowLogs, FlowLogsError},
+    export::{Deaths, Exporters, Exports, FlowLogs, FlowLogsError, Source},
     metrics::Pages,
     reloaded::Reloaded,
+    spans::Spans,
     store::Ring,
 };
 
@@ -24,12 +25,17 @@ pub(super) struct Exporting {
 }
 
 impl Exporting {
-    /// Exports what is in the ring, from the first event on.
-    pub(super) fn start(config: &Config, ring: Ring) -> anyhow::Result<Self> {
+    /// Exports what is in the ring, from the first event on, and these spans.
+    pub(super) fn start(config: &Config, ring: Ring, spans: &Spans) -> anyhow::Result<Self> {
         let pages = Arc::<OnceLock<Pages>>::default();
-        let source = Arc::clone(&pages);
-        let page = Arc::new(move || source.get().map(Pages::page).unwrap_or_default());
-        let (exporters, deaths) = Exporters::new(ring.clone(), config.full_node_name(), page);
+        let given = Arc::clone(&pages);
+        let page = Arc::new(move || given.get().map(Pages::page).unwrap_or_default());
+        let source = Source {
+            ring: ring.clone(),
+            node_name: config.full_node_name(),
+            spans: spans.clone(),
+        };
+        let (exporters, deaths) = Exporters::new(source, page);
         let wanted = Reloaded::load(FlowLogs::new(config.exports.clone(), exporters.dynamic()))?;
         let mut news = wanted.subscribe();
         let first = news.borrow_and_update().clone();

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     export::{
         Aggregation, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
-        Selected, Setting, Signal, SpoolSetting, Target, check, filters, name, target,
+        Selected, Setting, Signal, SpansOf, SpoolSetting, Target, check, filters, name, target,
     },
     mask::Mask,
 };
@@ -101,6 +101,7 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
     let mut signals = signals.unwrap_or_else(|| vec![Signal::Logs, Signal::Metrics]);
     signals.sort_unstable();
     signals.dedup();
+    let spans = spans(&mut section, signals.contains(&Signal::Traces));
     let every = section
         .item("metrics_interval")
         .duration(limits::EXPORT_METRICS)
@@ -138,10 +139,35 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
             },
             protocol,
             signal,
+            spans,
             resource: pairs(&resource),
         }),
     };
     Some(signals.into_iter().map(setting).collect())
+}
+
+/// What there are spans of.
+fn spans(section: &mut Section<'_>, has_traces: bool) -> SpansOf {
+    let kinds = [("connections", true), ("daemon", false)];
+    let kinds = section.item("spans").texts(|text| choice(text, &kinds));
+    match kinds {
+        None => SpansOf::default(),
+        Some(_) if !has_traces => {
+            section.wrong("has `spans`, but no \"traces\" among its `signals`".into());
+            SpansOf::default()
+        }
+        Some(kinds) if kinds.is_empty() => {
+            section.wrong(
+                "has `spans` of nothing; say \"connections\", \"daemon\" or both, or leave out \"traces\" in `signals`"
+                    .into(),
+            );
+            SpansOf::default()
+        }
+        Some(kinds) => SpansOf {
+            connections: kinds.contains(&true),
+            daemon: kinds.contains(&false),
+        },
+    }
 }
 
 /// By HTTP a signal has a path below that of the collector.

@@ -8,7 +8,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Outgoing, limits, remote};
-use crate::export::{Compression, OtlpTarget, Protocol, Remote, Selected, Setting, Signal, Target};
+use crate::export::{
+    Compression, OtlpTarget, Protocol, Remote, Selected, Setting, Signal, SpansOf, Target,
+};
 
 /// What the exporters are called, before the signal.
 const NAME: &str = "environment";
@@ -82,6 +84,11 @@ fn exporter(env: Env<'_>, signal: Signal) -> Option<Setting> {
             remote,
             protocol,
             signal,
+            // What these variables are for are a program's own spans.
+            spans: SpansOf {
+                connections: true,
+                daemon: true,
+            },
             resource: Vec::new(),
         }),
     })

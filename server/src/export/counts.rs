@@ -65,6 +65,8 @@ pub enum Dropped {
     Spool,
     /// In a part of a spool that cannot be read.
     Damaged,
+    /// Spans of the daemon's own work that found no room.
+    Queue,
 }
 
 /// What went wrong with a spool.
@@ -106,7 +108,7 @@ pub struct SpoolState {
 
 impl Dropped {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Lapped,
         Self::TooLong,
         Self::Refused,
@@ -114,6 +116,7 @@ impl Dropped {
         Self::Unwritten,
         Self::Spool,
         Self::Damaged,
+        Self::Queue,
     ];
 
     /// The label.
@@ -127,6 +130,7 @@ impl Dropped {
             Self::Unwritten => "unwritten",
             Self::Spool => "spool_full",
             Self::Damaged => "spool_damaged",
+            Self::Queue => "queue_full",
         }
     }
 }

@@ -9,7 +9,8 @@ use super::{
     counts::Dropped,
     groups::Groups,
     otlp::{ends_connection, put_record, put_span},
-    setting::{Setting, SettingError, Signal, Target},
+    setting::{Setting, SettingError, Target},
+    signal::Signal,
 };
 use crate::{
     envelope::{lost_somewhere, put_agent, put_debug, put_flow, put_lost},
@@ -36,6 +37,8 @@ enum Form {
     Record,
     /// A span, of the last event of a connection.
     Span,
+    /// Nothing: no connections are wanted.
+    Nothing,
 }
 
 /// Makes of events what is written.
@@ -61,7 +64,7 @@ pub(super) fn form_of(target: &Target) -> u32 {
     match Form::of(target) {
         Form::Line { .. } => 1,
         Form::Record => 2,
-        Form::Span => 3,
+        Form::Span | Form::Nothing => 3,
     }
 }
 
@@ -85,6 +88,7 @@ impl Form {
             Target::Http(_) => Self::Line { below: usize::MAX },
             Target::Otlp(target) => match target.signal {
                 Signal::Logs => Self::Record,
+                Signal::Traces if !target.spans.connections => Self::Nothing,
                 // Metrics are no events, and have no encoder.
                 Signal::Metrics | Signal::Traces => Self::Span,
             },
@@ -100,7 +104,7 @@ impl Encoder {
         Ok(Self {
             form,
             end: selected.end,
-            has_others: selected.has_others() && form != Form::Span,
+            has_others: selected.has_others() && !matches!(form, Form::Span | Form::Nothing),
             groups: Groups::new(&selected.aggregation)?,
             judge,
             mask,
@@ -119,7 +123,7 @@ impl Encoder {
     /// Adds an event, if it is wanted.
     pub(super) fn add(&mut self, event: &Event, batch: &mut Batch) -> Made {
         let is_late = |end: Time| event.time().is_some_and(|time| time > end);
-        if self.end.is_some_and(is_late) {
+        if self.form == Form::Nothing || self.end.is_some_and(is_late) {
             return Made::Filtered;
         }
         self.encoded.clear();
@@ -163,7 +167,7 @@ impl Encoder {
         }
         let below = match self.form {
             Form::Line { below } => below,
-            Form::Record | Form::Span => usize::MAX,
+            Form::Record | Form::Span | Form::Nothing => usize::MAX,
         };
         let (encoded, line) = (&self.encoded, &mut self.line);
         let added = batch.add(|out| put_line(encoded, below, line, out));
@@ -179,7 +183,7 @@ impl Encoder {
             (Form::Span, Event::Flow(flow)) => {
                 put_span(flow, encoded, is_masked, out).map_err(unwritten)
             }
-            (Form::Span, _) => Err(Made::Filtered),
+            (Form::Span | Form::Nothing, _) => Err(Made::Filtered),
         });
         added.map_or_else(|made| made, |()| Made::Added)
     }

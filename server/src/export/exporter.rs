@@ -15,9 +15,8 @@ use super::{
     outlet::Outlet,
     reader::Reader,
     setting::Setting,
-    start::StartError,
+    start::{Source, StartError},
 };
-use crate::store::Ring;
 
 /// Long after all that may happen.
 const FAR: Duration = Duration::from_secs(3600);
@@ -38,14 +37,13 @@ impl Exporter {
     pub(super) fn new(
         setting: &Setting,
         orders: watch::Receiver<Order>,
-        ring: Ring,
+        source: Source,
         begin: u64,
-        node_name: String,
     ) -> Result<Self, StartError> {
-        let counts = Counts::new(setting, ring.clone(), begin);
+        let counts = Counts::new(setting, source.ring.clone(), begin);
         Ok(Self {
             orders,
-            reader: Reader::new(setting, ring, begin, node_name, counts.clone())?,
+            reader: Reader::new(setting, source, begin, counts.clone())?,
             outlet: Outlet::new(&setting.target, counts.clone())?,
             batch: Batch::default(),
             counts,

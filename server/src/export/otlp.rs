@@ -28,7 +28,8 @@ use super::{
     counts::Counts,
     http::{MAX_BODY, compressed},
     post::{Answer, PostError, Server, Version, cut},
-    setting::{OtlpTarget, Protocol, Signal},
+    setting::{OtlpTarget, Protocol},
+    signal::Signal,
     written::Written,
 };
 use crate::tls::TlsError;
@@ -48,6 +49,11 @@ pub(super) fn put_metrics(page: &str, start: u64, now: u64, batch: &mut Batch) -
         });
     }
     points
+}
+
+/// Adds a span of the daemon's own work, which is encoded.
+pub(super) fn put_own_span(span: &[u8], out: &mut Vec<u8>) {
+    put::set_bytes(ITEM, span, out);
 }
 
 /// What came of a request.

@@ -1,6 +1,7 @@
-//! Reads the store for an exporter, and encodes what is wanted. Not where it goes.
+//! Reads the store for an exporter, and encodes what is wanted; and takes spans of the
+//! daemon's own work, if they are. Not where it goes.
 
-use std::{ops::ControlFlow, time::Duration};
+use std::{convert::Infallible, ops::ControlFlow, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -8,10 +9,13 @@ use super::{
     batch::Batch,
     counts::{Counts, Dropped},
     encoder::{Encoder, Made},
+    otlp::put_own_span,
     setting::{Setting, SettingError},
+    start::Source,
 };
 use crate::{
     flow::sketch::Sieve,
+    spans::{Spans, Taken},
     store::{Cursor, Ring, Run},
 };
 
@@ -27,6 +31,9 @@ pub(super) struct Reader {
     encoder: Encoder,
     sieve: Sieve,
     counts: Counts,
+    spans: Spans,
+    /// The daemon's own, if they are wanted.
+    own: Option<Taken>,
     /// It ends here.
     end: Option<u64>,
 }
@@ -35,11 +42,15 @@ impl Reader {
     /// One that begins at the event with this sequence number.
     pub(super) fn new(
         setting: &Setting,
-        ring: Ring,
+        source: Source,
         begin: u64,
-        node_name: String,
         counts: Counts,
     ) -> Result<Self, SettingError> {
+        let Source {
+            ring,
+            node_name,
+            spans,
+        } = source;
         let encoder = Encoder::new(setting, node_name.clone())?;
         Ok(Self {
             published: ring.subscribe(),
@@ -49,6 +60,8 @@ impl Reader {
             sieve: encoder.sieve(),
             encoder,
             counts,
+            own: setting.target.has_own_spans().then(|| spans.take()),
+            spans,
             end: None,
         })
     }
@@ -58,6 +71,18 @@ impl Reader {
         let mut encoder = Encoder::new(setting, self.node_name.clone())?;
         encoder.groups().inherit(self.encoder.groups());
         (self.sieve, self.encoder) = (encoder.sieve(), encoder);
+        let has_own = self.own.as_ref().is_some_and(|own| !own.is_closed());
+        match (setting.target.has_own_spans(), has_own) {
+            (true, false) => {
+                let before = self.own.replace(self.spans.take());
+                let left = before.map_or(0, |own| own.len());
+                if left > 0 {
+                    self.counts.drop_events(Dropped::Unwritten, left as u64);
+                }
+            }
+            (false, true) => self.own.iter().for_each(Taken::close),
+            _ => {}
+        }
         Ok(())
     }
 
@@ -65,21 +90,52 @@ impl Reader {
     pub(super) fn end(&mut self) {
         let next = self.ring.next_seq();
         self.end.get_or_insert(next);
+        if let Some(own) = &self.own {
+            own.close();
+        }
     }
 
     pub(super) fn is_ending(&self) -> bool {
         self.end.is_some()
     }
 
-    /// Events before the end that are not read, and groups that are not written.
+    /// Events before the end that are not read, groups that are not written, and spans.
     pub(super) fn left(&mut self) -> u64 {
         let unread = |end: u64| end.saturating_sub(self.cursor.seq());
-        self.end.map_or(0, unread) + self.encoder.groups().len() as u64
+        let own = self.own.as_ref().map_or(0, Taken::len);
+        self.end.map_or(0, unread) + (self.encoder.groups().len() + own) as u64
     }
 
     /// Encodes the next events, until the batch has so many bytes; whether there may be
-    /// more.
+    /// more. Neither events nor own spans keep the others out.
     pub(super) fn read(&mut self, batch: &mut Batch, most_bytes: usize) -> bool {
+        self.take_own(batch, most_bytes / 2);
+        let is_full = self.read_events(batch, most_bytes);
+        is_full || self.take_own(batch, most_bytes)
+    }
+
+    /// Adds spans of the daemon's own work; whether the batch is full.
+    fn take_own(&mut self, batch: &mut Batch, most_bytes: usize) -> bool {
+        let Some(own) = &self.own else {
+            return false;
+        };
+        let lost = own.lost();
+        if lost > 0 {
+            self.counts.drop_events(Dropped::Queue, lost);
+        }
+        while batch.bytes() < most_bytes {
+            let Some(span) = own.next() else {
+                return false;
+            };
+            let Ok(()) = batch.add(|out| {
+                put_own_span(&span, out);
+                Ok::<_, Infallible>(())
+            });
+        }
+        true
+    }
+
+    fn read_events(&mut self, batch: &mut Batch, most_bytes: usize) -> bool {
         self.published.mark_unchanged();
         while batch.bytes() < most_bytes {
             self.encoder.groups().turn(Instant::now());
@@ -145,8 +201,8 @@ impl Reader {
         run
     }
 
-    /// Waits for new events, and a moment for others that come with them; or until groups
-    /// are to be written.
+    /// Waits for new events or spans, and a moment for others that come with them; or until
+    /// groups are to be written.
     pub(super) async fn news(&mut self) {
         let now = Instant::now();
         let next = self.encoder.groups().next();
@@ -160,9 +216,79 @@ impl Reader {
                 None => std::future::pending().await,
             }
         };
+        let own = async {
+            match &self.own {
+                Some(own) => own.news().await,
+                None => std::future::pending().await,
+            }
+            tokio::time::sleep_until(now + TAKE_IN).await;
+        };
         tokio::select! {
             () = events => {}
             () = groups => {}
+            () = own => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::{
+        export::{OtlpTarget, Protocol, Remote, Selected, Signal, SpansOf, Target},
+        spans::{QUEUED, reload},
+        store::Room,
+    };
+
+    fn traces(spans: SpansOf) -> Setting {
+        Setting {
+            name: "c/traces".into(),
+            selected: Selected::default(),
+            target: Target::Otlp(OtlpTarget {
+                remote: Remote::new("http://127.0.0.1:4317".into()),
+                protocol: Protocol::Grpc,
+                signal: Signal::Traces,
+                spans,
+                resource: Vec::new(),
+            }),
+        }
+    }
+
+    #[test]
+    fn own_spans_fill_half_a_batch_before_events_and_what_finds_no_room_is_counted() {
+        let (ring, _writer) = Ring::new(Room {
+            events: 1023,
+            bytes: 1 << 20,
+        });
+        let spans = Spans::default();
+        let source = Source {
+            ring: ring.clone(),
+            node_name: "n".into(),
+            spans: spans.clone(),
+        };
+        let both = traces(SpansOf {
+            connections: true,
+            daemon: true,
+        });
+        let counts = Counts::new(&both, ring, 0);
+        let mut reader = Reader::new(&both, source, 0, counts.clone()).unwrap();
+        let subscriber = tracing_subscriber::registry().with(spans.layer());
+        tracing::subscriber::with_default(subscriber, || {
+            (0..QUEUED + 9).for_each(|_| drop(reload("x")));
+            let mut batch = Batch::default();
+            assert!(reader.take_own(&mut batch, 1000));
+            assert!((1000..1500).contains(&batch.bytes()));
+            // No events: the rest is theirs.
+            assert!(reader.read(&mut batch, 10_000));
+            assert!(batch.bytes() >= 10_000);
+            reader.change(&traces(SpansOf::default())).unwrap();
+            drop(reload("not wanted"));
+            assert!(!reader.read(&mut batch, usize::MAX));
+            assert_eq!(batch.len(), QUEUED);
+        });
+        assert_eq!(counts.state().dropped[Dropped::Queue as usize], 9);
+        assert_eq!(reader.left(), 0);
     }
 }

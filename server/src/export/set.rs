@@ -21,11 +21,12 @@ use super::{
     order::Order,
     otlp::nanos,
     periodic::Periodic,
-    setting::{Setting, Signal, Target, check},
+    setting::{Setting, Target, check},
+    signal::Signal,
     spooled::Spooled,
-    start::{Page, StartError},
+    start::{Page, Source, StartError},
 };
-use crate::{flow::Time, store::Ring};
+use crate::flow::Time;
 
 /// The exporters; clones are the same.
 #[derive(Clone)]
@@ -38,8 +39,7 @@ impl fmt::Debug for Exporters {
 }
 
 struct Inner {
-    ring: Ring,
-    node_name: String,
+    source: Source,
     page: Page,
     /// When what is counted began; nanoseconds since 1970.
     start: u64,
@@ -113,23 +113,21 @@ impl Work {
         orders: watch::Receiver<Order>,
         begin: u64,
     ) -> Result<Self, StartError> {
-        let ring = inner.ring.clone();
-        let node_name = inner.node_name.clone();
+        let source = inner.source.clone();
         Ok(match &setting.target {
             Target::Otlp(target) if target.signal == Signal::Metrics => {
                 let page = Arc::clone(&inner.page);
                 let pages = (page, inner.start);
-                let periodic = Periodic::new(setting, target, orders, ring, pages)?;
+                let periodic = Periodic::new(setting, target, orders, source.ring, pages)?;
                 Self::Metrics(Box::new(periodic))
             }
             target => match target.spool() {
                 Some(spool) => {
-                    let source = (ring, begin);
-                    let spooled = Spooled::new(setting, spool, orders, source, node_name)?;
+                    let spooled = Spooled::new(setting, spool, orders, source, begin)?;
                     Self::Spooled(Box::new(spooled))
                 }
                 None => {
-                    let exporter = Exporter::new(setting, orders, ring, begin, node_name)?;
+                    let exporter = Exporter::new(setting, orders, source, begin)?;
                     Self::Events(Box::new(exporter))
                 }
             },
@@ -146,14 +144,12 @@ impl Work {
 }
 
 impl Exporters {
-    /// None yet; they will read this ring, for the node of this name, on threads of
-    /// their own, and send these pages.
+    /// None yet; they will read this on threads of their own, and send these pages.
     #[must_use]
-    pub fn new(ring: Ring, node_name: String, page: Page) -> (Self, Deaths) {
+    pub fn new(source: Source, page: Page) -> (Self, Deaths) {
         let (died, deaths) = queue::unbounded_channel();
         let exporters = Self(Arc::new(Inner {
-            ring,
-            node_name,
+            source,
             page,
             start: nanos(Time::now()),
             running: Mutex::default(),

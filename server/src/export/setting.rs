@@ -6,7 +6,10 @@ use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
 use thiserror::Error;
 
-use super::MAX_EXPORTERS;
+use super::{
+    MAX_EXPORTERS,
+    signal::{Signal, SpansOf},
+};
 use crate::{
     config::Outgoing,
     filter::{FilterError, Filters},
@@ -114,6 +117,8 @@ pub struct OtlpTarget {
     pub protocol: Protocol,
     /// What it gets.
     pub signal: Signal,
+    /// Of traces, which.
+    pub spans: SpansOf,
     /// Attributes of its resource, beside those that are found.
     pub resource: Vec<(String, String)>,
 }
@@ -125,29 +130,6 @@ pub enum Protocol {
     Grpc,
     /// Protobuf by HTTP/1.1.
     Http,
-}
-
-/// What a collector gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Signal {
-    /// A log event for each flow event.
-    Logs,
-    /// All metrics, again and again.
-    Metrics,
-    /// A span for each connection that ended.
-    Traces,
-}
-
-impl Signal {
-    /// As OTLP names it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Logs => "logs",
-            Self::Metrics => "metrics",
-            Self::Traces => "traces",
-        }
-    }
 }
 
 /// A server, and how requests are made to it.
@@ -228,6 +210,11 @@ impl Target {
                 Some(remote)
             }
         }
+    }
+
+    /// Whether it gets spans of the daemon's own work.
+    pub(super) fn has_own_spans(&self) -> bool {
+        matches!(self, Self::Otlp(target) if target.signal == Signal::Traces && target.spans.daemon)
     }
 
     /// Where events wait on the disk, if they do.

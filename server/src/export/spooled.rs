@@ -26,9 +26,8 @@ use super::{
     reader::Reader,
     setting::{Setting, SpoolSetting},
     spool::SYNC,
-    start::StartError,
+    start::{Source, StartError},
 };
-use crate::store::Ring;
 
 /// How often room is looked for, as long as the disk takes nothing and memory is full.
 const ROOM: Duration = Duration::from_millis(100);
@@ -74,16 +73,16 @@ impl Spooled {
         setting: &Setting,
         spool: &SpoolSetting,
         orders: watch::Receiver<Order>,
-        (ring, begin): (Ring, u64),
-        node_name: String,
+        source: Source,
+        begin: u64,
     ) -> Result<Self, StartError> {
-        let counts = Counts::new(setting, ring.clone(), begin);
+        let counts = Counts::new(setting, source.ring.clone(), begin);
         let outlet = Outlet::new(&setting.target, counts.clone())?;
         let form = form_of(&setting.target);
         Ok(Self {
             intake: Intake {
                 orders: orders.clone(),
-                reader: Reader::new(setting, ring, begin, node_name, counts.clone())?,
+                reader: Reader::new(setting, source, begin, counts.clone())?,
                 counts: counts.clone(),
                 most_bytes: outlet.most_bytes(),
             },

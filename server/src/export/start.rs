@@ -5,7 +5,18 @@ use std::{io, sync::Arc};
 use thiserror::Error;
 
 use super::setting::SettingError;
-use crate::tls::TlsError;
+use crate::{spans::Spans, store::Ring, tls::TlsError};
+
+/// What is exported, and from where.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Flows and other events.
+    pub ring: Ring,
+    /// The node that they are of.
+    pub node_name: String,
+    /// Of the daemon's own work.
+    pub spans: Spans,
+}
 
 /// Makes a page of all metrics, OpenMetrics text.
 pub type Page = Arc<dyn Fn() -> String + Send + Sync>;

@@ -6,6 +6,7 @@
 //! meanwhile. Bound: `QUEUE` changes that wait for their turn.
 
 mod making;
+mod traced;
 
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use std::{
 use arc_swap::ArcSwap;
 use sextant_policy::set::Enforcement;
 use tokio::sync::{Semaphore, watch};
+use tracing::Span;
 
 use super::{
     change::{Ask, ChangeError, Options},
@@ -213,8 +215,9 @@ impl Policies {
         &self,
         work: impl FnOnce(&Inner) -> Result<T, ChangeError> + Send + 'static,
     ) -> Result<T, ChangeError> {
-        let inner = Arc::clone(&self.0);
+        let (inner, call) = (Arc::clone(&self.0), Span::current());
         let run = move || {
+            let _entered = call.enter();
             let Ok(_place) = inner.queue.try_acquire() else {
                 return Err(ChangeError::Busy(QUEUE));
             };

@@ -11,6 +11,7 @@ use tonic::service::Routes;
 use super::{
     access::{Rules, guard},
     audit::{pages, watch},
+    traced::traced,
 };
 use crate::{audit::Log, listener::Hosts};
 
@@ -22,13 +23,14 @@ pub struct ReflectionError(#[from] tonic_reflection::server::Error);
 /// All that the port answers. What is no gRPC, in whatever form, is not found,
 /// so that something else may be served there some day; gRPC of an unknown
 /// service or method gets status 12. Calls that write and those that are refused
-/// are in the log.
+/// are in the log, and each call is a span, if anybody takes those.
 pub fn router(routes: Routes, rules: Rules, hosts: Hosts, log: Log) -> axum::Router {
     routes
         .prepare()
         .into_axum_router()
         .layer(from_fn_with_state((rules.clone(), log.clone()), guard))
         .layer(from_fn_with_state((log.clone(), rules), watch))
+        .layer(traced())
         .layer(tonic_web::GrpcWebLayer::new())
         .layer(from_fn(grpc_alone))
         .layer(from_fn_with_state(hosts, Hosts::check))

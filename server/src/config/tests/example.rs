@@ -15,7 +15,7 @@ use crate::config::{
 use crate::{
     export::{
         Aggregation, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol, Remote,
-        Selected, Setting, Signal, SpoolSetting, Target,
+        Selected, Setting, Signal, SpansOf, SpoolSetting, Target,
     },
     flow::redaction::Sensitive,
     metrics::custom::{CustomKind, CustomSetting, Field, Measured},
@@ -184,19 +184,25 @@ fn exports() -> Exports {
         target: Target::Otlp(OtlpTarget {
             remote: Remote {
                 interval: Duration::from_secs(seconds),
-                spool: spool("collector/logs").filter(|_| signal == Signal::Logs),
+                spool: spool(&format!("collector/{}", signal.name()))
+                    .filter(|_| signal != Signal::Metrics),
                 tls_server_name: Some("collector.example".into()),
                 outgoing: outgoing("collector"),
                 ..Remote::new("https://collector.example:4317".into())
             },
             protocol: Protocol::Grpc,
             signal,
+            spans: SpansOf::default(),
             resource: vec![("deployment.environment.name".into(), "hoth".into())],
         }),
     };
-    let (logs, metrics) = (otlp(Signal::Logs, 1), otlp(Signal::Metrics, 60));
+    let of_collector = [
+        otlp(Signal::Logs, 1),
+        otlp(Signal::Metrics, 60),
+        otlp(Signal::Traces, 1),
+    ];
     Exports {
-        given: vec![file(), http, logs, metrics],
+        given: [file(), http].into_iter().chain(of_collector).collect(),
         flow_logs: None,
     }
 }

@@ -15,7 +15,8 @@ use super::{Outcome, partial};
 use crate::{
     export::{
         post::{PostError, Server, cut},
-        setting::{Compression, Signal},
+        setting::Compression,
+        signal::Signal,
     },
     tls::cause,
 };

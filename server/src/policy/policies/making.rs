@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Done, Inner};
+use super::{Done, Inner, traced};
 use crate::{
     flow::Time,
     policy::{
@@ -32,6 +32,13 @@ impl Inner {
     }
 
     pub(super) fn change(&self, ask: &Ask, options: &Options) -> Result<Done, ChangeError> {
+        let span = traced::span(traced::action(ask));
+        let done = span.in_scope(|| self.try_change(ask, options));
+        traced::changed(&span, &done, options.validate_only);
+        done
+    }
+
+    fn try_change(&self, ask: &Ask, options: &Options) -> Result<Done, ChangeError> {
         let before = self.state.load_full();
         let undoes = matches!(ask, Ask::Undo(_) | Ask::Rollback(_));
         check_revision(&before, options, undoes)?;
@@ -172,6 +179,16 @@ impl Inner {
     }
 
     pub(super) fn confirm(&self, revision: Option<u64>) -> Result<Arc<State>, ChangeError> {
+        let span = traced::span("confirm");
+        let confirmed = span.in_scope(|| self.try_confirm(revision));
+        match &confirmed {
+            Ok(state) => traced::confirmed(&span, state.revision),
+            Err(_) => traced::refused(&span),
+        }
+        confirmed
+    }
+
+    fn try_confirm(&self, revision: Option<u64>) -> Result<Arc<State>, ChangeError> {
         let state = self.state.load_full();
         let pending = match (state.pending, revision) {
             (Some(pending), None) => pending,
