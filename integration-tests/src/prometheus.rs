@@ -34,7 +34,8 @@ impl Prometheus {
         );
         fs::write(&config, text).unwrap();
         let process = namespace.spawn(&format!(
-            "{} --config.file={} --storage.tsdb.path={} --web.listen-address=127.0.0.1:9090 --log.level=error",
+            "{} --config.file={} --storage.tsdb.path={} --web.listen-address=127.0.0.1:9090 --log.level=error \
+             --enable-feature=exemplar-storage",
             tool("prometheus").display(),
             config.display(),
             folder.path().join("data").display(),
@@ -53,7 +54,7 @@ impl Prometheus {
     /// When the query is none.
     #[must_use]
     pub fn ask(&self, query: &str) -> Vec<Value> {
-        let answer = self.get("query", &format!("query={query}"));
+        let answer = self.get("query", &[&format!("query={query}")]);
         let result = answer["data"]["result"].as_array();
         result.cloned().unwrap_or_default()
     }
@@ -72,16 +73,31 @@ impl Prometheus {
         self.ask(query).iter().filter_map(value).sum()
     }
 
+    /// Labels of the exemplars of a series, whenever they were scraped.
+    #[must_use]
+    pub fn exemplars(&self, series: &str) -> Vec<Value> {
+        let query = format!("query={series}");
+        let answer = self.get("query_exemplars", &[&query, "start=0", "end=9999999999"]);
+        let series = answer["data"].as_array().into_iter().flatten();
+        let exemplars = series.filter_map(|one| one["exemplars"].as_array());
+        let labels = exemplars
+            .flatten()
+            .map(|exemplar| exemplar["labels"].clone());
+        labels.collect()
+    }
+
     /// What its API answers at a path.
     ///
     /// # Panics
     ///
     /// When it says that it failed.
     #[must_use]
-    pub fn get(&self, path: &str, argument: &str) -> Value {
+    pub fn get(&self, path: &str, arguments: &[&str]) -> Value {
+        let encoded = |argument| ["--data-urlencode", argument];
         let output = Command::new("ip")
             .args(["netns", "exec", &self.namespace])
-            .args(["curl", "-s", "--get", "--data-urlencode", argument])
+            .args(["curl", "-s", "--get"])
+            .args(arguments.iter().copied().flat_map(encoded))
             .arg(format!("http://127.0.0.1:9090/api/v1/{path}"))
             .stderr(Stdio::null())
             .output()
@@ -89,7 +105,7 @@ impl Prometheus {
         let Ok(answer) = serde_json::from_slice::<Value>(&output.stdout) else {
             return Value::Null;
         };
-        assert_eq!(answer["status"], "success", "{argument}: {answer}");
+        assert_eq!(answer["status"], "success", "{arguments:?}: {answer}");
         answer
     }
 }

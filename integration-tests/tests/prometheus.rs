@@ -21,10 +21,13 @@ use sextant_integration_tests::{
     prometheus::{Prometheus, queries, without_data},
     root,
 };
-use sextant_proto::flow::{Flow, Verdict};
+use sextant_proto::flow::{Flow, Verdict, layer4::Protocol};
 
 const WHO: &str =
     "sourceContext=pod-name|reserved-identity;destinationContext=pod-name|reserved-identity";
+
+/// The trace of the HTTP that is recorded.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
 /// The folder of the repository's root.
 fn shipped(path: &str) -> PathBuf {
@@ -32,7 +35,13 @@ fn shipped(path: &str) -> PathBuf {
 }
 
 fn config(folder: &Path) -> String {
-    let names = ["flow", "drop", "policy", "httpV2", "dns:query"];
+    let names = [
+        "flow",
+        "drop",
+        "policy",
+        "httpV2:exemplars=true",
+        "dns:query",
+    ];
     let with_who = names.map(|name| match name.contains(':') {
         true => format!("'{name};{WHO}'"),
         false => format!("'{name}:{WHO}'"),
@@ -123,7 +132,7 @@ impl Scraped {
         let message = |kind: &str, code: u32| {
             json!({
                 "verdict": "FORWARDED", "Type": "L7", "event_type": {"type": 129}, "is_reply": kind == "RESPONSE",
-                "traffic_direction": "INGRESS",
+                "traffic_direction": "INGRESS", "trace_context": {"parent": {"trace_id": TRACE}},
                 "source": {"namespace": "shop", "pod_name": if kind == "RESPONSE" { "web" } else { "client" }},
                 "destination": {"namespace": "shop", "pod_name": if kind == "RESPONSE" { "client" } else { "web" }},
                 "l7": {"type": kind, "latency_ns": "12000000",
@@ -167,6 +176,30 @@ impl Scraped {
         assert!(denied > 0.0);
     }
 
+    /// Buckets lead to the traces that are made of the same connections.
+    fn exemplars_are_the_traces_of_connections(&self) {
+        let traces = traces(&self.daemon.flows());
+        for name in ["flow_duration", "tcp_handshake"] {
+            let series = format!("sextant_{name}_seconds_bucket");
+            let exemplars = eventually("exemplars", || {
+                let exemplars = self.prometheus.exemplars(&series);
+                (!exemplars.is_empty()).then_some(exemplars)
+            });
+            for exemplar in exemplars {
+                let trace = exemplar["trace_id"].as_str().unwrap();
+                assert!(traces.contains(trace), "{series}: {exemplar}");
+            }
+        }
+        for name in ["requests_total", "request_duration_seconds_bucket"] {
+            let exemplars = self.prometheus.exemplars(&format!("hubble_http_{name}"));
+            assert!(
+                exemplars.contains(&json!({"traceID": TRACE})),
+                "{name}: {exemplars:?}"
+            );
+        }
+        assert!(!self.page().contains(" # {"), "none in the older format");
+    }
+
     fn promtool(&self, arguments: &[&str], page: &str) -> (bool, String) {
         use std::io::Write as _;
         let mut child = Command::new(tool("promtool"))
@@ -189,6 +222,35 @@ impl Scraped {
             .host
             .run("curl -s -H 'Accept: text/plain' http://127.0.0.1:9965/metrics")
     }
+}
+
+/// Trace ids of connections, by another who knows Community IDs: Python's own hash over the
+/// bytes of the specification.
+fn traces(flows: &[Flow]) -> BTreeSet<String> {
+    let connection = |flow: &Flow| {
+        let (ip, Some(Protocol::Tcp(tcp))) =
+            (flow.ip.as_ref()?, flow.l4.as_ref()?.protocol.as_ref())
+        else {
+            return None;
+        };
+        Some(json!([
+            ip.source,
+            tcp.source_port,
+            ip.destination,
+            tcp.destination_port
+        ]))
+    };
+    let connections: Vec<_> = flows.iter().filter_map(connection).collect();
+    let script = "import hashlib,ipaddress,json,struct,sys\n\
+        for a,p,b,q in json.loads(sys.argv[1]):\n \
+        (a,p),(b,q)=sorted([(ipaddress.ip_address(a).packed,p),(ipaddress.ip_address(b).packed,q)])\n \
+        print(hashlib.sha1(bytes(2)+a+b+bytes([6,0])+struct.pack('!HH',p,q)).hexdigest()[:32])";
+    let output = Command::new("python3")
+        .args(["-c", script, &json!(connections).to_string()])
+        .output()
+        .unwrap();
+    let traces = String::from_utf8(output.stdout).unwrap();
+    traces.lines().map(str::to_owned).collect()
 }
 
 /// Names of the metrics in the documentation's table, with their kinds.
@@ -215,7 +277,7 @@ fn asked_for(query: &str) -> impl Iterator<Item = &str> {
 
 /// The queries of rules and alerts, as Prometheus read them.
 fn rules(prometheus: &Prometheus) -> Vec<(String, String)> {
-    let answer = prometheus.get("rules", "type=");
+    let answer = prometheus.get("rules", &["type="]);
     let groups = answer["data"]["groups"].as_array().unwrap();
     let rules = groups
         .iter()
@@ -252,6 +314,7 @@ fn prometheus_knows_every_metric_and_panels_and_alerts_have_data() {
     });
     scraped.traffic();
     scraped.counters_equal_the_flows();
+    scraped.exemplars_are_the_traces_of_connections();
 
     let (is_clean, said) = scraped.promtool(&["check", "metrics"], &scraped.page());
     assert!(is_clean && said.is_empty(), "{said}");

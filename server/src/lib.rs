@@ -22,6 +22,7 @@
 pub mod app;
 mod appended;
 pub mod audit;
+pub mod community;
 pub mod config;
 pub mod containers;
 #[allow(

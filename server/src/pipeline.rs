@@ -233,8 +233,9 @@ impl Pipeline {
             .as_ref()
             .filter(|counters| counters.end.is_some())
         {
-            self.stored.ended(counters.duration_ns);
+            self.stored.ended(&flow, counters);
         }
+        self.qualities.count_handshake(event, &flow);
         let judged = judged::of(event, &self.verdicts);
         judged::mark(&mut flow, event, &judged);
         judged::count(event, &judged, &self.verdicts, wall);

@@ -7,7 +7,6 @@
 
 mod any;
 mod attributes;
-mod community;
 mod frame;
 mod grpc;
 mod metrics;

@@ -68,20 +68,12 @@ impl Page<'_> {
     }
 
     pub(super) fn tcp(&mut self, counts: &TcpCounts) -> fmt::Result {
-        for (name, help, times) in [
-            (
-                "tcp_round_trip_seconds",
-                "Smoothed round-trip times of TCP connections, as sockets of this host told them with an event",
-                counts.round_trip(),
-            ),
-            (
-                "tcp_handshake_seconds",
-                "From SYNs of TCP to their answers",
-                counts.handshake(),
-            ),
-        ] {
-            times.encode(self.family(name, help, times.metric_type())?)?;
-        }
+        let times = counts.round_trip();
+        let help = "Smoothed round-trip times of TCP connections, as sockets of this host told them with an event";
+        times.encode(self.family("tcp_round_trip_seconds", help, times.metric_type())?)?;
+        let times = counts.handshake();
+        let help = "From SYNs of TCP to their answers";
+        times.encode(self.family("tcp_handshake_seconds", help, times.metric_type())?)?;
         self.counter(
             "tcp_retransmitted_segments",
             "Segments that sockets of this host sent again, as far as they were told",

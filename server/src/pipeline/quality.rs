@@ -4,18 +4,22 @@
 //! Bound: 65,536 connections with a socket on this host; of those beyond, what was
 //! not told for longest is forgotten and counted, and told again with their next news.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
 };
 
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::{exemplar::HistogramWithExemplars, histogram::Histogram};
 use sextant_ebpf_common::{
     self as common, FIGURES_OF_A, Kind, NO_FIGURES, ZERO_WINDOW, initiator, micros, protocol::TCP,
 };
 
 use crate::{
-    flow::{Figures, ResetBy, TcpFlags, TcpQuality},
+    community::Connection,
+    flow::{Figures, Flow, ResetBy, TcpFlags, TcpQuality},
     generations::Generations,
 };
 
@@ -70,7 +74,7 @@ pub struct TcpCounts(Arc<Counts>);
 #[derive(Debug)]
 struct Counts {
     round_trip: Histogram,
-    handshake: Histogram,
+    handshake: HistogramWithExemplars<Connection>,
     retrans: AtomicU64,
     forgotten: AtomicU64,
 }
@@ -79,7 +83,7 @@ impl Default for TcpCounts {
     fn default() -> Self {
         Self(Arc::new(Counts {
             round_trip: Histogram::new(BOUNDS),
-            handshake: Histogram::new(BOUNDS),
+            handshake: HistogramWithExemplars::new(BOUNDS.into_iter()),
             retrans: AtomicU64::default(),
             forgotten: AtomicU64::default(),
         }))
@@ -93,9 +97,9 @@ impl TcpCounts {
         &self.0.round_trip
     }
 
-    /// From SYNs to their answers, in seconds.
+    /// From SYNs to their answers, in seconds; the latest connection of each bucket.
     #[must_use]
-    pub fn handshake(&self) -> &Histogram {
+    pub fn handshake(&self) -> &HistogramWithExemplars<Connection> {
         &self.0.handshake
     }
 
@@ -138,7 +142,6 @@ impl Qualities {
         if event.protocol != TCP || event.kind == Kind::Dropped as u8 {
             return None;
         }
-        self.count_handshake(event);
         let mut figures = self.figures(event);
         let opened_by = event.initiator & initiator::B;
         let mut seen = [
@@ -196,14 +199,15 @@ impl Qualities {
         figures
     }
 
-    /// Once for each connection: the answer is news once.
-    fn count_handshake(&self, event: &common::Event) {
+    /// That of a flow's event. Once for each connection: the answer is news once.
+    pub(super) fn count_handshake(&self, event: &common::Event, flow: &Flow) {
         let flags = TcpFlags(event.tcp_flags);
-        let is_packet = event.kind == Kind::Packet as u8;
+        let is_packet = event.protocol == TCP && event.kind == Kind::Packet as u8;
         let is_answer = is_packet && flags.contains(TcpFlags::SYN | TcpFlags::ACK);
         if is_answer && event.handshake[0] != 0 {
+            let seconds = f64::from(micros(event.handshake[0])) / 1e6;
             let handshake = &self.counts.0.handshake;
-            handshake.observe(f64::from(micros(event.handshake[0])) / 1e6);
+            handshake.observe(seconds, Connection::of(flow), Some(SystemTime::now()));
         }
     }
 

@@ -1,12 +1,20 @@
 //! How many events were stored, by where they came from, what they share, and how long
 //! flows lasted.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
 };
 
-use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::exemplar::HistogramWithExemplars;
+
+use crate::{
+    community::Connection,
+    flow::{Counters, Flow},
+};
 
 /// Upper bounds of durations, in seconds: from a question with its answer to connections that stay.
 const BOUNDS: [f64; 14] = [
@@ -23,7 +31,7 @@ struct Counts {
     own: AtomicU64,
     layer7: AtomicU64,
     shared_bytes: AtomicU64,
-    durations: Histogram,
+    durations: HistogramWithExemplars<Connection>,
 }
 
 impl Default for Counts {
@@ -33,7 +41,7 @@ impl Default for Counts {
             own: AtomicU64::default(),
             layer7: AtomicU64::default(),
             shared_bytes: AtomicU64::default(),
-            durations: Histogram::new(BOUNDS),
+            durations: HistogramWithExemplars::new(BOUNDS.into_iter()),
         }
     }
 }
@@ -69,13 +77,15 @@ impl StoredCounts {
     }
 
     /// A flow that ended.
-    pub(super) fn ended(&self, duration_ns: u64) {
-        self.0.durations.observe(duration_ns as f64 / 1e9);
+    pub(super) fn ended(&self, flow: &Flow, counters: &Counters) {
+        let seconds = counters.duration_ns as f64 / 1e9;
+        let durations = &self.0.durations;
+        durations.observe(seconds, Connection::of(flow), Some(SystemTime::now()));
     }
 
-    /// How long flows lasted that ended, in seconds.
+    /// How long flows lasted that ended, in seconds; the latest connection of each bucket.
     #[must_use]
-    pub fn durations(&self) -> &Histogram {
+    pub fn durations(&self) -> &HistogramWithExemplars<Connection> {
         &self.0.durations
     }
 

@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value},
     metrics::v1::{
-        AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
-        metric::Data, number_data_point,
+        AggregationTemporality, Exemplar, Gauge, Histogram, HistogramDataPoint, Metric,
+        NumberDataPoint, Sum, exemplar, metric::Data, number_data_point,
     },
 };
+
+use super::record::hex;
 
 /// Points of a metric that are said together: more would not fit into a request.
 const MAX_POINTS: usize = 1000;
@@ -33,6 +35,7 @@ struct Sample<'t> {
     value: f64,
     /// Said without a fraction: what a series is does not change with its value.
     is_whole: bool,
+    exemplar: Option<Exemplar>,
 }
 
 /// When points began, and when they are taken; nanoseconds since 1970.
@@ -131,6 +134,7 @@ impl<'t> Family<'t> {
                     start_time_unix_nano: start,
                     time_unix_nano: times.now,
                     value: Some(number(sample)),
+                    exemplars: sample.exemplar.iter().cloned().collect(),
                     ..NumberDataPoint::default()
                 });
             }
@@ -166,6 +170,7 @@ impl<'t> Family<'t> {
                 // A bucket of the page has those below it too.
                 let before: u64 = point.bucket_counts.iter().sum();
                 point.bucket_counts.push(count.saturating_sub(before));
+                point.exemplars.extend(sample.exemplar.clone());
                 point
                     .explicit_bounds
                     .extend(bound.filter(|bound| bound.is_finite()));
@@ -233,23 +238,14 @@ fn attributes(labels: &[(&str, String)]) -> Vec<KeyValue> {
     labels.iter().map(attribute).collect()
 }
 
-/// `name{key="value",...} number`, and what may follow: a time, an exemplar.
+/// `name{key="value",...} number`, and what may follow: a time, ` # ` and an exemplar.
 fn sample(line: &str) -> Option<Sample<'_>> {
     let end = line.find(['{', ' '])?;
-    let (name, mut rest) = line.split_at(end);
-    let mut labels = Vec::new();
-    if let Some(inner) = rest.strip_prefix('{') {
-        rest = inner;
-        while !rest.starts_with('}') {
-            let (key, after) = rest.split_once("=\"")?;
-            let end = end_of_text(after)?;
-            labels.push((key, unescaped(&after[..end])));
-            rest = &after[end + 1..];
-            rest = rest.strip_prefix(',').unwrap_or(rest);
-        }
-        rest = &rest[1..];
-    }
-    let value = rest.trim_start().split(' ').next()?;
+    let (name, rest) = line.split_at(end);
+    let (labels, rest) = labels(rest)?;
+    let mut words = rest.trim_start().splitn(2, ' ');
+    let value = words.next()?;
+    let exemplar = words.next().and_then(|rest| rest.split_once("# "));
     Some(Sample {
         name,
         labels,
@@ -257,6 +253,45 @@ fn sample(line: &str) -> Option<Sample<'_>> {
         is_whole: value
             .bytes()
             .all(|byte| byte.is_ascii_digit() || byte == b'-'),
+        exemplar: exemplar.and_then(|(_, exemplar)| exemplar_of(exemplar)),
+    })
+}
+
+/// What is in braces, if it is, and what is behind.
+fn labels(text: &str) -> Option<(Vec<(&str, String)>, &str)> {
+    let mut labels = Vec::new();
+    let Some(mut rest) = text.strip_prefix('{') else {
+        return Some((labels, text));
+    };
+    while !rest.starts_with('}') {
+        let (key, after) = rest.split_once("=\"")?;
+        let end = end_of_text(after)?;
+        labels.push((key, unescaped(&after[..end])));
+        rest = &after[end + 1..];
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+    }
+    Some((labels, &rest[1..]))
+}
+
+/// `{trace_id="..."} value time`; Hubble's label is `traceID`. One that names no trace of
+/// OpenTelemetry has its labels.
+fn exemplar_of(text: &str) -> Option<Exemplar> {
+    let (labels, rest) = labels(text)?;
+    let mut words = rest.split_whitespace();
+    let value = words.next()?.parse().ok()?;
+    let seconds: f64 = words.next().and_then(|time| time.parse().ok())?;
+    let is_trace = |key: &str| matches!(key, "trace_id" | "traceID");
+    let trace = labels.iter().find(|(key, _)| is_trace(key));
+    let trace = trace.and_then(|(_, trace)| hex::<16>(trace));
+    Some(Exemplar {
+        time_unix_nano: (seconds * 1e9) as u64,
+        filtered_attributes: match trace {
+            Some(_) => Vec::new(),
+            None => attributes(&labels),
+        },
+        trace_id: trace.map(Vec::from).unwrap_or_default(),
+        value: Some(exemplar::Value::AsDouble(value)),
+        ..Exemplar::default()
     })
 }
 
@@ -297,7 +332,7 @@ mod tests {
         "# HELP flows Flow \\\\ events.\n# TYPE flows counter\nflows_total{verdict=\"DROPPED\",name=\"a\\\"}b,\\\\\"} 3\nflows_total 4.5\n",
         "# HELP age_seconds Age.\n# TYPE age_seconds gauge\n# UNIT age_seconds seconds\nage_seconds -1.5\n",
         "# HELP took Time.\n# TYPE took histogram\ntook_sum{a=\"x\"} 2.5\ntook_count{a=\"x\"} 4\n",
-        "took_bucket{le=\"0.1\",a=\"x\"} 1\ntook_bucket{le=\"1.0\",a=\"x\"} 3 # {trace_id=\"1\"} 0.5\ntook_bucket{le=\"+Inf\",a=\"x\"} 4\n",
+        "took_bucket{le=\"0.1\",a=\"x\"} 1\ntook_bucket{le=\"1.0\",a=\"x\"} 3 # {trace_id=\"0af7651916cd43dd8448eb211c80319c\"} 0.5 1700000000.5\ntook_bucket{le=\"+Inf\",a=\"x\"} 4\n",
         "# TYPE none counter\n# EOF\n",
     );
 
@@ -348,5 +383,11 @@ mod tests {
         assert_eq!(point.bucket_counts, [1, 2, 1]);
         assert_eq!(point.explicit_bounds, [0.1, 1.0]);
         assert_eq!(point.attributes, attributes(&[("a", "x".into())]));
+        let [told] = &point.exemplars[..] else {
+            panic!("the one of the page: {point:?}");
+        };
+        assert_eq!(told.trace_id[..2], [0x0a, 0xf7]);
+        assert_eq!(told.time_unix_nano, 1_700_000_000_500_000_000);
+        assert_eq!(told.value, Some(exemplar::Value::AsDouble(0.5)));
     }
 }

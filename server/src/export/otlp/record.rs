@@ -187,7 +187,7 @@ fn traceparent(value: &str) -> Option<([u8; 16], Vec<u8>)> {
     is_set.then(|| (trace, span.to_vec()))
 }
 
-fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
     let is_hex = digits.len() == 2 * N && digits.iter().all(u8::is_ascii_hexdigit);
     let mut bytes = [0; N];

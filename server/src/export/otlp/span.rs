@@ -13,11 +13,13 @@ use sextant_flows::{
 
 use super::{
     attributes::{Attributes, count, say, transport},
-    community::CommunityId,
     frame::ITEM,
     record::{fixed64, nanos, trace_of},
 };
-use crate::flow::{Counters, EndReason, Flow, L4, Uuid};
+use crate::{
+    community::{CommunityId, Connection},
+    flow::{Counters, EndReason, Flow, Uuid},
+};
 
 /// Fields of `Span`.
 const TRACE_ID: u32 = 1;
@@ -38,27 +40,21 @@ const CLIENT: u64 = 3;
 const ERROR: u64 = 2;
 
 /// A connection, told by its last event.
-struct Connection<'f> {
+struct Ended<'f> {
     flow: &'f Flow,
     counters: &'f Counters,
     end: EndReason,
-    protocol: u8,
+    connection: Connection,
     client: (IpAddr, u16),
     server: (IpAddr, u16),
 }
 
-impl<'f> Connection<'f> {
+impl<'f> Ended<'f> {
     fn of(flow: &'f Flow) -> Option<Self> {
         let counters = flow.counters.as_deref()?;
-        let (l4, ip) = (flow.l4.as_ref()?, flow.ip.as_ref()?);
-        let protocol = match l4 {
-            L4::Tcp { .. } => 6,
-            L4::Sctp { .. } => 132,
-            _ => return None,
-        };
-        let (source_port, destination_port) = l4.ports()?;
-        let source = (ip.source.ip()?, u16::try_from(source_port).ok()?);
-        let destination = (ip.destination.ip()?, u16::try_from(destination_port).ok()?);
+        let end = counters.end?;
+        let connection = Connection::of(flow)?;
+        let (source, destination) = (connection.source, connection.destination);
         let (client, server) = match flow.is_reply {
             Some(true) => (destination, source),
             _ => (source, destination),
@@ -66,8 +62,8 @@ impl<'f> Connection<'f> {
         Some(Self {
             flow,
             counters,
-            end: counters.end?,
-            protocol,
+            end,
+            connection,
             client,
             server,
         })
@@ -87,7 +83,7 @@ impl<'f> Connection<'f> {
     }
 
     fn put(&self, flow: &View<'_>, is_masked: bool, out: &mut Vec<u8>) -> Result<(), Unreadable> {
-        let community = CommunityId::new(self.client, self.server, self.protocol);
+        let community = self.connection.id();
         let (trace, parent) =
             trace_of(self.flow).unwrap_or_else(|| (community.trace_id(), Vec::new()));
         put::bytes(TRACE_ID, &trace, out);
@@ -136,7 +132,7 @@ impl<'f> Connection<'f> {
 
 /// Whether a connection ends with this event: then there is a span of it.
 pub(in crate::export) fn ends_connection(flow: &Flow) -> bool {
-    Connection::of(flow).is_some()
+    Ended::of(flow).is_some()
 }
 
 /// Appends a span of the connection that ends with this event, which is this encoded
@@ -148,7 +144,7 @@ pub(in crate::export) fn put(
     is_masked: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
-    let connection = Connection::of(flow).ok_or(Unreadable::Malformed)?;
+    let ended = Ended::of(flow).ok_or(Unreadable::Malformed)?;
     let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
     let envelope = View::new(shape, encoded)?;
     let Some(Value::Message(flow)) = envelope.get("flow") else {
@@ -156,9 +152,7 @@ pub(in crate::export) fn put(
     };
     let flow = flow.view()?;
     let mut written = Ok(());
-    put::long_message(ITEM, out, |out| {
-        written = connection.put(&flow, is_masked, out)
-    });
+    put::long_message(ITEM, out, |out| written = ended.put(&flow, is_masked, out));
     written
 }
 
