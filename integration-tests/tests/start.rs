@@ -94,7 +94,7 @@ fn mistakes_are_refused_with_what_to_do() {
     );
     let (ok, text) = said(&["probe"], false);
     assert!(
-        ok && text.contains("programs  yes") && text.contains("tcx       yes"),
+        ok && text.contains("programs   yes") && text.contains("tcx        yes"),
         "{text}"
     );
 }
@@ -126,7 +126,7 @@ fn what_each_part_needs_is_told_and_what_is_off_without_it() {
         ),
     ] {
         assert!(
-            text.contains(&format!("\n{part:<9} {found}")),
+            text.contains(&format!("\n{part:<10} {found}")),
             "{part}: {text}"
         );
     }

@@ -180,13 +180,6 @@ struct Core {
 
 impl Core {
     async fn new(config: Config) -> anyhow::Result<(Self, Option<LinkWatch>)> {
-        if !crate::config::fits_patterns(&config.node_name) {
-            tracing::warn!(
-                node_name = config.node_name,
-                "patterns of `hubble observe --node-name` match lower-case letters, digits, `-` and `.` alone; \
-                 give such a `node_name`"
-            );
-        }
         let peers = Peers::load(&config.peers)?;
         let links = match &config.datapath {
             Some(datapath) => {

@@ -52,7 +52,6 @@ pub use example::example;
 pub use flags::{Command, Flags};
 pub use kubernetes::{Kubernetes, KubernetesKind};
 pub use load::{check, load, parse};
-pub use names::fits_patterns;
 pub use outgoing::Outgoing;
 pub use policy::{DenyError, OnDeny, OnExit, Policy, Unknown};
 

@@ -33,11 +33,6 @@ pub(super) fn node_of_host(host: &str) -> String {
     }
 }
 
-/// Whether patterns of Hubble's `--node-name` can match the name.
-pub fn fits_patterns(node: &str) -> bool {
-    node_of_host(node) == node
-}
-
 /// The name of a host.
 pub(super) fn host(text: &str) -> Parsed<String> {
     identifier(text, MAX_NAME)

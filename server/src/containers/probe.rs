@@ -12,7 +12,7 @@ use crate::config::EngineSocket;
 pub fn probe(sockets: &[EngineSocket]) -> String {
     let mut page = String::new();
     let mut line = |found: &str, text: &str| {
-        let _ = writeln!(page, "{:<9} {found} {text}", "engine");
+        let _ = writeln!(page, "{:<10} {found} {text}", "engine");
     };
     let mut is_any = false;
     for socket in sockets.iter().flat_map(places) {
@@ -32,7 +32,7 @@ pub fn probe(sockets: &[EngineSocket]) -> String {
         };
         line("no ", text);
     }
-    page.push_str("              needs the right to connect to its socket (root, or its group)\n");
+    page.push_str("               needs the right to connect to its socket (root, or its group)\n");
     page
 }
 
@@ -64,10 +64,10 @@ mod tests {
         let path = folder.path().join("socket");
         let engine = Engine::Podman;
         let sockets = [EngineSocket { engine, path }];
-        assert!(probe(&sockets).starts_with("engine    no  none is there"));
+        assert!(probe(&sockets).starts_with("engine     no  none is there"));
         let _listener = UnixListener::bind(&sockets[0].path).unwrap();
         let told = format!(
-            "engine    yes containers have their names by {}\n",
+            "engine     yes containers have their names by {}\n",
             sockets[0]
         );
         assert!(probe(&sockets).starts_with(&told));

@@ -305,12 +305,12 @@ fn own_namespace() -> io::Result<()> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "kernel    {}", self.kernel)?;
+        writeln!(f, "kernel     {}", self.kernel)?;
         for ability in &self.abilities {
             let found = if ability.present { "yes" } else { "no " };
-            writeln!(f, "{:<9} {found} {}", ability.name, ability.note)?;
+            writeln!(f, "{:<10} {found} {}", ability.name, ability.note)?;
             if let Some(needs) = needs(ability.name) {
-                writeln!(f, "              needs {needs}")?;
+                writeln!(f, "               needs {needs}")?;
             }
         }
         Ok(())

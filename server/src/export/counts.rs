@@ -172,6 +172,14 @@ pub struct State {
     pub last_drop: Option<SystemTime>,
 }
 
+impl State {
+    /// Whether it is at work, for people and metrics: it can write, and is to.
+    #[must_use]
+    pub fn is_at_work(&self) -> bool {
+        self.is_up && !self.is_over
+    }
+}
+
 impl Counts {
     /// Of an exporter that begins at this position.
     pub(super) fn new(setting: &Setting, ring: Ring, position: u64) -> Self {
@@ -327,5 +335,30 @@ impl Counts {
     fn lock(&self) -> std::sync::MutexGuard<'_, Standing> {
         let standing = &self.0.standing;
         standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{export::FileTarget, store::Room};
+
+    #[test]
+    fn one_whose_end_has_passed_is_not_at_work_though_nothing_failed() {
+        let (ring, _writer) = Ring::new(Room {
+            events: 1023,
+            bytes: 1 << 20,
+        });
+        let mut setting = Setting::file("f".into(), FileTarget::new("stdout".into()));
+        let counts = Counts::new(&setting, ring, 0);
+        assert!(counts.state().is_at_work());
+        setting.selected.end = Some(Time::from_nanos(1));
+        counts.aim(&setting);
+        let state = counts.state();
+        assert!(state.is_up && state.is_over && !state.is_at_work());
+        setting.selected.end = None;
+        counts.aim(&setting);
+        counts.fail("no".into());
+        assert!(!counts.state().is_at_work());
     }
 }

@@ -27,6 +27,6 @@ pub fn probe(settings: &config::Kubernetes) -> String {
         },
     };
     let mut page = String::new();
-    let _ = writeln!(page, "{:<9} {found} the API server {text}", "kubernetes");
+    let _ = writeln!(page, "{:<10} {found} the API server {text}", "kubernetes");
     page
 }

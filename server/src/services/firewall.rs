@@ -116,7 +116,7 @@ pub fn probe() -> String {
         ),
     };
     format!(
-        "{:<9} {found} {text}\n              needs CAP_NET_ADMIN, and nf_tables in the kernel\n",
+        "{:<10} {found} {text}\n               needs CAP_NET_ADMIN, and nf_tables in the kernel\n",
         "services"
     )
 }

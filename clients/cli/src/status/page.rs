@@ -209,9 +209,13 @@ fn exporter_text(exporter: &Exporter) -> String {
             let _ = write!(text, ", NOT USED: {}", harmless(&spool.error));
         }
     }
+    if exporter.over {
+        text += "; over: its end has passed";
+    }
     if !exporter.last_error.is_empty() {
         let when = Format::Rfc3339.print(exporter.last_error_time.as_ref());
-        let what = if exporter.up { "last error" } else { "FAILING" };
+        let is_failing = !exporter.up && !exporter.over;
+        let what = if is_failing { "FAILING" } else { "last error" };
         let _ = write!(text, "; {what} {when}: {}", harmless(&exporter.last_error));
     }
     text

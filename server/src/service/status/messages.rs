@@ -184,12 +184,14 @@ pub(super) fn kubernetes(kind: KindStatus) -> api::KubernetesKind {
 
 pub(super) fn exporter(state: State) -> api::Exporter {
     let dropped = Dropped::ALL.iter().zip(state.dropped);
+    let up = state.is_at_work();
     let (time, error) = state.last_error.unzip();
     api::Exporter {
         name: printable(&state.name).into_owned(),
         kind: state.kind.into(),
         target: printable(&state.target).into_owned(),
-        up: state.is_up,
+        up,
+        over: state.is_over,
         sent: state.sent,
         sent_bytes: state.sent_bytes,
         filtered: state.filtered,
