@@ -52,8 +52,13 @@ fn config(scheme: &str, keys: &str) -> String {
     };
     let [grpc, http] = collector::PORTS;
     let by_http = format!("protocol = 'http'\ncompression = 'gzip'\n{keys}");
+    let groups = format!(
+        "[[export.otlp]]\nname = 'groups'\nendpoint = '{scheme}://127.0.0.1:{grpc}'\ninterval = '50ms'\n\
+         resource = {{ via = 'groups' }}\nsignals = ['logs']\nfield_aggregate = ['verdict', 'l4.TCP.destination_port']\n\
+         aggregation_interval = '1s'\n{keys}\n"
+    );
     format!(
-        "{QUICK}{}{}",
+        "{QUICK}{groups}{}{}",
         section("grpc", grpc, &format!("compression = 'zstd'\n{keys}")),
         section("http", http, &by_http)
     )
@@ -128,6 +133,7 @@ fn a_collector_gets_logs_that_make_the_flows_again_and_a_span_for_each_connectio
         check_spans(&setup.sink, via, &ended, &times);
     }
     check_metrics(&setup, &daemon);
+    check_groups(&setup, &daemon);
     let (about, record) = records(&setup.sink).remove(0);
     assert_eq!(about["service.name"], "sextantd");
     assert!(about["host.name"].is_string() && record["severityText"] == "INFO");
@@ -179,6 +185,33 @@ fn check_metrics(setup: &Setup, daemon: &Daemon) {
             (sent == Ok(on_page) && on_page > 20).then_some(())
         });
     }
+}
+
+/// Records that count flows count each once, in fewer records than there are flows.
+fn check_groups(setup: &Setup, daemon: &Daemon) {
+    eventually("all flows are counted in groups", || {
+        let records = records(&setup.sink).into_iter();
+        let mut groups = records
+            .filter(|(about, _)| about["via"] == "groups")
+            .peekable();
+        groups.peek()?;
+        let (mut flows, mut lines, mut ports) = (0, 0, 0);
+        for (_, record) in groups {
+            if record["eventName"] != "network.flows" {
+                // Events of the agent are as ever.
+                assert!(record["eventName"] != "network.flow", "{record}");
+                continue;
+            }
+            let attributes = map(&record["attributes"]);
+            let count =
+                |direction| attributes[format!("hubble.aggregate.{direction}_flow_count")].as_u64();
+            let counts = ["ingress", "egress", "unknown_direction"].map(count);
+            flows += counts.into_iter().flatten().sum::<u64>();
+            lines += 1;
+            ports += u64::from(attributes["destination.port"] == 80);
+        }
+        (flows == wanted(daemon).len() as u64 && lines < flows && ports > 0).then_some(())
+    });
 }
 
 fn check_spans(sink: &Sink, via: &str, ended: &[&Value], times: &Range<u64>) {

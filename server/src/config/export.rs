@@ -86,7 +86,7 @@ fn http(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Setting> {
 /// One for each signal.
 fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
     let name = section.item("name").text(name);
-    let selected = selected(&mut section);
+    let selected = aggregated(&mut section);
     let protocols = [("grpc", Protocol::Grpc), ("http", Protocol::Http)];
     let protocol = section
         .item("protocol")
@@ -102,6 +102,9 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
     signals.sort_unstable();
     signals.dedup();
     let spans = spans(&mut section, signals.contains(&Signal::Traces));
+    if !selected.aggregation.fields.is_empty() && !signals.contains(&Signal::Logs) {
+        section.wrong("has `field_aggregate`, but no \"logs\" among its `signals`".into());
+    }
     let every = section
         .item("metrics_interval")
         .duration(limits::EXPORT_METRICS)
@@ -126,7 +129,7 @@ fn otlp(mut section: Section<'_>, outgoing: &Outgoing) -> Option<Vec<Setting>> {
     let name = name.unwrap_or_else(|| remote.shown());
     let setting = |signal: Signal| Setting {
         name: format!("{name}/{}", signal.name()),
-        selected: selected.clone(),
+        selected: of_signal(&selected, signal),
         target: Target::Otlp(OtlpTarget {
             remote: Remote {
                 url: signal_url(&remote.url, protocol, signal),
@@ -170,6 +173,15 @@ fn spans(section: &mut Section<'_>, has_traces: bool) -> SpansOf {
     }
 }
 
+/// Logs alone are counted in groups.
+fn of_signal(selected: &Selected, signal: Signal) -> Selected {
+    let mut selected = selected.clone();
+    if signal != Signal::Logs {
+        selected.aggregation = Aggregation::default();
+    }
+    selected
+}
+
 /// By HTTP a signal has a path below that of the collector.
 fn signal_url(url: &str, protocol: Protocol, signal: Signal) -> String {
     match protocol {
@@ -202,7 +214,7 @@ fn pairs(attributes: &[String]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Of those that write lines.
+/// Of those that may write one event for many flows.
 fn aggregated(section: &mut Section<'_>) -> Selected {
     Selected {
         aggregation: aggregation(section),

@@ -8,7 +8,7 @@ use super::{
     batch::Batch,
     counts::Dropped,
     groups::Groups,
-    otlp::{ends_connection, put_record, put_span},
+    otlp::{ends_connection, put_group, put_record, put_span},
     setting::{Setting, SettingError, Target},
     signal::Signal,
 };
@@ -165,12 +165,12 @@ impl Encoder {
         if !self.groups.pop(&mut self.encoded) {
             return None;
         }
-        let below = match self.form {
-            Form::Line { below } => below,
-            Form::Record | Form::Span | Form::Nothing => usize::MAX,
-        };
-        let (encoded, line) = (&self.encoded, &mut self.line);
-        let added = batch.add(|out| put_line(encoded, below, line, out));
+        let (encoded, line, form) = (&self.encoded, &mut self.line, self.form);
+        let added = batch.add(|out| match form {
+            Form::Line { below } => put_line(encoded, below, line, out),
+            // Spans are not counted together.
+            Form::Record | Form::Span | Form::Nothing => put_group(encoded, out).map_err(unwritten),
+        });
         Some(added.map_or_else(|made| made, |()| Made::Added))
     }
 

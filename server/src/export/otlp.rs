@@ -33,7 +33,7 @@ use super::{
 };
 use crate::tls::TlsError;
 use frame::{Frame, ITEM};
-pub(super) use record::{nanos, put as put_record};
+pub(super) use record::{nanos, put as put_record, put_group};
 pub(super) use span::{ends_connection, put as put_span};
 
 /// Adds all metrics of a page, each as an event of the batch; how many points each has.

@@ -180,7 +180,13 @@ fn exports() -> Exports {
     };
     let otlp = |signal: Signal, seconds| Setting {
         name: format!("collector/{}", signal.name()),
-        selected: Selected::default(),
+        selected: Selected {
+            aggregation: match signal {
+                Signal::Logs => aggregation(),
+                Signal::Metrics | Signal::Traces => Aggregation::default(),
+            },
+            ..Selected::default()
+        },
         target: Target::Otlp(OtlpTarget {
             remote: Remote {
                 interval: Duration::from_secs(seconds),

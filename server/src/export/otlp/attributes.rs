@@ -309,6 +309,18 @@ pub(super) fn transport(l4: &crate::flow::L4) -> Option<&'static str> {
     }
 }
 
+/// The same by the field of `flow.Layer4`.
+pub(super) fn transport_named(field: &str) -> Option<&'static str> {
+    match field {
+        "TCP" => Some("tcp"),
+        "UDP" => Some("udp"),
+        "SCTP" => Some("sctp"),
+        "ICMPv4" => Some("icmp"),
+        "ICMPv6" => Some("icmpv6"),
+        _ => None,
+    }
+}
+
 /// Appends the text of an attribute.
 pub(super) fn say(attributes: &mut Attributes<'_>, name: &str, value: &str) {
     attributes.also(name, |out| text(value, out));

@@ -9,7 +9,7 @@ use sextant_proto::flow::Verdict;
 
 use super::{
     any,
-    attributes::{Attributes, say, transport},
+    attributes::{Attributes, say, transport, transport_named},
     frame::ITEM,
 };
 use crate::{
@@ -54,6 +54,60 @@ pub(in crate::export) fn put(
     written
 }
 
+/// Appends flows that were counted together, which are this encoded `ExportEvent`: the fields
+/// in which they are equal, how many there were, and the time of the first.
+pub(in crate::export) fn put_group(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
+    let envelope = View::new(shape, encoded)?;
+    let Some(Value::Message(flow)) = envelope.get("flow") else {
+        return Err(Unreadable::Malformed);
+    };
+    let flow = flow.view()?;
+    let mut written = Ok(());
+    put::long_message(ITEM, out, |out| {
+        fixed64(OBSERVED_FIXED64, nanos(Time::now()), out);
+        written = put_common(&flow, out);
+    });
+    written
+}
+
+/// What flows have in common.
+fn put_common(flow: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    fixed64(TIME_FIXED64, time_of(flow)?.map_or(0, nanos), out);
+    let verdict = match flow.get("verdict") {
+        Some(Value::Enum(verdict, _)) => verdict,
+        _ => 0,
+    };
+    severity(severity_of(verdict), out);
+    let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
+    if let Some(Value::Message(l4)) = flow.get("l4")
+        && let Some((protocol, _)) = l4.view()?.fields().next()
+        && let Some(name) = transport_named(&protocol.name)
+    {
+        say(&mut attributes, "network.transport", name);
+    }
+    attributes.fields(flow)?;
+    put::bytes(EVENT_NAME, b"network.flows", out);
+    Ok(())
+}
+
+/// The time that a flow tells.
+fn time_of(flow: &View<'_>) -> Result<Option<Time>, Unreadable> {
+    let Some(Value::Message(time)) = flow.get("time") else {
+        return Ok(None);
+    };
+    let time = time.view()?;
+    let seconds = match time.get("seconds") {
+        Some(Value::I64(seconds)) => seconds,
+        _ => 0,
+    };
+    let nanos = match time.get("nanos") {
+        Some(Value::I32(nanos)) => nanos,
+        _ => 0,
+    };
+    Ok(Some(Time { seconds, nanos }))
+}
+
 /// Severity, time, body and trace are of fields that a mask may leave out.
 fn put_flow(
     flow: &Flow,
@@ -68,7 +122,8 @@ fn put_flow(
     let has = |field| !is_masked || view.get(field).is_some();
     let time = flow.time.filter(|_| has("time"));
     fixed64(TIME_FIXED64, time.map_or(0, nanos), out);
-    severity(severity_of(has("verdict").then_some(flow)), out);
+    let verdict = if has("verdict") { flow.verdict } else { 0 };
+    severity(severity_of(verdict), out);
     if !is_masked {
         let body = body(flow);
         put::message(BODY, out, |out| any::text(&body, out));
@@ -146,11 +201,10 @@ fn severity((number, text): (u64, &str), out: &mut Vec<u8>) {
     put::bytes(SEVERITY_TEXT, text.as_bytes(), out);
 }
 
-fn severity_of(flow: Option<&Flow>) -> (u64, &'static str) {
-    let verdict = flow.map(|flow| Verdict::try_from(flow.verdict));
-    match verdict {
-        Some(Ok(Verdict::Dropped)) => WARN,
-        Some(Ok(Verdict::Error)) => ERROR,
+fn severity_of(verdict: i32) -> (u64, &'static str) {
+    match Verdict::try_from(verdict) {
+        Ok(Verdict::Dropped) => WARN,
+        Ok(Verdict::Error) => ERROR,
         _ => INFO,
     }
 }
@@ -214,7 +268,62 @@ pub(in crate::export) fn nanos(time: Time) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use opentelemetry_proto::tonic::logs::v1::ScopeLogs;
+    use prost::Message as _;
+
     use super::*;
+    use crate::{
+        export::{Aggregation, groups::Groups},
+        flow::L4,
+    };
+
+    #[tokio::test]
+    async fn flows_that_are_counted_together_are_one_record_of_what_they_have_in_common() {
+        let fields = ["verdict", "l4.TCP.destination_port"].map(str::to_owned);
+        let mut groups = Groups::new(&Aggregation {
+            fields: fields.into(),
+            interval: std::time::Duration::from_secs(30),
+        })
+        .unwrap();
+        for source_port in [1, 2, 3] {
+            let flow = Flow {
+                time: Some(Time::from_nanos(i64::from(source_port))),
+                verdict: Verdict::Dropped.into(),
+                traffic_direction: 2,
+                l4: Some(L4::Tcp {
+                    source_port,
+                    destination_port: 443,
+                    flags: None,
+                }),
+                ..Flow::default()
+            };
+            assert!(groups.add(&flow));
+        }
+        groups.close();
+        let (mut encoded, mut out) = (Vec::new(), Vec::new());
+        assert!(groups.pop(&mut encoded));
+        put_group(&encoded, &mut out).unwrap();
+        let record = ScopeLogs::decode(out.as_slice()).unwrap().log_records;
+        let [record] = &record[..] else {
+            panic!("one for all: {record:?}");
+        };
+        assert_eq!(record.event_name, "network.flows");
+        assert_eq!(
+            (record.time_unix_nano, record.severity_text.as_str()),
+            (1, "WARN")
+        );
+        let mut names: Vec<_> = record.attributes.iter().map(|one| &*one.key).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "destination.port",
+                "hubble.aggregate.egress_flow_count",
+                "hubble.verdict",
+                "network.transport",
+            ]
+        );
+    }
 
     #[test]
     fn a_traceparent_is_read_as_its_specification_says() {
