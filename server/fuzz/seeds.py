@@ -268,6 +268,8 @@ DEAR = [
     "[[1]].map(x, [x, x]).map(x, [x, x]).map(x, [x, x]).all(x, x == x)",
     "Endpoint{labels: ['a', 'b']} == _flow.source || _flow == _flow",
     "_flow.time.getHours('Europe/Nowhere') == 1 || 1 / 0 == 1 || has(_flow.extensions)",
+    "[[]].map(x, {x: [x]}).map(x, {x: [x]}).map(x, {x: [x]}).map(x, {x: [x]}) == {}",
+    "[1].map(x, {x: x}).map(x, {x: x}).map(x, {x: x}).map(x, {x: x}).map(x, {x: x}) == []",
 ]
 
 

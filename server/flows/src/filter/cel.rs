@@ -24,6 +24,7 @@
 //! - After `existsOne`, which is no macro, cel-go reports further mistakes.
 //! - Syntax mistakes far beyond repair may be worded differently.
 
+mod assign;
 mod check;
 mod convert;
 mod declare;

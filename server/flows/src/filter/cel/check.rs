@@ -14,12 +14,13 @@ use super::{
         Excess,
         budget::{Budget, CEL_FIELD},
     },
+    assign::Mapping,
     declare::{self, Function, Overload},
     issue::{Issue, MAX_ISSUES, Place},
     parse::Parsed,
     plan::{Constant, Fold, Node},
     schema::{self, CONTAINER, Meaning},
-    types::{self, Mapping, Type},
+    types::{self, Type},
 };
 
 /// A checked expression.
@@ -41,24 +42,30 @@ pub(super) fn check(
     index: usize,
     budget: &mut Budget,
 ) -> Result<Result<Plan, Vec<Issue>>, Excess> {
+    let steps = budget.type_steps;
     let mut checker = Checker {
         parsed,
         index,
         budget,
         excess: None,
-        mapping: Mapping::default(),
+        mapping: Mapping::new(steps),
         variables: 0,
         scope: Vec::new(),
         issues: Vec::new(),
         obstacle: None,
     };
     let (ty, node) = checker.check(&parsed.root);
+    let ty = checker.mapping.substitute(&ty, true);
+    checker.budget.type_steps = checker.mapping.steps();
+    if checker.budget.type_steps == 0 {
+        return Err(checker.budget.types(index));
+    }
     if let Some(excess) = checker.excess {
         return Err(excess);
     }
     Ok(if checker.issues.is_empty() {
         Ok(Plan {
-            ty: checker.mapping.substitute(&ty, true),
+            ty,
             node,
             obstacle: checker.obstacle,
         })
@@ -308,16 +315,16 @@ impl Checker<'_> {
 
     /// Arguments and result with type variables of their own.
     fn instance(&mut self, overload: &Overload) -> (Vec<Type>, Type) {
-        let mut own = Mapping::default();
         let mut types = overload.arguments.clone();
         types.push(overload.result.clone());
         for name in ["A", "B"] {
             if types.iter().any(|ty| ty.mentions(name)) {
                 let variable = self.type_variable();
-                own.set(name, variable);
+                for ty in &mut types {
+                    ty.rename(name, &variable);
+                }
             }
         }
-        let mut types: Vec<Type> = types.iter().map(|ty| own.substitute(ty, false)).collect();
         let result = types.pop().unwrap_or(Type::Dyn);
         (types, result)
     }
@@ -331,7 +338,7 @@ impl Checker<'_> {
             joined = Some(self.join(joined, ty));
         }
         let element = joined.unwrap_or_else(|| self.type_variable());
-        (Type::list(element), Node::List(nodes))
+        (self.mapping.bounded(Type::list(element)), Node::List(nodes))
     }
 
     fn map(&mut self, entries: &[IdedEntryExpr]) -> Checked {
@@ -349,7 +356,8 @@ impl Checker<'_> {
         }
         let key = keys.unwrap_or_else(|| self.type_variable());
         let value = values.unwrap_or_else(|| self.type_variable());
-        (Type::map(key, value), Node::Map(nodes))
+        let ty = self.mapping.bounded(Type::map(key, value));
+        (ty, Node::Map(nodes))
     }
 
     /// The type that holds both, `dyn` if there is no other.

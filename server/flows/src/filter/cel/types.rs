@@ -1,7 +1,9 @@
-//! CEL's types as the checker sees them, and what may stand for what.
-//! Follows cel-go's `checker/types.go`.
+//! CEL's types as the checker sees them. Follows cel-go's `checker/types.go`.
+//!
+//! Not what may stand for what, which is `assign`. Bound: none here; `assign` keeps
+//! small what the checker makes.
 
-use std::{collections::HashMap, fmt};
+use std::fmt;
 
 /// A type.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,12 +58,24 @@ impl Type {
         matches!(self, Self::Dyn | Self::Any)
     }
 
-    fn is_dyn_or_error(&self) -> bool {
+    pub(super) fn is_dyn_or_error(&self) -> bool {
         self.is_dyn() || *self == Self::Error
     }
 
+    /// How many types it consists of, itself among them; counted up to `most` and one more.
+    pub(super) fn parts(&self, most: usize) -> usize {
+        let mut all = 1;
+        for part in self.parameters() {
+            if all > most {
+                break;
+            }
+            all += part.parts(most - all);
+        }
+        all
+    }
+
     /// Parameters: element, key and value, or the type of a type.
-    fn parameters(&self) -> Vec<&Self> {
+    pub(super) fn parameters(&self) -> Vec<&Self> {
         match self {
             Self::List(element) => vec![element],
             Self::Map(key, value) => vec![key, value],
@@ -93,7 +107,7 @@ impl Type {
     }
 
     /// Whether a value of type `from` may be used as this type.
-    fn accepts(&self, from: &Self) -> bool {
+    pub(super) fn accepts(&self, from: &Self) -> bool {
         match self {
             Self::Dyn => true,
             Self::Wrapper(of) => *from == Self::Null || of.accepts(from),
@@ -113,7 +127,20 @@ impl Type {
             || self.parameters().iter().any(|part| part.mentions(name))
     }
 
-    fn is_nullable(&self) -> bool {
+    /// Puts another variable in the place of the one of this name.
+    pub(super) fn rename(&mut self, name: &str, variable: &Self) {
+        match self {
+            Self::Param(param) if param == name => *self = variable.clone(),
+            Self::List(of) | Self::Wrapper(of) | Self::Type(Some(of)) => of.rename(name, variable),
+            Self::Map(key, value) => {
+                key.rename(name, variable);
+                value.rename(name, variable);
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn is_nullable(&self) -> bool {
         matches!(
             self,
             Self::Message(_) | Self::Any | Self::Duration | Self::Timestamp
@@ -170,140 +197,6 @@ pub(super) fn runtime_name(ty: &Type) -> String {
         Type::Map(..) => "map".into(),
         Type::Type(_) => "type".into(),
         other => declared_name(other),
-    }
-}
-
-/// What the free variables stand for, as far as it is known.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Mapping(HashMap<String, Type>);
-
-impl Mapping {
-    fn find(&self, ty: &Type) -> Option<&Type> {
-        match ty {
-            Type::Param(name) => self.0.get(name),
-            _ => None,
-        }
-    }
-
-    /// Lets the variable of this name stand for `ty`.
-    pub(super) fn set(&mut self, name: &str, ty: Type) {
-        self.0.insert(name.into(), ty);
-    }
-
-    fn add(&mut self, param: &Type, ty: Type) {
-        if let Type::Param(name) = param {
-            self.0.insert(name.clone(), ty);
-        }
-    }
-
-    /// Whether each type may stand for the one beside it; learns from it.
-    pub(super) fn assign_all(&mut self, left: &[Type], right: &[Type]) -> bool {
-        let mut learnt = self.clone();
-        let ok = left.len() == right.len()
-            && left.iter().zip(right).all(|(l, r)| learnt.assignable(l, r));
-        if ok {
-            *self = learnt;
-        }
-        ok
-    }
-
-    /// Whether one type may stand for the other; learns from it.
-    pub(super) fn assign(&mut self, left: &Type, right: &Type) -> bool {
-        let mut learnt = self.clone();
-        let ok = learnt.assignable(left, right);
-        if ok {
-            *self = learnt;
-        }
-        ok
-    }
-
-    fn assignable(&mut self, t1: &Type, t2: &Type) -> bool {
-        if matches!(t2, Type::Param(_)) {
-            match self.stands_for(t1, t2) {
-                (true, _) => return true,
-                (false, true) => return false,
-                (false, false) => {}
-            }
-        }
-        if matches!(t1, Type::Param(_)) {
-            return self.stands_for(t2, t1).0;
-        }
-        if t1.is_dyn_or_error() || t2.is_dyn_or_error() {
-            return true;
-        }
-        if *t1 == Type::Null {
-            return t2.is_nullable();
-        }
-        if *t2 == Type::Null {
-            return t1.is_nullable();
-        }
-        match (t1, t2) {
-            (Type::Type(_), _) => matches!(t2, Type::Type(_)),
-            (Type::List(a), Type::List(b)) => self.assignable(a, b),
-            (Type::Map(k1, v1), Type::Map(k2, v2)) => {
-                self.assignable(k1, k2) && self.assignable(v1, v2)
-            }
-            (Type::List(_) | Type::Map(..), _) => false,
-            _ => t2.accepts(t1),
-        }
-    }
-
-    /// Whether `ty` may stand for the variable, and whether something did.
-    fn stands_for(&mut self, ty: &Type, variable: &Type) -> (bool, bool) {
-        if ty == variable {
-            return (true, true);
-        }
-        if let Some(known) = self.find(variable).cloned() {
-            if ty.is_exact(&known) {
-                return (true, true);
-            }
-            if self.assignable(ty, &known) {
-                let general = most_general(ty, &known).clone();
-                if self.is_free_of(variable, &general) {
-                    self.add(variable, general);
-                }
-                return (true, true);
-            }
-            return (false, true);
-        }
-        if self.is_free_of(variable, ty) {
-            self.add(variable, ty.clone());
-            return (true, false);
-        }
-        (false, false)
-    }
-
-    /// Whether the variable does not occur within the type.
-    fn is_free_of(&self, variable: &Type, within: &Type) -> bool {
-        if variable.is_exact(within) {
-            return false;
-        }
-        match within {
-            Type::Param(_) => match self.find(within) {
-                Some(known) => self.is_free_of(variable, known),
-                None => true,
-            },
-            _ => within
-                .parameters()
-                .iter()
-                .all(|part| self.is_free_of(variable, part)),
-        }
-    }
-
-    /// The type with known variables put in; others become `dyn` if asked.
-    pub(super) fn substitute(&self, ty: &Type, to_dyn: bool) -> Type {
-        if let Some(known) = self.find(ty) {
-            return self.substitute(known, to_dyn);
-        }
-        match ty {
-            Type::Param(_) if to_dyn => Type::Dyn,
-            Type::List(element) => Type::list(self.substitute(element, to_dyn)),
-            Type::Map(key, value) => {
-                Type::map(self.substitute(key, to_dyn), self.substitute(value, to_dyn))
-            }
-            Type::Type(Some(of)) => Type::of(self.substitute(of, to_dyn)),
-            other => other.clone(),
-        }
     }
 }
 

@@ -272,3 +272,47 @@ fn a_flow_with_a_huge_text_ends_a_request_of_many_patterns() {
     let text = filters.matches(&huge).unwrap_err().to_string();
     assert!(text.starts_with("whitelist[0].http_url["), "{text}");
 }
+
+#[test]
+fn types_that_double_with_each_word_are_refused() {
+    let begun = std::time::Instant::now();
+    for (seed, step) in [
+        ("[[]]", ".map(x, {x: [x]})"),
+        ("[1]", ".map(x, {x: x})"),
+        ("[[]]", ".map(x, {x: x})"),
+        ("[{}]", ".map(x, {'a': [x], 'b': [x]}.map(k, {x: k}))"),
+        ("[[]]", ".map(x, {x: {x: x}})"),
+        ("[[]]", ".map(x, [x, x]).map(x, {x: x})"),
+        ("[dyn(1)]", ".map(x, {x: x})"),
+        ("[type(1)]", ".map(x, type({x: x}))"),
+        ("[[]]", ".filter(x, x == {x: x}).map(x, {x: x})"),
+    ] {
+        for times in [8, 15, 16, 30] {
+            for rest in ["", " == {}", " == []", ".size() == 1"] {
+                let text = format!("{seed}{}{rest}", step.repeat(times));
+                // Some are so short that their types are small, and some have another fault.
+                let _ = Filters::compile(&[cel(&text)], &[]);
+            }
+        }
+        let text = refused(
+            &[cel(&format!(
+                "{seed}{} == []",
+                ".map(x, {x: x})".repeat(20)
+            ))],
+            &[],
+        );
+        assert!(
+            text.contains("the types of a request's CEL expressions"),
+            "{text}"
+        );
+        assert!(
+            text.starts_with("whitelist[0].experimental.cel_expression[0]: "),
+            "{text}"
+        );
+    }
+    // Of a hundred expressions, of which one took gigabytes and minutes.
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    // What is written as one is not more than what is written as two.
+    let many = "[[1, 2], [3]].map(x, {x[0]: [x]}).exists(m, 1 in m) || ".repeat(12);
+    assert!(Filters::compile(&[cel(&format!("{many}true"))], &[]).is_ok());
+}
