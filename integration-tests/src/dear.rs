@@ -69,6 +69,23 @@ pub fn doubled() -> GetFlowsRequest {
     cel(format!("['aaaaaaaa']{steps}.size() > 0"))
 }
 
+/// A type that is doubled sixteen times: gigabytes of it, once.
+#[must_use]
+pub fn doubled_types() -> GetFlowsRequest {
+    cel(format!("[[]]{} == {{}}", ".map(x, {x: [x]})".repeat(16)))
+}
+
+/// As many filters and names as a request may have.
+#[must_use]
+pub fn many_names() -> GetFlowsRequest {
+    let filter = FlowFilter {
+        source_pod: vec!["ns/pod".into(), "/x".into()],
+        destination_pod: vec!["other/p".into(); 5],
+        ..FlowFilter::default()
+    };
+    of(vec![filter; 1000])
+}
+
 /// A scan that takes some thousand turns for each flow, of which none passes.
 #[must_use]
 pub fn slow_scan() -> GetFlowsRequest {

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use sextant_integration_tests::{
+    Daemon,
     cost::{replaying, resident_kib, slowest, ticks},
     daemon::connect_for_ever,
     dear, eventually, root,
@@ -36,6 +37,7 @@ fn refused() -> Vec<(GetFlowsRequest, Code, &'static str)> {
         (dear::patterns(), InvalidArgument, patterns),
         (dear::loops(), ResourceExhausted, cel_field),
         (dear::doubled(), ResourceExhausted, cel_field),
+        (dear::doubled_types(), InvalidArgument, cel_field),
         (
             dear::cel(dear::nested(33, "true")),
             InvalidArgument,
@@ -53,6 +55,39 @@ async fn ask(server: &str, request: GetFlowsRequest) -> Result<usize, Status> {
         count += 1;
     }
     Ok(count)
+}
+
+/// Streams that stay open, each with as many filters as there may be: beyond a share of the
+/// bytes of all they are refused.
+fn many_followers(daemon: &Daemon, before: u64) {
+    let (server, request) = (daemon.server(), dear::many_names());
+    let follow = GetFlowsRequest {
+        follow: true,
+        ..request
+    };
+    let (mut open, mut refused) = (Vec::new(), 0);
+    let work = async {
+        let mut client = ObserverClient::new(connect_for_ever(&server).await.unwrap());
+        for _ in 0..200 {
+            match client.get_flows(follow.clone()).await {
+                Ok(stream) => open.push(stream),
+                Err(status) => {
+                    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+                    assert!(status.message().contains("filters"), "{status}");
+                    refused += 1;
+                }
+            }
+        }
+    };
+    let waited = daemon.block_on(slowest(&server, work, || {}));
+    assert!(waited <= Duration::from_secs(1), "{waited:?}");
+    assert!(!open.is_empty() && refused > 0, "{} are open", open.len());
+    let grown = resident_kib(daemon.pid()).saturating_sub(before);
+    assert!(
+        grown < 100 << 10,
+        "{} are open, grown by {grown} KiB",
+        open.len()
+    );
 }
 
 #[test]
@@ -73,6 +108,7 @@ fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
         let grown = resident_kib(daemon.pid()).saturating_sub(before);
         assert!(grown < 100 << 10, "{text}: grew by {grown} KiB");
     }
+    many_followers(&daemon, before);
     // Some thousand turns of loops for each flow, and no flow passes.
     let slow = dear::slow_scan();
     let work = async {

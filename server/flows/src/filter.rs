@@ -69,6 +69,7 @@ pub struct Filters {
     blacklist: Vec<Filter>,
     sieve: Sieve,
     is_slow: bool,
+    weight: usize,
     /// Steps that the request may still take.
     steps: i64,
 }
@@ -80,6 +81,7 @@ impl Default for Filters {
             blacklist: Vec::new(),
             sieve: Sieve::default(),
             is_slow: false,
+            weight: 0,
             steps: REQUEST_STEPS as i64,
         }
     }
@@ -106,14 +108,22 @@ impl Filters {
         };
         let whitelist = compile("whitelist", whitelist)?;
         let blacklist = compile("blacklist", blacklist)?;
+        let weight = budget.weight(whitelist.len() + blacklist.len(), values);
         let mut all = whitelist.iter().chain(&blacklist);
         Ok(Self {
+            weight,
             is_slow: values > MANY || all.any(|filter| filter.is_costly),
             sieve: whitelist.iter().map(|filter| filter.forbidden).collect(),
             whitelist,
             blacklist,
             ..Self::default()
         })
+    }
+
+    /// About how many bytes they take for as long as they are there.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// Whether one flow may take so long that a clock is worth a look after it.

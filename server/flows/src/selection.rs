@@ -113,6 +113,13 @@ impl Selection {
         })
     }
 
+    /// About how many bytes it takes for as long as it is there.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let parts = self.parts.iter().flatten();
+        parts.map(|(filters, _)| filters.weight()).sum::<usize>() + self.filters.weight()
+    }
+
     /// The flow as it is shown, if it is wanted and may be seen.
     ///
     /// # Errors

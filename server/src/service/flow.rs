@@ -93,13 +93,13 @@ impl FlowService for FlowsService {
         &self,
         request: Request<api::SummarizeFlowsRequest>,
     ) -> Result<Response<api::SummarizeFlowsResponse>, Status> {
+        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
         let mut query = SummaryQuery::compile(
             request.get_ref(),
             self.noted,
             "",
             &view_of(request.extensions()),
         )?;
-        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
         let summary = query.run(&self.ring, self.started).await?;
         Ok(Response::new(api::SummarizeFlowsResponse {
             summary: Some(summary),
@@ -114,16 +114,19 @@ impl FlowService for FlowsService {
         let view = view_of(request.extensions());
         let request = request.into_inner();
         let asked = request.summary.unwrap_or_default();
+        let turn = self.limits.short_turn(&caller).await;
         let query = SummaryQuery::compile_repeated(&asked, self.noted, "summary.", &view)?;
+        drop(turn);
+        let kept = self.limits.keep(&caller, query.weight())?;
         let interval = summarize::interval(request.interval.as_ref())?;
         let mut ticks = tokio::time::interval(interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (ring, started) = (self.ring.clone(), self.started);
-        let open = Some((query, ticks, self.limits.clone()));
+        let open = Some((query, ticks, self.limits.clone(), kept));
         let responses = stream::unfold(open, move |open| {
             let (ring, caller) = (ring.clone(), caller.clone());
             async move {
-                let (mut query, mut ticks, mut limits) = open?;
+                let (mut query, mut ticks, mut limits, kept) = open?;
                 tokio::select! {
                     _ = ticks.tick() => {}
                     () = limits.drained() => return Some((Err(shutting_down()), None)),
@@ -135,7 +138,7 @@ impl FlowService for FlowsService {
                 };
                 drop(turn);
                 let response = api::WatchFlowSummaryResponse { summary };
-                Some((Ok(response), Some((query, ticks, limits))))
+                Some((Ok(response), Some((query, ticks, limits, kept))))
             }
         });
         Ok(Response::new(Box::pin(responses)))

@@ -46,6 +46,13 @@ pub struct Limits {
     draining: watch::Receiver<bool>,
 }
 
+/// What filters take of memory without being counted: those of most clients are smaller.
+const FREE: usize = 128 << 10;
+
+/// Bytes that something holds for as long as it goes on.
+#[derive(Debug, Default)]
+pub(super) struct Kept(#[expect(dead_code, reason = "is given back when dropped")] Option<Place>);
+
 /// What is taken, and how much there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Used {
@@ -53,7 +60,7 @@ pub struct Used {
     pub streams: (usize, usize),
     /// Other calls that are open.
     pub calls: (usize, usize),
-    /// Bytes of messages that are not complete or not read.
+    /// Bytes of messages that are not complete or not read, and of filters.
     pub bytes: (usize, usize),
 }
 
@@ -146,17 +153,24 @@ impl Limits {
             Full::All(most) => self.refuse(
                 Cause::Bytes,
                 format!(
-                    "messages on their way hold all {most} bytes of this server; try again later, or raise server.max_pending_bytes"
+                    "messages on their way and filters hold all {most} bytes of this server; try again later, or raise server.max_pending_bytes"
                 ),
             ),
             Full::Share(most) => self.refuse(
                 Cause::PeersBytes,
                 format!(
-                    "messages on their way hold all {most} bytes that this server has for {}; finish some, or raise server.peer_share or server.max_pending_bytes",
+                    "messages on their way and filters hold all {most} bytes that this server has for {}; finish some, or raise server.peer_share or server.max_pending_bytes",
                     caller.share()
                 ),
             ),
         })
+    }
+
+    /// Bytes that the filters of a stream take until it ends.
+    pub(super) fn keep(&self, caller: &Caller, bytes: usize) -> Result<Kept, Status> {
+        let mut place = None;
+        self.hold(caller, &mut place, bytes.saturating_sub(FREE))?;
+        Ok(Kept(place))
     }
 
     /// What a message ends with that does not come.

@@ -113,6 +113,7 @@ impl ObserverService {
         &self,
         request: api::GetFlowsRequest,
         view: &View,
+        caller: &Caller,
     ) -> Result<FlowStream, Status> {
         let common = Common {
             limits: self.limits.clone(),
@@ -121,7 +122,15 @@ impl ObserverService {
             deliveries: self.deliveries.clone(),
             runs: self.runs.clone(),
         };
-        let query = Query::compile(request, view)?;
+        let has_filters = !request.whitelist.is_empty() || !request.blacklist.is_empty();
+        // Compiling may take milliseconds of a thread.
+        let turn = match has_filters {
+            true => Some(self.limits.short_turn(caller).await),
+            false => None,
+        };
+        let mut query = Query::compile(request, view)?;
+        drop(turn);
+        query.kept = self.limits.keep(caller, query.selection.weight())?;
         FlowStream::start(query, &self.ring, common).await
     }
 

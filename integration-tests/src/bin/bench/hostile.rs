@@ -107,6 +107,8 @@ async fn dear_requests(server: &Server) -> anyhow::Result<Cost> {
         dear::patterns(),
         dear::loops(),
         dear::doubled(),
+        dear::doubled_types(),
+        dear::many_names(),
         dear::slow_scan(),
     ] {
         let worst = slowest_beside(server, ask(server, Arc::new(request))).await?;

@@ -7,6 +7,7 @@
 
 use super::{
     Excess, FilterError,
+    memo::Share,
     regexp::{Refusal, Regexp, RegexpError, Room},
 };
 
@@ -22,10 +23,21 @@ pub const MAX_TOKENS: usize = 1_500;
 /// Macros of all CEL expressions that are loops.
 pub const MAX_MACROS: usize = 32;
 
+/// Types of which the type of a part of a CEL expression may consist; people need less
+/// than ten.
+pub const MAX_TYPE_PARTS: usize = 100;
+/// Looks at types that checking all CEL expressions takes.
+pub const MAX_TYPE_STEPS: usize = 100_000;
+
 /// States that all regular expressions may remember while they run, in bytes.
-const REMEMBERED: usize = 16 << 20;
+const REMEMBERED: usize = 2 << 20;
 /// The least of it that one of them gets.
 const LEAST_REMEMBERED: usize = 32 << 10;
+/// Bytes of a filter with its checks, of a value, of a word of CEL, of a pattern of names.
+const OF_FILTER: usize = 1 << 10;
+const OF_VALUE: usize = 128;
+const OF_TOKEN: usize = 256;
+const OF_NAME: usize = 512;
 /// What each regular expression takes beside its states.
 const EACH: usize = 2 << 10;
 
@@ -39,12 +51,16 @@ pub(super) struct Budget {
     filter: usize,
     /// Values that each table of verdicts may remember.
     pub(super) verdicts: usize,
+    /// Of what all requests may remember.
+    pub(super) share: Share,
     patterns: usize,
     pattern_bytes: usize,
     compiled: usize,
     remembered: usize,
     tokens: usize,
     macros: usize,
+    /// Looks at types, of `MAX_TYPE_STEPS`; none left is too much.
+    pub(super) type_steps: usize,
 }
 
 impl Budget {
@@ -54,12 +70,14 @@ impl Budget {
             list: "whitelist",
             filter: 0,
             verdicts: super::memo::TOTAL / filters.max(1),
+            share: Share::default(),
             patterns: MAX_PATTERNS,
             pattern_bytes: MAX_PATTERN_BYTES,
             compiled: MAX_COMPILED,
             remembered: REMEMBERED,
             tokens: MAX_TOKENS,
             macros: MAX_MACROS,
+            type_steps: MAX_TYPE_STEPS,
         }
     }
 
@@ -76,6 +94,15 @@ impl Budget {
     fn excess(&self, field: &str, index: usize, most: usize, what: &str) -> Excess {
         let text = format!("a request may have at most {most} {what}; make it smaller");
         Excess::new(self.path(field, index), text)
+    }
+
+    /// About what the compiled filters take of memory, beside what they remember: those of
+    /// so many filters and values.
+    pub(super) fn weight(&self, filters: usize, values: usize) -> usize {
+        let expressions = (MAX_TOKENS - self.tokens) * OF_TOKEN;
+        let patterns = (MAX_PATTERNS - self.patterns) * OF_NAME;
+        let regexps = MAX_COMPILED - self.compiled + REMEMBERED - self.remembered;
+        filters * OF_FILTER + values * OF_VALUE + expressions + patterns + regexps
     }
 
     /// Takes the bytes of each text of a field.
@@ -150,6 +177,15 @@ impl Budget {
                 Err(self.excess(field, index, MAX_COMPILED, what))
             }
         }
+    }
+
+    /// An expression whose types are too much.
+    pub(super) fn types(&self, index: usize) -> Excess {
+        let text = format!(
+            "the types of a request's CEL expressions may have at most {MAX_TYPE_PARTS} parts each, \
+             and checking them may take {MAX_TYPE_STEPS} steps; make it smaller"
+        );
+        Excess::new(self.path(CEL_FIELD, index), text)
     }
 
     /// Takes a CEL expression, of which `count` tells tokens and loops.

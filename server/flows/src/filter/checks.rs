@@ -3,7 +3,12 @@
 //! All checks of a filter must agree and none has an effect, so they run
 //! cheapest first, whatever the order in which they were compiled.
 
-use super::{Side, budget::Budget, memo::Memo, meter::Meter};
+use super::{
+    Side,
+    budget::Budget,
+    memo::{Memo, Share},
+    meter::Meter,
+};
 use crate::flow::{Endpoint, Flow, Names, Origin, sketch::Forbidden};
 
 /// Decides on a flow; what may take long takes steps.
@@ -86,7 +91,7 @@ impl<'a> Checks<'a> {
             Side::Source => self.forbidden.only_named_sources(),
             Side::Destination => self.forbidden.only_named_destinations(),
         }
-        let mut memo = Memo::new(self.budget.verdicts);
+        let mut memo = Memo::new(self.budget.verdicts, &self.budget.share);
         self.names.push(Box::new(move |flow, _| {
             side.names(flow)
                 .is_some_and(|names| memo.verdict(names, &test))
@@ -95,7 +100,7 @@ impl<'a> Checks<'a> {
 
     /// All checks, the cheapest first.
     pub(super) fn finish(self) -> Vec<Check> {
-        let room = self.budget.verdicts;
+        let room = (self.budget.verdicts, &self.budget.share);
         let mut checks = self.plain;
         checks.extend(on_endpoint(Side::Source, self.source, room));
         checks.extend(on_endpoint(Side::Destination, self.destination, room));
@@ -106,19 +111,23 @@ impl<'a> Checks<'a> {
     }
 }
 
-fn on_endpoint(side: Side, tests: Vec<Test<Endpoint>>, room: usize) -> Option<Check> {
+fn on_endpoint(
+    side: Side,
+    tests: Vec<Test<Endpoint>>,
+    (room, share): (usize, &Share),
+) -> Option<Check> {
     let judge = all_of(tests)?;
     let missing = judge(&Endpoint::default());
-    let mut memo = Memo::new(room);
+    let mut memo = Memo::new(room, share);
     Some(Box::new(move |flow, _| match side.endpoint(flow) {
         Some(endpoint) => memo.verdict(endpoint, &judge),
         None => missing,
     }))
 }
 
-fn on_origin(tests: Vec<Test<Origin>>, room: usize) -> Option<Check> {
+fn on_origin(tests: Vec<Test<Origin>>, (room, share): (usize, &Share)) -> Option<Check> {
     let judge = all_of(tests)?;
-    let mut memo = Memo::new(room);
+    let mut memo = Memo::new(room, share);
     Some(Box::new(move |flow, _| memo.verdict(&flow.origin, &judge)))
 }
 

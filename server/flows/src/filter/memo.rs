@@ -1,13 +1,17 @@
 //! Verdicts on interned values, judged once for each value.
 //!
-//! Bound: 65,536 values, fewer where a request has many filters; a full table is
-//! cleared. The table holds on to their keys, so that none names two of them, but
+//! Bound: 65,536 values, fewer where a request has many filters, and of what all requests
+//! together may remember a fair part; a full table is cleared. The table holds on to their keys, so that none names two of them, but
 //! not to the values: what the store lets go is gone, however many streams have
 //! judged it.
 
 use std::{
     collections::HashMap,
     hash::{BuildHasherDefault, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use crate::flow::{HeldKey, Interned};
@@ -26,6 +30,37 @@ const FEW_RECENT: usize = 16;
 /// 2^64 by the golden ratio.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// Verdicts that all requests of the process remember at most: 30 MB.
+const OF_ALL: usize = 1 << 19;
+/// A request may take one part in so many of what is left, so that there is always some
+/// for another one.
+const PART: usize = 4;
+
+static TAKEN: AtomicUsize = AtomicUsize::new(0);
+
+/// What the tables of one request have of what all may remember.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Share(Arc<AtomicUsize>);
+
+impl Share {
+    /// Takes a place for one verdict, if there is one. Two that ask at once may both get
+    /// the last.
+    fn take(&self) -> bool {
+        let left = OF_ALL.saturating_sub(TAKEN.load(Relaxed));
+        let is_fair = self.0.load(Relaxed) < left / PART;
+        if is_fair {
+            self.0.fetch_add(1, Relaxed);
+            TAKEN.fetch_add(1, Relaxed);
+        }
+        is_fair
+    }
+
+    fn give_back(&self, verdicts: usize) {
+        self.0.fetch_sub(verdicts, Relaxed);
+        TAKEN.fetch_sub(verdicts, Relaxed);
+    }
+}
+
 /// Remembered verdicts.
 pub(super) struct Memo<T> {
     verdicts: HashMap<usize, (HeldKey<T>, bool), BuildHasherDefault<KeyHasher>>,
@@ -34,11 +69,12 @@ pub(super) struct Memo<T> {
     /// Bits of a spread key that are not of its place.
     shift: u32,
     capacity: usize,
+    share: Share,
 }
 
 impl<T> Memo<T> {
-    /// For about so many verdicts.
-    pub(super) fn new(verdicts: usize) -> Self {
+    /// For about so many verdicts, of the share of a request.
+    pub(super) fn new(verdicts: usize, share: &Share) -> Self {
         let capacity = verdicts.clamp(LEAST, MOST);
         let recent = if capacity < MOST / 16 {
             FEW_RECENT
@@ -50,6 +86,7 @@ impl<T> Memo<T> {
             recent: vec![(0, false); recent].into(),
             shift: u64::BITS - recent.ilog2(),
             capacity,
+            share: share.clone(),
         }
     }
 
@@ -75,12 +112,10 @@ impl<T> Memo<T> {
         let verdict = match self.verdicts.get(&key) {
             Some((_, verdict)) => *verdict,
             None => {
-                if self.verdicts.len() >= self.capacity {
-                    // Values are let go, and others may get their addresses.
-                    self.verdicts.clear();
-                    self.recent.fill((0, false));
-                }
                 let verdict = judge(value);
+                if !self.has_room() {
+                    return verdict;
+                }
                 self.verdicts.insert(key, (value.hold_key(), verdict));
                 verdict
             }
@@ -88,6 +123,30 @@ impl<T> Memo<T> {
         let place = self.place(key);
         self.recent[place] = (key, verdict);
         verdict
+    }
+}
+
+impl<T> Memo<T> {
+    /// Takes room for one more; the table is emptied where there is none.
+    fn has_room(&mut self) -> bool {
+        if self.verdicts.len() < self.capacity && self.share.take() {
+            return true;
+        }
+        self.clear();
+        self.share.take()
+    }
+
+    /// Values are let go, and others may get their addresses.
+    fn clear(&mut self) {
+        self.share.give_back(self.verdicts.len());
+        self.verdicts = HashMap::default();
+        self.recent.fill((0, false));
+    }
+}
+
+impl<T> Drop for Memo<T> {
+    fn drop(&mut self) {
+        self.share.give_back(self.verdicts.len());
     }
 }
 
@@ -123,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_value_is_judged_once() {
-        let mut memo = Memo::new(MOST);
+        let mut memo = Memo::new(MOST, &Share::default());
         let values: Vec<Interned<u32>> = (0..10).map(Interned::from).collect();
         let mut judged = 0;
         for _ in 0..3 {
@@ -141,11 +200,38 @@ mod tests {
     #[test]
     fn the_table_is_bounded() {
         for room in [0, 1000, MOST] {
-            let mut memo = Memo::new(room);
+            let mut memo = Memo::new(room, &Share::default());
             for n in 0..room + 1000 {
                 memo.verdict(&Interned::from(n), |_| true);
             }
             assert!(memo.verdicts.len() <= room.max(LEAST));
         }
+    }
+
+    #[test]
+    fn many_requests_share_what_is_remembered() {
+        let values: Vec<Interned<usize>> = (0..MOST).map(Interned::from).collect();
+        let mut memos: Vec<_> = (0..40)
+            .map(|_| Memo::new(MOST, &Share::default()))
+            .collect();
+        for round in 0..2 {
+            for value in &values {
+                for memo in &mut memos {
+                    assert_eq!(
+                        memo.verdict(value, |n| n % 3 == 0),
+                        **value % 3 == 0,
+                        "{round}"
+                    );
+                }
+            }
+        }
+        let held: usize = memos.iter().map(|memo| memo.verdicts.len()).sum();
+        assert!(held <= OF_ALL && held > OF_ALL / 4, "{held}");
+        // There is some for the next one.
+        let mut next = Memo::new(MOST, &Share::default());
+        for value in &values {
+            next.verdict(value, |_| true);
+        }
+        assert!(next.verdicts.len() > 1000, "{}", next.verdicts.len());
     }
 }

@@ -121,6 +121,11 @@ impl SummaryQuery {
         Ok(query)
     }
 
+    /// About how many bytes its filters take.
+    pub(super) fn weight(&self) -> usize {
+        self.selection.weight()
+    }
+
     /// As `compile`, for a summary that is repeated: it always ends now.
     pub(super) fn compile_repeated(
         request: &api::SummarizeFlowsRequest,

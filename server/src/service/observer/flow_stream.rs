@@ -212,6 +212,7 @@ impl FlowStream {
             selection,
             sieve,
             mask,
+            kept: _,
         } = &mut self.query;
         let limit = range.limit();
         let is_slow = selection.is_slow();

@@ -22,8 +22,9 @@ use tonic::{
 use tower_service::Service;
 
 use super::{ObserverService, flow_stream::FlowStream};
-use crate::service::{
-    access::view_of, bounded::BoundedCodec, generated::observer_server::ObserverServer,
+use crate::{
+    listener::Caller,
+    service::{access::view_of, bounded::BoundedCodec, generated::observer_server::ObserverServer},
 };
 
 const GET_FLOWS: &str = "/observer.Observer/GetFlows";
@@ -67,6 +68,7 @@ impl ObserverRoutes {
             )));
         }
         let view = view_of(request.extensions());
+        let caller = Caller::of(request.extensions());
         let mut messages = Streaming::new_request(
             BoundedCodec::<GetFlowsResponse, GetFlowsRequest>::default().decoder(),
             request.into_body(),
@@ -78,7 +80,7 @@ impl ObserverRoutes {
         // To its end, as all other calls do: over HTTP/1 a request of which a part
         // is not read is the end of the connection.
         messages.trailers().await?;
-        self.service.flows(request, &view).await
+        self.service.flows(request, &view, &caller).await
     }
 }
 

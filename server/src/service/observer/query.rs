@@ -11,6 +11,7 @@ use crate::{
     selection::{Selection, View},
     service::{
         error::{RequestError, check_time},
+        limits::Kept,
         stream::position::Range,
     },
 };
@@ -22,6 +23,8 @@ pub(super) struct Query {
     /// Of the selection; open where an event that does not match can end it all.
     pub(super) sieve: Sieve,
     pub(super) mask: Option<Arc<Mask>>,
+    /// What its filters hold of the bytes of all calls.
+    pub(super) kept: Kept,
 }
 
 impl Query {
@@ -53,6 +56,7 @@ impl Query {
             selection,
             sieve,
             mask: Mask::compile(&paths)?.map(Arc::new),
+            kept: Kept::default(),
         })
     }
 
