@@ -261,3 +261,53 @@ fn without_processes_the_host_is_answered_all_the_same() {
     let line = "10.9.1.1 (host) <> 10.9.1.2:9091 (world) Policy denied DROPPED";
     eventually(line, || (lines(&daemon, line) == 1).then_some(()));
 }
+
+/// Numbers of the links of this process to cgroups, and whether each is on.
+fn links(daemon: &Daemon) -> Vec<(String, bool)> {
+    let files = fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid())).unwrap();
+    let texts = files.filter_map(|file| fs::read_to_string(file.unwrap().path()).ok());
+    let of = |text: &str, field: &str| {
+        let mut lines = text.lines();
+        let found = lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        found.map(|value| value.trim().to_owned())
+    };
+    let cgroups = texts.filter(|text| of(text, "link_type").is_some_and(|of| of == "cgroup"));
+    cgroups
+        .map(|text| {
+            (
+                of(&text, "link_id").unwrap(),
+                of(&text, "cgroup_id").unwrap() != "0",
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn programs_that_somebody_takes_off_the_cgroups_are_put_back_and_told() {
+    if !root() {
+        return;
+    }
+    let hosts = Hosts::new();
+    let daemon = hosts.observe(&config("eperm"));
+    hosts.apply(&daemon, &policy(), &[]);
+    assert_eq!(calls(&hosts.host, "AF_INET", "10.9.1.2", 9091), "EPERM");
+    let before = links(&daemon);
+    assert_eq!(before.len(), 3, "{before:?}");
+    for (id, _) in &before {
+        let detached = Command::new("bpftool")
+            .args(["link", "detach", "id", id])
+            .status();
+        assert!(detached.unwrap().success());
+    }
+    assert!(links(&daemon).iter().all(|(_, is_on)| !is_on));
+    assert_eq!(calls(&hosts.host, "AF_INET", "10.9.1.2", 9091), "waited");
+    eventually("they are put back", || {
+        links(&daemon).iter().all(|(_, is_on)| *is_on).then_some(())
+    });
+    assert_eq!(calls(&hosts.host, "AF_INET", "10.9.1.2", 9091), "EPERM");
+    for program in ["sextant_sock", "sextant_connect4", "sextant_connect6"] {
+        let told =
+            format!("took the program off the cgroups; it is attached again program=\"{program}\"");
+        assert!(daemon.log().contains(&told), "{}", daemon.log());
+    }
+}

@@ -9,6 +9,7 @@ mod ages;
 mod attach;
 mod balance;
 mod bpf;
+mod cgroup_links;
 mod cgroup_root;
 mod choice;
 mod classifiers;

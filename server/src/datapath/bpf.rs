@@ -46,6 +46,7 @@ const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const MAP_LOOKUP_AND_DELETE_ELEM: libc::c_long = 21;
 const MAP_LOOKUP_BATCH: libc::c_long = 24;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 /// `BPF_MAP_TYPE_ARRAY`, `BPF_F_MMAPABLE`.
@@ -182,8 +183,8 @@ struct LinkCreate {
     rest: [u64; 2],
 }
 
-/// Attaches a program to what `target` is for this type: the index of an interface,
-/// or nothing. It is detached when the descriptor is closed.
+/// Attaches a program to what `target` is for this type: the index of an interface, the
+/// descriptor of a cgroup, or nothing. It is detached when the descriptor is closed.
 pub(super) fn link_create(
     program: BorrowedFd<'_>,
     target: u32,
@@ -361,4 +362,26 @@ fn clock_ns(clock: libc::clockid_t) -> i64 {
     // SAFETY: writes a timespec; these clocks always exist.
     unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
+/// The `info` member.
+#[repr(C)]
+struct Info {
+    fd: u32,
+    length: u32,
+    info: u64,
+}
+
+/// The beginning of what the kernel tells of an object.
+pub(super) fn info<T: Plain>(object: BorrowedFd<'_>) -> io::Result<T> {
+    // SAFETY: it is plain, so valid for zeros.
+    let mut found: T = unsafe { std::mem::zeroed() };
+    let mut attr = Info {
+        fd: object.as_raw_fd() as u32,
+        length: size_of::<T>() as u32,
+        info: std::ptr::from_mut(&mut found) as u64,
+    };
+    // SAFETY: the kernel fills in as much as the length says.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok(found)
 }

@@ -18,6 +18,7 @@ use sextant_ebpf_common::{
 use super::{
     DatapathError, Holders, Objects, again,
     bpf::{self, Plain},
+    cgroup_links::CgroupLinks,
     classifiers,
     flow_table::{self, FlowTable, Seeds},
     holders::Found,
@@ -88,6 +89,7 @@ pub struct Loaded {
     pub(super) found: Found,
     pub(super) holders: Option<Holders>,
     pub(super) pins: Option<Pins>,
+    pub(super) cgroup_links: CgroupLinks,
     /// Connections that policies deny are ended.
     pub(super) ends_denied: bool,
     /// What earlier daemons may have in force.
@@ -130,11 +132,27 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// Tells what is off.
+    pub(super) fn warn(&self) {
+        if let Drops::Refused(reason) = &self.drops {
+            tracing::warn!(%reason, "packets that the kernel drops are not observed");
+        }
+        match &self.who {
+            Who::Refused(reason) => {
+                tracing::warn!(%reason, "which process is behind a flow is not known");
+            }
+            Who::Known(Some(limit)) => {
+                tracing::warn!(%limit, "which process is behind a flow is known in part");
+            }
+            Who::Known(None) | Who::Off => {}
+        }
+    }
+
     fn load(
         settings: &Settings,
         pins: Option<&Pins>,
         types: &mut Types,
-        (layout, mut who): (WhoLayout, Who),
+        (layout, who): (WhoLayout, Who),
         nat: Result<NatLayout, String>,
     ) -> Result<Self, DatapathError> {
         let tells_who = matches!(who, Who::Known(_));
@@ -165,16 +183,9 @@ impl Loaded {
             drops = watch_drops(&mut ebpf);
         }
         let again = ends.and_then(|_| again::watch(&mut ebpf));
-        let (found, mut holders, mut connecting) = (Found::default(), None, None);
-        if tells_who {
-            let round = typed(&mut ebpf, "ROUND")?;
-            (who, holders, connecting) = who::attach(&mut ebpf, round, &found, pins);
-        }
-        if settings.deny_error != deny_error::SILENT {
-            let connecting =
-                connecting.unwrap_or_else(|| who::attach_to_connecting(&mut ebpf, pins));
-            connecting.map_err(|detail| DatapathError::NoDenyError { detail })?;
-        }
+        let mut links = CgroupLinks::default();
+        let found = Found::default();
+        let (who, holders) = on_cgroups(&mut ebpf, settings, (who, &found), &mut links, pins)?;
         let objects = Objects::hold(&ebpf)?;
         let rules = RuleTables::take(&ebpf, settings.rooms)?;
         if let Some(pins) = pins {
@@ -189,6 +200,7 @@ impl Loaded {
             programs: classifiers::attachable(&ebpf)?,
             drops,
             several_namespaces: settings.several_namespaces,
+            cgroup_links: links,
             objects,
             tuning: tuning(&mut ebpf, settings)?,
             tallies: typed(&mut ebpf, "TALLY")?,
@@ -226,6 +238,27 @@ impl Loaded {
             predecessors: Predecessors::of(&settings.pins),
         })
     }
+}
+
+/// Attaches the programs for sockets, as far as they are wanted: who is behind them, and
+/// who holds those that are there.
+fn on_cgroups(
+    ebpf: &mut Ebpf,
+    settings: &Settings,
+    (mut who, found): (Who, &Found),
+    links: &mut CgroupLinks,
+    pins: Option<&Pins>,
+) -> Result<(Who, Option<Holders>), DatapathError> {
+    let (mut holders, mut connecting) = (None, None);
+    if matches!(who, Who::Known(_)) {
+        let round = typed(ebpf, "ROUND")?;
+        (who, holders, connecting) = who::attach(ebpf, round, found, links, pins);
+    }
+    if settings.deny_error != deny_error::SILENT {
+        let connecting = connecting.unwrap_or_else(|| who::attach_to_connecting(ebpf, links, pins));
+        connecting.map_err(|detail| DatapathError::NoDenyError { detail })?;
+    }
+    Ok((who, holders))
 }
 
 /// Where things are in the kernel's structures, as far as the programs are told.

@@ -21,13 +21,12 @@ use super::{
     Vlans, Volumes,
     attach::Attachments,
     balance::Balance,
+    cgroup_links::CgroupLinks,
     counters::{Attached, Unobserved, direct_slot},
     ending::Endings,
     ends::Ends,
     hook::AttachError,
     joints,
-    loader::Drops,
-    who::Who,
 };
 
 /// Attachments and interface counters are looked at so often.
@@ -53,6 +52,7 @@ pub struct Datapath {
     /// Holds what is not held by attachments: the program for drops.
     _ebpf: Ebpf,
     attachments: Attachments,
+    cgroup_links: CgroupLinks,
     balance: Balance,
     choice: InterfaceChoice,
     zones: Zones,
@@ -97,6 +97,7 @@ impl Datapath {
         force_clsact: bool,
         watch: LinkWatch,
     ) -> Result<(Self, Reader, Sweeper, Option<Holders>), DatapathError> {
+        loaded.warn();
         let counters = Counters::new(
             [loaded.counts, loaded.tallies, loaded.unjudged],
             loaded.totals,
@@ -124,7 +125,6 @@ impl Datapath {
             timeouts,
             ends,
         )?;
-        warn_of(&loaded.drops, &loaded.who);
         let is_successor = loaded
             .pins
             .as_ref()
@@ -141,6 +141,7 @@ impl Datapath {
                 loaded.several_namespaces,
             ),
             attachments,
+            cgroup_links: loaded.cgroup_links,
             _ebpf: loaded.ebpf,
             balance: Balance::default(),
             choice,
@@ -311,6 +312,7 @@ impl Datapath {
     /// Looks whether the programs are where they should be and see what passes.
     fn check(&mut self) {
         self.attachments.check();
+        self.cgroup_links.check();
         self.tell();
         let links: Vec<Link> = self.links().cloned().collect();
         let access = self.watch.requests();
@@ -478,20 +480,4 @@ fn blocking<T>(work: impl FnOnce() -> T) -> T {
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone is as good as a signal.
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-/// Tells what is off.
-fn warn_of(drops: &Drops, who: &Who) {
-    if let Drops::Refused(reason) = drops {
-        tracing::warn!(%reason, "packets that the kernel drops are not observed");
-    }
-    match who {
-        Who::Refused(reason) => {
-            tracing::warn!(%reason, "which process is behind a flow is not known");
-        }
-        Who::Known(Some(limit)) => {
-            tracing::warn!(%limit, "which process is behind a flow is known in part");
-        }
-        Who::Known(None) | Who::Off => {}
-    }
 }

@@ -6,14 +6,13 @@
 use std::{
     ffi::CStr,
     io,
-    os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
 
-use super::bpf::{Plain, bpf, descriptor, link_create, link_update};
+use super::bpf::{Plain, bpf, descriptor, info, link_create, link_update};
 
 /// Commands of bpf(2).
 const PROG_GET_FD_BY_ID: libc::c_long = 13;
-const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const PROG_QUERY: libc::c_long = 16;
 /// `BPF_F_BEFORE`: without another program, before all of them.
 const BEFORE: u32 = 1 << 3;
@@ -77,13 +76,6 @@ struct ById {
 }
 
 /// The `info` member.
-#[repr(C)]
-struct Info {
-    fd: u32,
-    length: u32,
-    info: u64,
-}
-
 /// The beginning of `struct bpf_prog_info`, up to the name.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -184,19 +176,5 @@ struct LinkInfo {
 unsafe impl Plain for ProgramInfo {}
 // SAFETY: as above.
 unsafe impl Plain for LinkInfo {}
-
-/// The beginning of what the kernel tells of an object.
-fn info<T: Plain>(object: BorrowedFd<'_>) -> io::Result<T> {
-    // SAFETY: it is plain, so valid for zeros.
-    let mut found: T = unsafe { std::mem::zeroed() };
-    let mut attr = Info {
-        fd: object.as_raw_fd() as u32,
-        length: size_of::<T>() as u32,
-        info: std::ptr::from_mut(&mut found) as u64,
-    };
-    // SAFETY: the kernel fills in as much as the length says.
-    unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut attr) }?;
-    Ok(found)
-}
 
 const _: () = assert!(std::mem::offset_of!(ProgramInfo, name) == 64);

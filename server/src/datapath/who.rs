@@ -6,19 +6,16 @@ use std::{fs, os::fd::AsFd as _};
 use aya::{
     Btf, Ebpf,
     maps::{Array, MapData},
-    programs::{
-        CgroupAttachMode, CgroupSock, CgroupSockAddr, Iter,
-        links::{FdLink, LinkError},
-    },
+    programs::{CgroupSock, CgroupSockAddr, Iter},
 };
 use sextant_ebpf_common::{NO_FIELD, WhoLayout};
 
 use super::{
-    cgroup_root,
+    cgroup_links::{CgroupHook, CgroupLinks},
     holders::{Found, Holders},
     kernel,
     layout::{self, Types},
-    pins::{self, Pins},
+    pins::Pins,
     refusal::chain,
     settings::Settings,
 };
@@ -66,12 +63,13 @@ pub(super) fn attach(
     ebpf: &mut Ebpf,
     round: Array<MapData, u32>,
     found: &Found,
+    links: &mut CgroupLinks,
     pins: Option<&Pins>,
 ) -> (Who, Option<Holders>, Option<Result<(), String>>) {
-    if let Err(reason) = attach_to_new(ebpf, pins) {
+    if let Err(reason) = attach_to_new(ebpf, links, pins) {
         return (Who::Refused(reason), None, None);
     }
-    let connecting = attach_to_connecting(ebpf, pins);
+    let connecting = attach_to_connecting(ebpf, links, pins);
     let not_connecting = connecting
         .as_ref()
         .err()
@@ -90,51 +88,43 @@ pub(super) fn attach(
 }
 
 /// To processes that connect.
-pub(super) fn attach_to_connecting(ebpf: &mut Ebpf, pins: Option<&Pins>) -> Result<(), String> {
-    for name in ["sextant_connect4", "sextant_connect6"] {
-        let root = cgroup_root::open().map_err(|error| error.to_string())?;
+pub(super) fn attach_to_connecting(
+    ebpf: &mut Ebpf,
+    links: &mut CgroupLinks,
+    pins: Option<&Pins>,
+) -> Result<(), String> {
+    for (name, hook) in [
+        ("sextant_connect4", CgroupHook::Connect4),
+        ("sextant_connect6", CgroupHook::Connect6),
+    ] {
         let program: &mut CgroupSockAddr = ebpf
             .program_mut(name)
             .and_then(|program| program.try_into().ok())
             .ok_or("the build has no program for it")?;
-        let attached = program
-            .load()
-            .and_then(|()| program.attach(root, CgroupAttachMode::Single));
-        let link = attached.map_err(|error| chain(&error))?;
-        if let Some(pins) = pins {
-            let link = program.take_link(link).map_err(|error| chain(&error))?;
-            keep(pins, name, link.try_into())?;
-        }
+        program.load().map_err(|error| chain(&error))?;
+        let fd = program.fd().map_err(|error| chain(&error))?;
+        let attached = links.attach(name, hook, fd.as_fd(), pins);
+        attached.map_err(|error| format!("attaching it to the cgroups: {error}"))?;
     }
     Ok(())
 }
 
-/// Pins a link in the place of the daemon's before, which meanwhile does the same.
-fn keep(pins: &Pins, name: &str, link: Result<FdLink, LinkError>) -> Result<(), String> {
-    let path = pins.path(name);
-    pins::unpin(&path).map_err(|error| error.to_string())?;
-    let link = link.map_err(|error| chain(&error))?;
-    link.pin(path).map(drop).map_err(|error| chain(&error))
-}
-
-fn attach_to_new(ebpf: &mut Ebpf, pins: Option<&Pins>) -> Result<(), String> {
-    let root = cgroup_root::open()
-        .map_err(|error| format!("the root of the cgroup2 hierarchy cannot be opened: {error}"))?;
+fn attach_to_new(
+    ebpf: &mut Ebpf,
+    links: &mut CgroupLinks,
+    pins: Option<&Pins>,
+) -> Result<(), String> {
+    let name = "sextant_sock";
     let program: &mut CgroupSock = ebpf
-        .program_mut("sextant_sock")
+        .program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or("the build has no program for it")?;
-    let attached = program
-        .load()
-        // aya asks for a flag that a link does not take, if several are allowed;
-        // with a link several are.
-        .and_then(|()| program.attach(root, CgroupAttachMode::Single));
-    let link = attached.map_err(|error| format!("{}; {}", chain(&error), kernel::remedy()))?;
-    if let Some(pins) = pins {
-        let link = program.take_link(link).map_err(|error| chain(&error))?;
-        keep(pins, "sextant_sock", link.try_into())?;
-    }
-    Ok(())
+    let refused = |error: String| format!("{error}; {}", kernel::remedy());
+    program.load().map_err(|error| refused(chain(&error)))?;
+    let fd = program.fd().map_err(|error| chain(&error))?;
+    links
+        .attach(name, CgroupHook::SocketCreate, fd.as_fd(), pins)
+        .map_err(|error| refused(format!("attaching it to the cgroups: {error}")))
 }
 
 fn look_at_old(
