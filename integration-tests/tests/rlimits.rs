@@ -10,7 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sextant_integration_tests::{Netns, Process, cgroups::Cgroups, daemon::binary, root};
+use sextant_integration_tests::{
+    Daemon, Netns, Process,
+    cgroups::Cgroups,
+    daemon::{binary, client_binary},
+    enforced::line_of,
+    eventually, root,
+};
 
 /// In which a start is over, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -212,6 +218,75 @@ fn tables_fit_into_the_memory_of_the_control_group_or_it_is_told() {
             assert_eq!(is_told, mib < 150, "{mib} MiB: {log}");
         } else {
             check(&format!("{mib} MiB"), (became, log), names);
+        }
+    }
+}
+
+/// Takes a listener's descriptors: as many silent connections, then it tells.
+const SILENT: &str = r#"
+import socket, sys, time
+all = []
+for _ in range(int(sys.argv[1])):
+    s = socket.socket()
+    s.setblocking(False)
+    s.connect_ex(("127.0.0.1", 4244))
+    all.append(s)
+print("held", flush=True)
+time.sleep(3600)
+"#;
+
+#[test]
+fn with_few_descriptors_silent_connections_shut_nobody_out() {
+    if !root() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let wrapped = folder.path().join("sextantd");
+    for most in [256, 400] {
+        let script = format!(
+            "#!/bin/sh\nexec prlimit --nofile={most}:{most} {} \"$@\"\n",
+            binary().display()
+        );
+        fs::write(&wrapped, script).unwrap();
+        fs::set_permissions(&wrapped, fs::Permissions::from_mode(0o755)).unwrap();
+        let namespace = Netns::new();
+        let config = "[server]\nmax_connections = 100000\nmax_connections_per_peer = 100000\n";
+        let listen = ["--listen", "tcp://127.0.0.1:4244"];
+        let daemon = Daemon::start_binary(&wrapped, &namespace, config, &listen);
+        for connections in [300, 900] {
+            let mut crowd = Command::new("ip")
+                .args(["netns", "exec", &namespace.name])
+                .args(["python3", "-c", SILENT, &connections.to_string()])
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            assert_eq!(line_of(&mut crowd), "held");
+            for _ in 0..10 {
+                let asked = Instant::now();
+                assert!(daemon.status().is_some(), "{}", daemon.log());
+                assert!(
+                    asked.elapsed() < Duration::from_secs(5),
+                    "{:?}",
+                    asked.elapsed()
+                );
+            }
+            crowd.kill().unwrap();
+            crowd.wait().unwrap();
+            let asked = Instant::now();
+            eventually("others are served by TCP", || {
+                let output = Command::new("ip")
+                    .args(["netns", "exec", &namespace.name])
+                    .arg(client_binary())
+                    .args(["--server", "127.0.0.1:4244", "status", "-o", "json"])
+                    .output()
+                    .unwrap();
+                output.status.success().then_some(())
+            });
+            assert!(
+                asked.elapsed() < Duration::from_secs(10),
+                "{:?}",
+                asked.elapsed()
+            );
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 /// The service that `hubble status` asks health for.
 const HEALTH_SERVICE: &str = "hubble.server.Observer";
 
+/// Open files that are left to interfaces and files that come while it runs.
+const SPARE_FILES: usize = 24;
 /// Connections of the metrics' port: some scrapers and a look by hand.
 const METRICS_PLACES: usize = 64;
 /// Streams of one connection there.
@@ -104,7 +106,8 @@ impl Sockets {
             draining.subscribe(),
         );
         let metrics = metrics_listeners.map(|listeners| {
-            let places = Places::new(METRICS_PLACES, METRICS_PLACES / 2);
+            let most = metrics_places();
+            let places = Places::new(most, most / 2);
             let connections = listeners.connections(&places, refusals);
             let draining = draining.subscribe();
             tokio::spawn(serve_http(connections, metrics, METRICS_STREAMS, draining))
@@ -181,15 +184,25 @@ pub(super) fn hosts(config: &Config) -> Hosts {
     Hosts::new(own.into_iter().chain(config.server.hosts.clone()))
 }
 
-/// No more connections than there are descriptors, of which the datapath and
-/// files need some too.
+/// No more connections than there are descriptors, of which what runs has some already,
+/// and interfaces and files that come need some too.
 fn places(server: &config::Server) -> Places {
-    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
-    let (files, _) = limit.unwrap_or((1024, 1024));
-    let files = usize::try_from(files).unwrap_or(usize::MAX);
-    let most = server.max_connections.min(files / 4 * 3).max(1);
+    let files = open_files_limit();
+    let used = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    let left = files.saturating_sub(used + metrics_places() + SPARE_FILES);
+    let most = server.max_connections.min(files / 4 * 3).min(left).max(1);
     let most_of_one = server.max_connections_per_peer.min(most / 2).max(1);
     Places::new(most, most_of_one)
+}
+
+fn metrics_places() -> usize {
+    METRICS_PLACES.min(open_files_limit() / 16)
+}
+
+fn open_files_limit() -> usize {
+    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+    let (files, _) = limit.unwrap_or((1024, 1024));
+    usize::try_from(files).unwrap_or(usize::MAX)
 }
 
 /// Tells who asks for the server's health.

@@ -82,7 +82,8 @@ impl Accept {
         loop {
             let is_crowded = self.silent.len() >= CROWD;
             let accepted = tokio::select! {
-                accepted = self.incoming.next(is_crowded) => accepted,
+                // Those that are over first: they give a descriptor back.
+                biased;
                 Some(heard) = self.silent.next() => {
                     match heard.and_then(|heard| self.begin(heard)) {
                         Some(connection) => return connection,
@@ -93,6 +94,7 @@ impl Accept {
                     Ok(Some(connection)) => return connection,
                     _ => continue,
                 },
+                accepted = self.incoming.next(is_crowded) => accepted,
             };
             match accepted {
                 Ok((io, origin)) => self.wait_for(io, origin),
@@ -100,7 +102,9 @@ impl Accept {
                     self.warn(format_args!(
                         "no connection can be accepted: {error}; raise the limit of open files (LimitNOFILE)"
                     ));
-                    tokio::time::sleep(REST).await;
+                    if !self.places.evict() {
+                        tokio::time::sleep(REST).await;
+                    }
                 }
                 // The connection was over before it was taken.
                 Err(error) => tracing::debug!(listener = self.name, %error, "not accepted"),

@@ -128,6 +128,14 @@ impl Places {
         })
     }
 
+    /// Ends the oldest silent connection of all, if there is one: what it holds of the
+    /// system is wanted.
+    pub(super) fn evict(&self) -> bool {
+        let mut taken = self.taken();
+        let oldest = taken.silent.keys().next().copied();
+        self.make_room(&mut taken, oldest)
+    }
+
     /// Ends the oldest silent connection, if there is one; its place is free before
     /// it is closed.
     fn make_room(&self, taken: &mut Taken, oldest: Option<u64>) -> bool {
