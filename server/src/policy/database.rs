@@ -334,6 +334,10 @@ impl<E: Into<redb::Error>> From<E> for Failure {
 
 /// Opens, verifies and reads the file; in words what is wrong with it.
 fn try_open(folder: &StateFolder, path: &Path) -> Result<(File, Stored), String> {
+    // A new one would be begun in it, as if there had been no policies.
+    if path.symlink_metadata().is_ok_and(|is| is.len() == 0) {
+        return Err("it is empty".into());
+    }
     let file = folder.open_file(FILE).map_err(|error| error.to_string())?;
     // Bytes that nobody wrote may be worth a panic to the reader.
     let opened = catch_unwind(AssertUnwindSafe(|| {

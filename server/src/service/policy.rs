@@ -275,6 +275,9 @@ impl PolicyService for PolicySetService {
     ) -> Result<Response<api::EvaluateResponse>, Status> {
         let _turn = self.short_turn(&request).await;
         let asked = request.get_ref();
+        if let Some(connection) = &asked.connection {
+            judged::check_view(connection, &view_of(request.extensions()))?;
+        }
         let question = judged::Question::of(asked.connection.as_ref(), &self.ends)?;
         let direction = judged::direction(asked.direction)?;
         let answer = question.evaluate(direction, &self.policies.state());

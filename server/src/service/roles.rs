@@ -61,7 +61,7 @@ const NEEDS: &[(&str, Need)] = &[
     ("sextant.policy.v1.PolicyService/Apply", POLICY_ADMIN),
     ("sextant.policy.v1.PolicyService/Confirm", POLICY_ADMIN),
     ("sextant.policy.v1.PolicyService/Delete", POLICY_ADMIN),
-    ("sextant.policy.v1.PolicyService/Evaluate", VIEWER),
+    ("sextant.policy.v1.PolicyService/Evaluate", IN_VIEW),
     ("sextant.policy.v1.PolicyService/Explain", IN_VIEW),
     ("sextant.policy.v1.PolicyService/Get", VIEWER),
     ("sextant.policy.v1.PolicyService/List", VIEWER),

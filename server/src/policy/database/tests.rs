@@ -101,6 +101,7 @@ fn a_damaged_file_is_set_aside_and_no_reason_not_to_start() {
         .unwrap();
     let mut damaged = vec![
         good[..good.len() / 2].to_vec(),
+        Vec::new(),
         b"no database".to_vec(),
         vec![0xff; 4096 * 3],
     ];

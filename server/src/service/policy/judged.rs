@@ -198,7 +198,7 @@ pub(super) fn check_view(connection: &api::Connection, view: &View) -> Result<()
     let is_looked_up = |end: &api::End| end.labels.is_empty() && !end.address.is_empty();
     match ends.into_iter().flatten().any(is_looked_up) && !view.is_whole() {
         true => Err(Status::permission_denied(
-            "Explain tells who is at an address, and the [[grant]] of this caller is limited to some flows; \
+            "the answer would tell who is at an address, and the [[grant]] of this caller is limited to some flows; \
              give labels, or have a [[grant]] without limits",
         )),
         false => Ok(()),

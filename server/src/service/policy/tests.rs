@@ -206,7 +206,7 @@ async fn evaluated(service: &PolicySetService, port: u32) -> api::EvaluateRespon
         connection: Some(question(outside(), port)),
         direction: 0,
     };
-    let answer = service.evaluate(Request::new(request)).await;
+    let answer = service.evaluate(whole(request)).await;
     answer.unwrap().into_inner()
 }
 
@@ -281,7 +281,7 @@ async fn what_is_no_connection_is_told_by_its_field() {
             connection: Some(connection),
             direction: 0,
         };
-        let status = service.evaluate(Request::new(request)).await.unwrap_err();
+        let status = service.evaluate(whole(request)).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
         assert!(status.message().starts_with(field), "{status}");
     }
