@@ -23,8 +23,8 @@ use crate::spans::{self, Spans};
 /// The variable that says what is logged.
 const FILTER: &str = "SEXTANT_LOG";
 /// What is logged without it: the client of Kubernetes tells each try, which is told once
-/// by who tries.
-const USUAL: &str = "info,kube_client=off,kube_runtime=off";
+/// by who tries, and h2 each connection that it ends, of which anybody can make many.
+const USUAL: &str = "info,kube_client=off,kube_runtime=off,h2=error";
 
 /// Begins to log, and to make these spans, which are not in the log; called once.
 pub fn start(spans: &Spans) {

@@ -148,17 +148,24 @@ async fn serve(
 ) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut quit = signal(SignalKind::quit())?;
     tracing::debug!(?config, "effective configuration");
     let mut hangup = signal(SignalKind::hangup())?;
-    // By default both end a process without a word: a file that may not grow is an error
-    // of the write, and a second of grace is left to stop in.
+    // By default these end a process without a word: a file that may not grow is an error
+    // of the write, a second of grace is left to stop in, and others mean nothing here.
     let _file_size = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
+    let _without_meaning = [
+        signal(SignalKind::user_defined1())?,
+        signal(SignalKind::user_defined2())?,
+        signal(SignalKind::alarm())?,
+    ];
     let mut time_is_up = signal(SignalKind::from_raw(libc::SIGXCPU))?;
     let started = tokio::select! {
         app = app::build(config, serving, spans) => Some(app?),
         // A file that takes long to load is not waited for.
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
+        _ = quit.recv() => None,
         _ = time_is_up.recv() => return Err(out_of_time()),
     };
     let Some(mut app) = started else {
@@ -182,6 +189,7 @@ async fn serve(
         tokio::select! {
             _ = terminate.recv() => break None,
             _ = interrupt.recv() => break None,
+            _ = quit.recv() => break None,
             _ = hangup.recv() => {
                 let span = spans::reload("configuration");
                 let done = span.in_scope(|| reload().and_then(|config| app.reload(config)));

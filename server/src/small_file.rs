@@ -7,7 +7,7 @@
 use std::{
     fs::OpenOptions,
     io::{self, ErrorKind, Read as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -40,13 +40,23 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Warns of a secret that every user may read.
+/// Warns of a secret that every user may read, or that is somebody else's.
 pub fn warn_if_open(what: &str, path: &Path) {
-    let mode = std::fs::metadata(path).map(|file| file.permissions().mode());
-    if mode.is_ok_and(|mode| mode & 0o004 != 0) {
+    let Ok(file) = std::fs::metadata(path) else {
+        return;
+    };
+    if file.permissions().mode() & 0o004 != 0 {
         tracing::warn!(
             ?path,
             "{what} can be read by every user of this host; `chmod o-rwx` it"
+        );
+    }
+    let owner = file.uid();
+    if owner != 0 && owner != nix::unistd::geteuid().as_raw() {
+        tracing::warn!(
+            ?path,
+            owner,
+            "{what} belongs to another user, who can change it; `chown` it to the user of sextantd, or to root"
         );
     }
 }

@@ -104,6 +104,14 @@ impl Hosts {
     }
 
     fn judge(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+        // Of two, another reader may look at the other one.
+        let is_twice = |name| headers.get_all(name).iter().nth(1).is_some();
+        if is_twice(header::HOST) {
+            return Err(Refused::Host);
+        }
+        if is_twice(header::ORIGIN) || is_twice(header::HeaderName::from_static(FETCH_SITE)) {
+            return Err(Refused::Origin);
+        }
         // HTTP/2 has it in the URI, where one in the header must be the same.
         let named = match headers.get(header::HOST) {
             Some(host) => Authority::try_from(host.as_bytes()).ok(),
@@ -128,7 +136,7 @@ impl Hosts {
     }
 
     fn knows(&self, authority: &Authority) -> bool {
-        if authority.as_str().contains('@') {
+        if !is_plain(authority) {
             return false;
         }
         let host = plain(authority.host());
@@ -161,8 +169,24 @@ fn is_same_origin(origin: &[u8], own: &Authority) -> bool {
         "https" => 443,
         _ => return false,
     };
+    if !is_plain(other) {
+        return false;
+    }
     let port = |authority: &Authority| authority.port_u16().unwrap_or(default);
     plain(other.host()) == plain(own.host()) && port(other) == port(own)
+}
+
+/// A host, and behind it a port or nothing: readers differ on all else.
+fn is_plain(authority: &Authority) -> bool {
+    let text = authority.as_str();
+    let rest = text.strip_prefix(authority.host());
+    match rest.map(|rest| rest.strip_prefix(':').ok_or(rest)) {
+        Some(Ok(port)) => {
+            port.parse::<u16>().is_ok() && port.starts_with(|c: char| c.is_ascii_digit())
+        }
+        Some(Err(rest)) => rest.is_empty(),
+        None => false,
+    }
 }
 
 /// Names are the same in any case and with a final dot.
@@ -183,6 +207,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_twice_is_refused() {
+        for (name, value, refused) in [
+            ("host", "localhost", Refused::Host),
+            ("origin", "http://localhost", Refused::Origin),
+            (FETCH_SITE, "same-origin", Refused::Origin),
+        ] {
+            let mut headers = HeaderMap::new();
+            let all = [
+                ("host", "localhost"),
+                ("origin", "http://localhost"),
+                (FETCH_SITE, "same-origin"),
+            ];
+            for (name, value) in all {
+                headers.append(name, value.parse().unwrap());
+            }
+            let judge = |headers: &HeaderMap| {
+                Hosts::default().judge(&Uri::from_static("/metrics"), headers)
+            };
+            assert_eq!(judge(&headers), Ok(()));
+            headers.append(name, value.parse().unwrap());
+            assert_eq!(judge(&headers), Err(refused), "{name}");
+        }
+    }
+
+    #[test]
     fn only_names_that_nobody_else_can_point_here_are_answered() {
         for host in [
             "127.0.0.1:4245",
@@ -197,6 +246,12 @@ mod tests {
             assert_eq!(judge(&[("host", host)]), Ok(()), "{host}");
         }
         for host in [
+            "[::1].evil.example",
+            "127.0.0.1:evil",
+            "localhost:",
+            "localhost:+80",
+            "localhost:99999",
+            "user@localhost",
             "evil.example",
             "evil.example:4245",
             "localhost.evil.example",
