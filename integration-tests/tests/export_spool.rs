@@ -174,6 +174,13 @@ fn a_full_disk_is_told_and_holds_nothing_up() {
         let state = exporter(&daemon, "web");
         state.spool?.error.is_empty().then_some(())
     });
+    // What was taken from memory meanwhile never was on the disk: it comes first.
+    let meanwhile = shown(&daemon);
+    eventually("what was in memory is there", || {
+        let posted = posted(&sink);
+        let is_there = |uuid: &String| posted.contains_key(uuid);
+        meanwhile.keys().all(is_there).then_some(())
+    });
     sink.is(Some(Reply::Status(503)));
     drop(load);
     let seen = shown(&daemon);
