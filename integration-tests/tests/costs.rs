@@ -57,6 +57,19 @@ async fn ask(server: &str, request: GetFlowsRequest) -> Result<usize, Status> {
     Ok(count)
 }
 
+/// Requests of which each takes some milliseconds to compile, all at once.
+fn many_at_once(daemon: &Daemon) {
+    let server = daemon.server();
+    let deep = dear::cel(format!("{}1{} == []", "[".repeat(240), "]".repeat(240)));
+    let work = async {
+        let all = (0..200).map(|_| ask(&server, deep.clone()));
+        let _ = tokio::time::timeout(Duration::from_secs(3), futures::future::join_all(all)).await;
+    };
+    let waited = daemon.block_on(slowest(&server, work, || {}));
+    assert!(waited <= Duration::from_secs(1), "{waited:?}");
+    println!("slowest beside 200 that are compiled {waited:?}");
+}
+
 /// Streams that stay open, each with as many filters as there may be: beyond a share of the
 /// bytes of all they are refused.
 fn many_followers(daemon: &Daemon, before: u64) {
@@ -109,6 +122,7 @@ fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
         assert!(grown < 100 << 10, "{text}: grew by {grown} KiB");
     }
     many_followers(&daemon, before);
+    many_at_once(&daemon);
     // Some thousand turns of loops for each flow, and no flow passes.
     let slow = dear::slow_scan();
     let work = async {

@@ -26,6 +26,8 @@ use tokio::{
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+/// Tasks between two looks at what came by the sockets.
+const EVENT_INTERVAL: u32 = 8;
 /// Interfaces, signals and metrics are little work.
 const OBSERVING_THREADS: usize = 2;
 
@@ -109,7 +111,11 @@ fn runtime(name: &str, threads: Option<usize>) -> anyhow::Result<Runtime> {
     if let Some(threads) = threads {
         builder.worker_threads(threads);
     }
-    builder.enable_all().thread_name(name);
+    // Tasks may take a millisecond: who comes meanwhile does not wait for 61 of them.
+    builder
+        .enable_all()
+        .thread_name(name)
+        .event_interval(EVENT_INTERVAL);
     // Tokio panics where the system gives it no thread.
     let told = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));

@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod beside;
 pub mod bounded;
 mod error;
 mod flow;

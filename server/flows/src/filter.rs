@@ -42,6 +42,7 @@ mod tests;
 
 use std::fmt;
 
+use prost::Message;
 use sextant_proto::flow as pb;
 
 use crate::flow::{
@@ -62,6 +63,22 @@ pub use side::Side;
 
 /// Filters or values from which on judging takes long.
 const MANY: usize = 256;
+/// Bytes of both lists up to which compiling takes some microseconds.
+const USUAL_BYTES: usize = 1024;
+
+/// Whether compiling these lists may take milliseconds.
+#[must_use]
+pub fn are_dear(whitelist: &[pb::FlowFilter], blacklist: &[pb::FlowFilter]) -> bool {
+    let mut all = whitelist.iter().chain(blacklist);
+    let is_dear = |filter: &pb::FlowFilter| {
+        filter.experimental.is_some()
+            || !filter.http_path.is_empty()
+            || !filter.http_url.is_empty()
+            || !filter.dns_query.is_empty()
+    };
+    let bytes = |list: &[pb::FlowFilter]| -> usize { list.iter().map(Message::encoded_len).sum() };
+    all.any(is_dear) || bytes(whitelist) + bytes(blacklist) > USUAL_BYTES
+}
 
 /// The compiled whitelist and blacklist of a request.
 pub struct Filters {

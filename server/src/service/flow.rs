@@ -21,6 +21,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     access::view_of,
     audit::What,
+    beside::beside,
     generated::flow_service_server::{FlowService, FlowServiceServer},
     limits::{Limits, shutting_down},
 };
@@ -93,13 +94,14 @@ impl FlowService for FlowsService {
         &self,
         request: Request<api::SummarizeFlowsRequest>,
     ) -> Result<Response<api::SummarizeFlowsResponse>, Status> {
-        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
-        let mut query = SummaryQuery::compile(
-            request.get_ref(),
-            self.noted,
-            "",
-            &view_of(request.extensions()),
-        )?;
+        let turn = self.limits.turn(&Caller::of(request.extensions())).await;
+        let view = view_of(request.extensions());
+        let (asked, noted) = (request.into_inner(), self.noted);
+        let (mut query, _turn) = beside(move || {
+            let query = SummaryQuery::compile(&asked, noted, "", &view);
+            query.map(|query| (query, turn))
+        })
+        .await?;
         let summary = query.run(&self.ring, self.started).await?;
         Ok(Response::new(api::SummarizeFlowsResponse {
             summary: Some(summary),
@@ -114,9 +116,13 @@ impl FlowService for FlowsService {
         let view = view_of(request.extensions());
         let request = request.into_inner();
         let asked = request.summary.unwrap_or_default();
-        let turn = self.limits.short_turn(&caller).await;
-        let query = SummaryQuery::compile_repeated(&asked, self.noted, "summary.", &view)?;
-        drop(turn);
+        let (turn, noted) = (self.limits.short_turn(&caller).await, self.noted);
+        let query = beside(move || {
+            let query = SummaryQuery::compile_repeated(&asked, noted, "summary.", &view);
+            drop(turn);
+            query
+        })
+        .await?;
         let kept = self.limits.keep(&caller, query.weight())?;
         let interval = summarize::interval(request.interval.as_ref())?;
         let mut ticks = tokio::time::interval(interval);

@@ -22,6 +22,7 @@ use tonic::{Request, Response, Status, metadata::MetadataValue};
 
 use super::{
     access::view_of,
+    beside::beside,
     error::RequestError,
     generated::observer_server::Observer,
     limits::Limits,
@@ -29,7 +30,7 @@ use super::{
     stream::{runs::Runs, scan::scan},
 };
 use crate::{
-    filter::Filters,
+    filter::{Filters, are_dear},
     listener::Caller,
     pipeline::Namespaces,
     selection::{Selection, View},
@@ -122,14 +123,18 @@ impl ObserverService {
             deliveries: self.deliveries.clone(),
             runs: self.runs.clone(),
         };
-        let has_filters = !request.whitelist.is_empty() || !request.blacklist.is_empty();
-        // Compiling may take milliseconds of a thread.
-        let turn = match has_filters {
-            true => Some(self.limits.short_turn(caller).await),
-            false => None,
+        let mut query = match are_dear(&request.whitelist, &request.blacklist) {
+            false => Query::compile(request, view)?,
+            true => {
+                let (turn, view) = (self.limits.short_turn(caller).await, view.clone());
+                beside(move || {
+                    let query = Query::compile(request, &view);
+                    drop(turn);
+                    query.map_err(Status::from)
+                })
+                .await?
+            }
         };
-        let mut query = Query::compile(request, view)?;
-        drop(turn);
         query.kept = self.limits.keep(caller, query.selection.weight())?;
         FlowStream::start(query, &self.ring, common).await
     }

@@ -25,6 +25,7 @@ use tonic::{Request, Response, Status};
 use super::{
     access::view_of,
     audit::{What, caller_name},
+    beside::beside,
     generated::policy_service_server::{PolicyService, PolicyServiceServer},
     limits::{Limits, Turn},
 };
@@ -101,15 +102,6 @@ impl PolicySetService {
         };
         Ok(self.policies.change(ask, options).await?)
     }
-}
-
-/// Does what takes long beside what serves other calls. It goes on when its caller is
-/// gone, so it holds its turn itself.
-async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Status> + Send + 'static,
-) -> Result<T, Status> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
 }
 
 /// The connection of a call by TCP.
