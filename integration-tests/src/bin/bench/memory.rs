@@ -22,6 +22,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     drop((sextant, hubble));
     let [small, of_hubble] = <[Rounds; 2]>::try_from(rounds).expect("one for each server");
     add(bench, RING, small.memory, Some(of_hubble.memory), 60.0);
+    add_own(bench, RING, small.own, Some(of_hubble.own));
 
     let load = Load {
         corpus: bench.corpus(RING)?,
@@ -32,6 +33,7 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let sextant = Server::sextant(&bench.options.sextantd, &load).await?;
     let large = measure(bench, &[&sextant], MILLION).await?.remove(0);
     add(bench, MILLION, large.memory, None, 400.0);
+    add_own(bench, MILLION, large.own, None);
     bench.report.add(Figure {
         scenario: "memory",
         what: format!("drain rate with {MILLION} flows ÷ with {RING}"),
@@ -43,10 +45,11 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Resident MiB after each drain, and its flows a second.
+/// Resident MiB after each drain, what of it is no page of a file, and its flows a second.
 #[derive(Debug, Default)]
 struct Rounds {
     memory: Samples,
+    own: Samples,
     rate: Samples,
 }
 
@@ -64,6 +67,7 @@ async fn measure(bench: &Bench, servers: &[&Server], capacity: u64) -> anyhow::R
             );
             rounds.rate.0.push(drained.per_second);
             rounds.memory.0.push(server.rss()? as f64 / MIB);
+            rounds.own.0.push(server.own_rss()? as f64 / MIB);
         }
     }
     Ok(all)
@@ -77,5 +81,17 @@ fn add(bench: &mut Bench, flows: u64, sextant: Samples, hubble: Option<Samples>,
         sextant,
         hubble,
         goal: Some(Goal::AtMost(goal)),
+    });
+}
+
+/// Pages of the program's file are shared and can go; these cannot.
+fn add_own(bench: &mut Bench, flows: u64, sextant: Samples, hubble: Option<Samples>) {
+    bench.report.add(Figure {
+        scenario: "memory",
+        what: format!("of it anonymous, {flows} flows"),
+        unit: "MiB",
+        sextant,
+        hubble,
+        goal: None,
     });
 }

@@ -188,6 +188,11 @@ impl Server {
         cpu(self.pid())
     }
 
+    /// Resident memory that is its own, in bytes.
+    pub(crate) fn own_rss(&self) -> anyhow::Result<u64> {
+        own_rss(self.child.id())
+    }
+
     /// Resident memory in bytes.
     pub(crate) fn rss(&self) -> anyhow::Result<u64> {
         rss(self.pid())
@@ -250,6 +255,11 @@ pub(crate) fn cpu_of_threads(pid: u32) -> anyhow::Result<Duration> {
 /// Resident memory of a process in bytes.
 pub(crate) fn rss(pid: u32) -> anyhow::Result<u64> {
     memory(pid, "VmRSS:")
+}
+
+/// What of it is the process's own, and no page of a file, in bytes.
+pub(crate) fn own_rss(pid: u32) -> anyhow::Result<u64> {
+    memory(pid, "RssAnon:")
 }
 
 /// The most that was resident, in bytes.
