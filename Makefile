@@ -228,7 +228,7 @@ bench: setup-build ## Sextant beside the real Hubble observer; results in target
 	$(call install,$(TEST_PACKAGES) $(BENCH_PACKAGES))
 	@mkdir -p target/bench
 	cargo build --release --package sextantd
-	cargo build --release --package sextant-integration-tests --bin bench
+	cargo build --release --package sextant-integration-tests --bin bench --bin flood
 	cd $(GO) && CGO_ENABLED=0 go build -o $(CURDIR)/target/bench/ ./cmd/hubble-observer
 	bpf-linker --export bench_empty,_license -o target/bench/empty.o integration-tests/src/bin/bench/empty.ll
 	$(AS_ROOT) env SEXTANTD=$(CURDIR)/target/release/sextantd \

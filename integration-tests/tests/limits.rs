@@ -361,3 +361,77 @@ fn silent_connections_go_for_new_ones_and_others_are_served() {
         others_are_served(&daemon).await;
     });
 }
+
+/// A client that allows a gigabyte to be on its way, begins some streams of flows, and reads
+/// no more of its socket.
+async fn deaf(server: &str) -> impl Sized + use<> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let stream = socket.connect(server.parse().unwrap()).await.unwrap();
+    let handshake = h2::client::Builder::new()
+        .initial_window_size(1 << 30)
+        .initial_connection_window_size(1 << 30)
+        .handshake(stream);
+    let (requests, mut connection) = handshake.await.unwrap();
+    let follow = GetFlowsRequest {
+        number: 1_000_000_000,
+        follow: true,
+        ..GetFlowsRequest::default()
+    };
+    let begun = async {
+        let mut begun = Vec::new();
+        for _ in 0..4 {
+            let mut requests = requests.clone().ready().await.unwrap();
+            let request = http::Request::post(format!("http://127.0.0.1{FLOWS}"))
+                .header("content-type", "application/grpc")
+                .header("te", "trailers");
+            let (response, mut body) = requests
+                .send_request(request.body(()).unwrap(), false)
+                .unwrap();
+            body.send_data(message(&follow.encode_to_vec()), true)
+                .unwrap();
+            begun.push(response.await.unwrap());
+        }
+        begun
+    };
+    let begun = tokio::select! {
+        begun = begun => begun,
+        ended = &mut connection => panic!("{ended:?}"),
+    };
+    // Kept, and asked for nothing any more.
+    (connection, requests, begun)
+}
+
+#[test]
+fn clients_that_allow_much_and_read_nothing_hold_little() {
+    const CLIENTS: usize = 40;
+    // More than sockets take.
+    let line = |n: usize| {
+        let node = "n".repeat(200);
+        format!(
+            "{{\"flow\":{{\"uuid\":\"{n}\",\"node_name\":\"{node}\",\"verdict\":\"FORWARDED\"}}}}\n"
+        )
+    };
+    let lines: String = (0..20_000).map(line).collect();
+    let daemon = Rootless::replaying(&lines, "");
+    run(async {
+        let before = daemon.resident_bytes();
+        let mut held = Vec::new();
+        for _ in 0..CLIENTS {
+            held.push(deaf(&daemon.servers[0]).await);
+        }
+        let mut most = 0;
+        for _ in 0..15 {
+            others_are_served(&daemon).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            most = most.max(daemon.resident_bytes());
+        }
+        let streams = 4 * CLIENTS as u64;
+        let each = most.saturating_sub(before) / streams;
+        println!("{each} bytes of each of {streams} streams");
+        assert!(
+            each < 350 << 10,
+            "{each} bytes of each of {streams} streams"
+        );
+    });
+}

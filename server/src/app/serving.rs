@@ -10,7 +10,6 @@ use tokio::{
     task::{JoinError, JoinHandle},
     time::Instant,
 };
-use tonic::transport;
 use tonic_health::server::HealthReporter;
 
 use super::worker::unexpected;
@@ -30,7 +29,7 @@ const METRICS_PLACES: usize = 64;
 /// Streams of one connection there.
 const METRICS_STREAMS: u32 = 16;
 
-type Task = JoinHandle<Result<(), transport::Error>>;
+type Task = JoinHandle<()>;
 
 /// Bound addresses, nothing served yet.
 pub(super) struct Sockets {
@@ -161,7 +160,7 @@ impl Serving {
         }
         let abort = self.grpc.abort_handle();
         match tokio::time::timeout_at(deadline, self.grpc).await {
-            Ok(ended) => ended.context("gRPC server")?.context("gRPC server"),
+            Ok(ended) => ended.context("gRPC server"),
             Err(_) => {
                 tracing::warn!("streams were still open at the deadline; closed");
                 abort.abort();
@@ -171,11 +170,8 @@ impl Serving {
     }
 }
 
-fn failure(part: &str, ended: Result<Result<(), transport::Error>, JoinError>) -> anyhow::Error {
-    match ended {
-        Ok(Err(error)) => anyhow::Error::new(error).context(format!("{part} failed")),
-        ended => unexpected(part, ended.err()),
-    }
+fn failure(part: &str, ended: Result<(), JoinError>) -> anyhow::Error {
+    unexpected(part, ended.err())
 }
 
 /// The names that only this host has, and those that were given to it.

@@ -13,6 +13,7 @@ mod drain;
 mod export;
 mod feed;
 mod filters;
+mod flood;
 mod follow;
 mod growth;
 mod hostile;
@@ -73,7 +74,7 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 16] = [
+const SCENARIOS: [&str; 17] = [
     "drain",
     "tls",
     "answer",
@@ -84,6 +85,7 @@ const SCENARIOS: [&str; 16] = [
     "growth",
     "idle",
     "hostile",
+    "flood",
     "interfaces",
     "kernel",
     "network",
@@ -132,6 +134,7 @@ fn main() -> anyhow::Result<()> {
             "growth" => runtime.block_on(growth::run(&mut bench)),
             "idle" => runtime.block_on(idle::run(&mut bench)),
             "hostile" => runtime.block_on(hostile::run(&mut bench)),
+            "flood" => flood::run(&mut bench),
             // The guard of the daemon has a runtime of its own.
             "interfaces" => interfaces::run(&mut bench),
             "kernel" => kernel::run(&mut bench),
