@@ -86,6 +86,15 @@ pub fn many_names() -> GetFlowsRequest {
     of(vec![filter; 1000])
 }
 
+/// One label selector of as many requirements as its bytes hold.
+#[must_use]
+pub fn many_requirements() -> GetFlowsRequest {
+    of(vec![FlowFilter {
+        source_label: vec!["a,".repeat((8 << 10) - 1) + "a"],
+        ..FlowFilter::default()
+    }])
+}
+
 /// A scan that takes some thousand turns for each flow, of which none passes.
 #[must_use]
 pub fn slow_scan() -> GetFlowsRequest {

@@ -72,8 +72,8 @@ fn many_at_once(daemon: &Daemon) {
 
 /// Streams that stay open, each with as many filters as there may be: beyond a share of the
 /// bytes of all they are refused.
-fn many_followers(daemon: &Daemon, before: u64) {
-    let (server, request) = (daemon.server(), dear::many_names());
+fn many_followers(daemon: &Daemon, before: u64, request: GetFlowsRequest) {
+    let server = daemon.server();
     let follow = GetFlowsRequest {
         follow: true,
         ..request
@@ -121,7 +121,8 @@ fn the_dearest_requests_hold_nobody_up_and_end_with_their_clients() {
         let grown = resident_kib(daemon.pid()).saturating_sub(before);
         assert!(grown < 100 << 10, "{text}: grew by {grown} KiB");
     }
-    many_followers(&daemon, before);
+    many_followers(&daemon, before, dear::many_names());
+    many_followers(&daemon, before, dear::many_requirements());
     many_at_once(&daemon);
     // Some thousand turns of loops for each flow, and no flow passes.
     let slow = dear::slow_scan();

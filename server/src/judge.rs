@@ -25,7 +25,7 @@ impl Judge {
     /// A filter that cannot be compiled.
     pub(crate) fn new(include: &[FlowFilter], exclude: &[FlowFilter]) -> Result<Self, FilterError> {
         Ok(Self {
-            filters: Filters::compile(include, exclude)?,
+            filters: Filters::compile_own(include, exclude)?,
             include: include.to_vec(),
             exclude: exclude.to_vec(),
             overruns: 0,
@@ -61,7 +61,7 @@ impl Judge {
         self.overruns += 1;
         // Steps of a request are for one that ends; this one goes on. What was compiled
         // once can be compiled again.
-        if let Ok(filters) = Filters::compile(&self.include, &self.exclude) {
+        if let Ok(filters) = Filters::compile_own(&self.include, &self.exclude) {
             self.filters = filters;
         }
         None

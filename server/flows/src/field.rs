@@ -85,6 +85,13 @@ pub fn fields(mut message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Malf
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     match bytes {
         [short @ 0..0x80, rest @ ..] => Some((u64::from(*short), rest)),
-        mut long => decode_varint(&mut long).ok().map(|number| (number, long)),
+        long => long_varint(long),
     }
+}
+
+/// Apart, so that the usual one is small enough to be put where it is asked for.
+#[inline(never)]
+fn long_varint(mut bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let number = decode_varint(&mut bytes).ok()?;
+    Some((number, bytes))
 }

@@ -55,6 +55,7 @@ use budget::Budget;
 use checks::{Check, Checks};
 pub use error::{FilterError, HttpField, PortError};
 pub use label::LabelError;
+use memo::Share;
 pub use meter::Overrun;
 use meter::{Meter, REQUEST_STEPS, STEPS_A_FLOW};
 pub use pattern::Glob;
@@ -114,8 +115,28 @@ impl Filters {
         whitelist: &[pb::FlowFilter],
         blacklist: &[pb::FlowFilter],
     ) -> Result<Self, FilterError> {
+        Self::compile_with(whitelist, blacklist, Share::default())
+    }
+
+    /// As `compile`, for filters of the daemon itself: what they remember is bounded by
+    /// their number, and no request takes any of it.
+    ///
+    /// # Errors
+    /// As `compile`.
+    pub fn compile_own(
+        whitelist: &[pb::FlowFilter],
+        blacklist: &[pb::FlowFilter],
+    ) -> Result<Self, FilterError> {
+        Self::compile_with(whitelist, blacklist, Share::own())
+    }
+
+    fn compile_with(
+        whitelist: &[pb::FlowFilter],
+        blacklist: &[pb::FlowFilter],
+        share: Share,
+    ) -> Result<Self, FilterError> {
         let values = bounds::check(whitelist, blacklist)?;
-        let mut budget = Budget::new(whitelist.len() + blacklist.len());
+        let mut budget = Budget::new(whitelist.len() + blacklist.len(), share);
         let mut compile = |list, filters: &[pb::FlowFilter]| -> Result<Vec<_>, FilterError> {
             let each = filters.iter().enumerate().map(|(index, filter)| {
                 budget.begin(list, index);

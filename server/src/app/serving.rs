@@ -22,6 +22,8 @@ use crate::{
 /// The service that `hubble status` asks health for.
 const HEALTH_SERVICE: &str = "hubble.server.Observer";
 
+/// Places that there are in any case; half of them root's.
+const LEAST_PLACES: usize = 32;
 /// Open files that are left to interfaces and files that come while it runs.
 const SPARE_FILES: usize = 24;
 /// Connections of the metrics' port: some scrapers and a look by hand.
@@ -186,6 +188,14 @@ fn places(server: &config::Server) -> Places {
     let files = open_files_limit();
     let used = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     let left = files.saturating_sub(used + metrics_places() + SPARE_FILES);
+    if left < LEAST_PLACES {
+        tracing::warn!(
+            files,
+            used,
+            "few descriptors are left for connections and interfaces; raise the limit of open files (LimitNOFILE=)"
+        );
+    }
+    let left = left.max(LEAST_PLACES);
     let most = server.max_connections.min(files / 4 * 3).min(left).max(1);
     let most_of_one = server.max_connections_per_peer.min(most / 2).max(1);
     Places::new(most, most_of_one)

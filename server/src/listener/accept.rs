@@ -102,8 +102,10 @@ impl Accept {
                     self.warn(format_args!(
                         "no connection can be accepted: {error}; raise the limit of open files (LimitNOFILE)"
                     ));
-                    if !self.places.evict() {
-                        tokio::time::sleep(REST).await;
+                    match self.places.evict() {
+                        // It may be another listener's, which closes it then.
+                        true => tokio::task::yield_now().await,
+                        false => tokio::time::sleep(REST).await,
                     }
                 }
                 // The connection was over before it was taken.

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use futures::{Stream, stream};
 use sextant_proto::sextant::flow::v1 as api;
-use tokio::time::MissedTickBehavior;
+use tokio::{sync::Semaphore, time::MissedTickBehavior};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -41,6 +41,8 @@ pub struct FlowsService {
     limits: Limits,
     started: Time,
     noted: Duration,
+    /// Who looks at all names.
+    listing: Arc<Semaphore>,
 }
 
 impl FlowsService {
@@ -60,6 +62,7 @@ impl FlowsService {
             ring,
             counts,
             limits,
+            listing: Arc::new(Semaphore::new(1)),
             started: Time::now(),
             noted,
         }
@@ -164,12 +167,19 @@ impl FlowService for FlowsService {
         &self,
         request: Request<api::ListNamesRequest>,
     ) -> Result<Response<api::ListNamesResponse>, Status> {
-        let _turn = self.limits.turn(&Caller::of(request.extensions())).await;
+        // There may be a million of them: one who asks has them at a time.
+        let one = Arc::clone(&self.listing).acquire_owned().await.ok();
+        let turn = self.limits.turn(&Caller::of(request.extensions())).await;
         let query = names::Query::compile(request.get_ref())?;
-        let all = {
-            let pipeline = self.pipeline.lock();
-            pipeline.unwrap_or_else(PoisonError::into_inner).names()
-        };
-        Ok(Response::new(query.answer(all)))
+        let pipeline = Arc::clone(&self.pipeline);
+        let answer = beside(move || {
+            let _held = (one, turn);
+            let all = {
+                let pipeline = pipeline.lock();
+                pipeline.unwrap_or_else(PoisonError::into_inner).names()
+            };
+            Ok(query.answer(all))
+        });
+        Ok(Response::new(answer.await?))
     }
 }

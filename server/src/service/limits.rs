@@ -47,7 +47,7 @@ pub struct Limits {
 }
 
 /// What filters take of memory without being counted: those of most clients are smaller.
-const FREE: usize = 128 << 10;
+const FREE: usize = 32 << 10;
 
 /// Bytes that something holds for as long as it goes on.
 #[derive(Debug, Default)]

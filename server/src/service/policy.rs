@@ -230,8 +230,8 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::ListRevisionsRequest>,
     ) -> Result<Response<api::ListRevisionsResponse>, Status> {
+        // One at a time reads the database, beside; no turn is held meanwhile.
         let (before, limit) = request::revisions(request.get_ref())?;
-        let _turn = self.short_turn(&request).await;
         let (revisions, oldest) = self.policies.revisions(before, limit).await?;
         let state = self.policies.state();
         Ok(Response::new(answer::revisions(&revisions, oldest, &state)))
@@ -281,7 +281,7 @@ impl PolicyService for PolicySetService {
         request: Request<api::ExplainRequest>,
     ) -> Result<Response<api::ExplainResponse>, Status> {
         use api::explain_request::What;
-        let _short = self.short_turn(&request).await;
+        let short = self.short_turn(&request).await;
         let state = self.policies.state();
         let answer = match &request.get_ref().what {
             Some(What::Connection(connection)) => {
@@ -289,6 +289,8 @@ impl PolicyService for PolicySetService {
                 judged::Question::of(Some(connection), &self.ends)?.explain(&state)
             }
             Some(What::FlowUuid(uuid)) => {
+                // Who waits for what takes long holds up nothing short.
+                drop(short);
                 let _turn = self.turn(&request).await;
                 let found = stored::flow(uuid, &self.ring, &view_of(request.extensions())).await?;
                 let Some(flow) = found else {
@@ -310,7 +312,6 @@ impl PolicyService for PolicySetService {
         &self,
         request: Request<api::SimulateRequest>,
     ) -> Result<Response<Self::SimulateStream>, Status> {
-        let turn = self.turn(&request).await;
         let mut request = request;
         let documents = std::mem::take(&mut request.get_mut().documents);
         let bytes: usize = documents.iter().map(|one| one.text.len()).sum();
@@ -318,6 +319,8 @@ impl PolicyService for PolicySetService {
             true => Arc::clone(&self.asking).acquire_owned().await.ok(),
             false => None,
         };
+        // Last: who waits for it holds up nobody.
+        let turn = self.turn(&request).await;
         let asked = request.get_ref();
         let flows = stored::Flows::of(
             (&asked.whitelist, &asked.blacklist),

@@ -7,7 +7,7 @@
 
 use super::{
     Excess, FilterError,
-    memo::Share,
+    memo::{self, Share},
     regexp::{Refusal, Regexp, RegexpError, Room},
 };
 
@@ -16,6 +16,8 @@ use super::{
 pub const MAX_PATTERN_BYTES: usize = 16 << 10;
 /// Regular expressions and patterns of names.
 pub const MAX_PATTERNS: usize = 1_000;
+/// Bytes of all patterns of names.
+pub const MAX_NAME_BYTES: usize = 64 << 10;
 /// Compiled size of all regular expressions, in bytes.
 pub const MAX_COMPILED: usize = 2 << 20;
 /// Names, literals and operators of all CEL expressions.
@@ -38,6 +40,10 @@ const OF_FILTER: usize = 1 << 10;
 const OF_VALUE: usize = 128;
 const OF_TOKEN: usize = 256;
 const OF_NAME: usize = 512;
+/// Of a byte of a pattern: `a,b` as a label selector has two requirements.
+const OF_BYTE: usize = 64;
+/// Tables of verdicts of a filter.
+const TABLES: usize = 5;
 /// What each regular expression takes beside its states.
 const EACH: usize = 2 << 10;
 
@@ -54,6 +60,7 @@ pub(super) struct Budget {
     /// Of what all requests may remember.
     pub(super) share: Share,
     patterns: usize,
+    name_bytes: usize,
     pattern_bytes: usize,
     compiled: usize,
     remembered: usize,
@@ -64,14 +71,15 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For a request with so many filters.
-    pub(super) fn new(filters: usize) -> Self {
+    /// For a request with so many filters, whose tables have such a share.
+    pub(super) fn new(filters: usize, share: Share) -> Self {
         Self {
             list: "whitelist",
             filter: 0,
             verdicts: super::memo::TOTAL / filters.max(1),
-            share: Share::default(),
+            share,
             patterns: MAX_PATTERNS,
+            name_bytes: MAX_NAME_BYTES,
             pattern_bytes: MAX_PATTERN_BYTES,
             compiled: MAX_COMPILED,
             remembered: REMEMBERED,
@@ -102,7 +110,9 @@ impl Budget {
         let expressions = (MAX_TOKENS - self.tokens) * OF_TOKEN;
         let patterns = (MAX_PATTERNS - self.patterns) * OF_NAME;
         let regexps = MAX_COMPILED - self.compiled + REMEMBERED - self.remembered;
-        filters * OF_FILTER + values * OF_VALUE + expressions + patterns + regexps
+        let texts = (MAX_PATTERN_BYTES - self.pattern_bytes) * OF_BYTE;
+        let of_filter = OF_FILTER + TABLES * memo::recent_bytes(self.verdicts);
+        filters * of_filter + values * OF_VALUE + expressions + patterns + regexps + texts
     }
 
     /// Takes the bytes of each text of a field.
@@ -123,7 +133,17 @@ impl Budget {
 
     /// Takes a pattern of names for each text of a field.
     pub(super) fn names(&mut self, field: &str, texts: &[String]) -> Result<(), Excess> {
-        (0..texts.len()).try_for_each(|index| self.pattern(field, index))
+        for (index, text) in texts.iter().enumerate() {
+            self.pattern(field, index)?;
+            match self.name_bytes.checked_sub(text.len()) {
+                Some(left) => self.name_bytes = left,
+                None => {
+                    let what = "bytes of patterns of names";
+                    return Err(self.excess(field, index, MAX_NAME_BYTES, what));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn pattern(&mut self, field: &str, index: usize) -> Result<(), Excess> {

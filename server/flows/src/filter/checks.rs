@@ -85,16 +85,16 @@ impl<'a> Checks<'a> {
     pub(super) fn names(
         &mut self,
         side: Side,
-        test: impl Fn(&Names) -> bool + Send + Sync + 'static,
+        test: impl Fn(&Names, &Meter) -> bool + Send + Sync + 'static,
     ) {
         match side {
             Side::Source => self.forbidden.only_named_sources(),
             Side::Destination => self.forbidden.only_named_destinations(),
         }
         let mut memo = Memo::new(self.budget.verdicts, &self.budget.share);
-        self.names.push(Box::new(move |flow, _| {
+        self.names.push(Box::new(move |flow, meter| {
             side.names(flow)
-                .is_some_and(|names| memo.verdict(names, &test))
+                .is_some_and(|names| memo.verdict(names, |names| test(names, meter)))
         }));
     }
 

@@ -10,6 +10,9 @@ use super::{
 };
 use crate::flow::sketch::Application;
 
+/// Bytes that are compared in a step.
+const BYTES_A_STEP: usize = 16;
+
 /// Compiles `source_fqdn`, `destination_fqdn` and `dns_query`.
 pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<(), FilterError> {
     for (side, field, patterns) in [
@@ -24,10 +27,18 @@ pub(super) fn compile(filter: &pb::FlowFilter, checks: &mut Checks) -> Result<()
             checks.budget.names(field, patterns)?;
             let globs: Result<Vec<_>, _> = patterns.iter().map(|p| Glob::compile(p)).collect();
             let globs = globs?;
-            checks.names(side, move |names| {
-                names
-                    .iter()
-                    .any(|name| globs.iter().any(|glob| glob.matches(name)))
+            let path = checks.budget.path(field, 0);
+            let bytes: usize = patterns.iter().map(String::len).sum();
+            checks.names(side, move |names, meter| {
+                names.iter().any(|name| {
+                    // Each pattern and the name are read once.
+                    let read = bytes + globs.len() * name.len();
+                    if meter.spend(read / BYTES_A_STEP).is_err() {
+                        meter.blame(&path);
+                        return false;
+                    }
+                    globs.iter().any(|glob| glob.matches(name))
+                })
             });
         }
     }

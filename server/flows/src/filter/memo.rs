@@ -35,29 +35,63 @@ const OF_ALL: usize = 1 << 19;
 /// A request may take one part in so many of what is left, so that there is always some
 /// for another one.
 const PART: usize = 4;
+/// What each request may remember, whatever others do.
+const OF_EACH: usize = 512;
 
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// What the tables of one request have of what all may remember.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Share(Arc<AtomicUsize>);
+pub(super) struct Share {
+    taken: Arc<AtomicUsize>,
+    is_own: bool,
+}
 
 impl Share {
+    /// Of filters of the daemon itself, from which nobody else takes any.
+    pub(super) fn own() -> Self {
+        Self {
+            is_own: true,
+            ..Self::default()
+        }
+    }
+
     /// Takes a place for one verdict, if there is one. Two that ask at once may both get
     /// the last.
     fn take(&self) -> bool {
+        if self.is_own {
+            return true;
+        }
         let left = OF_ALL.saturating_sub(TAKEN.load(Relaxed));
-        let is_fair = self.0.load(Relaxed) < left / PART;
+        let is_fair = self.taken.load(Relaxed) < (left / PART).max(OF_EACH);
         if is_fair {
-            self.0.fetch_add(1, Relaxed);
+            self.taken.fetch_add(1, Relaxed);
             TAKEN.fetch_add(1, Relaxed);
         }
         is_fair
     }
 
     fn give_back(&self, verdicts: usize) {
-        self.0.fetch_sub(verdicts, Relaxed);
-        TAKEN.fetch_sub(verdicts, Relaxed);
+        if !self.is_own {
+            self.taken.fetch_sub(verdicts, Relaxed);
+            TAKEN.fetch_sub(verdicts, Relaxed);
+        }
+    }
+}
+
+/// Bytes of the verdicts of a table that are found without a search.
+pub(super) fn recent_bytes(verdicts: usize) -> usize {
+    recent(capacity(verdicts)) * size_of::<(usize, bool)>()
+}
+
+fn capacity(verdicts: usize) -> usize {
+    verdicts.clamp(LEAST, MOST)
+}
+
+fn recent(capacity: usize) -> usize {
+    match capacity < MOST / 4 {
+        true => FEW_RECENT,
+        false => RECENT,
     }
 }
 
@@ -75,12 +109,8 @@ pub(super) struct Memo<T> {
 impl<T> Memo<T> {
     /// For about so many verdicts, of the share of a request.
     pub(super) fn new(verdicts: usize, share: &Share) -> Self {
-        let capacity = verdicts.clamp(LEAST, MOST);
-        let recent = if capacity < MOST / 16 {
-            FEW_RECENT
-        } else {
-            RECENT
-        };
+        let capacity = capacity(verdicts);
+        let recent = recent(capacity);
         Self {
             verdicts: HashMap::default(),
             recent: vec![(0, false); recent].into(),
@@ -226,12 +256,12 @@ mod tests {
             }
         }
         let held: usize = memos.iter().map(|memo| memo.verdicts.len()).sum();
-        assert!(held <= OF_ALL && held > OF_ALL / 4, "{held}");
+        assert!(held <= OF_ALL + 41 * OF_EACH && held > OF_ALL / 4, "{held}");
         // There is some for the next one.
         let mut next = Memo::new(MOST, &Share::default());
         for value in &values {
             next.verdict(value, |_| true);
         }
-        assert!(next.verdicts.len() > 1000, "{}", next.verdicts.len());
+        assert!(next.verdicts.len() >= OF_EACH, "{}", next.verdicts.len());
     }
 }

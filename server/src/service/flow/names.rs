@@ -32,6 +32,8 @@ const ALL: &str = "*";
 const MAX_WANTED: usize = 100;
 /// Bytes of one of them: the longest name, as text.
 const MAX_PATTERN: usize = 1024;
+/// Bytes of all patterns: each is held against each name.
+const MAX_PATTERNS: usize = 8 << 10;
 
 /// What orders names: no two have the same.
 type Place = (String, IpAddr, Option<Client>, u16, NameSource);
@@ -56,6 +58,10 @@ impl Query {
                     &format!("at most {MAX_WANTED} may be given"),
                 ));
             }
+        }
+        if request.name.iter().map(String::len).sum::<usize>() > MAX_PATTERNS {
+            let text = format!("has more than {MAX_PATTERNS} bytes of patterns");
+            return Err(invalid("name", &text));
         }
         let limit = match request.limit as usize {
             0 => USUAL,

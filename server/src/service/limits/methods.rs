@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 
+/// It goes on for as long as its client likes.
+const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+
 /// The kind of a method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Method {
@@ -49,6 +52,10 @@ impl Methods {
         match self.0.get(path) {
             Some(method) => *method,
             None if path.starts_with("/grpc.reflection.") => reflection,
+            None if path == HEALTH_WATCH => Method {
+                is_stream: true,
+                is_client_stream: false,
+            },
             None => Method::default(),
         }
     }

@@ -316,3 +316,24 @@ fn types_that_double_with_each_word_are_refused() {
     let many = "[[1, 2], [3]].map(x, {x[0]: [x]}).exists(m, 1 in m) || ".repeat(12);
     assert!(Filters::compile(&[cel(&format!("{many}true"))], &[]).is_ok());
 }
+
+#[test]
+fn many_patterns_of_names_against_long_names_end_with_their_field() {
+    let long = "a".repeat(250);
+    let mut flow = flow();
+    flow.destination_names = Some(vec![long; 16].into());
+    let fqdn = |count: usize, length: usize| pb::FlowFilter {
+        destination_fqdn: vec!["*a".repeat(length / 2) + "b"; count],
+        ..pb::FlowFilter::default()
+    };
+    let text = refused(&[fqdn(100, 1000)], &[]);
+    assert!(text.contains("65536 bytes of patterns of names"), "{text}");
+    let mut dear = Filters::compile(&[fqdn(900, 60)], &[]).unwrap();
+    let error = dear.matches(&flow).unwrap_err().to_string();
+    assert!(
+        error.starts_with("whitelist[0].destination_fqdn[0]: takes more than"),
+        "{error}"
+    );
+    let mut sane = Filters::compile(&[fqdn(100, 20)], &[]).unwrap();
+    assert!(!sane.matches(&flow).unwrap());
+}
