@@ -31,6 +31,7 @@ pub mod process;
 pub mod prometheus;
 pub mod raw;
 pub mod rootless;
+pub mod seen;
 pub mod sink;
 pub mod slow;
 pub mod tcp;

@@ -9,7 +9,9 @@ use sextant_integration_tests::{
     daemon::QUICK,
     eventually, iperf,
     netns::{packets, quiet, with_packets},
-    root, totals, veth,
+    root,
+    seen::seen_after,
+    totals, veth,
 };
 use sextant_proto::{
     flow::{Flow, FlowFilter, LostEventSource, Verdict},
@@ -227,40 +229,6 @@ fn without_flow(balance: &PacketBalance, cause: &str) -> u64 {
     let mut causes = balance.without_flow.iter();
     let found = causes.find(|without| without.cause == cause).unwrap();
     found.volume.unwrap().packets
-}
-
-/// Connects to ports where nobody listens, until one is seen; tells how long that
-/// took since `began`.
-fn seen_after(a: &Netns, daemon: &Daemon, began: Instant, to: &str, first: u16) -> Duration {
-    let mut port = first;
-    eventually("a new connection is seen", || {
-        port += 1;
-        a.try_run(&format!("timeout 1 bash -c 'echo > /dev/tcp/{to}/{port}'"));
-        let tried = Instant::now();
-        while tried.elapsed() < Duration::from_millis(500) {
-            if is_seen(daemon, port) {
-                return Some(began.elapsed());
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        None
-    })
-}
-
-fn is_seen(daemon: &Daemon, port: u16) -> bool {
-    let to_it = FlowFilter {
-        destination_port: vec![port.to_string()],
-        ..FlowFilter::default()
-    };
-    let request = GetFlowsRequest {
-        number: 1,
-        whitelist: vec![to_it],
-        ..GetFlowsRequest::default()
-    };
-    let is_flow = |response: &GetFlowsResponse| {
-        matches!(response.response_types, Some(ResponseTypes::Flow(_)))
-    };
-    daemon.responses(request).iter().any(is_flow)
 }
 
 fn is_to(flow: &Flow, port: u16) -> bool {

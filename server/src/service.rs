@@ -11,6 +11,7 @@ pub mod bounded;
 mod error;
 mod flow;
 mod limits;
+mod methods;
 mod observer;
 mod peer;
 mod policy;

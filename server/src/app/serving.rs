@@ -4,12 +4,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use tokio::{
-    runtime::Handle,
-    sync::watch,
-    task::{JoinError, JoinHandle},
-    time::Instant,
-};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::Instant};
 use tonic_health::server::HealthReporter;
 
 use super::worker::unexpected;
@@ -144,10 +139,10 @@ impl Serving {
     pub(super) async fn failed(&mut self) -> anyhow::Error {
         match &mut self.metrics {
             Some(metrics) => tokio::select! {
-                ended = &mut self.grpc => failure("the gRPC server", ended),
-                ended = metrics => failure("the server of metrics", ended),
+                ended = &mut self.grpc => unexpected("the gRPC server", ended.err()),
+                ended = metrics => unexpected("the server of metrics", ended.err()),
             },
-            None => failure("the gRPC server", (&mut self.grpc).await),
+            None => unexpected("the gRPC server", (&mut self.grpc).await.err()),
         }
     }
 
@@ -170,10 +165,6 @@ impl Serving {
             }
         }
     }
-}
-
-fn failure(part: &str, ended: Result<(), JoinError>) -> anyhow::Error {
-    unexpected(part, ended.err())
 }
 
 /// The names that only this host has, and those that were given to it.

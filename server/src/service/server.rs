@@ -11,6 +11,7 @@ use tonic::service::Routes;
 use super::{
     access::{Rules, guard},
     audit::{pages, watch},
+    methods::DESCRIPTORS,
     traced::traced,
 };
 use crate::{audit::Log, listener::Hosts};
@@ -49,15 +50,6 @@ async fn grpc_alone(request: Request, next: Next) -> Response {
     )
         .into_response()
 }
-
-/// All services. Each version of reflection has both, since clients ask for each
-/// service that is listed.
-pub(super) const DESCRIPTORS: [&[u8]; 4] = [
-    sextant_proto::DESCRIPTORS,
-    tonic_health::pb::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
-    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
-];
 
 /// The services with reflection in both versions.
 ///

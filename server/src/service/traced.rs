@@ -9,8 +9,6 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
 use tonic::Code;
 use tower_http::{
     classify::{GrpcErrorsAsFailures, GrpcFailureClass, SharedClassifier},
@@ -19,7 +17,7 @@ use tower_http::{
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::server::DESCRIPTORS;
+use super::methods;
 use crate::{
     listener::{Caller, Origin, Security},
     spans,
@@ -38,7 +36,7 @@ pub(super) fn traced() -> TraceLayer<
     impl OnEos + Clone,
     impl OnFailure<GrpcFailureClass> + Clone,
 > {
-    let methods = Arc::new(methods());
+    let methods: Arc<HashSet<String>> = Arc::new(names().collect());
     TraceLayer::new_for_grpc()
         .make_span_with(move |request: &Request<Body>| span(request, &methods))
         .on_request(())
@@ -60,20 +58,8 @@ pub(super) fn traced() -> TraceLayer<
 }
 
 /// `package.Service/Method` of all that there are.
-fn methods() -> HashSet<String> {
-    let mut names = HashSet::new();
-    for bytes in DESCRIPTORS {
-        // The files themselves: all else of them takes megabytes to make.
-        let set = FileDescriptorSet::decode(bytes).unwrap_or_default();
-        for file in &set.file {
-            for service in &file.service {
-                let package = file.package();
-                let methods = service.method.iter().map(|method| method.name());
-                names.extend(methods.map(|name| format!("{package}.{}/{name}", service.name())));
-            }
-        }
-    }
-    names
+fn names() -> impl Iterator<Item = String> {
+    methods::all().into_iter().map(|(name, _)| name)
 }
 
 fn span(request: &Request<Body>, methods: &HashSet<String>) -> Span {
@@ -160,6 +146,7 @@ mod tests {
     use axum::response::IntoResponse;
     use futures::FutureExt as _;
     use opentelemetry_proto::tonic::{common::v1::any_value::Value, trace::v1::Span as Encoded};
+    use prost::Message as _;
     use tower::ServiceExt as _;
     use tracing_subscriber::layer::SubscriberExt as _;
 
@@ -168,7 +155,7 @@ mod tests {
 
     #[test]
     fn all_methods_are_known_by_name() {
-        let methods = methods();
+        let methods: HashSet<String> = names().collect();
         for name in [
             "observer.Observer/GetFlows",
             "sextant.policy.v1.PolicyService/Apply",

@@ -8,15 +8,13 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use sextant_integration_tests::{
-    Daemon, Netns, eventually,
+    Daemon, Netns,
     netns::{packets, quiet, with_packets},
-    root, veth,
+    root,
+    seen::seen_after,
+    veth,
 };
-use sextant_proto::{
-    flow::FlowFilter,
-    observer::{GetFlowsRequest, get_flows_response::ResponseTypes},
-    sextant::status::v1::PacketBalance,
-};
+use sextant_proto::sextant::status::v1::PacketBalance;
 
 use crate::{
     Bench,
@@ -107,7 +105,10 @@ fn round(bench: &Bench, rounds: &mut Rounds) -> anyhow::Result<()> {
     ensure!(flood.wait()?.success(), "the flood failed");
     rounds.took.0.push(began.elapsed().as_secs_f64());
     rounds.slowest.0.push(slowest.as_secs_f64() * 1000.0);
-    rounds.seen.0.push(seen_after(&a, &daemon).as_secs_f64());
+    rounds
+        .seen
+        .0
+        .push(seen_after(&a, &daemon, Instant::now(), HOST, 2000).as_secs_f64());
     quiet(&b, "vb");
     let (counted, balance) = with_packets(&b, "vb", || {
         let packets = daemon.own_status()?.ledger?.packets?;
@@ -132,39 +133,6 @@ fn flood(from: &Netns) -> anyhow::Result<Child> {
         .stdout(Stdio::null())
         .spawn()
         .with_context(|| format!("running {}", program.display()))
-}
-
-/// Connects to ports where nobody listens, until one is seen.
-fn seen_after(a: &Netns, daemon: &Daemon) -> Duration {
-    let began = Instant::now();
-    let mut port = 2000;
-    eventually("a new connection is seen", || {
-        port += 1;
-        a.try_run(&format!(
-            "timeout 1 bash -c 'echo > /dev/tcp/{HOST}/{port}'"
-        ));
-        let tried = Instant::now();
-        while tried.elapsed() < Duration::from_millis(500) {
-            if is_seen(daemon, port) {
-                return Some(began.elapsed());
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        None
-    })
-}
-
-fn is_seen(daemon: &Daemon, port: u16) -> bool {
-    let request = GetFlowsRequest {
-        number: 1,
-        whitelist: vec![FlowFilter {
-            destination_port: vec![port.to_string()],
-            ..FlowFilter::default()
-        }],
-        ..GetFlowsRequest::default()
-    };
-    let mut responses = daemon.responses(request).into_iter();
-    responses.any(|response| matches!(response.response_types, Some(ResponseTypes::Flow(_))))
 }
 
 fn without_flow(balance: &PacketBalance) -> u64 {

@@ -21,8 +21,10 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let rounds = measure(bench, &[&sextant, &hubble], RING).await?;
     drop((sextant, hubble));
     let [small, of_hubble] = <[Rounds; 2]>::try_from(rounds).expect("one for each server");
-    add(bench, RING, small.memory, Some(of_hubble.memory), 60.0);
-    add_own(bench, RING, small.own, Some(of_hubble.own));
+    let both = (small.memory, Some(of_hubble.memory));
+    add(bench, resident(RING), both, Some(60.0));
+    let both = (small.own, Some(of_hubble.own));
+    add(bench, anonymous(RING), both, None);
 
     let load = Load {
         corpus: bench.corpus(RING)?,
@@ -32,8 +34,8 @@ pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     };
     let sextant = Server::sextant(&bench.options.sextantd, &load).await?;
     let large = measure(bench, &[&sextant], MILLION).await?.remove(0);
-    add(bench, MILLION, large.memory, None, 400.0);
-    add_own(bench, MILLION, large.own, None);
+    add(bench, resident(MILLION), (large.memory, None), Some(400.0));
+    add(bench, anonymous(MILLION), (large.own, None), None);
     bench.report.add(Figure {
         scenario: "memory",
         what: format!("drain rate with {MILLION} flows ÷ with {RING}"),
@@ -73,25 +75,24 @@ async fn measure(bench: &Bench, servers: &[&Server], capacity: u64) -> anyhow::R
     Ok(all)
 }
 
-fn add(bench: &mut Bench, flows: u64, sextant: Samples, hubble: Option<Samples>, goal: f64) {
+/// Of what is resident, pages of the program's file are shared and can go; what is anonymous
+/// cannot.
+fn add(bench: &mut Bench, what: String, servers: (Samples, Option<Samples>), goal: Option<f64>) {
+    let (sextant, hubble) = servers;
     bench.report.add(Figure {
         scenario: "memory",
-        what: format!("resident memory, {flows} flows, after drains"),
+        what,
         unit: "MiB",
         sextant,
         hubble,
-        goal: Some(Goal::AtMost(goal)),
+        goal: goal.map(Goal::AtMost),
     });
 }
 
-/// Pages of the program's file are shared and can go; these cannot.
-fn add_own(bench: &mut Bench, flows: u64, sextant: Samples, hubble: Option<Samples>) {
-    bench.report.add(Figure {
-        scenario: "memory",
-        what: format!("of it anonymous, {flows} flows"),
-        unit: "MiB",
-        sextant,
-        hubble,
-        goal: None,
-    });
+fn resident(flows: u64) -> String {
+    format!("resident memory, {flows} flows, after drains")
+}
+
+fn anonymous(flows: u64) -> String {
+    format!("of it anonymous, {flows} flows")
 }

@@ -190,7 +190,7 @@ impl Server {
 
     /// Resident memory that is its own, in bytes.
     pub(crate) fn own_rss(&self) -> anyhow::Result<u64> {
-        own_rss(self.child.id())
+        own_rss(self.pid())
     }
 
     /// Resident memory in bytes.

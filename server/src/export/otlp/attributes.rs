@@ -15,6 +15,20 @@ use sextant_flows::{
 
 use super::any::{attribute, several, text, uint};
 
+/// The flow of this encoded `ExportEvent`.
+pub(super) fn flow_of(encoded: &[u8]) -> Result<View<'_>, Unreadable> {
+    match event_of(encoded)?.get("flow") {
+        Some(Value::Message(flow)) => flow.view(),
+        _ => Err(Unreadable::Malformed),
+    }
+}
+
+/// An encoded `ExportEvent`, to be looked at.
+pub(super) fn event_of(encoded: &[u8]) -> Result<View<'_>, Unreadable> {
+    let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
+    View::new(shape, encoded)
+}
+
 /// Paths in `flow.Flow`, and what they are called. Ports are found again by
 /// `network.transport`.
 pub(super) const NAMES: [(&str, &str); 50] = [

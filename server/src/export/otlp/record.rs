@@ -2,14 +2,13 @@
 
 use sextant_flows::{
     flow::wire::put,
-    shape::Shape,
     view::{Unreadable, Value, View},
 };
 use sextant_proto::flow::Verdict;
 
 use super::{
     any,
-    attributes::{Attributes, say, transport, transport_named},
+    attributes::{Attributes, event_of, flow_of, say, transport, transport_named},
     frame::ITEM,
 };
 use crate::{
@@ -41,8 +40,7 @@ pub(in crate::export) fn put(
     is_masked: bool,
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
-    let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
-    let envelope = View::new(shape, encoded)?;
+    let envelope = event_of(encoded)?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| {
         fixed64(OBSERVED_FIXED64, nanos(Time::now()), out);
@@ -57,12 +55,7 @@ pub(in crate::export) fn put(
 /// Appends flows that were counted together, which are this encoded `ExportEvent`: the fields
 /// in which they are equal, how many there were, and the time of the first.
 pub(in crate::export) fn put_group(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
-    let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
-    let envelope = View::new(shape, encoded)?;
-    let Some(Value::Message(flow)) = envelope.get("flow") else {
-        return Err(Unreadable::Malformed);
-    };
-    let flow = flow.view()?;
+    let flow = flow_of(encoded)?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| {
         fixed64(OBSERVED_FIXED64, nanos(Time::now()), out);

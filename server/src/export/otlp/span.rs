@@ -7,12 +7,11 @@ use std::net::IpAddr;
 
 use sextant_flows::{
     flow::wire::put,
-    shape::Shape,
-    view::{Unreadable, Value, View},
+    view::{Unreadable, View},
 };
 
 use super::{
-    attributes::{Attributes, count, say, transport},
+    attributes::{Attributes, count, flow_of, say, transport},
     frame::ITEM,
     record::{fixed64, nanos, trace_of},
 };
@@ -145,12 +144,7 @@ pub(in crate::export) fn put(
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
     let ended = Ended::of(flow).ok_or(Unreadable::Malformed)?;
-    let shape = Shape::named("observer.ExportEvent").ok_or(Unreadable::Malformed)?;
-    let envelope = View::new(shape, encoded)?;
-    let Some(Value::Message(flow)) = envelope.get("flow") else {
-        return Err(Unreadable::Malformed);
-    };
-    let flow = flow.view()?;
+    let flow = flow_of(encoded)?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| written = ended.put(&flow, is_masked, out));
     written

@@ -2,11 +2,7 @@
 
 use std::collections::HashMap;
 
-use prost::Message as _;
-use prost_types::FileDescriptorSet;
-
-/// It goes on for as long as its client likes.
-const HEALTH_WATCH: &str = "/grpc.health.v1.Health/Watch";
+use crate::service::methods;
 
 /// The kind of a method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,24 +18,16 @@ pub(super) struct Method {
 pub(super) struct Methods(HashMap<String, Method>);
 
 impl Methods {
-    /// Those of Hubble's services and of ours.
+    /// Those of all services.
     pub(super) fn new() -> Self {
-        // The files themselves: all else of them takes megabytes to make.
-        let set = FileDescriptorSet::decode(sextant_proto::DESCRIPTORS).unwrap_or_default();
-        let mut all = HashMap::new();
-        for file in &set.file {
-            for service in &file.service {
-                for method in &service.method {
-                    let kind = Method {
-                        is_stream: method.client_streaming() || method.server_streaming(),
-                        is_client_stream: method.client_streaming(),
-                    };
-                    let (package, service) = (file.package(), service.name());
-                    all.insert(format!("/{package}.{service}/{}", method.name()), kind);
-                }
-            }
-        }
-        Self(all)
+        let all = methods::all().into_iter().map(|(name, method)| {
+            let kind = Method {
+                is_stream: method.client_streaming() || method.server_streaming(),
+                is_client_stream: method.client_streaming(),
+            };
+            (format!("/{name}"), kind)
+        });
+        Self(all.collect())
     }
 
     /// The method of a path. Reflection is no stream for limits: clients ask it
@@ -49,14 +37,9 @@ impl Methods {
             is_stream: false,
             is_client_stream: true,
         };
-        match self.0.get(path) {
-            Some(method) => *method,
-            None if path.starts_with("/grpc.reflection.") => reflection,
-            None if path == HEALTH_WATCH => Method {
-                is_stream: true,
-                is_client_stream: false,
-            },
-            None => Method::default(),
+        match path.starts_with("/grpc.reflection.") {
+            true => reflection,
+            false => self.0.get(path).copied().unwrap_or_default(),
         }
     }
 }
@@ -86,6 +69,7 @@ mod tests {
             true,
         );
         check("/grpc.health.v1.Health/Check", false, false);
+        check("/grpc.health.v1.Health/Watch", true, false);
         check("/no.Such/Method", false, false);
     }
 }
