@@ -22,12 +22,14 @@ pub fn flows(text: &str) -> BTreeMap<String, Value> {
     flows
 }
 
-/// A web server in the second namespace that answers the first.
+/// A web server in the second namespace that answers the first; some connections to it
+/// have ended, for tests that wait for flows.
 pub fn web(a: &Netns, b: &Netns) -> Process {
     let web = b.spawn("python3 -m http.server 80");
     eventually("a server", || {
         a.try_run("curl -s http://10.9.1.2/").0.then_some(())
     });
+    a.run("for i in 1 2 3 4; do curl -s http://10.9.1.2/; done");
     web
 }
 

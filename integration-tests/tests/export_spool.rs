@@ -238,7 +238,7 @@ fn a_collector_gets_logs_and_spans_of_a_daemon_that_was_killed_before_it_came() 
     );
     let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
     let _web = web(&a, &b);
-    eventually("a connection that ended", || {
+    eventually("connections that ended", || {
         let spool = exporter(&daemon, "c/traces").spool?;
         (spool.bytes > 0 && shown(&daemon).len() > 8).then_some(())
     });

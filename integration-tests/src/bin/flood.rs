@@ -50,6 +50,9 @@ struct Arguments {
     /// Port of the host.
     #[arg(long, default_value_t = 80)]
     port: u16,
+    /// Of so many flows, one after the other, again and again.
+    #[arg(long)]
+    flows: Option<u64>,
 }
 
 /// Random numbers (xorshift).
@@ -90,10 +93,11 @@ fn main() {
 }
 
 fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
-    // Two of each flow have one number.
-    let random = match arguments.kind {
-        Kind::UdpTwice => (number / 2 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15),
-        _ => random,
+    let of_flow = |flow: u64| (flow + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let random = match (arguments.flows, arguments.kind) {
+        (Some(flows), _) => of_flow(number % flows),
+        (None, Kind::UdpTwice) => of_flow(number / 2),
+        (None, _) => random,
     };
     let (source, port) = ((random >> 40) as u32, (random >> 16) as u16 | 1024);
     let tcp = |flags| frame::tcp(port, arguments.port, random as u32, flags);

@@ -4,7 +4,13 @@
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use tokio::{runtime::Handle, sync::watch, task::JoinHandle, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::watch,
+    task::{JoinError, JoinHandle},
+    time::Instant,
+};
+use tonic::transport;
 use tonic_health::server::HealthReporter;
 
 use super::worker::unexpected;
@@ -26,7 +32,7 @@ const METRICS_PLACES: usize = 64;
 /// Streams of one connection there.
 const METRICS_STREAMS: u32 = 16;
 
-type Task = JoinHandle<()>;
+type Task = JoinHandle<Result<(), transport::Error>>;
 
 /// Bound addresses, nothing served yet.
 pub(super) struct Sockets {
@@ -139,10 +145,10 @@ impl Serving {
     pub(super) async fn failed(&mut self) -> anyhow::Error {
         match &mut self.metrics {
             Some(metrics) => tokio::select! {
-                ended = &mut self.grpc => unexpected("the gRPC server", ended.err()),
-                ended = metrics => unexpected("the server of metrics", ended.err()),
+                ended = &mut self.grpc => failure("the gRPC server", ended),
+                ended = metrics => failure("the server of metrics", ended),
             },
-            None => unexpected("the gRPC server", (&mut self.grpc).await.err()),
+            None => failure("the gRPC server", (&mut self.grpc).await),
         }
     }
 
@@ -157,13 +163,20 @@ impl Serving {
         }
         let abort = self.grpc.abort_handle();
         match tokio::time::timeout_at(deadline, self.grpc).await {
-            Ok(ended) => ended.context("gRPC server"),
+            Ok(ended) => ended.context("gRPC server")?.context("gRPC server"),
             Err(_) => {
                 tracing::warn!("streams were still open at the deadline; closed");
                 abort.abort();
                 Ok(())
             }
         }
+    }
+}
+
+fn failure(part: &str, ended: Result<Result<(), transport::Error>, JoinError>) -> anyhow::Error {
+    match ended {
+        Ok(Err(error)) => anyhow::Error::new(error).context(format!("{part} failed")),
+        ended => unexpected(part, ended.err()),
     }
 }
 

@@ -6,6 +6,7 @@
 //! No peer gets more than its share of anything; a part is kept for root's unix
 //! socket. What is refused says which limit it was and what to do, and is counted.
 
+mod ahead;
 mod answer;
 mod calls;
 mod methods;
@@ -26,6 +27,7 @@ use tonic::Status;
 
 use crate::{config::Server, listener::Caller};
 
+use ahead::Everybody;
 pub use calls::limited;
 use methods::Method;
 use pool::{Caps, Full, Place, Pool};
@@ -38,6 +40,8 @@ pub struct Limits {
     streams: Pool,
     calls: Pool,
     bytes: Pool,
+    /// Answers that are on their way.
+    ahead: Everybody,
     turns: Turns,
     /// At what takes some milliseconds: not behind what takes seconds.
     short_turns: Turns,
@@ -101,6 +105,7 @@ impl Limits {
             streams: pool(config.max_streams),
             calls: pool(config.max_calls),
             bytes: pool(config.max_pending_bytes),
+            ahead: Everybody::default(),
             turns: Turns::default(),
             short_turns: Turns::default(),
             message_timeout: config.message_timeout,

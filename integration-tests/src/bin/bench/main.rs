@@ -10,8 +10,10 @@ mod attached;
 mod client;
 mod collector;
 mod drain;
+mod enforced;
 mod export;
 mod feed;
+mod felt;
 mod filters;
 mod flood;
 mod follow;
@@ -25,6 +27,7 @@ mod network;
 mod plot;
 mod policies;
 mod report;
+mod rules;
 mod server;
 mod status;
 mod tables;
@@ -74,7 +77,7 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 17] = [
+const SCENARIOS: [&str; 18] = [
     "drain",
     "tls",
     "answer",
@@ -91,6 +94,7 @@ const SCENARIOS: [&str; 17] = [
     "network",
     "tables",
     "policies",
+    "enforced",
     "export",
 ];
 
@@ -141,6 +145,7 @@ fn main() -> anyhow::Result<()> {
             "network" => network::run(&mut bench),
             "tables" => tables::run(&mut bench),
             "policies" => runtime.block_on(policies::run(&mut bench)),
+            "enforced" => enforced::run(&mut bench),
             "export" => runtime.block_on(export::run(&mut bench)),
             _ => unreachable!("checked above"),
         }

@@ -1,9 +1,8 @@
-//! The body of an answer: the call's place until its end, and the bytes of a
-//! large part that the client does not read.
+//! The body of an answer: the call's place until its end, and the bytes that the
+//! client does not read.
 //!
-//! The transport asks for the next part when there is room for it, so a part is
-//! held until then. Bound: what `Limits` gives out of pending bytes; parts up to
-//! `FREE` are bound by the places of calls.
+//! Bound: how far an answer is `Ahead`; a large part also takes of the pending bytes
+//! that `Limits` gives out.
 
 use std::{
     pin::Pin,
@@ -14,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tonic::Status;
 
-use super::{Limits, Place};
+use super::{Limits, Place, ahead::Ahead};
 use crate::listener::Caller;
 
 /// A chunk of a stream of flows is smaller.
@@ -25,7 +24,7 @@ pub(super) struct Answer<B> {
     body: Option<B>,
     limits: Limits,
     caller: Caller,
-    held: Option<Place>,
+    ahead: Ahead,
     _place: Place,
 }
 
@@ -33,9 +32,9 @@ impl<B> Answer<B> {
     pub(super) fn new(body: B, limits: Limits, caller: Caller, place: Place) -> Self {
         Self {
             body: Some(body),
+            ahead: Ahead::new(limits.ahead.clone()),
             limits,
             caller,
-            held: None,
             _place: place,
         }
     }
@@ -50,22 +49,24 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Answer<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = &mut *self;
-        this.held = None;
         let Some(body) = &mut this.body else {
             return Poll::Ready(None);
         };
-        let frame = ready!(Pin::new(body).poll_frame(context));
-        let length = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
-            _ => 0,
+        ready!(this.ahead.poll_room(context));
+        let frame = match ready!(Pin::new(body).poll_frame(context)) {
+            Some(Ok(frame)) if frame.is_data() => frame,
+            other => return Poll::Ready(other),
         };
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        let mut place = None;
         if length > FREE
-            && let Err(status) = this.limits.hold(&this.caller, &mut this.held, length)
+            && let Err(status) = this.limits.hold(&this.caller, &mut place, length)
         {
             this.body = None;
             return Poll::Ready(Some(Ok(trailers(&status))));
         }
-        Poll::Ready(frame)
+        let frame = frame.map_data(|bytes| this.ahead.hand_over(bytes, place));
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

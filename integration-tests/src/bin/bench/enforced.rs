@@ -1,0 +1,210 @@
+//! What policies cost where they are enforced: the first packet of a flow and those of a
+//! known one, beside the same set in nftables; how soon a change is felt.
+//!
+//! The programs' time is the kernel's own reading (`bpf_stats`). What nftables takes has no
+//! such: a packet's whole way, from the call that sends it to its end, is measured without
+//! it and with it, and so is Sextant's, in turns.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use sextant_integration_tests::{Daemon, Netns, Process, eventually, root, veth};
+use tempfile::TempDir;
+
+use crate::{
+    Bench,
+    attached::{Statistics, run_time},
+    felt,
+    report::{Figure, Goal, Samples},
+    rules::{PREFIXES, RULES, allowing, apply, chains, sets},
+};
+
+/// The host whose policies they are; no table of a program fills up with so many flows.
+const HOST: &str = "10.9.1.2";
+const FLOWS: u64 = 150_000;
+/// Packets of one flow, and through chains, which take long.
+const OF_ONE: u64 = 500_000;
+const THROUGH_CHAINS: u64 = 3000;
+/// No flow ends meanwhile, and no drop is told beside them.
+const STILL: &str = "[datapath]\ndrops = false\nother_idle = \"1h\"\nactive_interval = \"1h\"\nflows_ipv4 = 1400000\n";
+
+pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    if !root() {
+        bench.report.skip("enforced: needs root");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let mut added = Added::default();
+    for _ in 0..bench.runs() {
+        added.round(&bench.options.sextantd, &folder)?;
+    }
+    added.report(bench);
+    felt::run(bench)
+}
+
+/// Answers the first datagram, which makes its flow a known one for nftables; no other.
+const ANSWERS: &str = "python3 -c 'import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((\"\", 80))
+s.sendto(*s.recvfrom(100))
+time.sleep(1000)'";
+
+/// A host, and the neighbour that sends.
+struct Hosts {
+    host: Netns,
+    neighbour: Netns,
+    _answers: Process,
+}
+
+impl Hosts {
+    fn new() -> Self {
+        let (neighbour, host) = (Netns::new(), Netns::new());
+        veth((&neighbour, "va"), (&host, "vb"), 1);
+        host.run("ip route replace default via 10.9.1.1");
+        neighbour.run(&format!("ping -c 1 {HOST}"));
+        let answers = host.spawn(ANSWERS);
+        eventually("somebody who answers", || {
+            (!host.run("ss -Huln sport = :80").is_empty()).then_some(())
+        });
+        Self {
+            host,
+            neighbour,
+            _answers: answers,
+        }
+    }
+
+    fn observe(&self, sextantd: &Path) -> Daemon {
+        Daemon::start_binary(sextantd, &self.host, STILL, &["--interface", "vb"])
+    }
+
+    /// Nanoseconds of a packet from the call that sends it on, and of the program that
+    /// judges it.
+    fn send(&self, packets: u64, flows: u64) -> anyhow::Result<Packet> {
+        let before = run_time("sextant_in")?;
+        let program = std::env::current_exe()?.with_file_name("flood");
+        let output = Command::new("ip")
+            .args(["netns", "exec", &self.neighbour.name])
+            .arg(&program)
+            .args(["udp", HOST, &packets.to_string(), "--rate", "100000000"])
+            .args(["--flows", &flows.to_string()])
+            .output()
+            .with_context(|| format!("running {}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let took = text
+            .split(" in ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let took: f64 = took.context("no time of the flood")?.parse()?;
+        let after = run_time("sextant_in")?;
+        Ok(Packet {
+            way: took * 1e9 / packets as f64,
+            program: (after.0 - before.0) / (after.1 - before.1),
+        })
+    }
+
+    /// The first of so many flows, then those of one that is known.
+    fn first_and_known(&self) -> anyhow::Result<[Packet; 2]> {
+        Ok([self.send(FLOWS, FLOWS)?, self.send(OF_ONE, 1)?])
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Packet {
+    way: f64,
+    program: f64,
+}
+
+/// Nanoseconds that were added to a packet.
+#[derive(Default)]
+struct Added {
+    program: [Samples; 2],
+    watched: [Samples; 2],
+    judged: [Samples; 2],
+    sets: [Samples; 2],
+    chains: [Samples; 2],
+}
+
+impl Added {
+    /// Each variant once, in namespaces of its own.
+    fn round(&mut self, sextantd: &Path, folder: &TempDir) -> anyhow::Result<()> {
+        let _stats = Statistics::on()?;
+        let bare = Hosts::new().first_and_known()?;
+        let hosts = Hosts::new();
+        let daemon = hosts.observe(sextantd);
+        let watched = hosts.first_and_known()?;
+        drop((daemon, hosts));
+        let hosts = Hosts::new();
+        let daemon = hosts.observe(sextantd);
+        apply(&daemon, allowing())?;
+        let judged = hosts.first_and_known()?;
+        drop((daemon, hosts));
+        let hosts = Hosts::new();
+        load(&hosts.host, folder, &sets())?;
+        let sets = hosts.first_and_known()?;
+        let hosts = Hosts::new();
+        load(&hosts.host, folder, &chains())?;
+        // The last rule is the first that most of them meet.
+        let chains = [hosts.send(THROUGH_CHAINS, FLOWS)?, hosts.send(OF_ONE, 1)?];
+        for n in [0, 1] {
+            self.program[n]
+                .0
+                .push(judged[n].program - watched[n].program);
+            self.watched[n].0.push(watched[n].way - bare[n].way);
+            self.judged[n].0.push(judged[n].way - watched[n].way);
+            self.sets[n].0.push(sets[n].way - bare[n].way);
+            self.chains[n].0.push(chains[n].way - bare[n].way);
+        }
+        Ok(())
+    }
+
+    fn report(self, bench: &mut Bench) {
+        let set = format!("{RULES} rules of {PREFIXES} prefixes");
+        for (n, which, most) in [
+            (0, "first packet of a flow", 150.0),
+            (1, "packet of a known flow", 5.0),
+        ] {
+            let mut add = |what: String, sextant: &Samples, goal| {
+                bench.report.add(Figure {
+                    scenario: "enforced",
+                    what: format!("{which}, {what}"),
+                    unit: "ns",
+                    sextant: sextant.clone(),
+                    hubble: None,
+                    goal,
+                });
+            };
+            add(
+                format!("added to the program's time by {set}"),
+                &self.program[n],
+                Some(Goal::AtMost(most)),
+            );
+            add(
+                "added to its way by Sextant without policies".into(),
+                &self.watched[n],
+                None,
+            );
+            add(
+                format!("added to that by {set}; goal: nftables with sets"),
+                &self.judged[n],
+                Some(Goal::AtMost(self.sets[n].median())),
+            );
+            add(
+                "added to its way by them in nftables with sets".into(),
+                &self.sets[n],
+                None,
+            );
+            add("the same in a chain of rules".into(), &self.chains[n], None);
+        }
+    }
+}
+
+fn load(host: &Netns, folder: &TempDir, rules: &str) -> anyhow::Result<()> {
+    let file = folder.path().join("rules.nft");
+    std::fs::write(&file, rules)?;
+    host.run(&format!("nft -f {}", file.display()));
+    let loaded = host.run("nft list tables");
+    ensure!(loaded.contains("bench"), "nftables has no rules: {loaded}");
+    // What it puts off until the first packet.
+    std::thread::sleep(Duration::from_millis(500));
+    Ok(())
+}
