@@ -9,6 +9,9 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use http::{HeaderMap, Request, Response};
+use opentelemetry_semantic_conventions::attribute::{
+    ERROR_TYPE, NETWORK_TRANSPORT, RPC_METHOD, RPC_RESPONSE_STATUS_CODE, RPC_SYSTEM_NAME,
+};
 use tonic::Code;
 use tower_http::{
     classify::{GrpcErrorsAsFailures, GrpcFailureClass, SharedClassifier},
@@ -19,12 +22,17 @@ use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
 use super::methods;
 use crate::{
+    audit::code_name,
     listener::{Caller, Origin, Security},
     spans,
 };
 
 /// In place of the name of a method that there is not.
 const OTHER: &str = "_OTHER";
+/// What is called; and the name of a span of a method that there is not.
+const GRPC: &str = "grpc";
+/// How the connection came and what it proves, which has no conventional name.
+const PEER_KIND: &str = "sextant.peer.kind";
 
 /// The layer. Without anybody who takes spans it makes none.
 pub(super) fn traced() -> TraceLayer<
@@ -52,7 +60,7 @@ pub(super) fn traced() -> TraceLayer<
         .on_failure(|failure: GrpcFailureClass, _: Duration, span: &Span| {
             // A code is in headers or trailers, too.
             if let GrpcFailureClass::Error(_) = failure {
-                tell(Code::Unknown as i32, span);
+                tell(Code::Unknown, span);
             }
         })
 }
@@ -70,28 +78,23 @@ fn span(request: &Request<Body>, methods: &HashSet<String>) -> Span {
         otel.kind = "server",
         otel.name = Empty,
         otel.status_code = Empty,
-        rpc.system = "grpc",
-        rpc.service = Empty,
-        rpc.method = Empty,
-        rpc.grpc.status_code = Empty,
-        network.transport = Empty,
-        sextant.peer.kind = Empty,
+        { RPC_SYSTEM_NAME } = GRPC,
+        { RPC_METHOD } = Empty,
+        { RPC_RESPONSE_STATUS_CODE } = Empty,
+        { ERROR_TYPE } = Empty,
+        { NETWORK_TRANSPORT } = Empty,
+        { PEER_KIND } = Empty,
     );
     if span.is_disabled() {
         return span;
     }
     let called = request.uri().path().trim_start_matches('/');
     let known = methods.get(called).map(String::as_str);
-    if let Some((service, method)) = known.and_then(|name| name.split_once('/')) {
-        span.record("rpc.service", service);
-        span.record("rpc.method", method);
-    } else {
-        span.record("rpc.method", OTHER);
-    }
-    span.record("otel.name", known.unwrap_or(OTHER));
+    span.record(RPC_METHOD, known.unwrap_or(OTHER));
+    span.record("otel.name", known.unwrap_or(GRPC));
     let (transport, kind) = peer(&Caller::of(request.extensions()));
-    span.record("network.transport", transport);
-    span.record("sextant.peer.kind", kind);
+    span.record(NETWORK_TRANSPORT, transport);
+    span.record(PEER_KIND, kind);
     // It was made just now.
     let _ = span.set_parent(spans::parent(request.headers()));
     span
@@ -120,15 +123,16 @@ fn ended(headers: &HeaderMap, span: &Span) {
     }
     if let Some(status) = headers.get("grpc-status") {
         let code = status.to_str().ok().and_then(|code| code.parse().ok());
-        tell(code.unwrap_or(Code::Unknown as i32), span);
+        tell(code.map_or(Code::Unknown, Code::from_i32), span);
     }
 }
 
 /// Which codes are errors of a server is OpenTelemetry's table.
-fn tell(code: i32, span: &Span) {
-    span.record("rpc.grpc.status_code", i64::from(code));
+fn tell(code: Code, span: &Span) {
+    let name = code_name(code);
+    span.record(RPC_RESPONSE_STATUS_CODE, name);
     let is_error = matches!(
-        Code::from_i32(code),
+        code,
         Code::Unknown
             | Code::DeadlineExceeded
             | Code::Unimplemented
@@ -138,6 +142,7 @@ fn tell(code: i32, span: &Span) {
     );
     if is_error {
         span.record("otel.status_code", "ERROR");
+        span.record(ERROR_TYPE, name);
     }
 }
 
@@ -182,37 +187,46 @@ mod tests {
         Encoded::decode(own.next().unwrap()).unwrap()
     }
 
-    fn said(span: &Encoded, key: &str) -> Option<Value> {
+    /// The text of an attribute.
+    fn said(span: &Encoded, key: &str) -> Option<String> {
         let found = span.attributes.iter().find(|one| one.key == key)?;
-        found.value.clone()?.value
+        match found.value.clone()?.value {
+            Some(Value::StringValue(text)) => Some(text),
+            other => panic!("{key} is no text: {other:?}"),
+        }
     }
 
     #[test]
     fn nothing_that_a_client_makes_up_is_in_a_span() {
         let evil = called("/evil.Evil/Evil%0a", [("grpc-status", "12")]);
-        assert_eq!(evil.name, "_OTHER");
+        assert_eq!(evil.name, "grpc");
         assert!(!format!("{evil:?}").contains("evil") && !format!("{evil:?}").contains("Evil"));
-        assert_eq!(
-            said(&evil, "rpc.grpc.status_code"),
-            Some(Value::IntValue(12))
-        );
+        assert_eq!(said(&evil, "rpc.method").as_deref(), Some("_OTHER"));
+        let code = Some("UNIMPLEMENTED");
+        assert_eq!(said(&evil, "rpc.response.status_code").as_deref(), code);
+        assert_eq!(said(&evil, "error.type").as_deref(), code);
         assert_eq!(evil.status.unwrap().code, 2);
     }
 
     #[test]
     fn a_refusal_is_no_error_of_the_server_and_an_end_without_a_status_is_the_clients() {
         let path = "/observer.Observer/GetFlows";
-        for (status, expect) in [("0", 0), ("7", 7), ("x", 2)] {
+        for (status, expect) in [
+            ("0", "OK"),
+            ("7", "PERMISSION_DENIED"),
+            ("x", "UNKNOWN"),
+            ("77", "UNKNOWN"),
+        ] {
             let span = called(path, [("grpc-status", status)]);
             assert_eq!(span.name, path[1..]);
-            let code = said(&span, "rpc.grpc.status_code");
-            assert_eq!(code, Some(Value::IntValue(expect)));
-            assert_eq!(span.status.unwrap().code == 2, expect == 2, "{status}");
+            let code = said(&span, "rpc.response.status_code");
+            assert_eq!(code.as_deref(), Some(expect));
+            let error = (expect == "UNKNOWN").then_some(expect);
+            assert_eq!(said(&span, "error.type").as_deref(), error, "{status}");
+            assert_eq!(span.status.unwrap().code == 2, error.is_some(), "{status}");
         }
         let gone = called(path, ());
-        assert_eq!(
-            said(&gone, "rpc.grpc.status_code"),
-            Some(Value::IntValue(1))
-        );
+        let code = said(&gone, "rpc.response.status_code");
+        assert_eq!(code.as_deref(), Some("CANCELLED"));
     }
 }

@@ -8,13 +8,13 @@ use opentelemetry_sdk::{
     error::OTelSdkResult,
     trace::{Span, SpanData, SpanProcessor},
 };
+use opentelemetry_semantic_conventions::attribute::RPC_RESPONSE_STATUS_CODE as STATUS;
 use prost::Message as _;
-use tonic::Code;
 
 use super::Spans;
 
-/// The attribute of calls that tells how they ended.
-const STATUS: &str = "rpc.grpc.status_code";
+/// How a call ends whose client goes, by gRPC's name for it.
+const CANCELLED: &str = "CANCELLED";
 
 /// Encodes them, and hands them on.
 #[derive(Debug)]
@@ -33,8 +33,7 @@ impl SpanProcessor for Ended {
         let has_status = || span.attributes.iter().any(|one| one.key.as_str() == STATUS);
         // A call whose client went: nothing else tells its end.
         if span.span_kind == SpanKind::Server && !has_status() {
-            span.attributes
-                .push(KeyValue::new(STATUS, Code::Cancelled as i64));
+            span.attributes.push(KeyValue::new(STATUS, CANCELLED));
             span.end_time = SystemTime::now();
         }
         self.0.push(&Encoded::from(span).encode_to_vec().into());
