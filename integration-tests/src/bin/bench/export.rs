@@ -7,7 +7,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, ensure};
@@ -22,13 +22,11 @@ use crate::{
     collector::Collector,
     feed,
     report::{Figure, Goal, Samples},
-    server::{Load, Server, Transport, free_port},
+    server::{Load, Server, Transport, free_port, until_quiet},
 };
 
 const RATE: u64 = 20_000;
 const SECONDS: u64 = 5;
-/// Without CPU time for so long, nothing is left to do.
-const QUIET: Duration = Duration::from_millis(300);
 /// Of the page that is scraped.
 const SERIES: u32 = 10_000;
 const SCRAPES: usize = 5;
@@ -167,17 +165,6 @@ async fn hubble_fed(bench: &Bench, load: &Load, more: &[&str]) -> anyhow::Result
     let cpu = server.cpu()?.saturating_sub(before);
     let offered = answer.split_whitespace().nth(1).context("no answer")?;
     Ok(cpu.as_secs_f64() * 1e6 / offered.parse::<f64>()?)
-}
-
-async fn until_quiet(server: &Server) -> anyhow::Result<()> {
-    loop {
-        let before = server.cpu()?;
-        tokio::time::sleep(QUIET).await;
-        // A step of 10 ms now and then is what it takes at rest.
-        if server.cpu()?.saturating_sub(before) <= Duration::from_millis(10) {
-            return Ok(());
-        }
-    }
 }
 
 fn report(bench: &mut Bench, costs: Costs) {

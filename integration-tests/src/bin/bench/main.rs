@@ -22,6 +22,7 @@ mod hostile;
 mod idle;
 mod interfaces;
 mod kernel;
+mod kubernetes;
 mod memory;
 mod network;
 mod plot;
@@ -77,7 +78,7 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 18] = [
+const SCENARIOS: [&str; 19] = [
     "drain",
     "tls",
     "answer",
@@ -96,6 +97,7 @@ const SCENARIOS: [&str; 18] = [
     "policies",
     "enforced",
     "export",
+    "kubernetes",
 ];
 
 fn main() -> anyhow::Result<()> {
@@ -147,6 +149,7 @@ fn main() -> anyhow::Result<()> {
             "policies" => runtime.block_on(policies::run(&mut bench)),
             "enforced" => enforced::run(&mut bench),
             "export" => runtime.block_on(export::run(&mut bench)),
+            "kubernetes" => runtime.block_on(kubernetes::run(&mut bench)),
             _ => unreachable!("checked above"),
         }
         .with_context(|| format!("scenario {name}"))?;

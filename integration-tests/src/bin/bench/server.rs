@@ -21,6 +21,9 @@ const READY_WITHIN: Duration = Duration::from_secs(300);
 /// `USER_HZ`, the same on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Without CPU time for so long, nothing is left to do.
+const QUIET: Duration = Duration::from_millis(300);
+
 /// What a server is loaded with.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
@@ -274,4 +277,16 @@ fn memory(pid: u32, field: &str) -> anyhow::Result<u64> {
     let line = line.with_context(|| format!("no {field}"))?;
     let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kib << 10)
+}
+
+/// Waits until a server has nothing left to do.
+pub(crate) async fn until_quiet(server: &Server) -> anyhow::Result<()> {
+    loop {
+        let before = server.cpu()?;
+        tokio::time::sleep(QUIET).await;
+        // A step of 10 ms now and then is what it takes at rest.
+        if server.cpu()?.saturating_sub(before) <= Duration::from_millis(10) {
+            return Ok(());
+        }
+    }
 }
