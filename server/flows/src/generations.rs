@@ -3,7 +3,7 @@
 //! Bound: two generations of half the capacity each. When the younger one is full
 //! the older one is forgotten and counted; what is used moves on.
 
-use std::{collections::HashMap, hash::Hash, mem};
+use std::{borrow::Borrow, collections::HashMap, hash::Hash, mem};
 
 use foldhash::fast::RandomState;
 
@@ -69,12 +69,12 @@ impl<K: Eq + Hash, V> Generations<K, V> {
     }
 
     /// An entry, which is used by that.
-    pub fn use_mut(&mut self, key: &K) -> Option<&mut V>
+    pub fn use_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
-        K: Clone,
+        K: Borrow<Q>,
     {
-        if let Some(value) = self.old.remove(key) {
-            self.insert(key.clone(), value);
+        if let Some((key, value)) = self.old.remove_entry(key) {
+            self.insert(key, value);
         }
         self.young.get_mut(key)
     }

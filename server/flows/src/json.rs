@@ -13,7 +13,8 @@ mod writer;
 use prost::Message;
 use prost_reflect::{DeserializeOptions, DynamicMessage, MessageDescriptor};
 
-use crate::{descriptors, shape::Shape};
+use crate::{descriptors, parts::Parts, shape::Shape};
+use writer::Text;
 
 /// Why a text is no message.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,8 +44,43 @@ pub fn print(message: &impl Message, name: &str) -> String {
 ///
 /// Where the protos have no such type.
 pub fn write(text: &mut String, encoded: &[u8], name: &str) -> Result<(), JsonError> {
+    written(text, None, encoded, name)
+}
+
+/// Writes messages one after another: the same text, but ends of flows that come again
+/// are copied.
+#[derive(Debug, Default)]
+pub struct Writer(Parts<str>);
+
+impl Writer {
+    /// As [`write`].
+    ///
+    /// # Errors
+    ///
+    /// What is no such message; nothing is appended then.
+    ///
+    /// # Panics
+    ///
+    /// Where the protos have no such type.
+    pub fn write(
+        &mut self,
+        text: &mut String,
+        encoded: &[u8],
+        name: &str,
+    ) -> Result<(), JsonError> {
+        written(text, Some(&mut self.0), encoded, name)
+    }
+}
+
+fn written(
+    out: &mut String,
+    parts: Option<&mut Parts<str>>,
+    encoded: &[u8],
+    name: &str,
+) -> Result<(), JsonError> {
     let shape = Shape::named(name).expect("callers name messages of the protos");
-    writer::write(text, shape, encoded).map_err(|error| JsonError(error.to_string()))
+    let written = writer::write(&mut Text { out, parts }, shape, encoded);
+    written.map_err(|error| JsonError(error.to_string()))
 }
 
 /// The message, of the type with this full name, that the JSON text is.
@@ -172,6 +208,7 @@ mod tests {
             "sextant.flow.v1.FlowSummary",
             "sextant.policy.v1.Policy",
         ] {
+            let mut writer = Writer::default();
             for seed in 0..1500 {
                 let one = testing::message(name, seed).encode_to_vec();
                 let two = [
@@ -182,13 +219,15 @@ mod tests {
                 for encoded in [one, two] {
                     let message =
                         DynamicMessage::decode(descriptor(name), encoded.as_slice()).unwrap();
+                    let expect = format!("before{}", reference::print(&message));
                     let mut text = String::from("before");
                     write(&mut text, &encoded, name).unwrap();
-                    assert_eq!(
-                        text,
-                        format!("before{}", reference::print(&message)),
-                        "{name} {seed}"
-                    );
+                    assert_eq!(text, expect, "{name} {seed}");
+                    for what in ["new", "again"] {
+                        let mut text = String::from("before");
+                        writer.write(&mut text, &encoded, name).unwrap();
+                        assert_eq!(text, expect, "{name} {seed} {what}");
+                    }
                 }
             }
         }

@@ -22,6 +22,7 @@ pub mod flow;
 pub mod generations;
 pub mod json;
 pub mod names;
+pub mod parts;
 pub mod printable;
 pub mod replay;
 pub mod selection;

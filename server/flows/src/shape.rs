@@ -4,6 +4,7 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind as Described, MessageDescriptor};
+use rustc_hash::FxHashMap;
 
 use crate::descriptors;
 
@@ -11,7 +12,7 @@ static SHAPES: LazyLock<Shapes> = LazyLock::new(Shapes::all);
 
 struct Shapes {
     all: Vec<Shape>,
-    by_name: HashMap<String, usize>,
+    by_name: FxHashMap<String, usize>,
 }
 
 /// A message type.
@@ -92,7 +93,7 @@ pub enum Kind {
 
 /// Names of the values of an enumeration.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Names(HashMap<i32, String>);
+pub struct Names(FxHashMap<i32, String>);
 
 /// Messages for which JSON has a form of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Shapes {
         let pool = descriptors::read();
         let messages: Vec<_> = pool.all_messages().collect();
         let by_name = messages.iter().enumerate();
-        let by_name: HashMap<_, _> = by_name
+        let by_name: FxHashMap<_, _> = by_name
             .map(|(place, message)| (message.full_name().to_owned(), place))
             .collect();
         let mut names = HashMap::new();
@@ -221,7 +222,7 @@ impl Names {
 
 fn kind(
     field: &FieldDescriptor,
-    messages: &HashMap<String, usize>,
+    messages: &FxHashMap<String, usize>,
     names: &mut HashMap<String, &'static Names>,
 ) -> Kind {
     let (is_short, is_long) = (true, false);

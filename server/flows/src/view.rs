@@ -76,6 +76,12 @@ impl<'a> Encoded<'a> {
         View::at_depth(Shape::at(self.place), self.bytes, self.depth)
     }
 
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Its type.
     #[must_use]
     pub fn shape(self) -> &'static Shape {

@@ -44,14 +44,17 @@ impl Batch {
     /// The first of the events that are not written, as far as they are no more than this
     /// many and no more than so many bytes; but one in any case, if there is one.
     pub(super) fn first(&self, most: usize, most_bytes: usize) -> (usize, &[u8]) {
-        let begin = self.begin(self.written);
-        let waiting = &self.ends[self.written..];
+        self.part(0, most, most_bytes)
+    }
+
+    /// The same of those after the first `skipped`.
+    pub(super) fn part(&self, skipped: usize, most: usize, most_bytes: usize) -> (usize, &[u8]) {
+        let first = self.written + skipped;
+        let begin = self.begin(first);
+        let waiting = &self.ends[first..];
         let fitting = waiting.partition_point(|end| end - begin <= most_bytes);
         let events = fitting.min(most).max(1).min(waiting.len());
-        (
-            events,
-            &self.bytes[begin..self.begin(self.written + events)],
-        )
+        (events, &self.bytes[begin..self.begin(first + events)])
     }
 
     /// So many events were written; how many bytes they have.
@@ -110,6 +113,8 @@ mod tests {
         assert_eq!(batch.first(9, 4), (2, b"aabb".as_slice()));
         assert_eq!(batch.first(1, 4), (1, b"aa".as_slice()));
         assert_eq!(batch.first(9, 1), (1, b"aa".as_slice()));
+        assert_eq!(batch.part(1, 9, 6), (2, b"bbcccc".as_slice()));
+        assert_eq!(batch.part(3, 9, 6), (0, b"".as_slice()));
         batch.advance(2);
         assert_eq!(batch.first(9, 1), (1, b"cccc".as_slice()));
         batch.advance(1);

@@ -8,7 +8,7 @@ use super::{
     batch::Batch,
     counts::Dropped,
     groups::Groups,
-    otlp::{ends_connection, put_group, put_record, put_span},
+    otlp::{Ends, ends_connection, put_group, put_record, put_span},
     setting::{Setting, SettingError, Target},
     signal::Signal,
 };
@@ -57,6 +57,8 @@ pub(super) struct Encoder {
     encoded: Vec<u8>,
     scratch: Vec<u8>,
     line: String,
+    json: json::Writer,
+    ends: Ends,
 }
 
 /// The form of the events of this target, as a spool tells it.
@@ -112,6 +114,8 @@ impl Encoder {
             encoded: Vec::new(),
             scratch: Vec::new(),
             line: String::new(),
+            json: json::Writer::default(),
+            ends: Ends::default(),
         })
     }
 
@@ -165,44 +169,42 @@ impl Encoder {
         if !self.groups.pop(&mut self.encoded) {
             return None;
         }
-        let (encoded, line, form) = (&self.encoded, &mut self.line, self.form);
-        let added = batch.add(|out| match form {
-            Form::Line { below } => put_line(encoded, below, line, out),
+        let added = batch.add(|out| match self.form {
+            Form::Line { below } => self.put_line(below, out),
             // Spans are not counted together.
-            Form::Record | Form::Span | Form::Nothing => put_group(encoded, out).map_err(unwritten),
+            Form::Record | Form::Span | Form::Nothing => {
+                put_group(&self.encoded, &mut self.ends, out).map_err(unwritten)
+            }
         });
         Some(added.map_or_else(|made| made, |()| Made::Added))
     }
 
     fn append(&mut self, event: &Event, batch: &mut Batch) -> Made {
-        let (encoded, line, form) = (&self.encoded, &mut self.line, self.form);
         let is_masked = self.mask.is_some();
-        let added = batch.add(|out| match (form, event) {
-            (Form::Line { below }, _) => put_line(encoded, below, line, out),
-            (Form::Record, _) => put_record(event, encoded, is_masked, out).map_err(unwritten),
+        let added = batch.add(|out| match (self.form, event) {
+            (Form::Line { below }, _) => self.put_line(below, out),
+            (Form::Record, _) => {
+                put_record(event, &self.encoded, is_masked, &mut self.ends, out).map_err(unwritten)
+            }
             (Form::Span, Event::Flow(flow)) => {
-                put_span(flow, encoded, is_masked, out).map_err(unwritten)
+                put_span(flow, &self.encoded, is_masked, &mut self.ends, out).map_err(unwritten)
             }
             (Form::Span | Form::Nothing, _) => Err(Made::Filtered),
         });
         added.map_or_else(|made| made, |()| Made::Added)
     }
-}
 
-/// Appends a line of an encoded event.
-fn put_line(
-    encoded: &[u8],
-    below: usize,
-    line: &mut String,
-    out: &mut Vec<u8>,
-) -> Result<(), Made> {
-    line.clear();
-    let written = json::write(line, encoded, MESSAGE);
-    line.push('\n');
-    out.extend_from_slice(line.as_bytes());
-    match written.is_ok() && line.len() < below {
-        true => Ok(()),
-        false => Err(Made::Dropped(Dropped::TooLong)),
+    /// Appends a line of the encoded event.
+    fn put_line(&mut self, below: usize, out: &mut Vec<u8>) -> Result<(), Made> {
+        let line = &mut self.line;
+        line.clear();
+        let written = self.json.write(line, &self.encoded, MESSAGE);
+        line.push('\n');
+        out.extend_from_slice(line.as_bytes());
+        match written.is_ok() && line.len() < below {
+            true => Ok(()),
+            false => Err(Made::Dropped(Dropped::TooLong)),
+        }
     }
 }
 
@@ -215,3 +217,6 @@ fn unwritten(_: Unreadable) -> Made {
 fn is_of_readers(lost: &Stamped<LostEvent>) -> bool {
     lost.event.source() == LostEventSource::HubbleRingBuffer
 }
+
+#[cfg(test)]
+mod tests;

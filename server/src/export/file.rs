@@ -67,7 +67,6 @@ pub(super) struct FileSink {
     counts: Counts,
     open: Option<Appended>,
     keeper: Option<Keeper>,
-    chunk: Vec<u8>,
 }
 
 impl FileSink {
@@ -77,7 +76,6 @@ impl FileSink {
             counts,
             open: None,
             keeper: None,
-            chunk: Vec::new(),
         }
     }
 
@@ -103,22 +101,16 @@ impl FileSink {
 
     /// Writes lines, as many as it can.
     pub(super) fn write(&mut self, batch: &Batch) -> Written<SinkError> {
-        let (mut written, mut waiting) = (0, 0);
-        let mut is_first = true;
-        self.chunk.clear();
-        for line in batch.events() {
-            if self.chunk.len() + line.len() > self.room() && waiting > 0 {
-                if let Err(error) = self.put(is_first) {
-                    return Written::failed(written, error);
-                }
-                (written, waiting, is_first) = (written + waiting, 0, false);
+        let mut written = 0;
+        loop {
+            let (events, lines) = batch.part(written, usize::MAX, self.room());
+            if let Err(error) = self.put(lines, written == 0) {
+                return Written::failed(written, error);
             }
-            self.chunk.extend_from_slice(line);
-            waiting += 1;
-        }
-        match self.put(is_first) {
-            Ok(()) => Written::all(written + waiting),
-            Err(error) => Written::failed(written, error),
+            written += events;
+            if written == batch.len() {
+                return Written::all(written);
+            }
         }
     }
 
@@ -135,16 +127,12 @@ impl FileSink {
         usize::try_from(room).map_or(CHUNK, |room| room.min(CHUNK))
     }
 
-    /// Writes the chunk, and empties it.
-    fn put(&mut self, is_first: bool) -> Result<(), SinkError> {
-        let chunk = std::mem::take(&mut self.chunk);
-        let result = match self.target.is_stdout() {
-            true => to_stdout(&chunk),
-            false => self.append(&chunk, is_first),
-        };
-        self.chunk = chunk;
-        self.chunk.clear();
-        result
+    /// Writes a chunk.
+    fn put(&mut self, chunk: &[u8], is_first: bool) -> Result<(), SinkError> {
+        match self.target.is_stdout() {
+            true => to_stdout(chunk),
+            false => self.append(chunk, is_first),
+        }
     }
 
     fn append(&mut self, chunk: &[u8], is_first: bool) -> Result<(), SinkError> {

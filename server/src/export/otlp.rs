@@ -32,6 +32,7 @@ use super::{
     written::Written,
 };
 use crate::tls::TlsError;
+pub(super) use attributes::Ends;
 use frame::{Frame, ITEM};
 pub(super) use record::{nanos, put as put_record, put_group};
 pub(super) use span::{ends_connection, put as put_span};

@@ -1,6 +1,10 @@
 //! Encoded messages as JSON, without building them.
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::{
+    borrow::Cow,
+    fmt::Write as _,
+    ops::{Deref, DerefMut},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::tz::Offset;
@@ -9,14 +13,39 @@ use prost_reflect::DynamicMessage;
 
 use crate::{
     descriptors,
+    parts::Parts,
     printable::{is_odd, printable_json},
     shape::{Kind, Shape, WellKnown},
     view::{Encoded, Unreadable, Value, View},
 };
 
+/// Whose text is remembered, if anything is: the larger part of a flow, and the same in
+/// many.
+const COMES_AGAIN: &str = "flow.Endpoint";
+
+/// A text that is written, and what is remembered of those before.
+pub(super) struct Text<'t> {
+    pub(super) out: &'t mut String,
+    pub(super) parts: Option<&'t mut Parts<str>>,
+}
+
+impl Deref for Text<'_> {
+    type Target = String;
+
+    fn deref(&self) -> &String {
+        self.out
+    }
+}
+
+impl DerefMut for Text<'_> {
+    fn deref_mut(&mut self) -> &mut String {
+        self.out
+    }
+}
+
 /// Appends the message as one line; nothing, if it is none.
 pub(super) fn write(
-    text: &mut String,
+    text: &mut Text<'_>,
     shape: &'static Shape,
     encoded: &[u8],
 ) -> Result<(), Unreadable> {
@@ -36,7 +65,7 @@ pub(super) fn write(
     written
 }
 
-fn message_of(text: &mut String, shape: &'static Shape, bytes: &[u8]) -> Result<(), Unreadable> {
+fn message_of(text: &mut Text<'_>, shape: &'static Shape, bytes: &[u8]) -> Result<(), Unreadable> {
     message(text, &View::new(shape, bytes)?)
 }
 
@@ -47,7 +76,7 @@ fn merged(shape: &Shape, bytes: &[u8]) -> Option<Vec<u8>> {
     Some(message.encode_to_vec())
 }
 
-fn message(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
+fn message(text: &mut Text<'_>, view: &View<'_>) -> Result<(), Unreadable> {
     match view.shape.known {
         Some(WellKnown::Timestamp) => timestamp(text, view),
         Some(WellKnown::Duration) => duration(text, view),
@@ -66,7 +95,7 @@ fn message(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
     Ok(())
 }
 
-fn fields(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
+fn fields(text: &mut Text<'_>, view: &View<'_>) -> Result<(), Unreadable> {
     for (index, (field, values)) in view.fields().enumerate() {
         if index > 0 {
             text.push(',');
@@ -85,7 +114,7 @@ fn fields(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
     Ok(())
 }
 
-fn list(text: &mut String, values: &[(usize, Value<'_>)]) -> Result<(), Unreadable> {
+fn list(text: &mut Text<'_>, values: &[(usize, Value<'_>)]) -> Result<(), Unreadable> {
     text.push('[');
     for (index, (_, one)) in values.iter().enumerate() {
         if index > 0 {
@@ -97,7 +126,7 @@ fn list(text: &mut String, values: &[(usize, Value<'_>)]) -> Result<(), Unreadab
     Ok(())
 }
 
-fn value(text: &mut String, value: Value<'_>) -> Result<(), Unreadable> {
+fn value(text: &mut Text<'_>, value: Value<'_>) -> Result<(), Unreadable> {
     // Writing to a String cannot fail.
     let _ = match value {
         Value::Bool(value) => write!(text, "{value}"),
@@ -119,13 +148,32 @@ fn value(text: &mut String, value: Value<'_>) -> Result<(), Unreadable> {
             string(text, value);
             Ok(())
         }
-        Value::Message(encoded) => return message(text, &encoded.view()?),
+        Value::Message(encoded) => return part(text, encoded),
     };
     Ok(())
 }
 
+/// A message in another.
+fn part(text: &mut Text<'_>, encoded: Encoded<'_>) -> Result<(), Unreadable> {
+    if text.parts.is_none() || encoded.shape().name != COMES_AGAIN {
+        return message(text, &encoded.view()?);
+    }
+    let Text { out, parts } = text;
+    if let Some(known) = parts.as_mut().and_then(|parts| parts.get(encoded.bytes())) {
+        out.push_str(known);
+        return Ok(());
+    }
+    let begin = out.len();
+    message(text, &encoded.view()?)?;
+    let Text { out, parts } = text;
+    if let Some(parts) = parts {
+        parts.keep(encoded.bytes(), &out[begin..]);
+    }
+    Ok(())
+}
+
 /// What is absent where something has to be.
-fn default(text: &mut String, kind: Kind) -> Result<(), Unreadable> {
+fn default(text: &mut Text<'_>, kind: Kind) -> Result<(), Unreadable> {
     let zero = match kind {
         Kind::Bool => Value::Bool(false),
         Kind::Text => Value::Text(""),
@@ -146,7 +194,7 @@ fn default(text: &mut String, kind: Kind) -> Result<(), Unreadable> {
 }
 
 /// Entries by their keys, in their order; of two with one key the last.
-fn map(text: &mut String, entries: &[(usize, Value<'_>)]) -> Result<(), Unreadable> {
+fn map(text: &mut Text<'_>, entries: &[(usize, Value<'_>)]) -> Result<(), Unreadable> {
     let mut sorted: Vec<(Cow<'_, str>, Encoded<'_>)> = Vec::with_capacity(entries.len());
     for (_, entry) in entries {
         if let Value::Message(entry) = entry {
@@ -191,23 +239,23 @@ fn key(key: Option<Value<'_>>) -> Cow<'_, str> {
     }
 }
 
-fn number(text: &mut String, number: f64) {
+fn number(text: &mut Text<'_>, number: f64) {
     match number {
-        number if number.is_nan() => *text += "\"NaN\"",
-        f64::INFINITY => *text += "\"Infinity\"",
-        f64::NEG_INFINITY => *text += "\"-Infinity\"",
+        number if number.is_nan() => text.push_str("\"NaN\""),
+        f64::INFINITY => text.push_str("\"Infinity\""),
+        f64::NEG_INFINITY => text.push_str("\"-Infinity\""),
         number if number.fract() == 0.0 && number.abs() < 9e15 => {
             let _ = write!(text, "{}", number as i64);
         }
         number if number.fract() == 0.0 && number.abs() < 1e21 => {
             let _ = write!(text, "{number:.0}");
         }
-        number => *text += &serde_json::Value::from(number).to_string(),
+        number => text.push_str(&serde_json::Value::from(number).to_string()),
     }
 }
 
 /// As JSON for HTML, as Go's encoder does, and for terminals.
-fn string(text: &mut String, value: &str) {
+fn string(text: &mut Text<'_>, value: &str) {
     let is_plain = |byte: u8| {
         matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b'&')
     };
@@ -243,38 +291,56 @@ fn seconds_and_nanos(view: &View<'_>) -> (i64, i32) {
     }
 }
 
-fn timestamp(text: &mut String, view: &View<'_>) {
+fn timestamp(text: &mut Text<'_>, view: &View<'_>) {
     let (seconds, nanos) = seconds_and_nanos(view);
     let Ok(moment) = jiff::Timestamp::new(seconds, nanos) else {
         // Not valid in JSON; the library refuses it, and so no line would come out.
-        *text += "null";
+        text.push_str("null");
         return;
     };
     let civil = Offset::UTC.to_datetime(moment);
-    let _ = write!(
-        text,
-        "\"{:04}-{:02}-{:02}T{:02}:{:02}:{:02}",
-        civil.year(),
-        civil.month(),
-        civil.day(),
-        civil.hour(),
-        civil.minute(),
-        civil.second()
-    );
+    text.push('"');
+    match u16::try_from(civil.year()) {
+        Ok(year) => digits::<4>(text, year),
+        Err(_) => _ = write!(text, "{:04}", civil.year()),
+    }
+    let parts = [
+        ('-', civil.month()),
+        ('-', civil.day()),
+        ('T', civil.hour()),
+        (':', civil.minute()),
+        (':', civil.second()),
+    ];
+    for (before, number) in parts {
+        text.push(before);
+        digits::<2>(text, number.unsigned_abs().into());
+    }
     fraction(text, nanos);
-    *text += "Z\"";
+    text.push_str("Z\"");
 }
 
-fn duration(text: &mut String, view: &View<'_>) {
+/// A number of so many digits.
+fn digits<const N: usize>(text: &mut String, mut number: u16) {
+    let mut digits = [0; N];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    for digit in digits {
+        text.push(digit.into());
+    }
+}
+
+fn duration(text: &mut Text<'_>, view: &View<'_>) {
     let (seconds, nanos) = seconds_and_nanos(view);
     let sign = if seconds < 0 || nanos < 0 { "-" } else { "" };
     let _ = write!(text, "\"{sign}{}", seconds.unsigned_abs());
     fraction(text, nanos.saturating_abs());
-    *text += "s\"";
+    text.push_str("s\"");
 }
 
 /// 0, 3, 6 or 9 digits.
-fn fraction(text: &mut String, nanos: i32) {
+fn fraction(text: &mut Text<'_>, nanos: i32) {
     let _ = match nanos {
         0 => Ok(()),
         nanos if nanos % 1_000_000 == 0 => write!(text, ".{:03}", nanos / 1_000_000),
@@ -284,7 +350,7 @@ fn fraction(text: &mut String, nanos: i32) {
 }
 
 /// A type that is not known has its content as Base64 in `value`.
-fn any(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
+fn any(text: &mut Text<'_>, view: &View<'_>) -> Result<(), Unreadable> {
     let url = match view.get("type_url") {
         Some(Value::Text(url)) => url,
         _ => "",
@@ -293,7 +359,7 @@ fn any(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
         Some(Value::Bytes(content)) => content,
         _ => &[],
     };
-    *text += "{\"@type\":";
+    text.push_str("{\"@type\":");
     string(text, url);
     let begin = text.len();
     let shape = Shape::named(url.rsplit('/').next().unwrap_or_default());
@@ -308,7 +374,7 @@ fn any(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
     if !matches!(written, Some(Ok(()))) {
         text.truncate(begin);
         if !content.is_empty() {
-            *text += ",\"value\":";
+            text.push_str(",\"value\":");
             string(text, &BASE64_STANDARD.encode(content));
         }
     }
@@ -317,14 +383,14 @@ fn any(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
 }
 
 fn known_any<'a>(
-    text: &mut String,
+    text: &mut Text<'_>,
     outer: &View<'a>,
     shape: &'static Shape,
     content: &'a [u8],
 ) -> Result<(), Unreadable> {
     let inner = outer.inside(shape, content)?;
     if shape.name.starts_with("google.protobuf.") {
-        *text += ",\"value\":";
+        text.push_str(",\"value\":");
         return message(text, &inner);
     }
     let rest = text.len();
@@ -337,20 +403,20 @@ fn known_any<'a>(
 }
 
 /// Struct and its parts; keys in their order, as Go sorts them.
-fn dynamic(text: &mut String, view: &View<'_>) -> Result<(), Unreadable> {
+fn dynamic(text: &mut Text<'_>, view: &View<'_>) -> Result<(), Unreadable> {
     let Some((field, values)) = view.fields().next() else {
-        *text += match view.shape.name.as_str() {
+        text.push_str(match view.shape.name.as_str() {
             "google.protobuf.Struct" => "{}",
             "google.protobuf.ListValue" => "[]",
             _ => "null",
-        };
+        });
         return Ok(());
     };
     match (field.name.as_str(), values[0].1) {
         ("fields", _) => map(text, values),
         ("values", _) => list(text, values),
         ("null_value", _) => {
-            *text += "null";
+            text.push_str("null");
             Ok(())
         }
         (_, one) => value(text, one),

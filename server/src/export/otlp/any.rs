@@ -35,6 +35,11 @@ pub(super) fn text(value: &str, out: &mut Vec<u8>) {
     put::set_bytes(TEXT, value.as_bytes(), out);
 }
 
+/// The same of a text that `write` appends.
+pub(super) fn written(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    put::message(TEXT, out, write);
+}
+
 /// The same of a whole number; one that OpenTelemetry cannot say is a text.
 pub(super) fn uint(value: u64, out: &mut Vec<u8>) {
     match i64::try_from(value) {

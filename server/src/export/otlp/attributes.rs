@@ -9,8 +9,9 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 use sextant_flows::{
+    parts::Parts,
     shape::{Shape, WellKnown},
-    view::{Unreadable, Value, View},
+    view::{Encoded, Unreadable, Value, View},
 };
 
 use super::any::{attribute, several, text, uint};
@@ -143,31 +144,56 @@ static BY_PATH: LazyLock<FxHashMap<&str, &str>> = LazyLock::new(|| NAMES.into_it
 /// The path of the extensions.
 const EXTENSIONS: &str = "extensions";
 
+/// Attributes of the two ends of flows: the larger part of them, and the same in many. Of
+/// one kind of message.
+#[derive(Debug, Default)]
+pub(in crate::export) struct Ends {
+    source: Parts<[u8]>,
+    destination: Parts<[u8]>,
+}
+
+impl Ends {
+    /// Of the end at this path in a flow.
+    fn of(&mut self, path: &str) -> Option<&mut Parts<[u8]>> {
+        match path {
+            "source" => Some(&mut self.source),
+            "destination" => Some(&mut self.destination),
+            _ => None,
+        }
+    }
+}
+
 /// Writes attributes as one field of a message.
 pub(super) struct Attributes<'o> {
     field: u32,
     out: &'o mut Vec<u8>,
     path: String,
     /// Before paths that have no name.
-    prefix: String,
+    prefix: &'o str,
     /// Room for a name.
     name: String,
+    /// What is remembered of flows before, if these are of a flow.
+    ends: Option<&'o mut Ends>,
 }
 
 impl<'o> Attributes<'o> {
     /// Those of a flow.
-    pub(super) fn of_flow(field: u32, out: &'o mut Vec<u8>) -> Self {
-        Self::new(field, "hubble.", out)
+    pub(super) fn of_flow(field: u32, ends: &'o mut Ends, out: &'o mut Vec<u8>) -> Self {
+        Self {
+            ends: Some(ends),
+            ..Self::new(field, "hubble.", out)
+        }
     }
 
     /// Those of something else, under this prefix.
-    pub(super) fn new(field: u32, prefix: &str, out: &'o mut Vec<u8>) -> Self {
+    pub(super) fn new(field: u32, prefix: &'o str, out: &'o mut Vec<u8>) -> Self {
         Self {
             field,
             out,
             path: String::with_capacity(64),
-            prefix: prefix.to_owned(),
+            prefix,
             name: String::with_capacity(64),
+            ends: None,
         }
     }
 
@@ -188,12 +214,28 @@ impl<'o> Attributes<'o> {
             }
             self.path.push_str(&field.name);
             match (field.is_repeated, values[0].1) {
-                (false, Value::Message(encoded)) => self.message(&encoded.view()?)?,
+                (false, Value::Message(encoded)) => self.part(encoded)?,
                 (is_repeated, _) => {
                     self.put(|out| several(field.is_map, is_repeated, values, out))?;
                 }
             }
             self.path.truncate(begin);
+        }
+        Ok(())
+    }
+
+    /// A message, unless it is an end of a flow that is known.
+    fn part(&mut self, encoded: Encoded<'_>) -> Result<(), Unreadable> {
+        if let Some(parts) = self.ends.as_mut().and_then(|ends| ends.of(&self.path))
+            && let Some(attributes) = parts.get(encoded.bytes())
+        {
+            self.out.extend_from_slice(attributes);
+            return Ok(());
+        }
+        let begin = self.out.len();
+        self.message(&encoded.view()?)?;
+        if let Some(parts) = self.ends.as_mut().and_then(|ends| ends.of(&self.path)) {
+            parts.keep(encoded.bytes(), &self.out[begin..]);
         }
         Ok(())
     }
@@ -269,7 +311,7 @@ impl<'o> Attributes<'o> {
                 self.name.clear();
                 self.name.push_str(match extension {
                     Some(_) => "flow.",
-                    None => &self.prefix,
+                    None => self.prefix,
                 });
                 self.name.push_str(extension.unwrap_or(&self.path));
                 &self.name

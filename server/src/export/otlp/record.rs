@@ -1,5 +1,7 @@
 //! A flow event as a log event (`LogRecord`).
 
+use std::fmt::{self, Write};
+
 use sextant_flows::{
     flow::wire::put,
     view::{Unreadable, Value, View},
@@ -8,7 +10,7 @@ use sextant_proto::flow::Verdict;
 
 use super::{
     any,
-    attributes::{Attributes, event_of, flow_of, say, transport, transport_named},
+    attributes::{Attributes, Ends, event_of, flow_of, say, transport, transport_named},
     frame::ITEM,
 };
 use crate::{
@@ -38,6 +40,7 @@ pub(in crate::export) fn put(
     event: &Event,
     encoded: &[u8],
     is_masked: bool,
+    ends: &mut Ends,
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
     let envelope = event_of(encoded)?;
@@ -45,7 +48,7 @@ pub(in crate::export) fn put(
     put::long_message(ITEM, out, |out| {
         fixed64(OBSERVED_FIXED64, nanos(Time::now()), out);
         written = match event {
-            Event::Flow(flow) => put_flow(flow, is_masked, &envelope, out),
+            Event::Flow(flow) => put_flow(flow, is_masked, &envelope, ends, out),
             _ => put_other(event, &envelope, out),
         };
     });
@@ -54,25 +57,29 @@ pub(in crate::export) fn put(
 
 /// Appends flows that were counted together, which are this encoded `ExportEvent`: the fields
 /// in which they are equal, how many there were, and the time of the first.
-pub(in crate::export) fn put_group(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), Unreadable> {
+pub(in crate::export) fn put_group(
+    encoded: &[u8],
+    ends: &mut Ends,
+    out: &mut Vec<u8>,
+) -> Result<(), Unreadable> {
     let flow = flow_of(encoded)?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| {
         fixed64(OBSERVED_FIXED64, nanos(Time::now()), out);
-        written = put_common(&flow, out);
+        written = put_common(&flow, ends, out);
     });
     written
 }
 
 /// What flows have in common.
-fn put_common(flow: &View<'_>, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+fn put_common(flow: &View<'_>, ends: &mut Ends, out: &mut Vec<u8>) -> Result<(), Unreadable> {
     fixed64(TIME_FIXED64, time_of(flow)?.map_or(0, nanos), out);
     let verdict = match flow.get("verdict") {
         Some(Value::Enum(verdict, _)) => verdict,
         _ => 0,
     };
     severity(severity_of(verdict), out);
-    let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
+    let mut attributes = Attributes::of_flow(ATTRIBUTES, ends, out);
     if let Some(Value::Message(l4)) = flow.get("l4")
         && let Some((protocol, _)) = l4.view()?.fields().next()
         && let Some(name) = transport_named(&protocol.name)
@@ -106,6 +113,7 @@ fn put_flow(
     flow: &Flow,
     is_masked: bool,
     envelope: &View<'_>,
+    ends: &mut Ends,
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
     let Some(Value::Message(encoded)) = envelope.get("flow") else {
@@ -118,10 +126,9 @@ fn put_flow(
     let verdict = if has("verdict") { flow.verdict } else { 0 };
     severity(severity_of(verdict), out);
     if !is_masked {
-        let body = body(flow);
-        put::message(BODY, out, |out| any::text(&body, out));
+        put::message(BODY, out, |out| any::written(out, |out| body(flow, out)));
     }
-    let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
+    let mut attributes = Attributes::of_flow(ATTRIBUTES, ends, out);
     let l4 = flow.l4.as_ref().filter(|_| has("l4"));
     if let Some(name) = l4.and_then(transport) {
         say(&mut attributes, "network.transport", name);
@@ -153,7 +160,8 @@ fn put_other(event: &Event, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<()
             continue;
         }
         name = format!("hubble.{}", field.name);
-        let mut attributes = Attributes::new(ATTRIBUTES, &format!("{name}."), out);
+        let prefix = format!("{name}.");
+        let mut attributes = Attributes::new(ATTRIBUTES, &prefix, out);
         attributes.fields(&message.view()?)?;
     }
     if let Some(Value::Text(node)) = envelope.get("node_name") {
@@ -165,28 +173,35 @@ fn put_other(event: &Event, envelope: &View<'_>, out: &mut Vec<u8>) -> Result<()
 }
 
 /// A line for people.
-fn body(flow: &Flow) -> String {
-    let side = |address: &str, port: Option<u32>| match port {
-        None => address.to_owned(),
-        Some(port) if address.contains(':') => format!("[{address}]:{port}"),
-        Some(port) => format!("{address}:{port}"),
-    };
+fn body(flow: &Flow, out: &mut Vec<u8>) {
     let ports = flow.l4.as_ref().and_then(crate::flow::L4::ports);
     let ip = flow.ip.as_ref();
     let source = ip.map_or("".into(), |ip| ip.source.to_text());
     let destination = ip.map_or("".into(), |ip| ip.destination.to_text());
     let verdict = Verdict::try_from(flow.verdict).unwrap_or_default();
     let summary = flow.summary.to_text(flow);
-    let mut line = format!(
-        "{} -> {} {}",
-        side(&source, ports.map(|ports| ports.0)),
-        side(&destination, ports.map(|ports| ports.1)),
-        verdict.as_str_name(),
-    );
-    if !summary.is_empty() {
-        line += &format!(" ({summary})");
+    let mut line = put::Text(out);
+    let mut written = || {
+        side(&source, ports.map(|ports| ports.0), &mut line)?;
+        line.write_str(" -> ")?;
+        side(&destination, ports.map(|ports| ports.1), &mut line)?;
+        line.write_str(" ")?;
+        line.write_str(verdict.as_str_name())?;
+        match summary.is_empty() {
+            true => Ok(()),
+            false => write!(line, " ({summary})"),
+        }
+    };
+    let written = written();
+    debug_assert!(written.is_ok(), "memory takes any text");
+}
+
+fn side(address: &str, port: Option<u32>, line: &mut impl Write) -> fmt::Result {
+    match port {
+        None => line.write_str(address),
+        Some(port) if address.contains(':') => write!(line, "[{address}]:{port}"),
+        Some(port) => write!(line, "{address}:{port}"),
     }
-    line
 }
 
 fn severity((number, text): (u64, &str), out: &mut Vec<u8>) {
@@ -295,7 +310,7 @@ mod tests {
         groups.close();
         let (mut encoded, mut out) = (Vec::new(), Vec::new());
         assert!(groups.pop(&mut encoded));
-        put_group(&encoded, &mut out).unwrap();
+        put_group(&encoded, &mut Ends::default(), &mut out).unwrap();
         let record = ScopeLogs::decode(out.as_slice()).unwrap().log_records;
         let [record] = &record[..] else {
             panic!("one for all: {record:?}");

@@ -11,7 +11,7 @@ use sextant_flows::{
 };
 
 use super::{
-    attributes::{Attributes, count, flow_of, say, transport},
+    attributes::{Attributes, Ends, count, flow_of, say, transport},
     frame::ITEM,
     record::{fixed64, nanos, trace_of},
 };
@@ -81,7 +81,13 @@ impl<'f> Ended<'f> {
         }
     }
 
-    fn put(&self, flow: &View<'_>, is_masked: bool, out: &mut Vec<u8>) -> Result<(), Unreadable> {
+    fn put(
+        &self,
+        flow: &View<'_>,
+        is_masked: bool,
+        ends: &mut Ends,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unreadable> {
         let community = self.connection.id();
         let (trace, parent) =
             trace_of(self.flow).unwrap_or_else(|| (community.trace_id(), Vec::new()));
@@ -107,7 +113,7 @@ impl<'f> Ended<'f> {
         let begin = end.saturating_sub(self.counters.duration_ns);
         fixed64(START_FIXED64, begin, out);
         fixed64(END_FIXED64, end, out);
-        let mut attributes = Attributes::of_flow(ATTRIBUTES, out);
+        let mut attributes = Attributes::of_flow(ATTRIBUTES, ends, out);
         if !is_masked {
             self.ends(&community, transport, &mut attributes);
         }
@@ -141,12 +147,15 @@ pub(in crate::export) fn put(
     flow: &Flow,
     encoded: &[u8],
     is_masked: bool,
+    ends: &mut Ends,
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
     let ended = Ended::of(flow).ok_or(Unreadable::Malformed)?;
     let flow = flow_of(encoded)?;
     let mut written = Ok(());
-    put::long_message(ITEM, out, |out| written = ended.put(&flow, is_masked, out));
+    put::long_message(ITEM, out, |out| {
+        written = ended.put(&flow, is_masked, ends, out)
+    });
     written
 }
 
