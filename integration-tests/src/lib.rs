@@ -25,6 +25,7 @@ pub mod foreign;
 pub mod frame;
 pub mod hubble;
 pub mod iperf;
+pub mod judged;
 pub mod netns;
 pub mod pods;
 pub mod process;

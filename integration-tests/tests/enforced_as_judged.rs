@@ -1,5 +1,6 @@
 //! The kernel says what the engine says: policies that are made at random, and real
-//! connections between two namespaces, in both directions, over both families.
+//! connections between two namespaces, in both directions, over both families; and any
+//! packets, by the programs of the running daemon themselves (BPF_PROG_TEST_RUN).
 //!
 //! `SEXTANT_SEED` gives the seed, which is printed; `SEXTANT_COMBINATIONS` how many.
 #![allow(clippy::unwrap_used, reason = "tests panic")]
@@ -7,57 +8,54 @@
 use std::{
     env,
     io::Write as _,
-    net::IpAddr,
-    process::{Command, Stdio},
-    time::{SystemTime, UNIX_EPOCH},
+    process::{Child, Command, Stdio},
 };
 
-use sextant_integration_tests::{Netns, enforced::Hosts, root};
+use sextant_integration_tests::{
+    Netns, Process,
+    enforced::{Hosts, line_of, start},
+    frame::{self, IPV4, IPV6, ethernet},
+    judged::{CONFIG, Dice, HOST, Message, NEIGHBOUR, Packet, passes, policies},
+    root,
+};
 use sextant_policy::{
     document,
-    endpoint::Endpoint,
-    judgement::Verdict,
-    label::Label,
-    policy::Direction,
-    set::{Connection, Enforcement, PolicySet},
+    policy::Policy,
+    set::{Enforcement, PolicySet},
 };
 
 /// Connections that are tried of each set.
 const PROBES: usize = 120;
-/// Addresses of the host, and of the neighbour: the first is that of `shop/api`, which is
-/// behind the interface, the second one `shop/db`, others are outside.
-const HOST: [&str; 2] = ["10.9.1.1", "fd09:1::1"];
-const NEIGHBOUR: [&str; 6] = [
-    "10.9.1.2",
-    "10.9.1.3",
-    "10.9.1.77",
-    "fd09:1::2",
-    "fd09:1::3",
-    "fd09:1::77",
-];
-const PORTS: [u16; 6] = [80, 81, 443, 4000, 4095, 9999];
-const CONFIG: &str = r#"
-[[endpoint]]
-name = "api"
-namespace = "shop"
-labels = ["k8s:app=api"]
-addresses = ["10.9.1.2", "fd09:1::2"]
-interfaces = ["v0"]
-[[endpoint]]
-name = "db"
-namespace = "shop"
-labels = ["k8s:app=db"]
-addresses = ["10.9.1.3", "fd09:1::3"]
-"#;
+/// Packets that are tried of each set.
+const PACKETS: usize = 150;
 
 /// Tries all connections at once; prints 1 for each that was answered, else 0. A refusal is
-/// an answer: nobody listens.
+/// an answer: nobody listens. Of SCTP the kernel may have no sockets: these are raw.
 const PROBE: &str = r#"
 import errno, json, select, socket, struct, sys, time
-probes, made, answered = json.load(sys.stdin), {}, set()
+probes, made, raw, answered = json.load(sys.stdin), {}, {}, set()
 poll = select.poll()
+def associate(n, family, source, to, port):
+    if source not in raw:
+        raw[source] = s = socket.socket(family, socket.SOCK_RAW, 132)
+        s.bind((source, 0))
+        s.setblocking(False)
+        made[s.fileno()] = (None, s)
+        poll.register(s, select.POLLIN)
+    raw[source].sendto(struct.pack("!HHIIBBH16x", 10000 + n, port, 0, 0, 1, 0, 20), (to, 0))
+def associated(s):
+    try:
+        while b := s.recv(512):
+            if s.family == socket.AF_INET: b = b[(b[0] & 15) * 4:]
+            if b[12] == 2: answered.add(struct.unpack("!H", b[2:4])[0] - 10000)
+    except BlockingIOError: pass
 for n, (protocol, source, to, port) in enumerate(probes):
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
+    if protocol == "sctp":
+        try: associate(n, family, source, to, port)
+        except OSError as error:
+            if error.errno != errno.ENOBUFS: raise
+        continue
     if protocol == "icmp":
         kind = socket.getprotobyname("ipv6-icmp" if ":" in to else "icmp")
         s = socket.socket(family, socket.SOCK_DGRAM, kind)
@@ -79,196 +77,76 @@ for n, (protocol, source, to, port) in enumerate(probes):
 until = time.monotonic() + 0.8
 while (left := until - time.monotonic()) > 0:
     for fd, _ in poll.poll(left * 1000):
-        answered.add(made[fd][0])
-        poll.unregister(fd)
+        n, s = made[fd]
+        if n is None: associated(s)
+        else:
+            answered.add(n)
+            poll.unregister(fd)
 print(json.dumps([int(n in answered) for n in range(len(probes))]))
 "#;
 
-/// Numbers by a seed (SplitMix64).
-struct Dice(u64);
+/// Answers whoever opens an association by SCTP with one of these addresses.
+const ASSOCIATES: &str = r#"
+import select, socket, struct, sys
+sockets = []
+for address in sys.argv[1:]:
+    s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_RAW, 132)
+    s.bind((address, 0))
+    sockets.append(s)
+print("ready", flush=True)
+while True:
+    for s in select.select(sockets, [], [])[0]:
+        b, sender = s.recvfrom(512)
+        if s.family == socket.AF_INET: b = b[(b[0] & 15) * 4:]
+        source, port = struct.unpack("!HH", b[:4])
+        if b[12] == 1: s.sendto(struct.pack("!HHIIBBH16x", port, source, 0, 0, 2, 0, 20), sender)
+"#;
 
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        (self.next() % most as u64) as usize
-    }
-
-    fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
-        &of[self.below(of.len())]
-    }
-
-    fn chance(&mut self, of_ten: usize) -> bool {
-        self.below(10) < of_ten
-    }
-}
-
-/// A set of policies about the host and about `shop/api`.
-fn policies(dice: &mut Dice) -> String {
-    let mut text = String::new();
-    for n in 0..1 + dice.below(3) {
-        let (head, subject) = match dice.chance(5) {
-            true => (
-                format!("kind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: p{n}}}"),
-                "nodeSelector: {}",
-            ),
-            false => (
-                format!("kind: CiliumNetworkPolicy\nmetadata: {{name: p{n}, namespace: shop}}"),
-                *dice.one(&[
-                    "endpointSelector: {matchLabels: {app: api}}",
-                    "endpointSelector: {}",
-                ]),
-            ),
-        };
-        text += &format!("---\napiVersion: cilium.io/v2\n{head}\nspec:\n  {subject}\n");
-        for list in ["ingress", "egress", "ingressDeny", "egressDeny"] {
-            let denies = list.ends_with("Deny");
-            if !dice.chance(if denies { 2 } else { 5 }) {
-                continue;
-            }
-            text += &format!("  {list}:\n");
-            let way = if list.starts_with("in") { "from" } else { "to" };
-            for _ in 0..1 + dice.below(3) {
-                text += &format!("  - {}\n", rule(dice, way));
-            }
-        }
-        // A part without a rule is refused.
-        if !text.ends_with("}\n") || !text.rsplit("---").next().unwrap().contains("  - ") {
-            text += "  ingress:\n  - {fromEntities: [world]}\n";
-        }
-    }
-    text
-}
-
-fn rule(dice: &mut Dice, way: &str) -> String {
-    let peers = match dice.below(4) {
-        0 => {
-            let nets = ["10.9.1.0/24", "10.9.1.77/32", "0.0.0.0/0", "10.9.1.64/26"];
-            let nets6 = ["fd09:1::/64", "fd09:1::77/128", "::/0", "fd09:1::70/124"];
-            format!(
-                "{way}CIDR: [\"{}\", \"{}\"]",
-                dice.one(&nets),
-                dice.one(&nets6)
-            )
-        }
-        1 => {
-            let app = dice.one(&["api", "db"]);
-            format!(
-                "{way}Endpoints: [{{matchLabels: {{app: {app}, k8s:io.kubernetes.pod.namespace: shop}}}}]"
-            )
-        }
-        2 => {
-            let entity = dice.one(&["all", "world", "host", "cluster", "world-ipv4"]);
-            format!("{way}Entities: [{entity}]")
-        }
-        _ => format!(
-            "{way}CIDRSet: [{{cidr: 10.9.0.0/16, except: [10.9.1.0/26]}}, {{cidr: \"fd09::/16\", except: [\"fd09:1::77/128\"]}}]"
-        ),
-    };
-    let ports = match dice.below(5) {
-        0 | 3 => String::new(),
-        1 => ", icmps: [{fields: [{family: IPv4, type: 8}, {family: IPv6, type: 128}]}]".into(),
-        2 => {
-            let last = dice.one(&[4000, 4095, 5000]);
-            format!(", toPorts: [{{ports: [{{port: \"79\", endPort: {last}, protocol: TCP}}]}}]")
-        }
-        _ => {
-            let protocol = dice.one(&["TCP", "UDP", "ANY"]);
-            let port = dice.one(&PORTS);
-            format!(", toPorts: [{{ports: [{{port: \"{port}\", protocol: {protocol}}}]}}]")
-        }
-    };
-    format!("{{{peers}{ports}}}")
-}
-
-/// A connection to try.
-#[derive(Clone, Debug)]
-struct Probe {
-    from_host: bool,
-    protocol: &'static str,
-    source: &'static str,
-    to: &'static str,
-    port: u16,
-}
-
-fn probe(dice: &mut Dice) -> Probe {
-    let neighbour = *dice.one(&NEIGHBOUR);
-    let host = HOST[usize::from(neighbour.contains(':'))];
-    let from_host = dice.chance(5);
-    let (source, to) = if from_host {
-        (host, neighbour)
-    } else {
-        (neighbour, host)
-    };
-    Probe {
-        from_host,
-        protocol: ["tcp", "tcp", "udp", "udp", "icmp"][dice.below(5)],
-        source,
-        to,
-        port: *dice.one(&PORTS),
-    }
-}
-
-/// Who is at an address, to policies.
-fn endpoint(address: &str) -> Endpoint {
-    let labelled =
-        |labels: &[&str]| Endpoint::new(labels.iter().map(|label| Label::parse(label)).collect());
-    match address {
-        "10.9.1.1" | "fd09:1::1" => labelled(&["reserved:host"]),
-        "10.9.1.2" | "fd09:1::2" => {
-            labelled(&["k8s:app=api", "k8s:io.kubernetes.pod.namespace=shop"])
-        }
-        "10.9.1.3" | "fd09:1::3" => {
-            labelled(&["k8s:app=db", "k8s:io.kubernetes.pod.namespace=shop"])
-        }
-        other => Endpoint::outside(other.parse::<IpAddr>().unwrap()),
-    }
-}
-
-/// What the engine says: both ends that are judged here must agree. Behind the interface
-/// is `shop/api`, whatever address it takes.
-fn passes(set: &PolicySet, probe: &Probe) -> bool {
-    let (protocol, port) = match (probe.protocol, probe.to.contains(':')) {
-        ("tcp", _) => (6, probe.port),
-        ("udp", _) => (17, probe.port),
-        (_, false) => (1, 8),
-        (_, true) => (58, 128),
-    };
-    let (host, neighbour) = if probe.from_host {
-        (probe.source, probe.to)
-    } else {
-        (probe.to, probe.source)
-    };
-    let (of_host, of_behind) = if probe.from_host {
-        (Direction::Egress, Direction::Ingress)
-    } else {
-        (Direction::Ingress, Direction::Egress)
-    };
-    let judged = |subject: Endpoint, peer: Endpoint, direction| {
-        let judgement = set.judge(&Connection {
-            subject: &subject,
-            peer: &peer,
-            direction,
-            protocol,
-            port,
-        });
-        judgement.verdict == Verdict::Allow
-    };
-    judged(endpoint(host), endpoint(neighbour), of_host)
-        && judged(endpoint(NEIGHBOUR[0]), endpoint(host), of_behind)
-}
+/// Runs the programs at an interface for each packet of a line; prints what each said. The
+/// numbers are those of linux/bpf.h, and of `struct __sk_buff` there.
+const TEST_RUN: &str = r#"
+import ctypes, json, os, platform, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+number = {"x86_64": 321, "aarch64": 280}[platform.machine()]
+def bpf(command, attributes):
+    buffer = ctypes.create_string_buffer(attributes, 128)
+    value = libc.syscall(number, command, buffer, 128)
+    if value < 0: raise OSError(ctypes.get_errno(), command)
+    return value, buffer.raw
+interface = socket.if_nametoindex(sys.argv[1])
+def program(attach_type):
+    ids = (ctypes.c_uint32 * 8)()
+    _, found = bpf(16, struct.pack("IIIIQI", interface, attach_type, 0, 0, ctypes.addressof(ids), 8))
+    assert struct.unpack_from("I", found, 24)[0] == 1, "not one program"
+    return bpf(13, struct.pack("III", ids[0], 0, 0))[0]
+def run(program, came_in_by, frame):
+    data, context = ctypes.create_string_buffer(frame, len(frame)), ctypes.create_string_buffer(44)
+    struct.pack_into("II", context, 36, came_in_by, interface)
+    _, done = bpf(10, struct.pack("IIIIQQIIIIQ", program, 0, len(frame), 0, ctypes.addressof(data), 0,
+        1, 0, len(context), 0, ctypes.addressof(context)))
+    return struct.unpack_from("i", done, 4)[0]
+print("ready", flush=True)
+for line in sys.stdin:
+    programs = [program(46), program(47)]
+    print([run(programs[sent], interface if not sent else int(forwarded), bytes.fromhex(frame))
+        for sent, forwarded, frame in json.loads(line)], flush=True)
+    for one in programs: os.close(one)
+"#;
 
 /// Which of these were answered.
-fn answered(namespace: &Netns, probes: &[&Probe]) -> Vec<bool> {
-    let lines: Vec<_> = probes
+fn answered(namespace: &Netns, packets: &[&Packet]) -> Vec<bool> {
+    let lines: Vec<_> = packets
         .iter()
-        .map(|probe| (probe.protocol, probe.source, probe.to, probe.port))
+        .map(|packet| {
+            let (source, to) = packet.ends();
+            let (protocol, port) = match packet.message {
+                Message::Tcp(port) => ("tcp", port),
+                Message::Udp(port) => ("udp", port),
+                Message::Sctp(port) => ("sctp", port),
+                _ => ("icmp", 0),
+            };
+            (protocol, source, to, port)
+        })
         .collect();
     let mut child = Command::new("ip")
         .args(["netns", "exec", &namespace.name, "python3", "-c", PROBE])
@@ -307,14 +185,21 @@ fn hosts() -> Hosts {
     hosts
 }
 
-fn seed() -> u64 {
-    let now = || {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_nanos() as u64
-    };
-    env::var("SEXTANT_SEED").map_or_else(|_| now(), |seed| seed.parse().unwrap())
+/// Who answers associations of SCTP at these addresses.
+fn associates(namespace: &Netns, addresses: &[&str]) -> Process {
+    let mut child = start(namespace, ASSOCIATES, &addresses.join(" "));
+    assert_eq!(line_of(&mut child), "ready");
+    Process(child)
+}
+
+fn parsed(text: &str, enforcement: Enforcement) -> PolicySet {
+    let set = document::parse(text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
+    PolicySet::new(set, enforcement)
+}
+
+fn combinations(usual: usize) -> usize {
+    let wanted = env::var("SEXTANT_COMBINATIONS");
+    wanted.map_or(usual, |number| number.parse().unwrap())
 }
 
 #[test]
@@ -322,33 +207,30 @@ fn the_kernel_lets_through_what_the_engine_allows_and_nothing_else() {
     if !root() {
         return;
     }
-    let seed = seed();
-    println!("SEXTANT_SEED={seed}");
-    let combinations = env::var("SEXTANT_COMBINATIONS");
-    let combinations = combinations.map_or(2400, |number| number.parse().unwrap());
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new();
+    let seed = dice.0;
     let hosts = hosts();
     let (host, neighbour) = (&hosts.host, &hosts.neighbour);
     let daemon = hosts.observe(CONFIG);
+    let _associates = [associates(host, &HOST), associates(neighbour, &NEIGHBOUR)];
     let (mut tried, mut passed) = (0, 0);
-    while tried < combinations {
+    while tried < combinations(2400) {
         let text = policies(&mut dice);
-        let set = document::parse(&text).unwrap_or_else(|problems| panic!("{problems}\n{text}"));
-        let set = PolicySet::new(set, Enforcement::Default);
+        let set = parsed(&text, Enforcement::Default);
         hosts.apply(&daemon, &text, &[]);
-        let probes: Vec<Probe> = (0..PROBES).map(|_| probe(&mut dice)).collect();
-        for (namespace, from_host) in [(host, true), (neighbour, false)] {
-            let mine = probes.iter().filter(|probe| probe.from_host == from_host);
-            let mut mine: Vec<&Probe> = mine.collect();
-            let wrong = |mine: &[&Probe]| {
+        let packets: Vec<Packet> = (0..PROBES).map(|_| Packet::request(&mut dice)).collect();
+        for (namespace, is_sent) in [(host, true), (neighbour, false)] {
+            let mine = packets.iter().filter(|packet| packet.is_sent == is_sent);
+            let mut mine: Vec<&Packet> = mine.collect();
+            let wrong = |mine: &[&Packet]| {
                 let answers = answered(namespace, mine);
                 let pairs = mine.iter().copied().zip(answers);
-                let differing = pairs.filter(|(probe, answer)| passes(&set, probe) != *answer);
+                let differing = pairs.filter(|(packet, answer)| passes(&set, packet) != *answer);
                 differing
-                    .map(|(probe, _)| probe.clone())
+                    .map(|(packet, _)| packet.clone())
                     .collect::<Vec<_>>()
             };
-            passed += mine.iter().filter(|probe| passes(&set, probe)).count();
+            passed += mine.iter().filter(|packet| passes(&set, packet)).count();
             tried += mine.len();
             // On a busy machine an answer may be late: what differs is tried again.
             let mut left = wrong(&mine);
@@ -361,6 +243,125 @@ fn the_kernel_lets_through_what_the_engine_allows_and_nothing_else() {
                 left = again;
             }
             assert!(left.is_empty(), "SEXTANT_SEED={seed}\n{text}\n{left:#?}");
+        }
+    }
+    println!("{tried} combinations, {passed} let through");
+    assert!(
+        passed * 20 > tried && passed * 10 < 9 * tried,
+        "{passed} of {tried}"
+    );
+}
+
+/// The frame of the nth packet: of a flow of its own, wherever its protocol can tell.
+fn frame(packet: &Packet, n: usize) -> Vec<u8> {
+    let own = (10_000 + n % 50_000) as u16;
+    let (source, to) = packet.ends();
+    let is_v6 = source.contains(':');
+    let (protocol, payload) = match packet.message {
+        Message::Tcp(port) => (6, frame::tcp(own, port, 1, 2)),
+        Message::TcpAnswer(port) => (6, frame::tcp(port, own, 1, 0x12)),
+        Message::Udp(port) => (17, frame::udp(own, port, b"x")),
+        Message::Sctp(port) => (132, frame::sctp(own, port, 1)),
+        Message::Icmp(kind) => {
+            // Of what is no question, type and code are the flow: one way has odd codes.
+            let code = match kind {
+                0 | 8 | 13 | 14 | 128 | 129 => 0,
+                _ => (n % 128 * 2) as u8 + u8::from(packet.is_sent),
+            };
+            let [high, low] = own.to_be_bytes();
+            let message = vec![kind, code, 0, 0, high, low, 0, 1];
+            (if is_v6 { 58 } else { 1 }, message)
+        }
+        Message::Dhcp if is_v6 => (17, frame::udp(546, 547, b"x")),
+        Message::Dhcp => (17, frame::udp(68, 67, b"x")),
+        Message::Other(protocol) => (protocol, vec![0; 16]),
+    };
+    if is_v6 {
+        let ends = [source, to].map(|end| end.parse().unwrap());
+        ethernet(
+            &[],
+            IPV6,
+            &frame::ipv6(ends[0], ends[1], protocol, &payload),
+        )
+    } else {
+        let ends = [source, to].map(|end| end.parse().unwrap());
+        ethernet(
+            &[],
+            IPV4,
+            &frame::ipv4(ends[0], ends[1], protocol, &payload),
+        )
+    }
+}
+
+/// What the programs say of packets, the nth one first: whether they go on.
+fn said(runner: &mut Child, packets: &[Packet], n: usize) -> Vec<bool> {
+    let numbered = packets.iter().zip(n..);
+    let lines: Vec<_> = numbered
+        .map(|(packet, n)| {
+            let frame: String = frame(packet, n)
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
+            (packet.is_sent, packet.is_forwarded(), frame)
+        })
+        .collect();
+    writeln!(
+        runner.stdin.as_mut().unwrap(),
+        "{}",
+        serde_json::to_string(&lines).unwrap()
+    )
+    .unwrap();
+    let verdicts: Vec<i32> = serde_json::from_str(&line_of(runner)).unwrap();
+    let passes = verdicts.into_iter().map(|verdict| match verdict {
+        // TCX_NEXT and TC_ACT_SHOT.
+        -1 => true,
+        2 => false,
+        other => panic!("a program returned {other}"),
+    });
+    passes.collect()
+}
+
+#[test]
+fn programs_say_of_any_packet_what_the_engine_says() {
+    if !root() {
+        return;
+    }
+    let mut dice = Dice::new();
+    let seed = dice.0;
+    let hosts = hosts();
+    let mut runner = Process(start(&hosts.host, TEST_RUN, "v0"));
+    assert_eq!(line_of(&mut runner.0), "ready");
+    let (mut tried, mut passed) = (0, 0);
+    for (enforcement, setting) in [
+        (Enforcement::Default, ""),
+        (Enforcement::Always, "[policy]\nenforcement = \"always\"\n"),
+    ] {
+        let daemon = hosts.observe(&format!("{CONFIG}{setting}"));
+        let until = tried + combinations(3000) / 2;
+        while tried < until {
+            let text = policies(&mut dice);
+            let mut set = parsed(&text, enforcement);
+            // A policy keeps its mode, unless another one is said.
+            let mode = match dice.below(20) {
+                0 => {
+                    set = PolicySet::new(Vec::<Policy>::new(), enforcement);
+                    "audit"
+                }
+                _ => "enforce",
+            };
+            hosts.apply(&daemon, &text, &["--mode", mode]);
+            let packets: Vec<Packet> = (0..PACKETS).map(|_| Packet::any(&mut dice)).collect();
+            let said = said(&mut runner.0, &packets, tried);
+            let differing = packets.iter().zip(&said);
+            let differing: Vec<_> = differing
+                .filter(|(packet, said)| passes(&set, packet) != **said)
+                .collect();
+            assert!(
+                differing.is_empty(),
+                "SEXTANT_SEED={seed}, {mode}\n{text}\n{differing:#?}"
+            );
+            passed += said.iter().filter(|said| **said).count();
+            tried += packets.len();
         }
     }
     println!("{tried} combinations, {passed} let through");
