@@ -138,7 +138,12 @@ impl Accept {
     fn begin(&mut self, heard: Silent) -> Option<Connection> {
         let (most, local_user, origin) = (self.most, heard.local_user, heard.origin);
         let share = origin.share(local_user);
-        let caller = move |security| Caller::from_local(origin, local_user, security, most);
+        let local = match &heard.io {
+            Accepted::Tcp(stream) => stream.local_addr().ok(),
+            Accepted::Unix(_) => None,
+        };
+        let caller =
+            move |security| Caller::from_local(origin, local_user, security, most).at(local);
         let io = match (heard.io, &self.tls) {
             (Accepted::Tcp(stream), Some((tls, refusals))) => {
                 let (tls, refusals) = (tls.clone(), Refusals::clone(refusals));
@@ -190,6 +195,7 @@ mod tests {
         net::TcpStream,
         time::timeout,
     };
+    use tonic::transport::server::Connected as _;
 
     use super::*;
 
@@ -218,6 +224,10 @@ mod tests {
         assert_eq!(accept.silent.len(), 1);
         // Nothing of it was taken away.
         assert_eq!(connection.read_u8().await.unwrap(), b'G');
+        // The guard against being locked out asks for both ends.
+        let caller = connection.connect_info();
+        assert_eq!(caller.local(), Some(speaks.peer_addr().unwrap()));
+        assert_eq!(caller.origin(), &Origin::Tcp(speaks.local_addr().unwrap()));
     }
 
     #[tokio::test]
