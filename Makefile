@@ -28,7 +28,7 @@ LLVM  := /usr/lib/llvm-22
 BUILD_PACKAGES := llvm-22-dev libpolly-22-dev zlib1g-dev libzstd-dev libxml2-dev build-essential
 # Traffic, captures and inspection for the tests.
 TEST_PACKAGES := iproute2 iputils-ping ethtool nftables tcpdump tshark iperf3 \
-	dnsmasq-base dnsutils curl python3 python3-venv bpftool procps util-linux valgrind
+	dnsmasq-base dnsutils curl python3 python3-venv bpftool procps util-linux valgrind dropbear-bin
 # Engines of containers, by what they install. Those of others that are there are as good. Docker is only unpacked:
 # installed, it would start, and change the rules of this host's firewall. That of Debian 13: the one before knows
 # no CAP_BPF, and has no compose.
