@@ -55,7 +55,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         let daemon =
             Daemon::start_binary(&bench.options.sextantd, &host, "", &["--interface", "vb"]);
         let began = Instant::now();
-        apply(&daemon, others())?;
+        apply(&daemon, &others(), OTHERS)?;
         samples[0].0.push(began.elapsed().as_secs_f64());
         let felt = felt(&daemon, &neighbour, &host)?;
         samples[1].0.push(felt[felt.len() / 2]);

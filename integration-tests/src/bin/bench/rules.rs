@@ -12,9 +12,8 @@ use sextant_proto::sextant::policy::v1::{
 pub(crate) const RULES: usize = 10_000;
 pub(crate) const PREFIXES: usize = 50_000;
 const EACH: usize = PREFIXES / RULES;
-/// Rules of one policy, and policies of one call.
+/// Rules of one policy.
 const OF_POLICY: usize = 500;
-const AT_ONCE: usize = 4;
 
 /// Those of one rule.
 fn prefixes(rule: usize) -> String {
@@ -51,12 +50,12 @@ pub(crate) fn allowing() -> Vec<Document> {
     policies
 }
 
-/// Puts them in force, some at a time.
-pub(crate) fn apply(daemon: &Daemon, policies: Vec<Document>) -> anyhow::Result<()> {
+/// Puts them in force, so many at a time.
+pub(crate) fn apply(daemon: &Daemon, policies: &[Document], at_once: usize) -> anyhow::Result<()> {
     daemon.block_on(async {
         let channel = connect(&daemon.server()).await.context("connecting")?;
         let mut client = PolicyServiceClient::new(channel);
-        for documents in policies.chunks(AT_ONCE) {
+        for documents in policies.chunks(at_once) {
             let request = ApplyRequest {
                 documents: documents.to_vec(),
                 force: true,
