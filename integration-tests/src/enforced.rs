@@ -158,8 +158,14 @@ impl Hosts {
 /// A policy about the host, with these rules.
 #[must_use]
 pub fn host_policy(rules: &str) -> String {
+    named_host_policy("the-host", rules)
+}
+
+/// One of several of them.
+#[must_use]
+pub fn named_host_policy(name: &str, rules: &str) -> String {
     format!(
-        "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: the-host}}\n\
+        "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: {name}}}\n\
          spec:\n  nodeSelector: {{}}\n  {rules}\n"
     )
 }

@@ -5,7 +5,7 @@
 //! such: a packet's whole way, from the call that sends it to its end, is measured without
 //! it and with it, and so is Sextant's, in turns.
 
-use std::{path::Path, process::Command, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use sextant_integration_tests::{Daemon, Netns, root, veth};
@@ -15,6 +15,7 @@ use crate::{
     Bench,
     attached::{Statistics, run_time},
     felt,
+    flood::flood,
     report::{Figure, Goal, Samples},
     rules::{PREFIXES, RULES, allowing, apply, chains, sets},
 };
@@ -67,14 +68,10 @@ impl Hosts {
     /// judges it.
     fn send(&self, packets: u64, flows: u64) -> anyhow::Result<Packet> {
         let before = run_time("sextant_in")?;
-        let program = std::env::current_exe()?.with_file_name("flood");
-        let output = Command::new("ip")
-            .args(["netns", "exec", &self.neighbour.name])
-            .arg(&program)
+        let output = flood(&self.neighbour)?
             .args(["udp", HOST, &packets.to_string(), "--rate", "100000000"])
             .args(["--flows", &flows.to_string()])
-            .output()
-            .with_context(|| format!("running {}", program.display()))?;
+            .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let took = text
             .split(" in ")

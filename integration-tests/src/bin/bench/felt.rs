@@ -3,22 +3,26 @@
 
 use std::{
     collections::HashSet,
-    fmt::Write as _,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    process::{Child, Command, Stdio},
+    io::Write as _,
+    process::Child,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, ensure};
-use sextant_integration_tests::{Daemon, Netns, daemon::connect, veth};
+use sextant_integration_tests::{
+    Daemon, Netns,
+    daemon::connect,
+    enforced::{line_of, start},
+    veth,
+};
 use sextant_proto::sextant::policy::v1::{
-    ApplyRequest, policy_service_client::PolicyServiceClient,
+    ApplyRequest, Document, policy_service_client::PolicyServiceClient,
 };
 
 use crate::{
     Bench,
     report::{Figure, Goal, Samples},
-    rules::{apply, policy},
+    rules::{apply, policy, rule},
 };
 
 const OTHERS: usize = 1000;
@@ -90,27 +94,19 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
 }
 
 /// Each lets somebody in.
-fn others() -> Vec<sextant_proto::sextant::policy::v1::Document> {
-    let rule = |n: usize| {
-        let mut rule = String::new();
-        let _ = writeln!(
-            rule,
-            "  - fromCIDR: [12.{}.{}.0/24]\n    toPorts: [{{ports: [{{port: \"{}\"}}]}}]",
-            n >> 8,
-            n & 255,
-            1000 + n
-        );
-        rule
+fn others() -> Vec<Document> {
+    let other = |n: usize| {
+        let prefix = format!("12.{}.{}.0/24", n >> 8, n & 255);
+        let port = format!("{{port: \"{}\"}}", 1000 + n);
+        policy(&format!("o{n}"), &rule(&prefix, &port))
     };
-    (0..OTHERS)
-        .map(|n| policy(&format!("o{n}"), &rule(n)))
-        .collect()
+    (0..OTHERS).map(other).collect()
 }
 
 /// Milliseconds that changes took which forbid what was allowed, in order.
 fn felt(daemon: &Daemon, neighbour: &Netns, host: &Netns) -> anyhow::Result<Vec<f64>> {
-    let receiver = start(host, RECEIVER)?;
-    let sender = start(neighbour, SENDER)?;
+    let receiver = ready(host, RECEIVER)?;
+    let sender = ready(neighbour, SENDER)?;
     let called = daemon.block_on(changes(daemon))?;
     let sent = all(sender)?;
     let came: HashSet<u128> = all(receiver)?.into_iter().collect();
@@ -137,9 +133,7 @@ async fn changes(daemon: &Daemon) -> anyhow::Result<Vec<u128>> {
         PolicyServiceClient::new(connect(&daemon.server()).await.context("connecting")?);
     let mut called = Vec::new();
     for port in [9000, 9001].into_iter().cycle().take(2 * CHANGES) {
-        let rule = format!(
-            "  - fromCIDR: [10.9.1.0/24]\n    toPorts: [{{ports: [{{port: \"{port}\"}}]}}]\n"
-        );
+        let rule = rule("10.9.1.0/24", &format!("{{port: \"{port}\"}}"));
         let request = ApplyRequest {
             documents: vec![policy("changed", &rule)],
             force: true,
@@ -154,30 +148,18 @@ async fn changes(daemon: &Daemon) -> anyhow::Result<Vec<u128>> {
     Ok(called)
 }
 
-fn start(namespace: &Netns, program: &str) -> anyhow::Result<Child> {
-    let mut child = Command::new("ip")
-        .args(["netns", "exec", &namespace.name, "python3", "-c", program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("python3")?;
-    let mut line = [0; 6];
-    child
-        .stdout
-        .as_mut()
-        .context("its output")?
-        .read_exact(&mut line)?;
+fn ready(namespace: &Netns, program: &str) -> anyhow::Result<Child> {
+    let mut child = start(namespace, program, "");
+    let line = line_of(&mut child);
+    ensure!(line == "ready", "it says {line:?}");
     Ok(child)
 }
 
 /// Ends it; the times that it says.
 fn all(mut child: Child) -> anyhow::Result<Vec<u128>> {
     writeln!(child.stdin.as_mut().context("its input")?)?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("its output")?).read_line(&mut line)?;
+    let line = line_of(&mut child);
     child.wait()?;
-    Ok(line
-        .split_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()?)
+    let times = line.split_whitespace().map(str::parse);
+    Ok(times.collect::<Result<_, _>>()?)
 }

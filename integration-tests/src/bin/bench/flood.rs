@@ -2,11 +2,11 @@
 //! new connection is seen, and how long others wait meanwhile.
 
 use std::{
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use sextant_integration_tests::{
     Daemon, Netns,
     netns::{packets, quiet, with_packets},
@@ -94,7 +94,10 @@ fn round(bench: &Bench, rounds: &mut Rounds) -> anyhow::Result<()> {
     );
     b.run("ip link set vb up && ip route replace default via 10.9.1.1");
     let began = Instant::now();
-    let mut flood = flood(&a)?;
+    let mut flood = flood(&a)?
+        .args(["syn", HOST, &SYNS.to_string(), "--rate", &RATE.to_string()])
+        .stdout(Stdio::null())
+        .spawn()?;
     let mut slowest = Duration::ZERO;
     while flood.try_wait()?.is_none() {
         let asked = Instant::now();
@@ -123,16 +126,13 @@ fn round(bench: &Bench, rounds: &mut Rounds) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The program that floods is beside this one.
-fn flood(from: &Netns) -> anyhow::Result<Child> {
+/// The program that floods, which is beside this one.
+pub(crate) fn flood(from: &Netns) -> anyhow::Result<Command> {
     let program = std::env::current_exe()?.with_file_name("flood");
-    Command::new("ip")
-        .args(["netns", "exec", &from.name])
-        .arg(&program)
-        .args(["syn", HOST, &SYNS.to_string(), "--rate", &RATE.to_string()])
-        .stdout(Stdio::null())
-        .spawn()
-        .with_context(|| format!("running {}", program.display()))
+    ensure!(program.exists(), "{} is to be built", program.display());
+    let mut command = Command::new("ip");
+    command.args(["netns", "exec", &from.name]).arg(program);
+    Ok(command)
 }
 
 fn without_flow(balance: &PacketBalance) -> u64 {

@@ -22,6 +22,7 @@ use axum::{
 };
 use futures::{Stream, stream::unfold};
 use serde_json::{Value, json};
+use sextant_integration_tests::daemon::connect;
 use sextant_proto::sextant::status::v1::{
     GetStatusRequest, status_service_client::StatusServiceClient,
 };
@@ -125,8 +126,8 @@ async fn round(bench: &Bench, load: &Load, costs: &mut Costs) -> anyhow::Result<
 }
 
 async fn until_known(server: &Server) -> anyhow::Result<()> {
-    let channel = tonic::transport::Endpoint::from_shared(server.address.clone())?;
-    let mut client = StatusServiceClient::new(channel.connect().await?);
+    let channel = connect(&server.address).await.context("connecting")?;
+    let mut client = StatusServiceClient::new(channel);
     let deadline = Instant::now() + KNOWN_WITHIN;
     loop {
         let status = client.get_status(GetStatusRequest {}).await?.into_inner();

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, ensure};
-use sextant_integration_tests::{Daemon, daemon::connect};
+use sextant_integration_tests::{Daemon, daemon::connect, enforced::named_host_policy};
 use sextant_proto::sextant::policy::v1::{
     ApplyRequest, Document, policy_service_client::PolicyServiceClient,
 };
@@ -26,27 +26,28 @@ fn prefixes(rule: usize) -> String {
 pub(crate) fn policy(name: &str, rules: &str) -> Document {
     Document {
         name: String::new(),
-        text: format!(
-            "apiVersion: cilium.io/v2\nkind: CiliumClusterwideNetworkPolicy\nmetadata: {{name: {name}}}\n\
-             spec:\n  nodeSelector: {{}}\n  ingress:\n{rules}"
-        ),
+        text: named_host_policy(name, &format!("ingress:\n{rules}")),
     }
 }
 
+/// Lets these prefixes in, to these ports.
+pub(crate) fn rule(prefixes: &str, ports: &str) -> String {
+    format!("  - fromCIDR: [{prefixes}]\n    toPorts: [{{ports: [{ports}]}}]\n")
+}
+
 pub(crate) fn allowing() -> Vec<Document> {
-    let rule = |prefixes: String, port: usize| {
-        format!(
-            "  - fromCIDR: [{prefixes}]\n    toPorts: [{{ports: [{{port: \"80\", protocol: UDP}}, {{port: \"{port}\", protocol: TCP}}]}}]\n"
-        )
+    let rule = |prefixes: &str, port: usize| {
+        let ports = format!("{{port: \"80\", protocol: UDP}}, {{port: \"{port}\", protocol: TCP}}");
+        rule(prefixes, &ports)
     };
     let mut policies: Vec<_> = (0..RULES)
         .step_by(OF_POLICY)
         .map(|from| {
-            let rules = (from..from + OF_POLICY).map(|n| rule(prefixes(n), 1000 + n));
+            let rules = (from..from + OF_POLICY).map(|n| rule(&prefixes(n), 1000 + n));
             policy(&format!("p{from}"), &rules.collect::<String>())
         })
         .collect();
-    policies.push(policy("rest", &rule("0.0.0.0/0".into(), 999)));
+    policies.push(policy("rest", &rule("0.0.0.0/0", 999)));
     policies
 }
 
