@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use sextant_ebpf_common::{
     Cause, Entry, Key4, Key6, Tally,
-    claim::{self, Kept, Outcome, Slots},
+    claim::{self, Kept, Look, NONE, Outcome, Slots},
     slot::{self, Hashed, SEEDS, Slot, WINDOW, WINDOWS, window},
 };
 
@@ -64,6 +64,10 @@ pub trait Family {
     fn slots() -> u32;
     /// A word of the bits that tell which are of flows.
     fn taken(word: u32) -> Option<*mut u64>;
+    /// `claim::find_far`, `look` and `wait`, by functions that are verified once.
+    fn find_far(key: &Self::Key, hash: u64) -> u32;
+    fn look(key: &Self::Key, hash: u64) -> Look;
+    fn wait(key: &Self::Key, hash: u64, at: u32);
 }
 
 /// IPv4.
@@ -91,6 +95,53 @@ impl Family for Ipv4 {
     fn taken(word: u32) -> Option<*mut u64> {
         TAKEN4.get_ptr_mut(word)
     }
+
+    #[inline(always)]
+    fn find_far(key: &Key4, hash: u64) -> u32 {
+        // SAFETY: a key that lives as long as the call.
+        unsafe { sextant_far4(key, hash) }
+    }
+
+    #[inline(always)]
+    fn look(key: &Key4, hash: u64) -> Look {
+        // SAFETY: as above.
+        Look::of_number(unsafe { sextant_look4(key, hash) })
+    }
+
+    #[inline(always)]
+    fn wait(key: &Key4, hash: u64, at: u32) {
+        // SAFETY: as above.
+        unsafe { sextant_wait4(key, hash, at) };
+    }
+}
+
+/// Where the slot of a key is, beyond the first window, or `NONE`. With arguments that the
+/// verifier knows by their types alone, as `table::sextant_update`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn sextant_far4(key: *const Key4, hash: u64) -> u32 {
+    let far = |key| claim::find_far(&View::<Ipv4>::new(key, hash), hash);
+    key.as_ref().and_then(far).unwrap_or(NONE)
+}
+
+/// Looks at all slots of a key; `Look` as a number. Likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn sextant_look4(key: *const Key4, hash: u64) -> u64 {
+    match key.as_ref() {
+        Some(key) => claim::look(&View::<Ipv4>::new(key, hash), hash).to_number(),
+        None => Look::Others.to_number(),
+    }
+}
+
+/// Waits for who writes a slot for the key; likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn sextant_wait4(key: *const Key4, hash: u64, at: u32) -> u32 {
+    if let Some(key) = key.as_ref() {
+        claim::wait(&View::<Ipv4>::new(key, hash), at, hash);
+    }
+    0
 }
 
 impl Family for Ipv6 {
@@ -113,6 +164,53 @@ impl Family for Ipv6 {
     fn taken(word: u32) -> Option<*mut u64> {
         TAKEN6.get_ptr_mut(word)
     }
+
+    #[inline(always)]
+    fn find_far(key: &Key6, hash: u64) -> u32 {
+        // SAFETY: a key that lives as long as the call.
+        unsafe { sextant_far6(key, hash) }
+    }
+
+    #[inline(always)]
+    fn look(key: &Key6, hash: u64) -> Look {
+        // SAFETY: as above.
+        Look::of_number(unsafe { sextant_look6(key, hash) })
+    }
+
+    #[inline(always)]
+    fn wait(key: &Key6, hash: u64, at: u32) {
+        // SAFETY: as above.
+        unsafe { sextant_wait6(key, hash, at) };
+    }
+}
+
+/// Where the slot of a key is, beyond the first window, or `NONE`. With arguments that the
+/// verifier knows by their types alone, as `table::sextant_update`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn sextant_far6(key: *const Key6, hash: u64) -> u32 {
+    let far = |key| claim::find_far(&View::<Ipv6>::new(key, hash), hash);
+    key.as_ref().and_then(far).unwrap_or(NONE)
+}
+
+/// Looks at all slots of a key; `Look` as a number. Likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn sextant_look6(key: *const Key6, hash: u64) -> u64 {
+    match key.as_ref() {
+        Some(key) => claim::look(&View::<Ipv6>::new(key, hash), hash).to_number(),
+        None => Look::Others.to_number(),
+    }
+}
+
+/// Waits for who writes a slot for the key; likewise.
+#[unsafe(no_mangle)]
+#[inline(never)]
+unsafe extern "C" fn sextant_wait6(key: *const Key6, hash: u64, at: u32) -> u32 {
+    if let Some(key) = key.as_ref() {
+        claim::wait(&View::<Ipv6>::new(key, hash), at, hash);
+    }
+    0
 }
 
 /// The hash of a key.
@@ -128,13 +226,11 @@ pub fn hash<F: Family>(key: &F::Key) -> u64 {
 pub fn find<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
     match claim::find_near(&View::<F>::new(key, hash), hash) {
         Some(slot) => entry_of(slot),
-        None => find_far::<F>(key, hash),
+        None => match F::find_far(key, hash) {
+            NONE => None,
+            at => entry_of(F::slot(at)?),
+        },
     }
-}
-
-#[inline(never)]
-fn find_far<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
-    entry_of(claim::find_far(&View::<F>::new(key, hash), hash)?)
 }
 
 #[inline(always)]
@@ -288,5 +384,15 @@ impl<F: Family> Slots for View<'_, F> {
     fn settle(&self, slot: Self::Place, word: u32) {
         // SAFETY: as above.
         unsafe { atomic::set(&raw mut (*slot).state, word) };
+    }
+
+    #[inline(always)]
+    fn look(&self, hash: u64) -> Look {
+        F::look(self.key, hash)
+    }
+
+    #[inline(always)]
+    fn wait(&self, at: u32, hash: u64) {
+        F::wait(self.key, hash, at);
     }
 }

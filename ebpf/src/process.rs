@@ -146,7 +146,9 @@ unsafe fn tell_executable(record: *mut ProcessRecord, leader: u64) {
     let file: u64 = read(mm, field(&layout.mm_exe));
     let mut dentry: u64 = read(file, field(&layout.file_dentry));
     let mut mount: u64 = read(file, field(&layout.file_mount));
-    let mut depth = 0_usize;
+    // Kept in the record: what the verifier reads back from a map it knows nothing of, so
+    // the ways of a step join again behind it.
+    let depth = &raw mut (*record).exe_depth;
     for _ in 0..STEPS {
         let root: u64 = read(mount, field(&layout.vfsmount_root));
         if dentry == root {
@@ -160,16 +162,16 @@ unsafe fn tell_executable(record: *mut ProcessRecord, leader: u64) {
             continue;
         }
         let parent: u64 = read(dentry, field(&layout.dentry_parent));
-        if parent == dentry || parent == 0 || depth >= EXE_DEPTH {
+        let at = depth.read_volatile();
+        if parent == dentry || parent == 0 || at >= EXE_DEPTH as u32 {
             break;
         }
         let name: u64 = read(dentry, field(&layout.dentry_name));
-        let place = (&raw mut (*record).exe[depth]).cast();
+        let place = (&raw mut (*record).exe[at as usize]).cast();
         bpf_probe_read_kernel_str(place, EXE_NAME as u32, name as *const _);
-        depth += 1;
+        depth.write_volatile(at + 1);
         dentry = parent;
     }
-    (*record).exe_depth = depth as u32;
 }
 
 /// Number of its cgroup in the unified hierarchy.

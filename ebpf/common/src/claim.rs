@@ -47,6 +47,23 @@ pub trait Slots {
     /// Sets the word of a slot that was claimed; what was written before is seen by
     /// who sees it.
     fn settle(&self, place: Self::Place, word: u32);
+    /// Looks at all of them. A verifier follows this and `wait` for each try, unless they
+    /// are functions of their own.
+    #[inline(always)]
+    fn look(&self, hash: u64) -> Look
+    where
+        Self: Sized,
+    {
+        look(self, hash)
+    }
+    /// Waits until one that is claimed is settled.
+    #[inline(always)]
+    fn wait(&self, at: u32, hash: u64)
+    where
+        Self: Sized,
+    {
+        wait(self, at, hash);
+    }
 }
 
 /// What is kept on the way.
@@ -80,57 +97,87 @@ pub enum Outcome<P> {
 /// The slot of a key, if it is in the first window.
 #[inline(always)]
 pub fn find_near<S: Slots>(slots: &S, hash: u64) -> Option<S::Place> {
-    find_from(slots, hash, 0, S::WINDOW)
+    find_from(slots, hash, 0, S::WINDOW).map(|(place, _)| place)
 }
 
-/// The slot of a key, if it is in another one.
+/// Where the slot of a key is, if it is in another one.
 #[inline(always)]
-pub fn find_far<S: Slots>(slots: &S, hash: u64) -> Option<S::Place> {
+pub fn find_far<S: Slots>(slots: &S, hash: u64) -> Option<u32> {
     if slots.spilled(slots.place(slots.at(0))?) == 0 {
         return None;
     }
-    find_from(slots, hash, S::WINDOW, S::WINDOW * S::WINDOWS)
+    find_from(slots, hash, S::WINDOW, S::WINDOW * S::WINDOWS).map(|(_, at)| at)
 }
 
 #[inline(always)]
-fn find_from<S: Slots>(slots: &S, hash: u64, from: u32, to: u32) -> Option<S::Place> {
+fn find_from<S: Slots>(slots: &S, hash: u64, from: u32, to: u32) -> Option<(S::Place, u32)> {
     for number in from..to {
-        let place = slots.place(slots.at(number))?;
+        let at = slots.at(number);
+        let place = slots.place(at)?;
         if slots.word(place) == word(hash, state::LIVE) && slots.has_key(place) {
-            return Some(place);
+            return Some((place, at));
         }
     }
     None
 }
 
 /// What a look at the slots of a key showed, beside the one that was claimed.
-enum Look<P> {
-    Found(P),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It is in this slot.
+    Found(u32),
     /// Somebody writes this slot for the key.
-    Claimed(P, u32),
+    Claimed(u32),
     /// All that are taken are of other keys.
     Others,
 }
 
+impl Look {
+    /// As a number, for a function that may return nothing else.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_number(self) -> u64 {
+        match self {
+            Self::Found(at) => 2 << 32 | at as u64,
+            Self::Claimed(at) => 1 << 32 | at as u64,
+            Self::Others => 0,
+        }
+    }
+
+    /// What such a number says.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_number(number: u64) -> Self {
+        match number >> 32 {
+            2 => Self::Found(number as u32),
+            1 => Self::Claimed(number as u32),
+            _ => Self::Others,
+        }
+    }
+}
+
 /// Where no slot is.
-const NONE: u32 = u32::MAX;
+pub const NONE: u32 = u32::MAX;
 
 /// Finds the slot of a key, or takes one for it.
 #[inline(always)]
 pub fn find_or_insert<S: Slots>(slots: &S, hash: u64) -> Outcome<S::Place> {
     slots.keep(Kept::Mine, NONE);
     for _ in 0..TRIES {
-        match look(slots, hash) {
-            Look::Found(place) => {
+        match slots.look(hash) {
+            Look::Found(at) => {
                 withdraw(slots);
+                let Some(place) = slots.place(at) else {
+                    return Outcome::Contended;
+                };
                 return Outcome::Found(place);
             }
-            Look::Claimed(place, at) => {
+            Look::Claimed(at) => {
                 // Of two the first in the table stays.
                 if at < slots.kept(Kept::Mine) {
                     withdraw(slots);
                 }
-                wait(slots, hash, place);
+                slots.wait(at, hash);
             }
             Look::Others if slots.kept(Kept::Mine) != NONE => {
                 let Some(place) = slots.place(slots.kept(Kept::Mine)) else {
@@ -148,8 +195,9 @@ pub fn find_or_insert<S: Slots>(slots: &S, hash: u64) -> Outcome<S::Place> {
     Outcome::Contended
 }
 
+/// Looks at all slots of a key.
 #[inline(always)]
-fn look<S: Slots>(slots: &S, hash: u64) -> Look<S::Place> {
+pub fn look<S: Slots>(slots: &S, hash: u64) -> Look {
     let (live, claimed) = (word(hash, state::LIVE), word(hash, state::CLAIMED));
     slots.keep(Kept::Free, NONE);
     for number in 0..S::WINDOW * S::WINDOWS {
@@ -167,10 +215,10 @@ fn look<S: Slots>(slots: &S, hash: u64) -> Look<S::Place> {
             }
         } else if found == claimed {
             if at != slots.kept(Kept::Mine) {
-                return Look::Claimed(place, at);
+                return Look::Claimed(at);
             }
         } else if found == live && slots.has_key(place) {
-            return Look::Found(place);
+            return Look::Found(at);
         }
     }
     Look::Others
@@ -227,8 +275,12 @@ fn withdraw<S: Slots>(slots: &S) {
     slots.keep(Kept::Mine, NONE);
 }
 
+/// Waits for who writes a slot for the key.
 #[inline(always)]
-fn wait<S: Slots>(slots: &S, hash: u64, place: S::Place) {
+pub fn wait<S: Slots>(slots: &S, at: u32, hash: u64) {
+    let Some(place) = slots.place(at) else {
+        return;
+    };
     for _ in 0..WAITS {
         if slots.word(place) != word(hash, state::CLAIMED) {
             break;

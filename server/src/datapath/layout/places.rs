@@ -47,11 +47,18 @@ fn read(mut symbols: impl BufRead, places: &mut [[u64; 2]; PLACE_COUNT]) {
         if symbols.read_line(&mut line).unwrap_or(0) == 0 || line.contains('[') {
             break;
         }
-        let mut words = line.split_whitespace();
-        let address = words
-            .next()
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        let (Some(address), Some(name)) = (address, words.nth(1)) else {
+        let mut words = line.trim_ascii_end().splitn(3, ' ');
+        let (Some(address), Some(name)) = (words.next(), words.nth(1)) else {
+            continue;
+        };
+        // The compiler's copies have the name and a suffix.
+        let name = name.split('.').next().unwrap_or(name);
+        let place = PLACES.iter().position(|place| *place == name);
+        // There are some 200,000: of most nothing is wanted.
+        if open.is_empty() && place.is_none() {
+            continue;
+        }
+        let Ok(address) = u64::from_str_radix(address, 16) else {
             continue;
         };
         open.retain(|index| {
@@ -61,9 +68,7 @@ fn read(mut symbols: impl BufRead, places: &mut [[u64; 2]; PLACE_COUNT]) {
             }
             address <= *first
         });
-        // The compiler's copies have the name and a suffix.
-        let name = name.split('.').next().unwrap_or(name);
-        if let Some(index) = PLACES.iter().position(|place| *place == name)
+        if let Some(index) = place
             && address != 0
         {
             places[index] = [address, 0];
