@@ -32,7 +32,7 @@ use crate::{
     packet::Packet,
 };
 use host::Near;
-use tables::{Half, Question};
+use tables::{Part, Question};
 
 /// Something else than before is said of either side.
 pub const JUDGED: u8 = reason::JUDGED_A | reason::JUDGED_B;
@@ -57,7 +57,25 @@ pub unsafe fn judge(entry: *mut Entry, skb: *mut __sk_buff, packet: &mut Packet)
     }
 }
 
-/// The same of one that has no flow, for want of room: by itself.
+/// Whether the policies in force let a packet pass by what its flow remembers alone, so
+/// that there is nothing to judge. Of each known packet.
+#[inline(always)]
+pub unsafe fn is_known_to_pass(entry: *const Entry, packet: &Packet) -> bool {
+    let Some(part) = Part::in_force() else {
+        return true;
+    };
+    let guard = part.guard(packet.point);
+    let (host, behind) = sides(packet);
+    let passes = |side: usize| {
+        let judged = (*entry).judged[side];
+        is_of(judged, part.generation) && !denies(judged)
+    };
+    (!guards_host(guard) || passes(host))
+        && (guards_behind(guard) == NO_SUBJECT
+            || passes(behind) && decision_of((*entry).judged[behind]) != NOT_HERE)
+}
+
+/// Judges one that has no flow, for want of room: by itself.
 #[inline(always)]
 pub unsafe fn judge_alone(skb: *mut __sk_buff, packet: &mut Packet) {
     (&raw mut packet.judgement).write_volatile(0);
@@ -134,18 +152,18 @@ pub unsafe extern "C" fn sextant_judge(skb: *mut __sk_buff) -> u32 {
     if skb.is_null() {
         return 0;
     }
-    let (Some(half), Some(packet)) = (Half::in_force(), maps::SCRATCH.get_ptr_mut(0)) else {
+    let (Some(part), Some(packet)) = (Part::in_force(), maps::SCRATCH.get_ptr_mut(0)) else {
         return 0;
     };
     let packet = &mut *packet;
-    let guard = half.guard(packet.point);
+    let guard = part.guard(packet.point);
     if guard == 0 {
         return 0;
     }
     packet.guard = guard;
     let (host, behind) = sides(packet);
-    if !is_known(packet, half, host, behind) {
-        look_up(skb, packet, half);
+    if !is_known(packet, part, host, behind) {
+        look_up(skb, packet, part);
     }
     let is_denied = guards_host(guard) && denies(packet.judged[host])
         || guards_behind(guard) != NO_SUBJECT && denies(packet.judged[behind]);
@@ -156,55 +174,55 @@ pub unsafe extern "C" fn sextant_judge(skb: *mut __sk_buff) -> u32 {
 }
 
 #[inline(always)]
-fn is_known(packet: &Packet, half: Half, host: usize, behind: usize) -> bool {
+fn is_known(packet: &Packet, part: Part, host: usize, behind: usize) -> bool {
     let of_host = packet.judged[host];
     let of_behind = packet.judged[behind];
-    (!guards_host(packet.guard) || is_of(of_host, half.generation))
+    (!guards_host(packet.guard) || is_of(of_host, part.generation))
         && (guards_behind(packet.guard) == NO_SUBJECT
-            || is_of(of_behind, half.generation) && decision_of(of_behind) != NOT_HERE)
+            || is_of(of_behind, part.generation) && decision_of(of_behind) != NOT_HERE)
 }
 
 /// Looks up what policies say.
 #[inline(never)]
-unsafe fn look_up(skb: *mut __sk_buff, packet: &mut Packet, half: Half) {
+unsafe fn look_up(skb: *mut __sk_buff, packet: &mut Packet, part: Part) {
     let Some(question) = tables::question() else {
         return;
     };
     if exempt::is_exempt(skb, packet) {
-        packet.judged = [remembered(decision(verdict::ALLOW, 0), half.generation); 2];
+        packet.judged = [remembered(decision(verdict::ALLOW, 0), part.generation); 2];
         return;
     }
     (*question).protocol = packet.protocol;
     (*question).port = port(skb, packet);
-    (*question).generation = half.generation;
-    let near = Near::find(skb, packet, half);
+    (*question).generation = part.generation;
+    let near = Near::find(skb, packet, part);
     let (host, behind) = sides(packet);
-    if guards_host(packet.guard) && !is_of(packet.judged[host], half.generation) {
+    if guards_host(packet.guard) && !is_of(packet.judged[host], part.generation) {
         let mut found = NOT_HERE;
         if near.subject != NO_SUBJECT {
             (*question).subject = near.subject;
-            (*question).class = class::of_side(packet, 1 - host, half);
+            (*question).class = class::of_side(packet, 1 - host, part);
             (*question).egress = u32::from(opened_by(packet) == host);
             found = entries::sextant_decide();
         }
-        settle(packet, host, found, half);
+        settle(packet, host, found, part);
     }
     if guards_behind(packet.guard) != NO_SUBJECT {
         (*question).subject = guards_behind(packet.guard);
         (*question).class = if near.class != 0 {
             near.class
         } else {
-            class::of_side(packet, 1 - behind, half)
+            class::of_side(packet, 1 - behind, part)
         };
         (*question).egress = u32::from(opened_by(packet) == behind);
         let found = entries::sextant_decide();
-        settle(packet, behind, found, half);
+        settle(packet, behind, found, part);
     }
 }
 
 /// That it is another decision than before is news.
 #[inline(always)]
-unsafe fn settle(packet: &mut Packet, side: usize, found: Decision, half: Half) {
+unsafe fn settle(packet: &mut Packet, side: usize, found: Decision, part: Part) {
     let place = &raw mut packet.judged[side & 1];
     if found != NOT_HERE && decision_of(place.read_volatile()) != found {
         packet.judgement |= if side == 0 {
@@ -213,7 +231,7 @@ unsafe fn settle(packet: &mut Packet, side: usize, found: Decision, half: Half) 
             reason::JUDGED_B
         };
     }
-    place.write_volatile(remembered(found, half.generation));
+    place.write_volatile(remembered(found, part.generation));
 }
 
 /// The server's port, or the type of an ICMP message that opened the flow.

@@ -138,9 +138,9 @@ unsafe fn is_plain(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) -> b
         && before != 0
         && packet.tcp_flags & SYN == 0
         && !is_due((*entry).due, packet.now)
-        && !policy::tables::is_in_force()
         && !payload::is_wanted(entry, packet, before)
         && !(packet.protocol == UDP && who::is_another_socket(entry, skb, packet))
+        && policy::is_known_to_pass(entry, packet)
 }
 
 /// Adds the packet to its flow; tells how many its direction had.

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use sextant_integration_tests::{
@@ -185,18 +185,33 @@ fn a_session_by_ssh_is_not_cut_unless_forced_and_then_comes_back_by_itself() {
     assert!(!ok && told.contains(why), "{told}");
     assert_eq!(status(&daemon).revision, 0);
 
-    for (word, is_killed) in [("first", false), ("second", true)] {
+    // The last one is taken back by the programs: nothing of ours lives then.
+    for (word, is_killed, is_back) in [
+        ("first", false, true),
+        ("second", true, true),
+        ("third", true, false),
+    ] {
         session.types(&format!("{typed} --force --confirm-within 3s"));
         let deadline = deadline(&daemon);
         session.types(&format!("echo {word}-$((40 + 2))"));
+        // The host changes meanwhile, and both sets with it.
+        for last in 1..=5 {
+            host.run(&format!("ip address replace 10.9.77.{last} dev lo"));
+            thread::sleep(Duration::from_millis(100));
+        }
         if is_killed {
             daemon.signal("KILL");
             daemon.wait();
+        }
+        if is_killed && is_back {
             daemon.again();
         }
         let shown = format!("{word}-42");
         session.shows(&shown);
         assert!(SystemTime::now() >= deadline, "{word}: it was never cut");
+        if !is_back {
+            daemon.again();
+        }
         assert_eq!(status(&daemon).policies, 0);
     }
 }

@@ -1,9 +1,11 @@
 //! Policies as the tables that programs look up: what is where, and the look-up itself,
 //! which the daemon's tests share.
 //!
-//! Each table has two halves. `Control::generation` says which one is in force: a
-//! program reads it once for a packet. The daemon writes the other half, changes the
-//! generation, and waits for all programs that run before it writes that half again.
+//! Each table has `PARTS` parts. `Control::generation` says which one is in force: a
+//! program reads it once for a packet. The daemon writes another part, changes the
+//! generation, and waits for all programs that run before it writes that part again. A
+//! third one is for the set that comes back by itself, unless a change is confirmed in
+//! time: `Control::until`, which programs look at, so that it needs no daemon.
 //!
 //! A verdict is looked up by who is judged (a `Scope`), the class of the peer, and
 //! protocol and port. Rules are entries for a block of ports that begin with the same
@@ -11,21 +13,57 @@
 //! own class before `ANY_CLASS`. What denies is put at each closer block by who makes
 //! the tables, so nothing is weighed here.
 
-/// The half and the generation that are in force, and what else is for all packets.
+/// Parts of each table.
+pub const PARTS: u32 = 3;
+
+/// The part of a generation: its last bits, so that a verifier sees how many there are.
+/// Generations of a part that there is not are left out.
+#[inline(always)]
+#[must_use]
+pub const fn part_of(generation: u32) -> u32 {
+    generation & (BY_PART as u32 - 1)
+}
+
+/// Length of what is by part.
+pub const BY_PART: usize = PARTS.next_power_of_two() as usize;
+
+/// Nanoseconds of a unit of `Control::until` as a power of two: 67 ms, so that a word lasts
+/// for nine years.
+const UNTIL_BITS: u32 = 26;
+
+/// The first unit of `Control::until` that is not before this time of the monotonic clock.
+#[inline(always)]
+#[must_use]
+pub const fn until(ns: u64) -> u32 {
+    (ns >> UNTIL_BITS) as u32 + 1
+}
+
+/// Whether it is over.
+#[inline(always)]
+#[must_use]
+pub const fn is_over(until: u32, now_ns: u64) -> bool {
+    (now_ns >> UNTIL_BITS) as u32 >= until
+}
+
+/// The generation that is in force, and what else is for all packets.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
-    /// Generation, whose last bit is the half. 0: no policy was ever in force, so nothing
+    /// Generation, which says which part. 0: no policy was ever in force, so nothing
     /// is judged.
     pub generation: u32,
-    /// By half: subject number of this host, which is judged where no other is known.
-    pub host: [u32; 2],
-    /// By half: how many ranges of IPv6 there are.
-    pub ranges6: [u32; 2],
-    /// By half: length of the table of entries but for one.
-    pub entries_mask: [u32; 2],
-    /// By half: the same of the table of groups. 0: there is no group.
-    pub groups_mask: [u32; 2],
+    /// When another one comes into force by itself, as `until`; 0 for never.
+    pub until: u32,
+    /// Which one then.
+    pub fallback: u32,
+    /// By part: subject number of this host, which is judged where no other is known.
+    pub host: [u32; BY_PART],
+    /// By part: how many ranges of IPv6 there are.
+    pub ranges6: [u32; BY_PART],
+    /// By part: length of the table of entries but for one.
+    pub entries_mask: [u32; BY_PART],
+    /// By part: the same of the table of groups. 0: there is no group.
+    pub groups_mask: [u32; BY_PART],
 }
 
 /// What is judged at an interface: bit 0, packets of this host itself; above it the

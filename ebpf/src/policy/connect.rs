@@ -20,7 +20,7 @@ use sextant_ebpf_common::{
     reason,
 };
 
-use super::{class, entries, host::Near, tables::Half};
+use super::{class, entries, host::Near, tables::Part};
 use crate::{
     clock::precise_now,
     maps::{self, DENIED},
@@ -56,17 +56,17 @@ struct Peer {
 /// By IPv4.
 #[inline(always)]
 pub unsafe fn by_ipv4(ctx: *mut bpf_sock_addr) -> i32 {
-    let Some((half, cgroup)) = begin(ctx) else {
+    let Some((part, cgroup)) = begin(ctx) else {
         return GOES_ON;
     };
     let word = (&raw const (*ctx).user_ip4).read_volatile();
-    answer(ctx, half, cgroup, &ipv4(half, word, port(ctx)))
+    answer(ctx, part, cgroup, &ipv4(part, word, port(ctx)))
 }
 
 /// By IPv6, or by IPv4 with a socket of IPv6.
 #[inline(always)]
 pub unsafe fn by_ipv6(ctx: *mut bpf_sock_addr) -> i32 {
-    let Some((half, cgroup)) = begin(ctx) else {
+    let Some((part, cgroup)) = begin(ctx) else {
         return GOES_ON;
     };
     let words = &raw const (*ctx).user_ip6;
@@ -75,7 +75,7 @@ pub unsafe fn by_ipv6(ctx: *mut bpf_sock_addr) -> i32 {
     let upper = u64::from(a) << 32 | u64::from(b);
     let lower = u64::from(c) << 32 | u64::from(d);
     let peer = if upper == 0 && lower >> 32 == MAPPED {
-        ipv4(half, address[3], port(ctx))
+        ipv4(part, address[3], port(ctx))
     } else {
         let is_own = upper == 0 && lower <= 1;
         Peer {
@@ -85,15 +85,15 @@ pub unsafe fn by_ipv6(ctx: *mut bpf_sock_addr) -> i32 {
             class: if is_own {
                 HOST_CLASS
             } else {
-                class::sextant_class6(half.generation, upper, lower)
+                class::sextant_class6(part.generation, upper, lower)
             },
         }
     };
-    answer(ctx, half, cgroup, &peer)
+    answer(ctx, part, cgroup, &peer)
 }
 
 #[inline(always)]
-fn ipv4(half: Half, word: u32, port: u16) -> Peer {
+fn ipv4(part: Part, word: u32, port: u16) -> Peer {
     let address = u32::from_be(word);
     // The loopback, which "any address" leads to as well.
     let is_own = address == 0 || address >> 24 == 127;
@@ -104,7 +104,7 @@ fn ipv4(half: Half, word: u32, port: u16) -> Peer {
         class: if is_own {
             HOST_CLASS
         } else {
-            class::sextant_class4(half.generation, address)
+            class::sextant_class4(part.generation, address)
         },
     }
 }
@@ -117,9 +117,9 @@ unsafe fn port(ctx: *mut bpf_sock_addr) -> u16 {
 /// Who connects has the socket from now on. What is in force, and the cgroup that the socket
 /// was made in, as its packets have it, if it is to be answered.
 #[inline(always)]
-unsafe fn begin(ctx: *mut bpf_sock_addr) -> Option<(Half, u64)> {
+unsafe fn begin(ctx: *mut bpf_sock_addr) -> Option<(Part, u64)> {
     let judging = match judging(ctx) {
-        Some(half) => Some((half, cgroup(ctx))),
+        Some(part) => Some((part, cgroup(ctx))),
         None => None,
     };
     if maps::tells_who() {
@@ -141,13 +141,13 @@ unsafe fn cgroup(ctx: *mut bpf_sock_addr) -> u64 {
 
 /// What is in force for it, if it is to be answered.
 #[inline(always)]
-unsafe fn judging(ctx: *mut bpf_sock_addr) -> Option<Half> {
+unsafe fn judging(ctx: *mut bpf_sock_addr) -> Option<Part> {
     if setting() == deny_error::SILENT || (*ctx).protocol != u32::from(TCP) {
         return None;
     }
-    let half = Half::in_force()?;
+    let part = Part::in_force()?;
     let own = (&raw const OWN_NETNS).read_volatile();
-    (bpf_get_netns_cookie(ctx.cast()) == own).then_some(half)
+    (bpf_get_netns_cookie(ctx.cast()) == own).then_some(part)
 }
 
 #[inline(always)]
@@ -157,22 +157,22 @@ fn setting() -> u32 {
 }
 
 #[inline(always)]
-unsafe fn answer(ctx: *mut bpf_sock_addr, half: Half, cgroup: u64, peer: &Peer) -> i32 {
+unsafe fn answer(ctx: *mut bpf_sock_addr, part: Part, cgroup: u64, peer: &Peer) -> i32 {
     // To itself it goes by the loopback, which is not judged.
     if peer.class == HOST_CLASS {
         return GOES_ON;
     }
-    let near = Near::of_cgroup(cgroup, half);
+    let near = Near::of_cgroup(cgroup, part);
     if near.subject == NO_SUBJECT {
         return GOES_ON;
     }
     let (subject, port) = (near.subject, u32::from(peer.port));
-    let found = entries::sextant_decide_connect(half.generation, subject, peer.class, port);
+    let found = entries::sextant_decide_connect(part.generation, subject, peer.class, port);
     if verdict_of(found) != verdict::DENY {
         return GOES_ON;
     }
     maps::tally(Tally::Refused, 1, 0);
-    tell(ctx, peer, remembered(found, half.generation));
+    tell(ctx, peer, remembered(found, part.generation));
     if setting() == deny_error::REFUSED {
         bpf_set_retval(-ECONNREFUSED);
     }

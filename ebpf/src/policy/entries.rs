@@ -8,7 +8,7 @@ use sextant_ebpf_common::{
     protocol::TCP,
 };
 
-use super::tables::{self, Half};
+use super::tables::{self, Part};
 
 /// Bits of a port.
 const PORT_BITS: u32 = 16;
@@ -21,7 +21,7 @@ pub unsafe extern "C" fn sextant_decide() -> Decision {
     let Some(question) = tables::question() else {
         return decision(verdict::ALLOW, 0);
     };
-    let half = Half {
+    let part = Part {
         generation: (*question).generation,
     };
     let asked = Asked {
@@ -31,7 +31,7 @@ pub unsafe extern "C" fn sextant_decide() -> Decision {
         protocol: (*question).protocol,
         port: (*question).port as u16,
     };
-    decide(half, &asked)
+    decide(part, &asked)
 }
 
 /// The same on a connection by TCP that somebody is about to open, asked by arguments: a
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn sextant_decide_connect(
         protocol: TCP,
         port: port as u16,
     };
-    decide(Half { generation }, &asked)
+    decide(Part { generation }, &asked)
 }
 
 /// A `Question`, in registers.
@@ -64,8 +64,8 @@ struct Asked {
 }
 
 #[inline(always)]
-unsafe fn decide(half: Half, asked: &Asked) -> Decision {
-    let Some(subject) = half.subject(asked.subject) else {
+unsafe fn decide(part: Part, asked: &Asked) -> Decision {
+    let Some(subject) = part.subject(asked.subject) else {
         return decision(verdict::ALLOW, 0);
     };
     let scope = if asked.is_egress {
@@ -81,14 +81,14 @@ unsafe fn decide(half: Half, asked: &Asked) -> Decision {
         }
         let own = key(scope.rules, class, protocol, length, port);
         let any = key(scope.rules, ANY_CLASS, protocol, length, port);
-        let found = either(half, own, any);
+        let found = either(part, own, any);
         if found != 0 {
             return found;
         }
     }
     if scope.lengths >> EVERY_PROTOCOL & 1 != 0 {
         let own = key_of_every_protocol(scope.rules, class);
-        let found = either(half, own, key_of_every_protocol(scope.rules, ANY_CLASS));
+        let found = either(part, own, key_of_every_protocol(scope.rules, ANY_CLASS));
         if found != 0 {
             return found;
         }
@@ -101,12 +101,12 @@ unsafe fn decide(half: Half, asked: &Asked) -> Decision {
 
 /// The first entry of two that is there; 0 for none.
 #[inline(always)]
-unsafe fn either(half: Half, own: u64, any: u64) -> Decision {
-    let found = sextant_find(half.generation, own);
+unsafe fn either(part: Part, own: u64, any: u64) -> Decision {
+    let found = sextant_find(part.generation, own);
     if found != 0 {
         found
     } else {
-        sextant_find(half.generation, any)
+        sextant_find(part.generation, any)
     }
 }
 
@@ -114,11 +114,11 @@ unsafe fn either(half: Half, own: u64, any: u64) -> Decision {
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn sextant_find(generation: u32, key: u64) -> Decision {
-    let half = Half { generation };
-    let mask = half.entries_mask();
+    let part = Part { generation };
+    let mask = part.entries_mask();
     let first = first_place(key, mask);
     for n in 0..PLACES {
-        let Some(entry) = half.entry(first.wrapping_add(n) & mask) else {
+        let Some(entry) = part.entry(first.wrapping_add(n) & mask) else {
             return 0;
         };
         if entry.key == key {

@@ -11,7 +11,7 @@ use sextant_ebpf_common::{
     protocol::{TCP, UDP},
 };
 
-use super::{class, tables::Half};
+use super::{class, tables::Part};
 use crate::{
     owner,
     packet::Packet,
@@ -35,13 +35,13 @@ impl Near {
 
     /// Whose processes are in this cgroup: somebody of this host.
     #[inline(always)]
-    pub unsafe fn of_cgroup(cgroup: u64, half: Half) -> Self {
+    pub unsafe fn of_cgroup(cgroup: u64, part: Part) -> Self {
         let mut near = Self {
-            subject: half.host(),
+            subject: part.host(),
             class: 0,
         };
-        if half.has_groups() {
-            find_group(half, cgroup, &mut near, true);
+        if part.has_groups() {
+            find_group(part, cgroup, &mut near, true);
         }
         near
     }
@@ -50,24 +50,24 @@ impl Near {
     /// its socket who he is to others. At ingress the receiver, if it is one of this
     /// host's addresses.
     #[inline(always)]
-    pub unsafe fn find(skb: *mut __sk_buff, packet: &Packet, half: Half) -> Self {
+    pub unsafe fn find(skb: *mut __sk_buff, packet: &Packet, part: Part) -> Self {
         let (_, egress) = point_parts(packet.point);
         let is_here = if egress {
             (*skb).ingress_ifindex == 0
         } else {
-            class::of_receiver(half) == HOST_CLASS
+            class::of_receiver(part) == HOST_CLASS
         };
         let mut near = Self::NOBODY;
         if is_here {
-            near.subject = half.host();
+            near.subject = part.host();
         }
-        if half.has_groups() && (is_here || egress) {
+        if part.has_groups() && (is_here || egress) {
             let cgroup = if egress {
                 bpf_skb_cgroup_id(skb)
             } else {
                 receiver(skb, packet)
             };
-            find_group(half, cgroup, &mut near, is_here);
+            find_group(part, cgroup, &mut near, is_here);
         }
         near
     }
@@ -98,11 +98,11 @@ unsafe fn receiver(skb: *mut __sk_buff, packet: &Packet) -> u64 {
 }
 
 #[inline(always)]
-unsafe fn find_group(half: Half, cgroup: u64, near: &mut Near, is_here: bool) {
-    let mask = half.groups_mask();
+unsafe fn find_group(part: Part, cgroup: u64, near: &mut Near, is_here: bool) {
+    let mask = part.groups_mask();
     let first = first_place(cgroup, mask);
     for n in 0..PLACES {
-        let Some(group) = half.group(first.wrapping_add(n) & mask) else {
+        let Some(group) = part.group(first.wrapping_add(n) & mask) else {
             return;
         };
         if group.cgroup == 0 {

@@ -7,35 +7,38 @@ use aya_ebpf::{
 };
 use sextant_ebpf_common::{
     DIRECT_SLOTS, EXTRA_SLOTS,
-    policy::{BLOCKS, Control, Entry, Group, Range4, Range6, Span, Subject},
+    policy::{
+        BLOCKS, BY_PART, Control, Entry, Group, PARTS, Range4, Range6, Span, Subject, is_over,
+        part_of,
+    },
 };
 
-use crate::maps;
+use crate::{clock, maps};
 
-/// Which half is in force.
+/// Which part is in force.
 #[map]
 static CONTROL: Array<Control> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// What is judged at an interface, by half and slot.
+/// What is judged at an interface, by part and slot.
 #[map]
 static GUARDS: Array<u32> =
-    Array::with_max_entries(2 * (DIRECT_SLOTS + EXTRA_SLOTS), BPF_F_MMAPABLE);
+    Array::with_max_entries(PARTS * (DIRECT_SLOTS + EXTRA_SLOTS), BPF_F_MMAPABLE);
 
-/// Ranges of IPv4 addresses by block, by half.
+/// Ranges of IPv4 addresses by block, by part.
 #[map]
-static SPANS4: Array<Span> = Array::with_max_entries(2 * BLOCKS, BPF_F_MMAPABLE);
+static SPANS4: Array<Span> = Array::with_max_entries(PARTS * BLOCKS, BPF_F_MMAPABLE);
 
-/// The following are as long as the daemon says, in each half.
+/// The following are as long as the daemon says, in each part.
 #[map]
-static RANGES4: Array<Range4> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+static RANGES4: Array<Range4> = Array::with_max_entries(PARTS, BPF_F_MMAPABLE);
 #[map]
-static RANGES6: Array<Range6> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+static RANGES6: Array<Range6> = Array::with_max_entries(PARTS, BPF_F_MMAPABLE);
 #[map]
-static SUBJECTS: Array<Subject> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+static SUBJECTS: Array<Subject> = Array::with_max_entries(PARTS, BPF_F_MMAPABLE);
 #[map]
-static GROUPS: Array<Group> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+static GROUPS: Array<Group> = Array::with_max_entries(PARTS, BPF_F_MMAPABLE);
 #[map]
-static ENTRIES: Array<Entry> = Array::with_max_entries(2, BPF_F_MMAPABLE);
+static ENTRIES: Array<Entry> = Array::with_max_entries(PARTS, BPF_F_MMAPABLE);
 
 /// How long they are, in the order above; set by the loader.
 #[unsafe(no_mangle)]
@@ -69,9 +72,9 @@ pub struct Question {
     pub pad: [u8; 3],
 }
 
-/// The half in force, as it was read for this packet.
+/// The part in force, as it was read for this packet.
 #[derive(Clone, Copy)]
-pub struct Half {
+pub struct Part {
     /// Its generation.
     pub generation: u32,
 }
@@ -84,7 +87,28 @@ fn control() -> Option<&'static Control> {
 /// Whether any policy ever was in force.
 #[inline(always)]
 pub fn is_in_force() -> bool {
-    Half::in_force().is_some()
+    generation() != 0
+}
+
+/// The generation in force; 0 before the first policy.
+#[inline(always)]
+fn generation() -> u32 {
+    let Some(control) = control() else {
+        return 0;
+    };
+    // SAFETY: the daemon writes whole words; the generation last, so that this one is known
+    // with its end.
+    let (generation, until) = unsafe {
+        (
+            (&raw const control.generation).read_volatile(),
+            (&raw const control.until).read_volatile(),
+        )
+    };
+    if until == 0 || !is_over(until, clock::precise_now()) {
+        return generation;
+    }
+    // SAFETY: as above.
+    unsafe { (&raw const control.fallback).read_volatile() }
 }
 
 #[inline(always)]
@@ -121,22 +145,19 @@ pub unsafe fn is_left_alone(skb: u64) -> bool {
     is_it
 }
 
-impl Half {
-    /// The half in force; `None` before the first policy.
+impl Part {
+    /// The part in force; `None` before the first policy.
     #[inline(always)]
     pub fn in_force() -> Option<Self> {
-        let control = control()?;
-        // SAFETY: the daemon writes a whole word.
-        let generation = unsafe { (&raw const control.generation).read_volatile() };
-        if generation == 0 {
-            return None;
+        match generation() {
+            0 => None,
+            generation => Some(Self { generation }),
         }
-        Some(Self { generation })
     }
 
     #[inline(always)]
     fn number(self) -> u32 {
-        self.generation & 1
+        part_of(self.generation)
     }
 
     /// What is judged at the interface of a point.
@@ -167,10 +188,10 @@ impl Half {
         SPANS4.get(self.number() * BLOCKS + block)
     }
 
-    /// A range of IPv4 addresses.
+    /// Where its ranges of IPv4 addresses begin.
     #[inline(always)]
-    pub fn range4(self, n: u32) -> Option<&'static Range4> {
-        RANGES4.get(self.number() * room(0) + n)
+    pub fn first_range4(self) -> u32 {
+        self.number() * room(0)
     }
 
     /// How many ranges of IPv6 there are.
@@ -179,10 +200,10 @@ impl Half {
         control().map_or(0, |control| pick(&control.ranges6, self.number()))
     }
 
-    /// A range of IPv6 addresses.
+    /// Where they begin.
     #[inline(always)]
-    pub fn range6(self, n: u32) -> Option<&'static Range6> {
-        RANGES6.get(self.number() * room(1) + n)
+    pub fn first_range6(self) -> u32 {
+        self.number() * room(1)
     }
 
     /// Who is judged.
@@ -216,8 +237,20 @@ impl Half {
     }
 }
 
-/// One of two, by half.
+/// A range of IPv4 addresses, of any part.
 #[inline(always)]
-fn pick(pair: &[u32; 2], half: u32) -> u32 {
-    if half == 0 { pair[0] } else { pair[1] }
+pub fn range4(n: u32) -> Option<&'static Range4> {
+    RANGES4.get(n)
+}
+
+/// A range of IPv6 addresses, of any part.
+#[inline(always)]
+pub fn range6(n: u32) -> Option<&'static Range6> {
+    RANGES6.get(n)
+}
+
+/// One of all, by part.
+#[inline(always)]
+fn pick(all: &[u32; BY_PART], part: u32) -> u32 {
+    all[part as usize & (BY_PART - 1)]
 }

@@ -8,7 +8,7 @@
 use aya_ebpf::{macros::map, maps::PerCpuArray};
 use sextant_ebpf_common::{CAUSES, Cause, CauseCount, initiator, protocol::TCP, reason};
 
-use super::tables::Half;
+use super::tables::Part;
 use crate::packet::Packet;
 
 /// Those that did not go on, by why they are in no flow.
@@ -66,5 +66,5 @@ fn are_denied() -> bool {
 /// Whether anything is judged where it is.
 #[inline(always)]
 fn is_guarded(packet: &Packet) -> bool {
-    Half::in_force().is_some_and(|half| half.guard(packet.point) != 0)
+    Part::in_force().is_some_and(|part| part.guard(packet.point) != 0)
 }

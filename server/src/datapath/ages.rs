@@ -31,15 +31,12 @@ pub(super) struct Ages(Arc<[AtomicU32; 2]>);
 
 impl Ages {
     /// Flows remember generations up to this one, of a daemon before; after the next one
-    /// they are to forget all of them, since that names its reasons by other numbers.
+    /// they are to forget all of them, since that names its reasons by other numbers. Tells
+    /// the one behind which that is.
     pub(super) fn take_over(&self, generation: u32) -> u32 {
         self.came(generation);
         self.swept(generation);
-        // The other half of the tables.
-        match generation.wrapping_add(OLD | 1) {
-            0 => 2,
-            next => next,
-        }
+        generation.wrapping_add(OLD)
     }
 
     /// Waits until this generation may come.

@@ -1,5 +1,5 @@
-//! Grace periods: the wait for programs that run, and short ones while many
-//! programs are attached or detached.
+//! Grace periods: the wait for programs that run, also behind the back of who changes
+//! something, and short ones while many programs are attached or detached.
 //!
 //! For each TCX link the kernel waits, with the lock of all network settings
 //! held, until every CPU has left the old list of programs: 10 to 25 ms. With
@@ -12,6 +12,14 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read as _, Seek as _, Write as _},
     os::fd::AsRawFd as _,
+    sync::{
+        Arc,
+        atomic::{
+            AtomicU64,
+            Ordering::{Acquire, Release},
+        },
+        mpsc::{SyncSender, sync_channel},
+    },
     thread,
     time::Duration,
 };
@@ -28,6 +36,58 @@ pub(super) fn wait_for_programs() {
     let refused = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_GLOBAL, 0, 0) } != 0;
     if refused {
         thread::sleep(LONG);
+    }
+}
+
+/// Waits for programs behind each change of what they read, so that who changes the next
+/// thing need not: on a thread that ends with this.
+#[derive(Debug)]
+pub(super) struct Settling {
+    /// Changes until now.
+    changes: u64,
+    /// Programs that ran before this one have returned.
+    settled: Arc<AtomicU64>,
+    begun: SyncSender<u64>,
+}
+
+impl Settling {
+    /// With so many changes made, of which programs may know.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be had.
+    pub(super) fn start(changes: u64) -> io::Result<Self> {
+        let (begun, waits) = sync_channel(1);
+        let settled = Arc::new(AtomicU64::new(0));
+        let known = Arc::clone(&settled);
+        let run = move || {
+            while let Ok(change) = waits.recv() {
+                wait_for_programs();
+                known.fetch_max(change, Release);
+            }
+        };
+        thread::Builder::new().name("settling".into()).spawn(run)?;
+        Ok(Self {
+            changes,
+            settled,
+            begun,
+        })
+    }
+
+    /// Something was changed; its number.
+    pub(super) fn begin(&mut self) -> u64 {
+        self.changes += 1;
+        // Where one waits already, who needs this one waits by himself.
+        let _ = self.begun.try_send(self.changes);
+        self.changes
+    }
+
+    /// Returns once all programs have that ran before this change.
+    pub(super) fn wait_for(&self, change: u64) {
+        if self.settled.load(Acquire) < change {
+            wait_for_programs();
+            self.settled.fetch_max(self.changes, Release);
+        }
     }
 }
 

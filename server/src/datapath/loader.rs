@@ -11,7 +11,7 @@ use aya::{
 use sextant_ebpf_common::{
     CauseCount, DropLayout, EndsLayout, InterfaceTotals, Joints, NatLayout, NetLayout, Tuning,
     VLANS, WhoLayout,
-    policy::deny_error,
+    policy::{PARTS, deny_error},
     slot::{Hashed, Slot, slots_for, taken_words},
 };
 
@@ -315,11 +315,11 @@ fn create(
         .override_global("SLOTS4", &slots[0], true)
         .override_global("SLOTS6", &slots[1], true)
         .override_global("HASH_SEEDS", seeds, true)
-        .map_max_entries("RANGES4", 2 * settings.rooms.ranges4)
-        .map_max_entries("RANGES6", 2 * settings.rooms.ranges6)
-        .map_max_entries("SUBJECTS", 2 * settings.rooms.subjects)
-        .map_max_entries("GROUPS", 2 * settings.rooms.groups)
-        .map_max_entries("ENTRIES", 2 * settings.rooms.entries)
+        .map_max_entries("RANGES4", PARTS * settings.rooms.ranges4)
+        .map_max_entries("RANGES6", PARTS * settings.rooms.ranges6)
+        .map_max_entries("SUBJECTS", PARTS * settings.rooms.subjects)
+        .map_max_entries("GROUPS", PARTS * settings.rooms.groups)
+        .map_max_entries("ENTRIES", PARTS * settings.rooms.entries)
         .override_global("POLICY_ROOMS", &settings.rooms.in_order(), true)
         .map_max_entries("DROPS", settings.flows_dropped)
         .map_max_entries("OBSERVED", settings.observed_ring_bytes)

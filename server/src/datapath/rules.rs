@@ -1,4 +1,4 @@
-//! The tables that the programs judge by, written half by half: `sextant_ebpf_common`
+//! The tables that the programs judge by, written part by part: `sextant_ebpf_common`
 //! has their layout. What is written is decided elsewhere (`sextant_policy::compile`).
 //!
 //! Bound: the room that the maps were made with; what does not fit is refused before
@@ -6,20 +6,27 @@
 
 use std::{
     os::fd::AsFd as _,
-    sync::atomic::Ordering::{Acquire, Release},
-    time::Instant,
+    sync::atomic::{AtomicU32, Ordering::Release},
+    time::{Duration, Instant},
 };
 
 use aya::{Ebpf, maps::Map};
 use sextant_ebpf_common::{
     DIRECT_SLOTS, EXTRA_SLOTS,
     policy::{
-        BLOCKS, Control, Entry, Group, PLACES, Range4, Range6, Span, Subject, first_place, guard,
+        BLOCKS, BY_PART, Control, Entry, Group, PARTS, PLACES, Range4, Range6, Span, Subject,
+        first_place, guard, part_of, until,
     },
 };
 use sextant_policy::compile::Tables;
 
-use super::{DatapathError, ages::Ages, bpf::Plain, grace, shared::Shared};
+use super::{
+    DatapathError,
+    ages::Ages,
+    bpf::{Plain, monotonic_ns},
+    grace::Settling,
+    shared::Shared,
+};
 
 // SAFETY: plain integers without padding, as the layout says.
 unsafe impl Plain for Control {}
@@ -42,10 +49,14 @@ unsafe impl Plain for u32 {}
 const SLOTS: usize = (DIRECT_SLOTS + EXTRA_SLOTS) as usize;
 /// The loopback's slot: its index is 1 in each namespace.
 const LOOPBACK: usize = 1;
+/// Words of `Control` that programs act upon.
+const GENERATION: usize = 0;
+const UNTIL: usize = 1;
+const FALLBACK: usize = 2;
 /// Interfaces that nothing was said of: packets of this host are judged.
 const UNKNOWN: u32 = guard(0, true);
 
-/// Elements of one half of each table.
+/// Elements of one part of each table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rooms {
     /// Ranges of IPv4 addresses.
@@ -94,10 +105,10 @@ impl Rooms {
         ]
     }
 
-    /// Bytes that they take in the kernel, both halves.
+    /// Bytes that they take in the kernel, all parts.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let of = |count: u32, size: usize| 2 * u64::from(count) * size as u64;
+        let of = |count: u32, size: usize| u64::from(PARTS) * u64::from(count) * size as u64;
         of(self.ranges4, size_of::<Range4>())
             + of(self.ranges6, size_of::<Range6>())
             + of(self.subjects, size_of::<Subject>())
@@ -144,12 +155,15 @@ pub struct RuleTables {
     subjects: Shared<Subject>,
     groups: Shared<Group>,
     entries: Shared<Entry>,
-    /// As it is in the map; what is of the other half is of the generation before.
+    /// As it is in the map.
     now: Control,
-    /// No program reads the other half any more.
-    is_settled: bool,
-    /// The generation to come, where those before were another daemon's.
-    taken_over: Option<u32>,
+    /// The highest generation that there was.
+    latest: u32,
+    /// By part: no program reads it any more since this change.
+    unread_since: [u64; BY_PART],
+    settling: Settling,
+    /// What is in force is another daemon's.
+    is_taken_over: bool,
     ages: Ages,
 }
 
@@ -164,22 +178,31 @@ impl RuleTables {
             action: "mapping the tables of policies",
             source,
         };
-        let both = |count: u32| 2 * count as usize;
+        let all = |count: u32| (PARTS * count) as usize;
         let control: Shared<Control> = Shared::new(map("CONTROL")?, 1).map_err(failed)?;
         let (now, ages) = (control.read(0), Ages::default());
-        let is_before = now.generation != 0;
+        let is_taken_over = now.generation != 0;
+        // Flows remember both.
+        let latest = now.generation.max(now.fallback);
         Ok(Self {
             rooms,
             control,
-            guards: Shared::new(map("GUARDS")?, 2 * SLOTS).map_err(failed)?,
-            spans4: Shared::new(map("SPANS4")?, both(BLOCKS)).map_err(failed)?,
-            ranges4: Shared::new(map("RANGES4")?, both(rooms.ranges4)).map_err(failed)?,
-            ranges6: Shared::new(map("RANGES6")?, both(rooms.ranges6)).map_err(failed)?,
-            subjects: Shared::new(map("SUBJECTS")?, both(rooms.subjects)).map_err(failed)?,
-            groups: Shared::new(map("GROUPS")?, both(rooms.groups)).map_err(failed)?,
-            entries: Shared::new(map("ENTRIES")?, both(rooms.entries)).map_err(failed)?,
-            taken_over: is_before.then(|| ages.take_over(now.generation)),
-            is_settled: !is_before,
+            guards: Shared::new(map("GUARDS")?, PARTS as usize * SLOTS).map_err(failed)?,
+            spans4: Shared::new(map("SPANS4")?, all(BLOCKS)).map_err(failed)?,
+            ranges4: Shared::new(map("RANGES4")?, all(rooms.ranges4)).map_err(failed)?,
+            ranges6: Shared::new(map("RANGES6")?, all(rooms.ranges6)).map_err(failed)?,
+            subjects: Shared::new(map("SUBJECTS")?, all(rooms.subjects)).map_err(failed)?,
+            groups: Shared::new(map("GROUPS")?, all(rooms.groups)).map_err(failed)?,
+            entries: Shared::new(map("ENTRIES")?, all(rooms.entries)).map_err(failed)?,
+            latest: if is_taken_over {
+                ages.take_over(latest)
+            } else {
+                latest
+            },
+            // Of what was before, programs may still run.
+            unread_since: [u64::from(is_taken_over); BY_PART],
+            settling: Settling::start(u64::from(is_taken_over)).map_err(failed)?,
+            is_taken_over,
             now,
             ages,
         })
@@ -199,7 +222,7 @@ impl RuleTables {
     /// What is in force is what a daemon before put there.
     #[must_use]
     pub fn is_taken_over(&self) -> bool {
-        self.taken_over.is_some()
+        self.is_taken_over
     }
 
     /// The generation in force; 0 for none yet.
@@ -252,56 +275,111 @@ impl RuleTables {
     ///
     /// It does not fit; all is as before.
     pub fn put_in_force(&mut self, tables: &Tables, placement: &Placement) -> Result<u64, NoRoom> {
-        self.check(tables, placement)?;
-        if !self.is_settled {
-            grace::wait_for_programs();
-            self.is_settled = true;
-        }
-        let next = self.following();
-        self.ages.wait_for_room(next);
-        let half = (next & 1) as usize;
-        let groups_mask = self.write_groups(half, &placement.groups)?;
-        self.write_guards(half, &placement.guards);
-        let rooms = self.rooms;
-        self.spans4.write(half * BLOCKS as usize, &tables.spans4);
-        self.ranges4
-            .write(half * rooms.ranges4 as usize, &tables.ranges4);
-        self.ranges6
-            .write(half * rooms.ranges6 as usize, &tables.ranges6);
-        self.subjects
-            .write(half * rooms.subjects as usize, &tables.subjects);
-        self.entries
-            .write(half * rooms.entries as usize, &tables.entries);
-        let mut control = self.now;
-        control.host[half] = placement.host;
-        control.ranges6[half] = tables.ranges6.len() as u32;
-        control.entries_mask[half] = (tables.entries.len() as u32).saturating_sub(1);
-        control.groups_mask[half] = groups_mask;
-        self.control.write(0, &[control]);
+        let next = self.write(tables, placement)?;
+        let before = std::mem::replace(&mut self.now.generation, next);
         let began = Instant::now();
-        self.control.word(0, 0).store(next, Release);
+        self.word(GENERATION).store(next, Release);
         let took = began.elapsed().as_nanos() as u64;
-        self.ages.came(next);
-        self.taken_over = None;
-        control.generation = next;
-        self.now = control;
-        self.is_settled = false;
+        self.is_taken_over = false;
+        if before != self.now.fallback {
+            self.left(before);
+        }
         Ok(took)
     }
 
-    /// The generation after this one; 0 is none.
-    fn following(&self) -> u32 {
-        if let Some(next) = self.taken_over {
-            return next;
+    /// Unless something else is said in time, what is in force now comes back by itself
+    /// after so long: for the change that follows.
+    pub fn come_back_after(&mut self, within: Duration) {
+        self.now.fallback = self.now.generation;
+        self.now.until = until_after(within);
+        self.tell_fallback();
+    }
+
+    /// The same, of another set; what was said of the time before stays.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit; all is as before.
+    pub fn put_behind(
+        &mut self,
+        tables: &Tables,
+        placement: &Placement,
+        within: Duration,
+    ) -> Result<(), NoRoom> {
+        let next = self.write(tables, placement)?;
+        let before = std::mem::replace(&mut self.now.fallback, next);
+        // If it is over, it is not to begin anew.
+        if self.now.until == 0 {
+            self.now.until = until_after(within);
         }
-        match self.control.word(0, 0).load(Acquire).wrapping_add(1) {
-            // The other half, as always.
-            0 => 2,
-            next => next,
+        self.tell_fallback();
+        if before != self.now.generation {
+            self.left(before);
+        }
+        Ok(())
+    }
+
+    /// What is in force stays.
+    pub fn stay(&mut self) {
+        if self.now.until == 0 {
+            return;
+        }
+        self.now.until = 0;
+        self.word(UNTIL).store(0, Release);
+        let before = std::mem::take(&mut self.now.fallback);
+        if before != self.now.generation {
+            self.left(before);
         }
     }
 
-    fn write_guards(&self, half: usize, guards: &[(u32, u32)]) {
+    /// Before the generation that it is for.
+    fn tell_fallback(&self) {
+        self.word(FALLBACK).store(self.now.fallback, Release);
+        self.word(UNTIL).store(self.now.until, Release);
+    }
+
+    fn word(&self, n: usize) -> &AtomicU32 {
+        self.control.word(0, n)
+    }
+
+    /// Programs that run may still read what was of this generation.
+    fn left(&mut self, generation: u32) {
+        if generation != 0 {
+            self.unread_since[part_of(generation) as usize] = self.settling.begin();
+        }
+    }
+
+    /// Writes a part that no program reads; tells its generation.
+    fn write(&mut self, tables: &Tables, placement: &Placement) -> Result<u32, NoRoom> {
+        self.check(tables, placement)?;
+        let next = following(self.latest, [self.now.generation, self.now.fallback]);
+        let part = part_of(next) as usize;
+        self.settling.wait_for(self.unread_since[part]);
+        self.ages.wait_for_room(next);
+        let groups_mask = self.write_groups(part, &placement.groups)?;
+        self.write_guards(part, &placement.guards);
+        let rooms = self.rooms;
+        self.spans4.write(part * BLOCKS as usize, &tables.spans4);
+        self.ranges4
+            .write(part * rooms.ranges4 as usize, &tables.ranges4);
+        self.ranges6
+            .write(part * rooms.ranges6 as usize, &tables.ranges6);
+        self.subjects
+            .write(part * rooms.subjects as usize, &tables.subjects);
+        self.entries
+            .write(part * rooms.entries as usize, &tables.entries);
+        let control = &mut self.now;
+        control.host[part] = placement.host;
+        control.ranges6[part] = tables.ranges6.len() as u32;
+        control.entries_mask[part] = (tables.entries.len() as u32).saturating_sub(1);
+        control.groups_mask[part] = groups_mask;
+        self.control.write(0, &[self.now]);
+        self.latest = next;
+        self.ages.came(next);
+        Ok(next)
+    }
+
+    fn write_guards(&self, part: usize, guards: &[(u32, u32)]) {
         let mut all = vec![UNKNOWN; SLOTS];
         all[LOOPBACK] = 0;
         for (slot, guard) in guards {
@@ -309,11 +387,11 @@ impl RuleTables {
                 *place = *guard;
             }
         }
-        self.guards.write(half * SLOTS, &all);
+        self.guards.write(part * SLOTS, &all);
     }
 
     /// By open addressing, as programs look; tells the mask, 0 if there is none.
-    fn write_groups(&self, half: usize, groups: &[Group]) -> Result<u32, NoRoom> {
+    fn write_groups(&self, part: usize, groups: &[Group]) -> Result<u32, NoRoom> {
         if groups.is_empty() {
             return Ok(0);
         }
@@ -332,9 +410,27 @@ impl RuleTables {
             len *= 2;
         };
         self.groups
-            .write(half * self.rooms.groups as usize, &placed);
+            .write(part * self.rooms.groups as usize, &placed);
         Ok(len as u32 - 1)
     }
+}
+
+/// The next generation whose part is of none of these, which are in force or may be; 0 is
+/// none.
+fn following(latest: u32, used: [u32; 2]) -> u32 {
+    let used = used.map(|used| (used != 0).then(|| part_of(used)));
+    let is_free = |next: &u32| {
+        let part = part_of(*next);
+        *next != 0 && part < PARTS && !used.contains(&Some(part))
+    };
+    // Where numbers begin anew, 0 is one of them.
+    let mut nexts = (1..=2 * BY_PART as u32).map(|step| latest.wrapping_add(step));
+    nexts.find(is_free).unwrap_or(1)
+}
+
+fn until_after(within: Duration) -> u32 {
+    let within = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
+    until(monotonic_ns().saturating_add(within))
 }
 
 /// Each group at a place where programs look for it; `None` if one finds none.
@@ -353,6 +449,21 @@ fn placed(groups: &[Group], len: usize) -> Option<Vec<Group>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_new_set_is_in_no_part_that_programs_may_read() {
+        for latest in (0..20).chain(u32::MAX - 20..=u32::MAX) {
+            for back in 0..8 {
+                let used = [latest, latest.wrapping_sub(back)];
+                let next = following(latest, used);
+                assert!((1..=8).contains(&next.wrapping_sub(latest)), "{latest}");
+                assert!(next != 0 && part_of(next) < PARTS);
+                let is_other = |one: &u32| *one == 0 || part_of(*one) != part_of(next);
+                assert!(used.iter().all(is_other), "{next} after {used:?}");
+            }
+        }
+        assert_eq!(following(0, [0; 2]), 1);
+    }
 
     #[test]
     fn each_cgroup_is_where_programs_look() {

@@ -1,6 +1,8 @@
 //! What puts policies in force, as the service sees it. What it is not: how they get into
 //! the kernel.
 
+use std::time::Duration;
+
 use sextant_policy::{
     policy::Policy,
     set::{Enforcement, PolicySet},
@@ -111,6 +113,15 @@ pub enum EnforceError {
     Kernel(String),
 }
 
+/// What comes back if a set is not confirmed.
+#[derive(Clone, Debug)]
+pub struct Unconfirmed {
+    /// The set before.
+    pub before: Proposed,
+    /// After how long.
+    pub within: Duration,
+}
+
 /// Puts sets in force.
 pub trait Enforce: Send + Sync + 'static {
     /// Whether a set could be put in force, and what it would take. Changes nothing.
@@ -121,11 +132,20 @@ pub trait Enforce: Send + Sync + 'static {
     fn check(&self, set: &Proposed) -> Result<Cost, EnforceError>;
 
     /// Puts a set in force, whole: no packet is judged by a part of it. Returns when it is.
+    /// Unless it is confirmed in time the one before comes back, whether or not anything
+    /// here lives then.
     ///
     /// # Errors
     ///
     /// It is not, and the one before still is.
-    fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError>;
+    fn activate(
+        &self,
+        set: &Proposed,
+        unconfirmed: Option<&Unconfirmed>,
+    ) -> Result<Cost, EnforceError>;
+
+    /// What is in force stays.
+    fn confirmed(&self);
 
     /// What the rules did, of the policies in force.
     fn hits(&self) -> Vec<Hit>;
@@ -154,9 +174,11 @@ impl Enforce for Nowhere {
         self.refuse(set)
     }
 
-    fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError> {
+    fn activate(&self, set: &Proposed, _: Option<&Unconfirmed>) -> Result<Cost, EnforceError> {
         self.refuse(set)
     }
+
+    fn confirmed(&self) {}
 
     fn hits(&self) -> Vec<Hit> {
         Vec::new()

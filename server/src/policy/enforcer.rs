@@ -8,7 +8,7 @@ mod world;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sextant_ebpf_common::policy::Subject;
@@ -20,7 +20,7 @@ use sextant_policy::{
 use tokio::sync::watch;
 
 use super::{
-    enforce::{Cost, Enforce, EnforceError, Hit, Proposed, by_mode},
+    enforce::{Cost, Enforce, EnforceError, Hit, Proposed, Unconfirmed, by_mode},
     verdicts::Verdicts,
 };
 use crate::datapath::{NoRoom, Rooms, RuleTables};
@@ -48,10 +48,20 @@ struct Shared {
 struct Inner {
     tables: RuleTables,
     in_force: Parts,
+    /// What comes back by itself, as programs know.
+    behind: Option<Behind>,
+    /// Something was put in force, by this process.
+    is_begun: bool,
     /// What a daemon before put in force still is, and nobody asked for something else.
     is_taken_over: bool,
     /// What was checked last, since it is mostly what comes into force next.
     checked: Option<Checked>,
+}
+
+/// The set before a change that is not confirmed.
+struct Behind {
+    set: Parts,
+    deadline: Instant,
 }
 
 /// A set, for the host as it was, in tables.
@@ -90,6 +100,16 @@ impl Parts {
     }
 }
 
+impl Behind {
+    fn of(unconfirmed: &Unconfirmed) -> Self {
+        let now = Instant::now();
+        Self {
+            set: Parts::of(&unconfirmed.before),
+            deadline: now.checked_add(unconfirmed.within).unwrap_or(now),
+        }
+    }
+}
+
 impl Enforcer {
     /// None is in force until `activate`.
     #[must_use]
@@ -99,6 +119,8 @@ impl Enforcer {
                 is_taken_over: tables.is_taken_over(),
                 tables,
                 in_force: Parts::of(&Proposed::default()),
+                behind: None,
+                is_begun: false,
                 checked: None,
             }),
             sources,
@@ -135,11 +157,21 @@ impl Enforcer {
             return;
         }
         let Inner {
-            tables, in_force, ..
+            tables,
+            in_force,
+            behind,
+            ..
         } = &mut *inner;
         let scene = self.0.sources.scene();
         let made = self.compiled(in_force, &scene, tables.rooms());
         let put = made.and_then(|made| self.put_in_force(tables, &made, &scene));
+        let put = put.and_then(|()| match behind {
+            Some(behind) => self.put_behind(tables, behind, &scene),
+            None => {
+                tables.stay();
+                Ok(())
+            }
+        });
         if let Err(error) = put {
             tracing::error!(%error, "policies stay in force for the host as it was before");
         }
@@ -152,7 +184,12 @@ impl Enforcer {
 
     /// What it takes, when what is in force now stays for a moment. Reasons of flows are
     /// not known meanwhile: their numbers are the other daemon's.
-    fn postpone(&self, inner: &mut Inner, parts: Parts) -> Result<Cost, EnforceError> {
+    fn postpone(
+        &self,
+        inner: &mut Inner,
+        parts: Parts,
+        behind: Option<Behind>,
+    ) -> Result<Cost, EnforceError> {
         let scene = self.0.sources.scene();
         let made = compiled(
             &parts,
@@ -163,6 +200,7 @@ impl Enforcer {
         let placement = scene.placement(&made);
         inner.tables.check(&made, &placement).map_err(no_room)?;
         inner.in_force = parts;
+        inner.behind = behind;
         Ok(cost(&made))
     }
 
@@ -176,6 +214,38 @@ impl Enforcer {
         tables.put_in_force(made, &placement).map_err(no_room)?;
         self.0.verdicts.change(compile::Reasons::activated);
         Ok(())
+    }
+
+    /// Before a change that may not be confirmed: what was in force is there already, but
+    /// for a change that is older than this process.
+    fn prepare(
+        &self,
+        tables: &mut RuleTables,
+        behind: Option<&Behind>,
+        is_first: bool,
+        scene: &Scene,
+    ) {
+        let Some(behind) = behind else { return };
+        if !is_first {
+            let within = behind.deadline.saturating_duration_since(Instant::now());
+            tables.come_back_after(within);
+        } else if let Err(error) = self.put_behind(tables, behind, scene) {
+            tracing::error!(%error, "the set before a change that is not confirmed comes back by this process alone");
+        }
+    }
+
+    /// What is to come back.
+    fn put_behind(
+        &self,
+        tables: &mut RuleTables,
+        behind: &Behind,
+        scene: &Scene,
+    ) -> Result<(), EnforceError> {
+        let made = self.compiled(&behind.set, scene, tables.rooms())?;
+        let placement = scene.placement(&made);
+        let within = behind.deadline.saturating_duration_since(Instant::now());
+        let put = tables.put_behind(&made, &placement, within);
+        put.map_err(no_room)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -196,14 +266,24 @@ impl Enforce for Enforcer {
         Ok(cost)
     }
 
-    fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError> {
+    fn activate(
+        &self,
+        set: &Proposed,
+        unconfirmed: Option<&Unconfirmed>,
+    ) -> Result<Cost, EnforceError> {
         let parts = Parts::of(set);
+        let behind = unconfirmed.map(Behind::of);
         let mut inner = self.lock();
+        let is_first = !std::mem::replace(&mut inner.is_begun, true);
         if std::mem::take(&mut inner.is_taken_over) {
-            return self.postpone(&mut inner, parts);
+            return self.postpone(&mut inner, parts, behind);
         }
         // As long as there never was a policy, packets cost nothing more.
-        if inner.tables.generation() == 0 && parts.do_nothing() {
+        let was_nothing = |behind: &Behind| behind.set.do_nothing();
+        if inner.tables.generation() == 0
+            && parts.do_nothing()
+            && behind.as_ref().is_none_or(was_nothing)
+        {
             inner.in_force = parts;
             return Ok(Cost::default());
         }
@@ -213,12 +293,24 @@ impl Enforce for Enforcer {
             Some(checked) => checked.made,
             None => self.compiled(&parts, &scene, inner.tables.rooms())?,
         };
-        self.put_in_force(&mut inner.tables, &made, &scene)?;
+        self.prepare(&mut inner.tables, behind.as_ref(), is_first, &scene);
+        let put = self.put_in_force(&mut inner.tables, &made, &scene);
+        if put.is_err() || behind.is_none() {
+            inner.tables.stay();
+        }
+        put?;
         self.0
             .verdicts
             .keep_hits(|policy| parts.revisions.contains_key(policy));
         inner.in_force = parts;
+        inner.behind = behind;
         Ok(cost(&made))
+    }
+
+    fn confirmed(&self) {
+        let mut inner = self.lock();
+        inner.behind = None;
+        inner.tables.stay();
     }
 
     fn hits(&self) -> Vec<Hit> {

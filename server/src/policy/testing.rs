@@ -7,7 +7,7 @@ use std::sync::{
 
 use sextant_policy::document::{self, Written};
 
-use super::enforce::{Cost, Enforce, EnforceError, Hit, Proposed};
+use super::enforce::{Cost, Enforce, EnforceError, Hit, Proposed, Unconfirmed};
 
 /// A policy that lets TCP to a port in.
 pub(crate) fn written(name: &str, port: u16) -> Written {
@@ -29,6 +29,8 @@ pub(crate) fn text(name: &str, port: u16) -> String {
 pub(crate) struct Kept {
     /// What is in force.
     pub(crate) sets: Mutex<Vec<Proposed>>,
+    /// What comes back by itself.
+    pub(crate) behind: Mutex<Option<Proposed>>,
     /// It cannot be put in force.
     pub(crate) fails: AtomicBool,
     /// It does not fit.
@@ -41,6 +43,12 @@ impl Kept {
         let sets = self.sets.lock().unwrap();
         let seen = sets.iter().map(|set| (set.revision, set.policies.len()));
         seen.collect()
+    }
+
+    /// Revision of the set that comes back by itself.
+    pub(crate) fn behind(&self) -> Option<u64> {
+        let behind = self.behind.lock().unwrap();
+        behind.as_ref().map(|set| set.revision)
     }
 }
 
@@ -55,15 +63,24 @@ impl Enforce for Kept {
         })
     }
 
-    fn activate(&self, set: &Proposed) -> Result<Cost, EnforceError> {
+    fn activate(
+        &self,
+        set: &Proposed,
+        unconfirmed: Option<&Unconfirmed>,
+    ) -> Result<Cost, EnforceError> {
         if self.fails.load(Relaxed) {
             return Err(EnforceError::Kernel("the kernel has no room".into()));
         }
         self.sets.lock().unwrap().push(set.clone());
+        *self.behind.lock().unwrap() = unconfirmed.map(|behind| behind.before.clone());
         Ok(Cost {
             entries: set.policies.len() as u64,
             ..Cost::default()
         })
+    }
+
+    fn confirmed(&self) {
+        *self.behind.lock().unwrap() = None;
     }
 
     fn hits(&self) -> Vec<Hit> {

@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use super::{Done, Inner, traced};
+use super::{Done, Inner, traced, until};
 use crate::{
     flow::Time,
     policy::{
         change::{Ask, ChangeError, Options, Plan, check_size, kind_of},
         database::{Database, Pending},
-        enforce::{Cost, EnforceError, Proposed},
+        enforce::{Cost, EnforceError, Proposed, Unconfirmed},
         entry::{Entries, Revision},
         rulebook::Rulebook,
         state::{Standing, State, after, proposed},
@@ -136,7 +136,12 @@ impl Inner {
     ) -> Result<Done, ChangeError> {
         let database = self.database()?;
         database.commit(&revision)?;
-        let standing = match (self.activate(&next.proposed), is_undo) {
+        let unconfirmed = revision.confirm_by.map(|deadline| Unconfirmed {
+            before: proposed(&before.entries, before.revision, self.parts.enforcement),
+            within: until(deadline),
+        });
+        let activated = self.activate(&next.proposed, unconfirmed.as_ref());
+        let standing = match (activated, is_undo) {
             (Ok(cost), _) => Standing::Active(cost),
             (Err(error), true) => {
                 tracing::error!(%error, "the set before a change that was not confirmed is not in force");
@@ -207,6 +212,7 @@ impl Inner {
             }
         };
         self.database()?.confirm(pending.revision)?;
+        self.parts.enforce.confirmed();
         let state = Arc::new(State {
             pending: None,
             ..State::clone(&state)
@@ -221,7 +227,14 @@ impl Inner {
     pub(super) fn activate_again(&self) {
         let state = self.state.load_full();
         let proposed = proposed(&state.entries, state.revision, self.parts.enforcement);
-        let standing = match self.activate(&proposed) {
+        let unconfirmed = state
+            .pending
+            .map(|pending| self.unconfirmed(&state, pending));
+        let unconfirmed = unconfirmed.transpose().unwrap_or_else(|error| {
+            tracing::error!(%error, "what was before a change that is not confirmed is not known");
+            None
+        });
+        let standing = match self.activate(&proposed, unconfirmed.as_ref()) {
             Ok(cost) => Standing::Active(cost),
             Err(error) => Standing::Failed(error.to_string()),
         };
@@ -246,8 +259,23 @@ impl Inner {
         }));
     }
 
-    fn activate(&self, proposed: &Proposed) -> Result<Cost, EnforceError> {
-        let activated = catch_unwind(AssertUnwindSafe(|| self.parts.enforce.activate(proposed)));
+    /// The set before the change that waits.
+    fn unconfirmed(&self, state: &State, pending: Pending) -> Result<Unconfirmed, ChangeError> {
+        let undo = self.plan(&Ask::Undo(pending.revision), &Options::default(), state)?;
+        let entries = after(&state.entries, &undo);
+        Ok(Unconfirmed {
+            before: proposed(&entries, pending.revision - 1, self.parts.enforcement),
+            within: until(pending.deadline),
+        })
+    }
+
+    fn activate(
+        &self,
+        proposed: &Proposed,
+        unconfirmed: Option<&Unconfirmed>,
+    ) -> Result<Cost, EnforceError> {
+        let activate = || self.parts.enforce.activate(proposed, unconfirmed);
+        let activated = catch_unwind(AssertUnwindSafe(activate));
         activated.unwrap_or_else(|_| {
             let why = "what enforces panicked; see the log of the server";
             Err(EnforceError::Kernel(why.into()))

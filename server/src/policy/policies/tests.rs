@@ -124,10 +124,12 @@ async fn what_is_not_confirmed_is_undone() {
     done(&policies, apply(&[("a", 1)], false)).await;
     let change = |ask, options| policies.change(ask, options);
     change(apply(&[("b", 1)], true), within(60)).await.unwrap();
+    assert_eq!(enforce.behind(), Some(1));
     let error = refused(&policies, apply(&[("c", 1)], true), Options::default()).await;
     assert!(matches!(error, ChangeError::Pending(2)));
     assert!(policies.confirm(Some(1)).await.is_err());
     policies.confirm(Some(2)).await.unwrap();
+    assert_eq!(enforce.behind(), None);
     assert!(policies.confirm(None).await.is_err());
     change(apply(&[("c", 1)], true), within(1)).await.unwrap();
     let mut news = policies.news();
@@ -140,6 +142,7 @@ async fn what_is_not_confirmed_is_undone() {
     assert_eq!(kept[0].who, "sextantd");
     assert_eq!(kept[0].kind, ChangeKind::NotConfirmed { change: 3 });
     assert_eq!(enforce.seen().last(), Some(&(4, 1)));
+    assert_eq!(enforce.behind(), None);
     task.abort();
 }
 
@@ -168,6 +171,7 @@ async fn a_restart_has_the_same_set_and_undoes_what_is_overdue() {
         (names(&policies), again.seen()),
         (vec!["b".into()], vec![(2, 1)])
     );
+    assert_eq!(again.behind(), Some(1), "programs learn it anew");
     let deadline = policies.state().pending.unwrap().deadline;
     drop(policies);
     tokio::time::sleep(until(deadline)).await;
