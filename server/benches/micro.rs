@@ -55,7 +55,7 @@ fn store(c: &mut Criterion) {
     group.bench_function("read", |b| {
         b.iter(|| {
             let mut cursor = ring.cursor_at(ring.next_seq() - BATCH);
-            while cursor.run(&sieve, |event| {
+            while cursor.run(&sieve, |_, event| {
                 black_box(event);
                 ControlFlow::Continue(())
             }) != Run::Empty
@@ -116,7 +116,7 @@ fn scan(c: &mut Criterion) {
             b.iter(|| {
                 let mut found = 0;
                 let mut cursor = ring.cursor_at(ring.oldest_seq());
-                while cursor.run(&sieve, |event| {
+                while cursor.run(&sieve, |_, event| {
                     let flow = event.as_flow();
                     found += u64::from(flow.is_some_and(|flow| filters.matches(flow).unwrap()));
                     ControlFlow::Continue(())

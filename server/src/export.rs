@@ -16,6 +16,7 @@ mod file;
 mod flow_logs;
 mod groups;
 mod http;
+mod lines;
 mod order;
 mod otlp;
 mod outlet;
@@ -35,6 +36,7 @@ mod written;
 pub use counts::{Damage, Dropped, SpoolState, State};
 pub use dynamic::{Change, Dynamic, DynamicState};
 pub use flow_logs::{FlowLogs, FlowLogsError};
+pub use lines::Lines;
 pub use set::{Deaths, Exporters};
 pub use setting::{
     Aggregation, Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol,

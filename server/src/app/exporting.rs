@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     config::Config,
-    export::{Deaths, Exporters, Exports, FlowLogs, FlowLogsError, Source},
+    export::{Deaths, Exporters, Exports, FlowLogs, FlowLogsError, Lines, Source},
     metrics::Pages,
     reloaded::Reloaded,
     spans::Spans,
@@ -34,6 +34,7 @@ impl Exporting {
             ring: ring.clone(),
             node_name: config.full_node_name(),
             spans: spans.clone(),
+            lines: Lines::default(),
         };
         let (exporters, deaths) = Exporters::new(source, page);
         let wanted = Reloaded::load(FlowLogs::new(config.exports.clone(), exporters.dynamic()))?;

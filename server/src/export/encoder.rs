@@ -1,6 +1,8 @@
 //! Which events an exporter writes, and as what: Hubble's `ExportEvent` in JSON, or what
 //! OpenTelemetry makes of it.
 
+use std::sync::Arc;
+
 use sextant_flows::{json, view::Unreadable};
 use sextant_proto::flow::{LostEvent, LostEventSource};
 
@@ -8,13 +10,14 @@ use super::{
     batch::Batch,
     counts::Dropped,
     groups::Groups,
+    lines::{Lines, Shelf},
     otlp::{Ends, ends_connection, put_group, put_record, put_span},
     setting::{Setting, SettingError, Target},
     signal::Signal,
 };
 use crate::{
     envelope::{lost_somewhere, put_agent, put_debug, put_flow, put_lost},
-    flow::{Time, sketch::Sieve},
+    flow::{Flow, Time, sketch::Sieve},
     judge::Judge,
     mask::Mask,
     store::{Event, Stamped},
@@ -56,9 +59,9 @@ pub(super) struct Encoder {
     node_name: String,
     encoded: Vec<u8>,
     scratch: Vec<u8>,
-    line: String,
-    json: json::Writer,
+    lines: LineWriter,
     ends: Ends,
+    shelf: Arc<Shelf>,
 }
 
 /// The form of the events of this target, as a spool tells it.
@@ -99,7 +102,11 @@ impl Form {
 }
 
 impl Encoder {
-    pub(super) fn new(setting: &Setting, node_name: String) -> Result<Self, SettingError> {
+    pub(super) fn new(
+        setting: &Setting,
+        node_name: String,
+        lines: &Lines,
+    ) -> Result<Self, SettingError> {
         let selected = &setting.selected;
         let (judge, mask) = selected.compile()?;
         let form = Form::of(&setting.target);
@@ -108,13 +115,13 @@ impl Encoder {
             end: selected.end,
             has_others: selected.has_others() && !matches!(form, Form::Span | Form::Nothing),
             groups: Groups::new(&selected.aggregation)?,
+            shelf: lines.of(mask.as_ref()),
             judge,
             mask,
             node_name,
             encoded: Vec::new(),
             scratch: Vec::new(),
-            line: String::new(),
-            json: json::Writer::default(),
+            lines: LineWriter::default(),
             ends: Ends::default(),
         })
     }
@@ -125,7 +132,7 @@ impl Encoder {
     }
 
     /// Adds an event, if it is wanted.
-    pub(super) fn add(&mut self, event: &Event, batch: &mut Batch) -> Made {
+    pub(super) fn add(&mut self, seq: u64, event: &Event, batch: &mut Batch) -> Made {
         let is_late = |end: Time| event.time().is_some_and(|time| time > end);
         if self.form == Form::Nothing || self.end.is_some_and(is_late) {
             return Made::Filtered;
@@ -143,6 +150,9 @@ impl Encoder {
                 }
                 if self.groups.add(flow) {
                     return Made::Grouped;
+                }
+                if let Form::Line { below } = self.form {
+                    return self.add_line(seq, flow, below, batch);
                 }
                 let (scratch, encoded) = (&mut self.scratch, &mut self.encoded);
                 put_flow(flow, self.mask.as_ref(), scratch, encoded);
@@ -170,7 +180,7 @@ impl Encoder {
             return None;
         }
         let added = batch.add(|out| match self.form {
-            Form::Line { below } => self.put_line(below, out),
+            Form::Line { below } => is_short(self.lines.put(&self.encoded, out)?, below),
             // Spans are not counted together.
             Form::Record | Form::Span | Form::Nothing => {
                 put_group(&self.encoded, &mut self.ends, out).map_err(unwritten)
@@ -182,7 +192,7 @@ impl Encoder {
     fn append(&mut self, event: &Event, batch: &mut Batch) -> Made {
         let is_masked = self.mask.is_some();
         let added = batch.add(|out| match (self.form, event) {
-            (Form::Line { below }, _) => self.put_line(below, out),
+            (Form::Line { below }, _) => is_short(self.lines.put(&self.encoded, out)?, below),
             (Form::Record, _) => {
                 put_record(event, &self.encoded, is_masked, &mut self.ends, out).map_err(unwritten)
             }
@@ -194,17 +204,52 @@ impl Encoder {
         added.map_or_else(|made| made, |()| Made::Added)
     }
 
-    /// Appends a line of the encoded event.
-    fn put_line(&mut self, below: usize, out: &mut Vec<u8>) -> Result<(), Made> {
+    /// Adds the line of a flow, which another exporter may have made.
+    fn add_line(&mut self, seq: u64, flow: &Flow, below: usize, batch: &mut Batch) -> Made {
+        let Self {
+            shelf,
+            mask,
+            scratch,
+            encoded,
+            lines,
+            ..
+        } = self;
+        let added = batch.add(|out| {
+            let begin = out.len();
+            shelf.put(seq, out, |out| {
+                put_flow(flow, mask.as_ref(), scratch, encoded);
+                lines.put(encoded, out).map(drop)
+            })?;
+            is_short(out.len() - begin, below)
+        });
+        added.map_or_else(|made| made, |()| Made::Added)
+    }
+}
+
+/// Writes lines.
+#[derive(Debug, Default)]
+struct LineWriter {
+    line: String,
+    json: json::Writer,
+}
+
+impl LineWriter {
+    /// Appends the line of an encoded event; tells how long it is.
+    fn put(&mut self, encoded: &[u8], out: &mut Vec<u8>) -> Result<usize, Made> {
         let line = &mut self.line;
         line.clear();
-        let written = self.json.write(line, &self.encoded, MESSAGE);
+        let written = self.json.write(line, encoded, MESSAGE);
         line.push('\n');
         out.extend_from_slice(line.as_bytes());
-        match written.is_ok() && line.len() < below {
-            true => Ok(()),
-            false => Err(Made::Dropped(Dropped::TooLong)),
-        }
+        let length = line.len();
+        written.map_or(Err(Made::Dropped(Dropped::TooLong)), |()| Ok(length))
+    }
+}
+
+fn is_short(length: usize, below: usize) -> Result<(), Made> {
+    match length < below {
+        true => Ok(()),
+        false => Err(Made::Dropped(Dropped::TooLong)),
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     batch::Batch,
     counts::{Counts, Dropped},
     encoder::{Encoder, Made},
+    lines::Lines,
     otlp::put_own_span,
     setting::{Setting, SettingError},
     start::Source,
@@ -28,6 +29,7 @@ pub(super) struct Reader {
     published: watch::Receiver<u64>,
     cursor: Cursor,
     node_name: String,
+    lines: Lines,
     encoder: Encoder,
     sieve: Sieve,
     counts: Counts,
@@ -50,13 +52,15 @@ impl Reader {
             ring,
             node_name,
             spans,
+            lines,
         } = source;
-        let encoder = Encoder::new(setting, node_name.clone())?;
+        let encoder = Encoder::new(setting, node_name.clone(), &lines)?;
         Ok(Self {
             published: ring.subscribe(),
             cursor: ring.cursor_at(begin),
             ring,
             node_name,
+            lines,
             sieve: encoder.sieve(),
             encoder,
             counts,
@@ -68,7 +72,7 @@ impl Reader {
 
     /// Encodes by this from the next event on.
     pub(super) fn change(&mut self, setting: &Setting) -> Result<(), SettingError> {
-        let mut encoder = Encoder::new(setting, self.node_name.clone())?;
+        let mut encoder = Encoder::new(setting, self.node_name.clone(), &self.lines)?;
         encoder.groups().inherit(self.encoder.groups());
         (self.sieve, self.encoder) = (encoder.sieve(), encoder);
         let has_own = self.own.as_ref().is_some_and(|own| !own.is_closed());
@@ -171,8 +175,8 @@ impl Reader {
     fn look(&mut self, batch: &mut Batch, most_bytes: usize) -> Run {
         let (encoder, counts) = (&mut self.encoder, &self.counts);
         let (mut wanted, mut grouped) = (0, 0);
-        let run = self.cursor.run(&self.sieve, |event| {
-            match encoder.add(event, batch) {
+        let run = self.cursor.run(&self.sieve, |seq, event| {
+            match encoder.add(seq, event, batch) {
                 Made::Added => wanted += 1,
                 Made::Grouped => {
                     wanted += 1;
@@ -267,6 +271,7 @@ mod tests {
             ring: ring.clone(),
             node_name: "n".into(),
             spans: spans.clone(),
+            lines: Lines::default(),
         };
         let both = traces(SpansOf {
             connections: true,

@@ -4,7 +4,7 @@ use std::{io, sync::Arc};
 
 use thiserror::Error;
 
-use super::setting::SettingError;
+use super::{lines::Lines, setting::SettingError};
 use crate::{spans::Spans, store::Ring, tls::TlsError};
 
 /// What is exported, and from where.
@@ -16,6 +16,8 @@ pub struct Source {
     pub node_name: String,
     /// Of the daemon's own work.
     pub spans: Spans,
+    /// What exporters made of them.
+    pub lines: Lines,
 }
 
 /// Makes a page of all metrics, OpenMetrics text.

@@ -73,7 +73,7 @@ pub(super) async fn follow<E: Engine>(
 /// Reads on; whether there may be more.
 fn read<E: Engine>(engine: &Mutex<E>, cursor: &mut Cursor, sieve: &Sieve) -> bool {
     let (mut engine, now) = (lock(engine), Instant::now());
-    let run = cursor.run(sieve, |event| {
+    let run = cursor.run(sieve, |_, event| {
         engine.see(event, now);
         ControlFlow::Continue(())
     });

@@ -120,9 +120,13 @@ impl Cursor {
     }
 
     /// Looks at the next events that the sieve lets pass, up to the end of a
-    /// segment or until `each` breaks, and moves behind the last one that it
+    /// segment or until `each`, which has their sequence numbers too, breaks, and moves behind the last one that it
     /// saw or passed over. One look-up of the segment, which is held meanwhile.
-    pub fn run(&mut self, sieve: &Sieve, mut each: impl FnMut(&Event) -> ControlFlow<()>) -> Run {
+    pub fn run(
+        &mut self,
+        sieve: &Sieve,
+        mut each: impl FnMut(u64, &Event) -> ControlFlow<()>,
+    ) -> Run {
         let next = self.ring.next_seq();
         if self.seq >= next {
             return Run::Empty;
@@ -139,7 +143,7 @@ impl Cursor {
         self.seq = segment.end().min(next);
         let passing = segment.passing(begin..self.seq, sieve);
         for (seq, event) in segment.events(passing.offsets()) {
-            if each(event).is_break() {
+            if each(seq, event).is_break() {
                 self.seq = seq + 1;
                 break;
             }

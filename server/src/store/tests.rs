@@ -96,7 +96,7 @@ fn a_sieve_holds_back_the_same_flows_in_both_directions_and_no_loss() {
     let (mut forth, mut back) = (Vec::new(), Vec::new());
     let mut seen = 0;
     let mut cursor = ring.cursor_at(ring.oldest_seq());
-    while let Run::Events(count) = cursor.run(&sieve, |event| {
+    while let Run::Events(count) = cursor.run(&sieve, |_, event| {
         forth.push(number(event));
         ControlFlow::Continue(())
     }) {

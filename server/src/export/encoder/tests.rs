@@ -57,7 +57,7 @@ fn flows() -> Vec<Event> {
 /// What is made of an event.
 fn made(encoder: &mut Encoder, event: &Event) -> Vec<u8> {
     let mut batch = Batch::default();
-    assert_eq!(encoder.add(event, &mut batch), Made::Added);
+    assert_eq!(encoder.add(0, event, &mut batch), Made::Added);
     batch.events().next().unwrap().to_vec()
 }
 
@@ -75,7 +75,9 @@ fn what_is_remembered_of_flows_before_changes_nothing() {
         &[][..],
         &["source.labels", "destination.pod_name", "verdict"],
     ] {
-        let new = |target: Target| Encoder::new(&setting(target, mask), "n".into()).unwrap();
+        let new = |target: Target| {
+            Encoder::new(&setting(target, mask), "n".into(), &Lines::default()).unwrap()
+        };
         let (mut lines, mut records) = (new(file()), new(logs()));
         for event in &flows() {
             let line = made(&mut lines, event);

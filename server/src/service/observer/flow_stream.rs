@@ -223,7 +223,7 @@ impl FlowStream {
         let before = *sent;
         let end_is_far = self.end.is_far(&self.cursor);
         let mut is_after = false;
-        let run = self.cursor.run(sieve, |event| {
+        let run = self.cursor.run(sieve, |_, event| {
             match event {
                 // A loss is for everyone: no filter, no range, no counting.
                 Event::Lost(lost) => put_lost(&lost_somewhere(lost, &self.common.node_name), chunk),

@@ -53,7 +53,7 @@ async fn scan_until(
     let mut turn = Turn::begin();
     while cursor.seq() < end {
         let mut seen = Ok(());
-        let run = cursor.run(&sieve, |event| {
+        let run = cursor.run(&sieve, |_, event| {
             let Event::Flow(flow) = event else {
                 return ControlFlow::Continue(());
             };
