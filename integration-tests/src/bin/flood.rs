@@ -48,8 +48,8 @@ struct Arguments {
     #[arg(long, default_value_t = 100_000)]
     rate: u64,
     /// Port of the host.
-    #[arg(long, default_value_t = 80)]
-    port: u16,
+    #[arg(long)]
+    port: Option<u16>,
     /// Of so many flows, one after the other, again and again.
     #[arg(long)]
     flows: Option<u64>,
@@ -100,7 +100,7 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
         (None, _) => random,
     };
     let (source, port) = ((random >> 40) as u32, (random >> 16) as u16 | 1024);
-    let tcp = |flags| frame::tcp(port, arguments.port, random as u32, flags);
+    let tcp = |flags| frame::tcp(port, arguments.port.unwrap_or(80), random as u32, flags);
     let protocol = |v4, v6| if arguments.to.is_ipv4() { v4 } else { v6 };
     let (protocol, payload) = match arguments.kind {
         Kind::Syn => (6, tcp(SYN)),
@@ -109,7 +109,8 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
         Kind::Fin => (6, tcp(FIN | ACK)),
         Kind::Rst => (6, tcp(RST)),
         Kind::Udp | Kind::UdpTwice | Kind::Fragment | Kind::LateFragment => {
-            (17, frame::udp(port, random as u16, b"12345678"))
+            let to = arguments.port.unwrap_or(random as u16);
+            (17, frame::udp(port, to, b"12345678"))
         }
         Kind::Icmp => {
             let [high, low] = port.to_be_bytes();

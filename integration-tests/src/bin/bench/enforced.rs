@@ -69,7 +69,16 @@ impl Hosts {
     fn send(&self, packets: u64, flows: u64) -> anyhow::Result<Packet> {
         let before = run_time("sextant_in")?;
         let output = flood(&self.neighbour)?
-            .args(["udp", HOST, &packets.to_string(), "--rate", "100000000"])
+            // That which the rules let in.
+            .args([
+                "udp",
+                HOST,
+                &packets.to_string(),
+                "--port",
+                "80",
+                "--rate",
+                "100000000",
+            ])
             .args(["--flows", &flows.to_string()])
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
