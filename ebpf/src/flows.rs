@@ -53,7 +53,7 @@ static HASH_SEEDS: [u64; SEEDS] = [0; SEEDS];
 /// What is different for the two families.
 pub trait Family {
     /// Key of a flow.
-    type Key: Hashed;
+    type Key: LookedUp;
     /// There was no room.
     const FULL: Cause;
     /// Entries made; the daemon learns by it how full the table is, without a walk.
@@ -64,10 +64,6 @@ pub trait Family {
     fn slots() -> u32;
     /// A word of the bits that tell which are of flows.
     fn taken(word: u32) -> Option<*mut u64>;
-    /// `claim::find_far`, `look` and `wait`, by functions that are verified once.
-    fn find_far(key: &Self::Key, hash: u64) -> u32;
-    fn look(key: &Self::Key, hash: u64) -> Look;
-    fn wait(key: &Self::Key, hash: u64, at: u32);
 }
 
 /// IPv4.
@@ -95,53 +91,6 @@ impl Family for Ipv4 {
     fn taken(word: u32) -> Option<*mut u64> {
         TAKEN4.get_ptr_mut(word)
     }
-
-    #[inline(always)]
-    fn find_far(key: &Key4, hash: u64) -> u32 {
-        // SAFETY: a key that lives as long as the call.
-        unsafe { sextant_far4(key, hash) }
-    }
-
-    #[inline(always)]
-    fn look(key: &Key4, hash: u64) -> Look {
-        // SAFETY: as above.
-        Look::of_number(unsafe { sextant_look4(key, hash) })
-    }
-
-    #[inline(always)]
-    fn wait(key: &Key4, hash: u64, at: u32) {
-        // SAFETY: as above.
-        unsafe { sextant_wait4(key, hash, at) };
-    }
-}
-
-/// Where the slot of a key is, beyond the first window, or `NONE`. With arguments that the
-/// verifier knows by their types alone, as `table::sextant_update`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn sextant_far4(key: *const Key4, hash: u64) -> u32 {
-    let far = |key| claim::find_far(&View::<Ipv4>::new(key, hash), hash);
-    key.as_ref().and_then(far).unwrap_or(NONE)
-}
-
-/// Looks at all slots of a key; `Look` as a number. Likewise.
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn sextant_look4(key: *const Key4, hash: u64) -> u64 {
-    match key.as_ref() {
-        Some(key) => claim::look(&View::<Ipv4>::new(key, hash), hash).to_number(),
-        None => Look::Others.to_number(),
-    }
-}
-
-/// Waits for who writes a slot for the key; likewise.
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn sextant_wait4(key: *const Key4, hash: u64, at: u32) -> u32 {
-    if let Some(key) = key.as_ref() {
-        claim::wait(&View::<Ipv4>::new(key, hash), at, hash);
-    }
-    0
 }
 
 impl Family for Ipv6 {
@@ -164,54 +113,70 @@ impl Family for Ipv6 {
     fn taken(word: u32) -> Option<*mut u64> {
         TAKEN6.get_ptr_mut(word)
     }
-
-    #[inline(always)]
-    fn find_far(key: &Key6, hash: u64) -> u32 {
-        // SAFETY: a key that lives as long as the call.
-        unsafe { sextant_far6(key, hash) }
-    }
-
-    #[inline(always)]
-    fn look(key: &Key6, hash: u64) -> Look {
-        // SAFETY: as above.
-        Look::of_number(unsafe { sextant_look6(key, hash) })
-    }
-
-    #[inline(always)]
-    fn wait(key: &Key6, hash: u64, at: u32) {
-        // SAFETY: as above.
-        unsafe { sextant_wait6(key, hash, at) };
-    }
 }
 
-/// Where the slot of a key is, beyond the first window, or `NONE`. With arguments that the
-/// verifier knows by their types alone, as `table::sextant_update`.
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn sextant_far6(key: *const Key6, hash: u64) -> u32 {
-    let far = |key| claim::find_far(&View::<Ipv6>::new(key, hash), hash);
-    key.as_ref().and_then(far).unwrap_or(NONE)
+/// What a verifier follows once, in functions of their own, and not at each way that leads
+/// there: with arguments that it knows by their types alone, as `table::sextant_update`.
+pub trait LookedUp: Hashed {
+    /// `claim::find_far`, or `NONE`.
+    fn find_far(&self, hash: u64) -> u32;
+    /// `claim::look`.
+    fn look(&self, hash: u64) -> Look;
+    /// `claim::wait`.
+    fn wait(&self, hash: u64, at: u32);
 }
 
-/// Looks at all slots of a key; `Look` as a number. Likewise.
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn sextant_look6(key: *const Key6, hash: u64) -> u64 {
-    match key.as_ref() {
-        Some(key) => claim::look(&View::<Ipv6>::new(key, hash), hash).to_number(),
-        None => Look::Others.to_number(),
-    }
+macro_rules! looked_up {
+    ($key:ty, $family:ty, $far:ident, $look:ident, $wait:ident) => {
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        unsafe extern "C" fn $far(key: *const $key, hash: u64) -> u32 {
+            let far = |key| claim::find_far(&View::<$family>::new(key, hash), hash);
+            key.as_ref().and_then(far).unwrap_or(NONE)
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        unsafe extern "C" fn $look(key: *const $key, hash: u64) -> u64 {
+            match key.as_ref() {
+                Some(key) => claim::look(&View::<$family>::new(key, hash), hash).to_number(),
+                None => Look::Others.to_number(),
+            }
+        }
+
+        #[unsafe(no_mangle)]
+        #[inline(never)]
+        unsafe extern "C" fn $wait(key: *const $key, hash: u64, at: u32) -> u32 {
+            if let Some(key) = key.as_ref() {
+                claim::wait(&View::<$family>::new(key, hash), at, hash);
+            }
+            0
+        }
+
+        impl LookedUp for $key {
+            #[inline(always)]
+            fn find_far(&self, hash: u64) -> u32 {
+                // SAFETY: a key that lives as long as the call, as in the following.
+                unsafe { $far(self, hash) }
+            }
+
+            #[inline(always)]
+            fn look(&self, hash: u64) -> Look {
+                // SAFETY: as above.
+                Look::of_number(unsafe { $look(self, hash) })
+            }
+
+            #[inline(always)]
+            fn wait(&self, hash: u64, at: u32) {
+                // SAFETY: as above.
+                unsafe { $wait(self, hash, at) };
+            }
+        }
+    };
 }
 
-/// Waits for who writes a slot for the key; likewise.
-#[unsafe(no_mangle)]
-#[inline(never)]
-unsafe extern "C" fn sextant_wait6(key: *const Key6, hash: u64, at: u32) -> u32 {
-    if let Some(key) = key.as_ref() {
-        claim::wait(&View::<Ipv6>::new(key, hash), at, hash);
-    }
-    0
-}
+looked_up!(Key4, Ipv4, sextant_far4, sextant_look4, sextant_wait4);
+looked_up!(Key6, Ipv6, sextant_far6, sextant_look6, sextant_wait6);
 
 /// The hash of a key.
 #[inline(always)]
@@ -226,7 +191,7 @@ pub fn hash<F: Family>(key: &F::Key) -> u64 {
 pub fn find<F: Family>(key: &F::Key, hash: u64) -> Option<*mut Entry> {
     match claim::find_near(&View::<F>::new(key, hash), hash) {
         Some(slot) => entry_of(slot),
-        None => match F::find_far(key, hash) {
+        None => match key.find_far(hash) {
             NONE => None,
             at => entry_of(F::slot(at)?),
         },
@@ -388,11 +353,11 @@ impl<F: Family> Slots for View<'_, F> {
 
     #[inline(always)]
     fn look(&self, hash: u64) -> Look {
-        F::look(self.key, hash)
+        self.key.look(hash)
     }
 
     #[inline(always)]
     fn wait(&self, at: u32, hash: u64) {
-        F::wait(self.key, hash, at);
+        self.key.wait(hash, at);
     }
 }

@@ -230,3 +230,13 @@ pub enum DatapathError {
         source: std::io::Error,
     },
 }
+
+impl DatapathError {
+    /// A thread cannot be started.
+    fn thread(source: std::io::Error) -> Self {
+        Self::System {
+            action: "starting a thread (the limit of tasks, `ulimit -u`, may be too low)",
+            source,
+        }
+    }
+}

@@ -45,10 +45,7 @@ pub(super) fn load(ebpf: &mut Ebpf, at_once: bool) -> Result<(), DatapathError> 
         let mut loads = Vec::new();
         for program in classifiers {
             let load = thread::Builder::new().spawn_scoped(scope, || program.load());
-            loads.push(load.map_err(|source| DatapathError::System {
-                action: "starting a thread (the limit of tasks, `ulimit -u`, may be too low)",
-                source,
-            })?);
+            loads.push(load.map_err(DatapathError::thread)?);
         }
         for load in loads {
             let loaded = load.join().unwrap_or_else(|panic| resume_unwind(panic));

@@ -5,6 +5,7 @@
 //! anything is written.
 
 use std::{
+    mem::offset_of,
     os::fd::AsFd as _,
     sync::atomic::{AtomicU32, Ordering::Release},
     time::{Duration, Instant},
@@ -15,7 +16,7 @@ use sextant_ebpf_common::{
     DIRECT_SLOTS, EXTRA_SLOTS,
     policy::{
         BLOCKS, BY_PART, Control, Entry, Group, PARTS, PLACES, Range4, Range6, Span, Subject,
-        first_place, guard, part_of, until,
+        first_place, guard, is_over, part_of, until,
     },
 };
 use sextant_policy::compile::Tables;
@@ -50,9 +51,9 @@ const SLOTS: usize = (DIRECT_SLOTS + EXTRA_SLOTS) as usize;
 /// The loopback's slot: its index is 1 in each namespace.
 const LOOPBACK: usize = 1;
 /// Words of `Control` that programs act upon.
-const GENERATION: usize = 0;
-const UNTIL: usize = 1;
-const FALLBACK: usize = 2;
+const GENERATION: usize = offset_of!(Control, generation) / size_of::<u32>();
+const UNTIL: usize = offset_of!(Control, until) / size_of::<u32>();
+const FALLBACK: usize = offset_of!(Control, fallback) / size_of::<u32>();
 /// Interfaces that nothing was said of: packets of this host are judged.
 const UNKNOWN: u32 = guard(0, true);
 
@@ -201,7 +202,7 @@ impl RuleTables {
             },
             // Of what was before, programs may still run.
             unread_since: [u64::from(is_taken_over); BY_PART],
-            settling: Settling::start(u64::from(is_taken_over)).map_err(failed)?,
+            settling: Settling::start(u64::from(is_taken_over)).map_err(DatapathError::thread)?,
             is_taken_over,
             now,
             ages,
@@ -290,9 +291,18 @@ impl RuleTables {
     /// Unless something else is said in time, what is in force now comes back by itself
     /// after so long: for the change that follows.
     pub fn come_back_after(&mut self, within: Duration) {
-        self.now.fallback = self.now.generation;
+        if self.now.until != 0 && is_over(self.now.until, monotonic_ns()) {
+            // Programs went back already: that is what is in force.
+            let gone = std::mem::replace(&mut self.now.generation, self.now.fallback);
+            self.word(GENERATION).store(self.now.fallback, Release);
+            self.left(gone);
+        }
+        let before = std::mem::replace(&mut self.now.fallback, self.now.generation);
         self.now.until = until_after(within);
         self.tell_fallback();
+        if before != self.now.generation {
+            self.left(before);
+        }
     }
 
     /// The same, of another set; what was said of the time before stays.

@@ -61,6 +61,7 @@ pub(super) struct Encoder {
     scratch: Vec<u8>,
     lines: LineWriter,
     ends: Ends,
+    /// Lines that others with the mask make.
     shelf: Arc<Shelf>,
 }
 
@@ -115,7 +116,10 @@ impl Encoder {
             end: selected.end,
             has_others: selected.has_others() && !matches!(form, Form::Span | Form::Nothing),
             groups: Groups::new(&selected.aggregation)?,
-            shelf: lines.of(mask.as_ref()),
+            shelf: match form {
+                Form::Line { .. } => lines.of(mask.as_ref()),
+                Form::Record | Form::Span | Form::Nothing => Arc::default(),
+            },
             judge,
             mask,
             node_name,

@@ -7,7 +7,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 
 use crate::mask::Mask;
@@ -38,14 +38,16 @@ impl Lines {
         if let Some(shelf) = same.and_then(|(_, shelf)| shelf.upgrade()) {
             return shelf;
         }
-        let shelf = Arc::new(Shelf((0..PLACES).map(|_| Mutex::default()).collect()));
+        let shelf = Arc::<Shelf>::default();
         all.push((mask.cloned(), Arc::downgrade(&shelf)));
         shelf
     }
 }
 
 /// The latest lines of one mask, by the last bits of their events' sequence numbers.
-pub(super) struct Shelf(Box<[Mutex<Place>]>);
+/// Not made before two exporters have it.
+#[derive(Default)]
+pub(super) struct Shelf(OnceLock<Box<[Mutex<Place>]>>);
 
 #[derive(Default)]
 struct Place {
@@ -76,7 +78,8 @@ impl Shelf {
         if Arc::strong_count(self) < 2 {
             return make(out);
         }
-        let place = &self.0[seq as usize % PLACES];
+        let make_all = || (0..PLACES).map(|_| Mutex::default()).collect();
+        let place = &self.0.get_or_init(make_all)[seq as usize % PLACES];
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         if place.seq != Some(seq) {
             place.seq = None;
@@ -134,6 +137,6 @@ mod tests {
             let (out, is_made) = put(shelf, 7, Ok(&long));
             assert!(is_made && out.ends_with(&long));
         }
-        assert_eq!(one.0[7].lock().unwrap().line.capacity(), 0);
+        assert_eq!(one.0.get().unwrap()[7].lock().unwrap().line.capacity(), 0);
     }
 }

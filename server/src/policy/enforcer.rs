@@ -50,8 +50,6 @@ struct Inner {
     in_force: Parts,
     /// What comes back by itself, as programs know.
     behind: Option<Behind>,
-    /// Something was put in force, by this process.
-    is_begun: bool,
     /// What a daemon before put in force still is, and nobody asked for something else.
     is_taken_over: bool,
     /// What was checked last, since it is mostly what comes into force next.
@@ -120,7 +118,6 @@ impl Enforcer {
                 tables,
                 in_force: Parts::of(&Proposed::default()),
                 behind: None,
-                is_begun: false,
                 checked: None,
             }),
             sources,
@@ -218,15 +215,9 @@ impl Enforcer {
 
     /// Before a change that may not be confirmed: what was in force is there already, but
     /// for a change that is older than this process.
-    fn prepare(
-        &self,
-        tables: &mut RuleTables,
-        behind: Option<&Behind>,
-        is_first: bool,
-        scene: &Scene,
-    ) {
+    fn prepare(&self, tables: &mut RuleTables, behind: Option<&Behind>, scene: &Scene) {
         let Some(behind) = behind else { return };
-        if !is_first {
+        if tables.generation() != 0 || behind.set.do_nothing() {
             let within = behind.deadline.saturating_duration_since(Instant::now());
             tables.come_back_after(within);
         } else if let Err(error) = self.put_behind(tables, behind, scene) {
@@ -274,7 +265,6 @@ impl Enforce for Enforcer {
         let parts = Parts::of(set);
         let behind = unconfirmed.map(Behind::of);
         let mut inner = self.lock();
-        let is_first = !std::mem::replace(&mut inner.is_begun, true);
         if std::mem::take(&mut inner.is_taken_over) {
             return self.postpone(&mut inner, parts, behind);
         }
@@ -293,9 +283,10 @@ impl Enforce for Enforcer {
             Some(checked) => checked.made,
             None => self.compiled(&parts, &scene, inner.tables.rooms())?,
         };
-        self.prepare(&mut inner.tables, behind.as_ref(), is_first, &scene);
+        self.prepare(&mut inner.tables, behind.as_ref(), &scene);
         let put = self.put_in_force(&mut inner.tables, &made, &scene);
-        if put.is_err() || behind.is_none() {
+        // If an undoing fails, programs still go back by themselves.
+        if let (Ok(()), None) | (Err(_), Some(_)) = (&put, &behind) {
             inner.tables.stay();
         }
         put?;
