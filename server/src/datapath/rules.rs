@@ -270,13 +270,22 @@ impl RuleTables {
     }
 
     /// Puts it in force: each packet is judged by all of it or by none of it. Tells how
-    /// long the last step took in nanoseconds, after which it is in force.
+    /// long the last step took in nanoseconds, after which it is in force. Unless something
+    /// else is said within `back_after`, what was in force comes back by itself.
     ///
     /// # Errors
     ///
-    /// It does not fit; all is as before.
-    pub fn put_in_force(&mut self, tables: &Tables, placement: &Placement) -> Result<u64, NoRoom> {
+    /// It does not fit; all is as before, what was said of the time too.
+    pub fn put_in_force(
+        &mut self,
+        tables: &Tables,
+        placement: &Placement,
+        back_after: Option<Duration>,
+    ) -> Result<u64, NoRoom> {
         let next = self.write(tables, placement)?;
+        if let Some(within) = back_after {
+            self.come_back_after(within);
+        }
         let before = std::mem::replace(&mut self.now.generation, next);
         let began = Instant::now();
         self.word(GENERATION).store(next, Release);
@@ -288,9 +297,8 @@ impl RuleTables {
         Ok(took)
     }
 
-    /// Unless something else is said in time, what is in force now comes back by itself
-    /// after so long: for the change that follows.
-    pub fn come_back_after(&mut self, within: Duration) {
+    /// What is in force now comes back by itself: for the change that follows.
+    fn come_back_after(&mut self, within: Duration) {
         if self.now.until != 0 && is_over(self.now.until, monotonic_ns()) {
             // Programs went back already: that is what is in force.
             let gone = std::mem::replace(&mut self.now.generation, self.now.fallback);
@@ -305,7 +313,8 @@ impl RuleTables {
         }
     }
 
-    /// The same, of another set; what was said of the time before stays.
+    /// Unless something else is said in time, another set comes into force by itself after
+    /// so long; what was said of the time before stays.
     ///
     /// # Errors
     ///

@@ -161,7 +161,7 @@ impl Enforcer {
         } = &mut *inner;
         let scene = self.0.sources.scene();
         let made = self.compiled(in_force, &scene, tables.rooms());
-        let put = made.and_then(|made| self.put_in_force(tables, &made, &scene));
+        let put = made.and_then(|made| self.put_in_force(tables, &made, &scene, None));
         let put = put.and_then(|()| match behind {
             Some(behind) => self.put_behind(tables, behind, &scene),
             None => {
@@ -206,23 +206,32 @@ impl Enforcer {
         tables: &mut RuleTables,
         made: &Tables,
         scene: &Scene,
+        back_after: Option<Duration>,
     ) -> Result<(), EnforceError> {
         let placement = scene.placement(made);
-        tables.put_in_force(made, &placement).map_err(no_room)?;
+        let put = tables.put_in_force(made, &placement, back_after);
+        put.map_err(no_room)?;
         self.0.verdicts.change(compile::Reasons::activated);
         Ok(())
     }
 
-    /// Before a change that may not be confirmed: what was in force is there already, but
-    /// for a change that is older than this process.
-    fn prepare(&self, tables: &mut RuleTables, behind: Option<&Behind>, scene: &Scene) {
-        let Some(behind) = behind else { return };
+    /// Before a change that may not be confirmed: after which time what is in force comes
+    /// back. Where the change is older than this process, what was before it is not there
+    /// yet, and is put there.
+    fn prepare(
+        &self,
+        tables: &mut RuleTables,
+        behind: Option<&Behind>,
+        scene: &Scene,
+    ) -> Option<Duration> {
+        let behind = behind?;
         if tables.generation() != 0 || behind.set.do_nothing() {
-            let within = behind.deadline.saturating_duration_since(Instant::now());
-            tables.come_back_after(within);
-        } else if let Err(error) = self.put_behind(tables, behind, scene) {
+            return Some(behind.deadline.saturating_duration_since(Instant::now()));
+        }
+        if let Err(error) = self.put_behind(tables, behind, scene) {
             tracing::error!(%error, "the set before a change that is not confirmed comes back by this process alone");
         }
+        None
     }
 
     /// What is to come back.
@@ -283,10 +292,12 @@ impl Enforce for Enforcer {
             Some(checked) => checked.made,
             None => self.compiled(&parts, &scene, inner.tables.rooms())?,
         };
-        self.prepare(&mut inner.tables, behind.as_ref(), &scene);
-        let put = self.put_in_force(&mut inner.tables, &made, &scene);
-        // If an undoing fails, programs still go back by themselves.
-        if let (Ok(()), None) | (Err(_), Some(_)) = (&put, &behind) {
+        let back_after = self.prepare(&mut inner.tables, behind.as_ref(), &scene);
+        let is_there = behind.is_some() && back_after.is_none();
+        let put = self.put_in_force(&mut inner.tables, &made, &scene, back_after);
+        // What was said of a change before stays where this one fails: programs still go
+        // back by themselves.
+        if (put.is_ok() && behind.is_none()) || (put.is_err() && is_there) {
             inner.tables.stay();
         }
         put?;
