@@ -18,6 +18,10 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use heck::ToSnakeCase as _;
+use object::{
+    build::elf::{Builder, SectionData},
+    elf::SHT_STRTAB,
+};
 use prost::Message as _;
 use prost_types::{FileDescriptorSet, MethodDescriptorProto, ServiceDescriptorProto};
 use tonic_build::manual::{Method, Service};
@@ -173,6 +177,26 @@ fn ebpf_object() -> anyhow::Result<()> {
         "compiling the eBPF programs failed ({status}); `make setup` installs bpf-linker and rust-src"
     );
     let built = target_dir.join(TARGET).join("release").join(PACKAGE);
-    fs::copy(&built, &object).with_context(|| format!("copying {}", built.display()))?;
-    Ok(())
+    let linked = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
+    fs::write(&object, without_dwarf(&linked)?).context("writing the object")
+}
+
+/// The types of the programs are made from it; the kernel is given those alone.
+fn without_dwarf(linked: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut object = Builder::read(linked).context("reading the eBPF object")?;
+    for section in &mut object.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    // LLVM has names of sections among those of symbols; here they are apart.
+    let names = object.sections.add();
+    names.name = b".shstrtab"[..].into();
+    names.sh_type = SHT_STRTAB;
+    names.data = SectionData::SectionString;
+    object.delete_orphans();
+    let mut without = Vec::new();
+    object
+        .write(&mut without)
+        .context("writing the eBPF object without DWARF")?;
+    Ok(without)
 }
