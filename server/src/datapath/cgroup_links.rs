@@ -25,6 +25,21 @@ pub(super) enum CgroupHook {
     Connect6 = 11,
 }
 
+impl CgroupHook {
+    /// What is not known without it.
+    fn unknown(self) -> &'static str {
+        match self {
+            Self::SocketCreate => "it is not known who is behind new sockets",
+            Self::Connect4 => {
+                "it is not known who connects by IPv4, nor is what policies deny refused at once"
+            }
+            Self::Connect6 => {
+                "it is not known who connects by IPv6, nor is what policies deny refused at once"
+            }
+        }
+    }
+}
+
 /// The beginning of `struct bpf_link_info`, as cgroups have it.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -52,8 +67,8 @@ struct CgroupLink {
     link: OwnedFd,
     /// Where it is kept when the daemon ends.
     pin: Option<PathBuf>,
-    /// It could not be put back, which was told.
-    is_missing: bool,
+    /// Why it could not be put back, which was told.
+    missing: Option<String>,
 }
 
 impl CgroupLinks {
@@ -77,7 +92,7 @@ impl CgroupLinks {
             program: program.try_clone_to_owned()?,
             link: new_link(program, hook, pin.as_ref())?,
             pin,
-            is_missing: false,
+            missing: None,
         };
         self.0.push(link);
         Ok(())
@@ -88,6 +103,18 @@ impl CgroupLinks {
         for link in &mut self.0 {
             link.check();
         }
+    }
+
+    /// Of those that could not be put back, what that means and why.
+    pub(super) fn missing(&self) -> Vec<String> {
+        let text = |link: &CgroupLink| {
+            let (what, program) = (link.hook.unknown(), link.name);
+            let why = link.missing.as_ref()?;
+            Some(format!(
+                "{what}: somebody took {program} off the cgroups, and it cannot be attached again: {why}"
+            ))
+        };
+        self.0.iter().filter_map(text).collect()
     }
 }
 
@@ -104,16 +131,17 @@ impl CgroupLink {
                     program,
                     "somebody took the program off the cgroups; it is attached again"
                 );
-                (self.link, self.is_missing) = (link, false);
+                (self.link, self.missing) = (link, None);
             }
-            Err(error) if !self.is_missing => {
-                tracing::warn!(
-                    program, %error,
-                    "somebody took the program off the cgroups, and it cannot be attached again; it is tried every few seconds"
-                );
-                self.is_missing = true;
+            Err(error) => {
+                if self.missing.is_none() {
+                    tracing::warn!(
+                        program, %error,
+                        "somebody took the program off the cgroups, and it cannot be attached again; it is tried every few seconds"
+                    );
+                }
+                self.missing = Some(error.to_string());
             }
-            Err(_) => {}
         }
     }
 }

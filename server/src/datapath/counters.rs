@@ -90,6 +90,7 @@ struct Maps {
     totals: PerCpuArray<MapData, InterfaceTotals>,
     attached: Vec<Attached>,
     unobserved: Vec<Unobserved>,
+    missing: Vec<String>,
     /// Totals of interfaces that are gone.
     retired: Volume,
     /// Of all interfaces.
@@ -114,6 +115,7 @@ impl Counters {
             totals,
             attached: Vec::new(),
             unobserved: Vec::new(),
+            missing: Vec::new(),
             retired: Volume::default(),
             unseen: 0,
         })))
@@ -174,6 +176,17 @@ impl Counters {
     #[must_use]
     pub fn unobserved(&self) -> Vec<Unobserved> {
         self.lock().unobserved.clone()
+    }
+
+    /// What is not known since programs were taken off that are on no interface.
+    pub(super) fn set_missing(&self, missing: Vec<String>) {
+        self.lock().missing = missing;
+    }
+
+    /// The same, a text for each program.
+    #[must_use]
+    pub fn missing(&self) -> Vec<String> {
+        self.lock().missing.clone()
     }
 
     /// Indexes of the attached interfaces.

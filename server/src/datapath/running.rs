@@ -313,6 +313,7 @@ impl Datapath {
     fn check(&mut self) {
         self.attachments.check();
         self.cgroup_links.check();
+        self.counters.set_missing(self.cgroup_links.missing());
         self.tell();
         let links: Vec<Link> = self.links().cloned().collect();
         let access = self.watch.requests();

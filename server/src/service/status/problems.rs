@@ -25,7 +25,12 @@ pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
     let attached = attached
         .iter()
         .flat_map(|interface| not_wholly_observed(interface, now));
-    losses.chain(unobserved).chain(attached).collect()
+    let missing = parts.counters.missing().into_iter().map(missing);
+    losses
+        .chain(unobserved)
+        .chain(attached)
+        .chain(missing)
+        .collect()
 }
 
 /// Policies that should be in force and are not.
@@ -85,6 +90,15 @@ fn of_interface(text: String, last: Option<SystemTime>) -> api::Problem {
         text,
         since: None,
         last: last.map(Into::into),
+    }
+}
+
+fn missing(text: String) -> api::Problem {
+    api::Problem {
+        kind: api::ProblemKind::Program.into(),
+        text,
+        since: None,
+        last: None,
     }
 }
 
