@@ -96,12 +96,12 @@ fn generation() -> u32 {
     let Some(control) = control() else {
         return 0;
     };
-    // SAFETY: the daemon writes whole words; the generation last, so that this one is known
-    // with its end.
-    let (generation, until) = unsafe {
+    // SAFETY: the daemon writes whole words. A generation is in force before the end of the
+    // one before is taken away, so that one that was taken back is not read without its end.
+    let (until, generation) = unsafe {
         (
-            (&raw const control.generation).read_volatile(),
             (&raw const control.until).read_volatile(),
+            (&raw const control.generation).read_volatile(),
         )
     };
     if until == 0 || !is_over(until, clock::precise_now()) {

@@ -232,6 +232,18 @@ impl RuleTables {
         self.now.generation
     }
 
+    /// Whether something comes back by itself, or did.
+    #[must_use]
+    pub fn comes_back(&self) -> bool {
+        self.now.until != 0
+    }
+
+    /// Whether the time was over before something else was said.
+    #[must_use]
+    pub fn went_back(&self) -> bool {
+        self.comes_back() && is_over(self.now.until, monotonic_ns())
+    }
+
     /// Whether it fits.
     ///
     /// # Errors
@@ -299,7 +311,7 @@ impl RuleTables {
 
     /// What is in force now comes back by itself: for the change that follows.
     fn come_back_after(&mut self, within: Duration) {
-        if self.now.until != 0 && is_over(self.now.until, monotonic_ns()) {
+        if self.went_back() {
             // Programs went back already: that is what is in force.
             let gone = std::mem::replace(&mut self.now.generation, self.now.fallback);
             self.word(GENERATION).store(self.now.fallback, Release);

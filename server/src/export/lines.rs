@@ -91,6 +91,8 @@ impl Shelf {
         if place.line.len() > LONGEST {
             *place = Place::default();
         }
+        // It grows by doubling.
+        place.line.shrink_to(LONGEST);
         Ok(())
     }
 }

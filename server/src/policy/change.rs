@@ -96,7 +96,9 @@ pub enum ChangeError {
         expected: u64,
     },
     /// Another change waits.
-    #[error("revision {0} waits to be confirmed; confirm it or roll it back first")]
+    #[error(
+        "revision {0} waits to be confirmed; confirm it first, or roll it back with no time to confirm that"
+    )]
     Pending(u64),
     /// No change waits, or another one.
     #[error("{0}")]

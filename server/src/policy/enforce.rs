@@ -131,6 +131,12 @@ pub trait Enforce: Send + Sync + 'static {
     /// It could not.
     fn check(&self, set: &Proposed) -> Result<Cost, EnforceError>;
 
+    /// Whether a set that was not confirmed in time was taken back by itself, and nothing
+    /// else was put in force since.
+    fn went_back(&self) -> bool {
+        false
+    }
+
     /// Puts a set in force, whole: no packet is judged by a part of it. Returns when it is.
     /// Unless it is confirmed in time the one before comes back, whether or not anything
     /// here lives then.

@@ -47,7 +47,8 @@ struct Shared {
 
 struct Inner {
     tables: RuleTables,
-    in_force: Parts,
+    /// Nothing as long as nobody asked for a set.
+    in_force: Option<Parts>,
     /// What comes back by itself, as programs know.
     behind: Option<Behind>,
     /// What a daemon before put in force still is, and nobody asked for something else.
@@ -91,6 +92,12 @@ impl Parts {
         }
     }
 
+    /// Whether it is the other set: a policy that changes has another revision.
+    fn is(&self, other: &Self) -> bool {
+        self.revisions == other.revisions
+            && self.enforced.enforcement() == other.enforced.enforcement()
+    }
+
     fn do_nothing(&self) -> bool {
         self.with_audit.is_none()
             && self.enforced.policies().is_empty()
@@ -116,7 +123,7 @@ impl Enforcer {
             inner: Mutex::new(Inner {
                 is_taken_over: tables.is_taken_over(),
                 tables,
-                in_force: Parts::of(&Proposed::default()),
+                in_force: None,
                 behind: None,
                 checked: None,
             }),
@@ -133,6 +140,8 @@ impl Enforcer {
                 () = tokio::time::sleep(KNOWN) => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
+            // A set that comes later is put in force at once.
+            self.lock().is_taken_over = false;
             tokio::task::block_in_place(|| self.refresh());
         }
         loop {
@@ -159,18 +168,21 @@ impl Enforcer {
             behind,
             ..
         } = &mut *inner;
+        // What a daemon before put there stays until a set is asked for.
+        let Some(in_force) = in_force else { return };
         let scene = self.0.sources.scene();
         let made = self.compiled(in_force, &scene, tables.rooms());
         let put = made.and_then(|made| self.put_in_force(tables, &made, &scene, None));
-        let put = put.and_then(|()| match behind {
-            Some(behind) => self.put_behind(tables, behind, &scene),
-            None => {
-                tables.stay();
-                Ok(())
-            }
-        });
         if let Err(error) = put {
             tracing::error!(%error, "policies stay in force for the host as it was before");
+            return;
+        }
+        let Some(behind) = behind else {
+            tables.stay();
+            return;
+        };
+        if let Err(error) = self.put_behind(tables, behind, &scene) {
+            tracing::error!(%error, "the set that comes back if the change is not confirmed is for the host as it was before");
         }
     }
 
@@ -196,7 +208,7 @@ impl Enforcer {
         )?;
         let placement = scene.placement(&made);
         inner.tables.check(&made, &placement).map_err(no_room)?;
-        inner.in_force = parts;
+        inner.in_force = Some(parts);
         inner.behind = behind;
         Ok(cost(&made))
     }
@@ -216,16 +228,21 @@ impl Enforcer {
     }
 
     /// Before a change that may not be confirmed: after which time what is in force comes
-    /// back. Where the change is older than this process, what was before it is not there
-    /// yet, and is put there.
+    /// back. Where that is another set, since the change is older than this process or is
+    /// tried again, what was before it is put there.
     fn prepare(
         &self,
-        tables: &mut RuleTables,
+        inner: &mut Inner,
         behind: Option<&Behind>,
         scene: &Scene,
     ) -> Option<Duration> {
         let behind = behind?;
-        if tables.generation() != 0 || behind.set.do_nothing() {
+        let tables = &mut inner.tables;
+        let is_there = match &inner.in_force {
+            Some(in_force) => in_force.is(&behind.set),
+            None => tables.generation() == 0 && behind.set.do_nothing(),
+        };
+        if is_there {
             return Some(behind.deadline.saturating_duration_since(Instant::now()));
         }
         if let Err(error) = self.put_behind(tables, behind, scene) {
@@ -283,7 +300,7 @@ impl Enforce for Enforcer {
             && parts.do_nothing()
             && behind.as_ref().is_none_or(was_nothing)
         {
-            inner.in_force = parts;
+            inner.in_force = Some(parts);
             return Ok(Cost::default());
         }
         let scene = self.0.sources.scene();
@@ -292,21 +309,25 @@ impl Enforce for Enforcer {
             Some(checked) => checked.made,
             None => self.compiled(&parts, &scene, inner.tables.rooms())?,
         };
-        let back_after = self.prepare(&mut inner.tables, behind.as_ref(), &scene);
-        let is_there = behind.is_some() && back_after.is_none();
+        let waited = inner.tables.comes_back();
+        let back_after = self.prepare(&mut inner, behind.as_ref(), &scene);
         let put = self.put_in_force(&mut inner.tables, &made, &scene, back_after);
         // What was said of a change before stays where this one fails: programs still go
         // back by themselves.
-        if (put.is_ok() && behind.is_none()) || (put.is_err() && is_there) {
+        if (put.is_ok() && behind.is_none()) || (put.is_err() && !waited) {
             inner.tables.stay();
         }
         put?;
         self.0
             .verdicts
             .keep_hits(|policy| parts.revisions.contains_key(policy));
-        inner.in_force = parts;
+        inner.in_force = Some(parts);
         inner.behind = behind;
         Ok(cost(&made))
+    }
+
+    fn went_back(&self) -> bool {
+        self.lock().tables.went_back()
     }
 
     fn confirmed(&self) {

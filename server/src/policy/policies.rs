@@ -37,6 +37,8 @@ use crate::flow::Time;
 pub const QUEUE: usize = 32;
 /// After a failure of the server's own work.
 const RETRY: Duration = Duration::from_secs(5);
+/// As often it is asked whether programs took a change back: they have a clock of their own.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The set; clones share it.
 #[derive(Clone)]
@@ -258,7 +260,9 @@ impl Policies {
         let mut news = self.news();
         loop {
             let state = self.state();
-            let waits = state.pending.map(|pending| until(pending.deadline));
+            let waits = state
+                .pending
+                .map(|pending| until(pending.deadline).min(LOOK));
             let retries = match state.standing {
                 Standing::Failed(_) => Some(RETRY),
                 Standing::Active(_) => None,
@@ -276,7 +280,7 @@ impl Policies {
                     .unwrap_or_else(PoisonError::into_inner);
                 let state = inner.state.load_full();
                 match state.pending {
-                    Some(pending) if until(pending.deadline).is_zero() => {
+                    Some(pending) if inner.is_overdue(pending) => {
                         inner.undo(pending.revision).map(drop)
                     }
                     _ => {

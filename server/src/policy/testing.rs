@@ -35,6 +35,8 @@ pub(crate) struct Kept {
     pub(crate) fails: AtomicBool,
     /// It does not fit.
     pub(crate) refuses: AtomicBool,
+    /// The set before came back by itself.
+    pub(crate) is_back: AtomicBool,
 }
 
 impl Kept {
@@ -71,12 +73,17 @@ impl Enforce for Kept {
         if self.fails.load(Relaxed) {
             return Err(EnforceError::Kernel("the kernel has no room".into()));
         }
+        self.is_back.store(false, Relaxed);
         self.sets.lock().unwrap().push(set.clone());
         *self.behind.lock().unwrap() = unconfirmed.map(|behind| behind.before.clone());
         Ok(Cost {
             entries: set.policies.len() as u64,
             ..Cost::default()
         })
+    }
+
+    fn went_back(&self) -> bool {
+        self.is_back.load(Relaxed)
     }
 
     fn confirmed(&self) {

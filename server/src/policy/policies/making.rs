@@ -174,6 +174,12 @@ impl Inner {
         self.news.send_modify(|()| {});
     }
 
+    /// Whether a change was to be confirmed by now: by this clock, which somebody may set,
+    /// or by that of the kernel, where the set before is in force again.
+    pub(super) fn is_overdue(&self, pending: Pending) -> bool {
+        until(pending.deadline).is_zero() || self.parts.enforce.went_back()
+    }
+
     pub(super) fn undo(&self, change: u64) -> Result<Done, ChangeError> {
         tracing::warn!(revision = change, "not confirmed in time: undone");
         let options = Options {
@@ -211,6 +217,12 @@ impl Inner {
                 ));
             }
         };
+        if self.is_overdue(pending) {
+            return Err(ChangeError::NotPending(format!(
+                "revision {} was not confirmed in time: the set before it comes back",
+                pending.revision
+            )));
+        }
         self.database()?.confirm(pending.revision)?;
         self.parts.enforce.confirmed();
         let state = Arc::new(State {
@@ -306,8 +318,10 @@ fn check_revision(before: &State, options: &Options, undoes: bool) -> Result<(),
     {
         return Err(ChangeError::Conflict { is, expected });
     }
+    // What was never confirmed is nothing to come back.
+    let waits = options.confirm_within.is_some();
     match before.pending {
-        Some(pending) if !undoes && !options.validate_only => {
+        Some(pending) if (!undoes || waits) && !options.validate_only => {
             Err(ChangeError::Pending(pending.revision))
         }
         _ => Ok(()),

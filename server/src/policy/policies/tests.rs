@@ -147,6 +147,35 @@ async fn what_is_not_confirmed_is_undone() {
 }
 
 #[tokio::test]
+async fn what_programs_took_back_is_undone_whatever_the_clock_says() {
+    let enforce = Arc::new(Kept::default());
+    let policies = Policies::in_memory(enforce.clone()).unwrap();
+    let change = policies.change(apply(&[("a", 1)], false), within(60));
+    change.await.unwrap();
+    enforce.is_back.store(true, Relaxed);
+    let error = policies.confirm(Some(1)).await.unwrap_err();
+    assert!(error.to_string().contains("not confirmed in time"));
+    let mut news = policies.news();
+    let task = tokio::spawn(policies.clone().watch());
+    news.changed().await.unwrap();
+    assert_eq!((names(&policies), policies.state().pending), (vec![], None));
+    task.abort();
+}
+
+#[tokio::test]
+async fn what_was_never_confirmed_is_not_what_comes_back() {
+    let policies = Policies::in_memory(Arc::new(Kept::default())).unwrap();
+    done(&policies, apply(&[("a", 1)], false)).await;
+    let change = policies.change(apply(&[("b", 1)], true), within(60));
+    change.await.unwrap();
+    let error = refused(&policies, Ask::Rollback(None), within(60)).await;
+    assert!(matches!(error, ChangeError::Pending(2)));
+    assert_eq!(policies.state().pending.map(|p| p.revision), Some(2));
+    done(&policies, Ask::Rollback(None)).await;
+    assert_eq!(names(&policies), ["a"]);
+}
+
+#[tokio::test]
 async fn a_rollback_ends_the_wait() {
     let policies = Policies::in_memory(Arc::new(Kept::default())).unwrap();
     let change = policies.change(apply(&[("a", 1)], false), within(60));

@@ -9,11 +9,14 @@ use super::DatapathParts;
 use crate::{
     datapath::{InterfaceCount, Loss, Unobserved},
     export::State,
+    flow::Time,
     policy::{policies::Policies, state::Standing},
 };
 
 /// So long after it was last seen a problem is told.
 const RECENT: Duration = Duration::from_secs(60);
+/// A change that is not confirmed is undone in this time.
+const UNDONE: Duration = Duration::from_secs(2);
 
 /// All of them.
 pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
@@ -35,15 +38,31 @@ pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
 
 /// Policies that should be in force and are not.
 pub(super) fn of_policies(policies: &Policies) -> Option<api::Problem> {
-    match &policies.state().standing {
-        Standing::Active(_) => None,
-        Standing::Failed(why) => Some(api::Problem {
-            kind: api::ProblemKind::Policy.into(),
-            text: format!("the policies are not in force: {why}"),
-            since: None,
-            last: None,
-        }),
+    let problem = |text| api::Problem {
+        kind: api::ProblemKind::Policy.into(),
+        text,
+        since: None,
+        last: None,
+    };
+    let state = policies.state();
+    match &state.standing {
+        Standing::Active(_) => {
+            let pending = state
+                .pending
+                .filter(|pending| is_long_over(pending.deadline))?;
+            let text = format!(
+                "revision {} was not confirmed in time: the set before it is in force again, and it cannot be undone where policies are kept; it is tried again, see the log",
+                pending.revision
+            );
+            Some(problem(text))
+        }
+        Standing::Failed(why) => Some(problem(format!("the policies are not in force: {why}"))),
     }
+}
+
+fn is_long_over(deadline: Time) -> bool {
+    let over = Time::now().as_nanos().saturating_sub(deadline.as_nanos());
+    u64::try_from(over).is_ok_and(|over| Duration::from_nanos(over) > UNDONE)
 }
 
 /// An exporter that cannot write, or dropped something of late.
