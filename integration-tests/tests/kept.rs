@@ -120,6 +120,56 @@ fn nor_where_programs_are_filters_of_clsact() {
     killed_under_traffic(&bpffs, &config, 2, "clsact");
 }
 
+/// Databases, as many as these, of which a policy speaks.
+fn inventory(addresses: u32) -> String {
+    let addresses: Vec<String> = (0..addresses)
+        .map(|n| format!("\"10.77.{}.{}\"", n / 100, 2 * (n % 100)))
+        .collect();
+    format!(
+        "[[endpoint]]\nname = \"db\"\nnamespace = \"shop\"\nlabels = [\"k8s:app=db\"]\naddresses = [{}]\n",
+        addresses.join(", ")
+    )
+}
+
+#[test]
+fn what_no_longer_fits_the_host_leaves_in_force_what_was() {
+    if !root() {
+        return;
+    }
+    let bpffs = Bpffs::new();
+    let config = format!("{}max_ranges = 256\n", config(&bpffs, "keep"));
+    let hosts = Hosts::new();
+    let mut daemon = hosts.observe(&format!("{config}{}", inventory(1)));
+    let rules = "ingress: [{fromCIDR: [10.9.1.0/24], toPorts: [{ports: [{port: \"8080\"}]}]}, \
+                 {fromEndpoints: [{matchLabels: {app: db}}]}]";
+    hosts.apply(&daemon, &host_policy(rules), &[]);
+    let mut counter = start(&hosts.host, COUNTER, "8080 8082");
+    assert_eq!(line_of(&mut counter), "ready");
+    let mut sender = start(&hosts.neighbour, SENDER, "10.9.1.1 8080 8082");
+    assert_eq!(line_of(&mut sender), "ready");
+    daemon.signal("KILL");
+    daemon.configure(&format!("{config}{}", inventory(600)));
+    daemon.again();
+    let told = |daemon: &Daemon| {
+        let problems = daemon.own_status()?.problems;
+        let mut texts = problems.into_iter().map(|problem| problem.text);
+        texts.find(|text| text.contains("ranges of IPv4"))
+    };
+    eventually("it is told that the set does not fit", || told(&daemon));
+    // Longer than what was taken over stays by itself, and than until it is tried again.
+    std::thread::sleep(Duration::from_secs(9));
+    assert!(told(&daemon).is_some());
+    writeln!(sender.stdin.as_mut().unwrap(), "end").unwrap();
+    let sent: u64 = line_of(&mut sender).parse().unwrap();
+    writeln!(counter.stdin.as_mut().unwrap(), "end").unwrap();
+    assert_eq!(line_of(&mut counter), format!("{sent} 0"), "came of {sent}");
+    daemon.configure(&format!("{config}{}", inventory(1)));
+    daemon.signal("TERM");
+    daemon.again();
+    eventually("it fits again", || told(&daemon).is_none().then_some(()));
+    end([counter, sender]);
+}
+
 /// Packets of the end of a flow from a port of the neighbour's.
 fn ended(daemon: &Daemon, port: u32) -> Option<u64> {
     let flows = daemon.flows();

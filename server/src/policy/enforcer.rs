@@ -367,7 +367,12 @@ fn too_large(error: TooLarge) -> EnforceError {
         what: error.what,
         needed: error.needed as u64,
         room: error.room as u64,
-        setting: "[policy]",
+        setting: match error.what {
+            ranges if ranges.starts_with("ranges") => "[policy] max_ranges",
+            "places of entries" => "[policy] max_rules",
+            "subjects" => "[policy] max_endpoints",
+            _ => "[policy]",
+        },
     }
 }
 
