@@ -14,6 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -39,9 +40,12 @@ def package(identity):
 def run(name, folder, program, arguments):
     """Runs it; prints its time, and all that it printed if it failed."""
     began = time.monotonic()
-    done = subprocess.run([program, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    took = time.monotonic() - began
-    text = done.stdout.decode(errors="replace")
+    # No pipe: a process that a test left behind would hold it open, and this up for ever.
+    with tempfile.TemporaryFile() as out:
+        done = subprocess.run([program, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT)
+        took = time.monotonic() - began
+        out.seek(0)
+        text = out.read().decode(errors="replace")
     counts = next((line for line in reversed(text.splitlines()) if line.startswith("test result:")), "no result")
     counts = "; ".join(counts.split("; ")[:3]).removeprefix("test result: ")
     told = f"{took:7.1f} s  {name}: {counts}"

@@ -23,6 +23,9 @@ use sextant_proto::sextant::policy::v1::{
     ListRequest, SetStatus, policy_service_client::PolicyServiceClient,
 };
 
+/// Before a program: when it is killed, so are all that it started.
+const WHOLE: [&str; 4] = ["unshare", "--pid", "--fork", "--kill-child"];
+
 /// Keys of both sides, and root's home and shell on the host.
 fn prepare(folder: &Path) {
     let home = folder.display();
@@ -38,7 +41,8 @@ fn server(host: &Netns, folder: &Path) -> Process {
     let folder = folder.display();
     let child = Command::new("nsenter")
         .arg(format!("--net=/run/netns/{}", host.name))
-        .args(["unshare", "--mount", "sh", "-c"])
+        .args(WHOLE)
+        .args(["--mount", "sh", "-c"])
         .arg(format!(
             "mount --bind {folder}/passwd /etc/passwd && \
              exec dropbear -F -s -r {folder}/host -P {folder}/pid -p 10.9.1.1:22"
@@ -65,6 +69,7 @@ impl Session {
         let key = folder.join("client");
         let mut terminal = Command::new("nsenter")
             .arg(format!("--net=/run/netns/{}", from.name))
+            .args(WHOLE)
             .args(["script", "--quiet", "--flush", "--command"])
             .arg(format!("dbclient -y -y -i {} root@10.9.1.1", key.display()))
             .arg("/dev/null")
