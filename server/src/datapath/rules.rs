@@ -12,12 +12,9 @@ use std::{
 };
 
 use aya::{Ebpf, maps::Map};
-use sextant_ebpf_common::{
-    DIRECT_SLOTS, EXTRA_SLOTS,
-    policy::{
-        BLOCKS, BY_PART, Control, Entry, Group, PARTS, PLACES, Range4, Range6, Span, Subject,
-        first_place, guard, is_over, part_of, until,
-    },
+use sextant_ebpf_common::policy::{
+    BLOCKS, BY_PART, Control, Entry, Group, PARTS, PLACES, Range4, Range6, Span, Subject,
+    first_place, guard, is_over, part_of, until,
 };
 use sextant_policy::compile::Tables;
 
@@ -26,6 +23,7 @@ use super::{
     ages::Ages,
     bpf::{Plain, monotonic_ns},
     grace::Settling,
+    rooms::{NoRoom, Rooms, SLOTS},
     shared::Shared,
 };
 
@@ -46,8 +44,6 @@ unsafe impl Plain for Entry {}
 // SAFETY: an integer.
 unsafe impl Plain for u32 {}
 
-/// Slots of interfaces.
-const SLOTS: usize = (DIRECT_SLOTS + EXTRA_SLOTS) as usize;
 /// The loopback's slot: its index is 1 in each namespace.
 const LOOPBACK: usize = 1;
 /// Words of `Control` that programs act upon.
@@ -56,69 +52,6 @@ const UNTIL: usize = offset_of!(Control, until) / size_of::<u32>();
 const FALLBACK: usize = offset_of!(Control, fallback) / size_of::<u32>();
 /// Interfaces that nothing was said of: packets of this host are judged.
 const UNKNOWN: u32 = guard(0, true);
-
-/// Elements of one part of each table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rooms {
-    /// Ranges of IPv4 addresses.
-    pub ranges4: u32,
-    /// Ranges of IPv6 addresses.
-    pub ranges6: u32,
-    /// Those who are judged, and nobody.
-    pub subjects: u32,
-    /// Places for cgroups: a power of two.
-    pub groups: u32,
-    /// Places for entries of rules: a power of two.
-    pub entries: u32,
-}
-
-impl Rooms {
-    /// Nothing is ever judged.
-    pub const NONE: Self = Self {
-        ranges4: 1,
-        ranges6: 1,
-        subjects: 1,
-        groups: 1,
-        entries: 1,
-    };
-
-    /// For so many ranges of IPv4 addresses, endpoints and entries of rules.
-    #[must_use]
-    pub fn new(ranges: u32, endpoints: u32, entries: u32) -> Self {
-        Self {
-            ranges4: ranges,
-            ranges6: ranges.div_ceil(2),
-            subjects: endpoints + 1,
-            groups: (2 * endpoints).next_power_of_two(),
-            // At most half of the places are taken.
-            entries: (2 * entries).next_power_of_two(),
-        }
-    }
-
-    /// In the order in which the programs have them.
-    pub(super) fn in_order(&self) -> [u32; 5] {
-        [
-            self.ranges4,
-            self.ranges6,
-            self.subjects,
-            self.groups,
-            self.entries,
-        ]
-    }
-
-    /// Bytes that they take in the kernel, all parts.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        let of = |count: u32, size: usize| u64::from(PARTS) * u64::from(count) * size as u64;
-        of(self.ranges4, size_of::<Range4>())
-            + of(self.ranges6, size_of::<Range6>())
-            + of(self.subjects, size_of::<Subject>())
-            + of(self.groups, size_of::<Group>())
-            + of(self.entries, size_of::<Entry>())
-            + of(BLOCKS, size_of::<Span>())
-            + of(SLOTS as u32, size_of::<u64>())
-    }
-}
 
 /// What is to be in force, beside the tables: where it is judged and whom.
 #[derive(Clone, Debug, Default)]
@@ -130,18 +63,6 @@ pub struct Placement {
     pub groups: Vec<Group>,
     /// Subject number of this host.
     pub host: u32,
-}
-
-/// It does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{needed} {what}, with room for {room}")]
-pub struct NoRoom {
-    /// What of.
-    pub what: &'static str,
-    /// How many.
-    pub needed: usize,
-    /// How many there may be.
-    pub room: u32,
 }
 
 /// The tables in the kernel.

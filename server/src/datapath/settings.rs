@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{DatapathError, pins::Pins, rules::Rooms};
+use super::{DatapathError, pins::Pins, rooms::Rooms};
 
 /// Sizes and constants of the programs.
 #[derive(Clone, Debug)]

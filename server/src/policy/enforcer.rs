@@ -367,12 +367,7 @@ fn too_large(error: TooLarge) -> EnforceError {
         what: error.what,
         needed: error.needed as u64,
         room: error.room as u64,
-        setting: match error.what {
-            ranges if ranges.starts_with("ranges") => "[policy] max_ranges",
-            "places of entries" => "[policy] max_rules",
-            "subjects" => "[policy] max_endpoints",
-            _ => "[policy]",
-        },
+        setting: setting(error.what),
     }
 }
 
@@ -390,10 +385,16 @@ fn no_room(error: NoRoom) -> EnforceError {
         what: error.what,
         needed: error.needed as u64,
         room: u64::from(error.room),
-        setting: match error.what {
-            "endpoints that are judged" | "places of cgroups" => "[policy] max_endpoints",
-            "places of rules" => "[policy] max_rules",
-            _ => "[policy] max_ranges",
-        },
+        setting: setting(error.what),
+    }
+}
+
+/// What makes room, by the names of `compile` and of `RuleTables`.
+fn setting(what: &str) -> &'static str {
+    match what {
+        "subjects" | "endpoints that are judged" | "places of cgroups" => "[policy] max_endpoints",
+        "places of entries" | "places of rules" => "[policy] max_rules",
+        ranges if ranges.starts_with("ranges") => "[policy] max_ranges",
+        _ => "[policy]",
     }
 }

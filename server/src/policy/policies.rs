@@ -241,7 +241,7 @@ impl Policies {
     fn begin(&self) {
         let state = self.state();
         if let Some(pending) = state.pending
-            && pending.deadline <= Time::now()
+            && self.0.is_overdue(pending)
         {
             match self.0.undo(pending.revision) {
                 Ok(_) => return,

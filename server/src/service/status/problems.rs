@@ -1,5 +1,5 @@
-//! What is not as it should be: losses of late and interfaces that are not
-//! wholly observed. What is over is told for a minute.
+//! What is not as it should be: losses of late, interfaces that are not wholly observed,
+//! programs that are gone, policies and exporters. What is over is told for a minute.
 
 use std::time::{Duration, SystemTime};
 
@@ -28,7 +28,8 @@ pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
     let attached = attached
         .iter()
         .flat_map(|interface| not_wholly_observed(interface, now));
-    let missing = parts.counters.missing().into_iter().map(missing);
+    let missing = parts.counters.missing().into_iter();
+    let missing = missing.map(|text| problem(api::ProblemKind::Program, text, None));
     losses
         .chain(unobserved)
         .chain(attached)
@@ -38,12 +39,7 @@ pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
 
 /// Policies that should be in force and are not.
 pub(super) fn of_policies(policies: &Policies) -> Option<api::Problem> {
-    let problem = |text| api::Problem {
-        kind: api::ProblemKind::Policy.into(),
-        text,
-        since: None,
-        last: None,
-    };
+    let problem = |text| problem(api::ProblemKind::Policy, text, None);
     let state = policies.state();
     match &state.standing {
         Standing::Active(_) => {
@@ -67,12 +63,7 @@ fn is_long_over(deadline: Time) -> bool {
 
 /// An exporter that cannot write, or dropped something of late.
 pub(super) fn of_exporter(exporter: &State) -> Option<api::Problem> {
-    let problem = |text, last: Option<SystemTime>| api::Problem {
-        kind: api::ProblemKind::Export.into(),
-        text,
-        since: None,
-        last: last.map(Into::into),
-    };
+    let problem = |text, last| problem(api::ProblemKind::Export, text, last);
     let name = &exporter.name;
     if let (false, Some((time, error))) = (exporter.is_up, &exporter.last_error) {
         let text = format!("the exporter {name} does not write: {error}");
@@ -104,20 +95,20 @@ fn loss(loss: Loss) -> api::Problem {
 }
 
 fn of_interface(text: String, last: Option<SystemTime>) -> api::Problem {
+    problem(api::ProblemKind::Interface, text, last)
+}
+
+/// One of which the beginning is not known.
+pub(super) fn problem(
+    kind: api::ProblemKind,
+    text: String,
+    last: Option<SystemTime>,
+) -> api::Problem {
     api::Problem {
-        kind: api::ProblemKind::Interface.into(),
+        kind: kind.into(),
         text,
         since: None,
         last: last.map(Into::into),
-    }
-}
-
-fn missing(text: String) -> api::Problem {
-    api::Problem {
-        kind: api::ProblemKind::Program.into(),
-        text,
-        since: None,
-        last: None,
     }
 }
 
