@@ -131,10 +131,11 @@ fn runtime(name: &str, threads: Option<usize>) -> anyhow::Result<Runtime> {
 
 /// Tables that fit into what the control group has.
 fn fit_memory(config: &mut config::Config) -> Result<(), memory::TooLittleMemory> {
-    let (Some(datapath), Some(limit)) = (&mut config.datapath, memory::limit()) else {
+    let Some(limit) = memory::limit() else {
         return Ok(());
     };
-    if memory::fit(datapath, limit)? {
+    let is_less = memory::fit(config, limit)?;
+    if let (true, Some(datapath)) = (is_less, &config.datapath) {
         tracing::warn!(
             limit_mib = limit >> 20,
             flows_ipv4 = datapath.flows_ipv4,

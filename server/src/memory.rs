@@ -5,15 +5,19 @@
 
 use std::{fs, path::Path};
 
-use crate::{config::Datapath, rlimits::BYTES_A_FLOW};
+use crate::{
+    config::{Config, Datapath, Policy},
+    datapath::Rooms,
+    rlimits::BYTES_A_FLOW,
+};
 
 const MIB: u64 = 1 << 20;
 /// What the process itself takes while it starts.
 const PROCESS: u64 = 36 * MIB;
 /// What the kernel takes to verify a program.
 const VERIFIER: u64 = 48 * MIB;
-/// Programs, and maps of fixed sizes, those of policies among them.
-const FIXED: u64 = 22 * MIB;
+/// Programs, and maps of fixed sizes.
+const FIXED: u64 = 11 * MIB;
 /// Tables are made no smaller.
 const LEAST_FLOWS: u32 = 8192;
 /// Rings are made no smaller.
@@ -22,7 +26,7 @@ const LEAST_RING: u32 = 1 << 18;
 /// The limit leaves too little.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "the memory of the control group is limited to {has} MiB, and {needed} MiB are needed; raise MemoryMax= of the unit (docker run --memory, resources.limits of a pod)"
+    "the memory of the control group is limited to {has} MiB, and {needed} MiB are needed; raise MemoryMax= of the unit (docker run --memory, resources.limits of a pod), or lower max_rules and max_ranges under [policy] if they are raised"
 )]
 pub struct TooLittleMemory {
     has: u64,
@@ -58,30 +62,42 @@ fn limit_of(line: &str) -> Option<u64> {
     around.filter_map(set).min()
 }
 
-/// Whether several programs may be verified at one time.
+/// What the tables of policies have room for.
 #[must_use]
-pub fn is_plenty(datapath: &Datapath, limit: Option<u64>) -> bool {
-    limit.is_none_or(|limit| needed(datapath) + 3 * VERIFIER <= limit)
+pub fn rooms(policy: &Policy) -> Rooms {
+    Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules)
 }
 
-/// Halves tables and rings until they fit; tells whether it had to.
+/// Whether several programs may be verified at one time.
+#[must_use]
+pub fn is_plenty(datapath: &Datapath, policy: &Policy, limit: Option<u64>) -> bool {
+    limit.is_none_or(|limit| needed(datapath, policy) + 3 * VERIFIER <= limit)
+}
+
+/// Halves tables and rings of the datapath until all fits; tells whether it had to. What
+/// policies have room for stays as it is configured.
 ///
 /// # Errors
 ///
 /// When the smallest do not fit.
-pub fn fit(datapath: &mut Datapath, limit: u64) -> Result<bool, TooLittleMemory> {
+pub fn fit(config: &mut Config, limit: u64) -> Result<bool, TooLittleMemory> {
+    let Some(datapath) = &mut config.datapath else {
+        return Ok(false);
+    };
     let mut is_less = false;
-    while needed(datapath) > limit {
-        let halved = halve(datapath);
-        if !halved {
+    loop {
+        let needed = needed(datapath, &config.policy);
+        if needed <= limit {
+            return Ok(is_less);
+        }
+        if !halve(datapath) {
             return Err(TooLittleMemory {
                 has: limit / MIB,
-                needed: needed(datapath).div_ceil(MIB),
+                needed: needed.div_ceil(MIB),
             });
         }
         is_less = true;
     }
-    Ok(is_less)
 }
 
 fn halve(datapath: &mut Datapath) -> bool {
@@ -101,7 +117,7 @@ fn halve(datapath: &mut Datapath) -> bool {
 }
 
 /// At the start, one program after the other verified.
-fn needed(datapath: &Datapath) -> u64 {
+fn needed(datapath: &Datapath, policy: &Policy) -> u64 {
     let flows = u64::from(datapath.flows_ipv4) + u64::from(datapath.flows_ipv6);
     let rings = [
         datapath.observed_ring_bytes,
@@ -109,32 +125,52 @@ fn needed(datapath: &Datapath) -> u64 {
         datapath.payload_ring_bytes,
     ];
     let rings: u64 = rings.into_iter().map(u64::from).sum();
-    PROCESS + VERIFIER + FIXED + flows * BYTES_A_FLOW + rings
+    let beside = PROCESS + VERIFIER + FIXED + rooms(policy).bytes();
+    beside + flows * BYTES_A_FLOW + rings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn config_of(datapath: Datapath) -> Config {
+        Config {
+            datapath: Some(datapath),
+            ..Config::default()
+        }
+    }
+
     #[test]
     fn tables_are_made_smaller_until_they_fit() {
         let usual = Datapath::default();
-        let mut datapath = usual.clone();
-        assert_eq!(fit(&mut datapath, 1 << 30), Ok(false));
-        assert_eq!(datapath, usual);
-        assert_eq!(fit(&mut datapath, 128 * MIB), Ok(true));
-        assert!(needed(&datapath) <= 128 * MIB);
+        let mut config = config_of(usual.clone());
+        assert_eq!(fit(&mut config, 1 << 30), Ok(false));
+        assert_eq!(config.datapath, Some(usual.clone()));
+        assert_eq!(fit(&mut config, 128 * MIB), Ok(true));
+        let datapath = config.datapath.clone().unwrap();
+        assert!(needed(&datapath, &config.policy) <= 128 * MIB);
         assert!(datapath.flows_ipv4 < usual.flows_ipv4 && datapath.flows_ipv4 >= LEAST_FLOWS);
         assert!(datapath.observed_ring_bytes.is_power_of_two());
-        let told = fit(&mut datapath, 64 * MIB).unwrap_err().to_string();
+        let told = fit(&mut config, 64 * MIB).unwrap_err().to_string();
         assert!(told.contains("limited to 64 MiB"), "{told}");
         // What somebody made smaller still is left alone.
-        let mut small = Datapath {
+        let mut small = config_of(Datapath {
             flows_ipv4: 100,
             ..usual
-        };
+        });
         assert_eq!(fit(&mut small, 128 * MIB), Ok(true));
-        assert_eq!(small.flows_ipv4, 100);
+        assert_eq!(small.datapath.unwrap().flows_ipv4, 100);
+    }
+
+    #[test]
+    fn raised_rooms_of_policies_count() {
+        let mut config = config_of(Datapath::default());
+        config.policy.max_rules = 1 << 20;
+        config.policy.max_ranges = 1 << 20;
+        let told = fit(&mut config, 192 * MIB).unwrap_err().to_string();
+        assert!(told.contains("lower max_rules"), "{told}");
+        assert_eq!(config.policy.max_rules, 1 << 20, "refused, not cut");
+        assert_eq!(fit(&mut config, 1 << 30), Ok(false));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::{
     containers::{self, Containers},
     datapath::{
         Batch, Counters, Datapath, DatapathError, Holders, InterfaceChoice, LinkWatch, Links,
-        Loaded, Losses, Objects, Predecessors, Report, Rooms, RuleTables, Settings, Slots, Stopper,
+        Loaded, Losses, Objects, Predecessors, Report, RuleTables, Settings, Slots, Stopper,
         Timeouts, Tuner, Volumes,
     },
     identity::Identities,
@@ -351,11 +351,11 @@ fn settings(
         vlan_in_key: config.vlan_in_key,
         who: config.processes,
         command_lines: lines.enabled,
-        rooms: Rooms::new(policy.max_ranges, policy.max_endpoints, policy.max_rules),
+        rooms: memory::rooms(policy),
         pins: policy.pins.clone(),
         keeps: policy.on_exit == OnExit::Keep,
         ends_denied: policy.on_deny == OnDeny::Destroy,
-        verifies_at_once: memory::is_plenty(config, memory::limit()),
+        verifies_at_once: memory::is_plenty(config, policy, memory::limit()),
         denies_unknown: policy.unknown == Unknown::Deny,
         deny_error: match policy.deny_error {
             DenyError::Silent => deny_error::SILENT,
