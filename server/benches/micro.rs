@@ -168,7 +168,7 @@ fn policies(c: &mut Criterion) {
     };
     let entry = |written: Written| {
         let entry = Entry {
-            policy: written.policy.clone(),
+            policy: written.policy.clone().into(),
             document: written.document,
             mode: Mode::Enforce,
             revision: 1,

@@ -53,6 +53,10 @@ struct Arguments {
     /// Of so many flows, one after the other, again and again.
     #[arg(long)]
     flows: Option<u64>,
+    /// Of so many sources, whose ports go up; each packet is of another flow, up to 64,000
+    /// for each of them.
+    #[arg(long, conflicts_with = "flows")]
+    sources: Option<u64>,
 }
 
 /// Random numbers (xorshift).
@@ -99,7 +103,14 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
         (None, Kind::UdpTwice) => of_flow(number / 2),
         (None, _) => random,
     };
-    let (source, port) = ((random >> 40) as u32, (random >> 16) as u16 | 1024);
+    let source = |random: u64| (random >> 40) as u32;
+    let (source, port) = match arguments.sources {
+        Some(sources) => (
+            source(of_flow(number % sources)),
+            1024 + (number / sources % 64_000) as u16,
+        ),
+        None => (source(random), (random >> 16) as u16 | 1024),
+    };
     let tcp = |flags| frame::tcp(port, arguments.port.unwrap_or(80), random as u32, flags);
     let protocol = |v4, v6| if arguments.to.is_ipv4() { v4 } else { v6 };
     let (protocol, payload) = match arguments.kind {

@@ -64,18 +64,21 @@ pub struct Connection<'a> {
 type Specific = (u8, bool);
 
 impl PolicySet {
-    /// Of these policies; of two with the same name the later one counts.
+    /// Of these policies; of two with the same name the later one counts. Fast where they
+    /// come in their order.
     pub fn new<P: Into<Arc<Policy>>>(
         policies: impl IntoIterator<Item = P>,
         enforcement: Enforcement,
     ) -> Self {
-        let mut by_id = std::collections::BTreeMap::new();
-        for policy in policies {
-            let policy = policy.into();
-            by_id.insert(policy.id.clone(), policy);
+        let mut policies: Vec<Arc<Policy>> = policies.into_iter().map(Into::into).collect();
+        if !policies.is_sorted_by(|one, next| one.id < next.id) {
+            // The later one of two comes first, and stays.
+            policies.reverse();
+            policies.sort_by(|one, other| one.id.cmp(&other.id));
+            policies.dedup_by(|later, one| later.id == one.id);
         }
         Self {
-            policies: by_id.into_values().collect(),
+            policies,
             enforcement,
         }
     }

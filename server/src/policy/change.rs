@@ -235,7 +235,7 @@ impl<'a> Plan<'a> {
             let before = self.entries.get(&written.policy.id);
             let was = before.map(|entry| entry.mode);
             let entry = Entry {
-                policy: written.policy.clone(),
+                policy: Arc::new(written.policy.clone()),
                 bytes: written.document.to_string().len(),
                 document: written.document.clone(),
                 mode: mode.or(was).unwrap_or_default(),

@@ -1,7 +1,7 @@
 //! What puts policies in force, as the service sees it. What it is not: how they get into
 //! the kernel.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sextant_policy::{
     policy::Policy,
@@ -35,7 +35,7 @@ pub struct Proposed {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
     /// The policy.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// How far it goes.
     pub mode: Mode,
     /// Number of the change that last changed it.
@@ -44,12 +44,12 @@ pub struct Member {
 
 /// The policies that are enforced, and those with the ones in audit, if there is any.
 pub(super) fn by_mode<'a>(
-    policies: impl Iterator<Item = (Mode, &'a Policy)> + Clone,
+    policies: impl Iterator<Item = (Mode, &'a Arc<Policy>)> + Clone,
     enforcement: Enforcement,
 ) -> (PolicySet, Option<PolicySet>) {
     let of = |takes: fn(Mode) -> bool| {
         let taken = policies.clone().filter(|(mode, _)| takes(*mode));
-        PolicySet::new(taken.map(|(_, policy)| policy.clone()), enforcement)
+        PolicySet::new(taken.map(|(_, policy)| Arc::clone(policy)), enforcement)
     };
     let has_audit = policies.clone().any(|(mode, _)| mode == Mode::Audit);
     (

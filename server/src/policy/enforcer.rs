@@ -66,6 +66,7 @@ struct Behind {
 /// A set, for the host as it was, in tables.
 struct Checked {
     set: Proposed,
+    parts: Parts,
     scene: Scene,
     made: Tables,
 }
@@ -274,12 +275,17 @@ impl Enforce for Enforcer {
     fn check(&self, set: &Proposed) -> Result<Cost, EnforceError> {
         let mut inner = self.lock();
         let scene = self.0.sources.scene();
-        let made = self.compiled(&Parts::of(set), &scene, inner.tables.rooms())?;
+        let parts = Parts::of(set);
+        let made = self.compiled(&parts, &scene, inner.tables.rooms())?;
         let placement = scene.placement(&made);
         inner.tables.check(&made, &placement).map_err(no_room)?;
         let cost = cost(&made);
-        let set = set.clone();
-        inner.checked = Some(Checked { set, scene, made });
+        inner.checked = Some(Checked {
+            set: set.clone(),
+            parts,
+            scene,
+            made,
+        });
         Ok(cost)
     }
 
@@ -288,9 +294,13 @@ impl Enforce for Enforcer {
         set: &Proposed,
         unconfirmed: Option<&Unconfirmed>,
     ) -> Result<Cost, EnforceError> {
-        let parts = Parts::of(set);
         let behind = unconfirmed.map(Behind::of);
         let mut inner = self.lock();
+        let checked = inner.checked.take().filter(|checked| checked.set == *set);
+        let (parts, ready) = match checked {
+            Some(checked) => (checked.parts, Some((checked.scene, checked.made))),
+            None => (Parts::of(set), None),
+        };
         if std::mem::take(&mut inner.is_taken_over) {
             return self.postpone(&mut inner, parts, behind);
         }
@@ -304,9 +314,8 @@ impl Enforce for Enforcer {
             return Ok(Cost::default());
         }
         let scene = self.0.sources.scene();
-        let is_this = |checked: &Checked| checked.set == *set && checked.scene == scene;
-        let made = match inner.checked.take().filter(is_this) {
-            Some(checked) => checked.made,
+        let made = match ready.filter(|(of, _)| *of == scene) {
+            Some((_, made)) => made,
             None => self.compiled(&parts, &scene, inner.tables.rooms())?,
         };
         let waited = inner.tables.comes_back();

@@ -22,7 +22,7 @@ pub const KINDS: [Kind; 3] = [Kind::Cilium, Kind::CiliumClusterwide, Kind::Kuber
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The policy.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// The document that made it.
     pub document: Value,
     /// How far it goes.
@@ -289,7 +289,7 @@ impl TryFrom<EntryOnDisk> for Entry {
 
     fn try_from(on_disk: EntryOnDisk) -> Result<Self, EntryError> {
         Ok(Self {
-            policy: document::policy_of(&on_disk.document)?,
+            policy: document::policy_of(&on_disk.document)?.into(),
             bytes: on_disk.document.to_string().len(),
             document: on_disk.document,
             mode: match on_disk.mode {

@@ -264,7 +264,7 @@ mod tests {
             .into_iter()
             .map(|policy| {
                 let entry = Entry {
-                    policy: policy.clone(),
+                    policy: Arc::new(policy.clone()),
                     document: serde_json::Value::Null,
                     mode: Mode::Enforce,
                     revision: 1,

@@ -70,7 +70,7 @@ pub fn after(entries: &Entries, revision: &Revision) -> Entries {
 #[must_use]
 pub fn proposed(entries: &Entries, revision: u64, enforcement: Enforcement) -> Proposed {
     let members = entries.values().map(|entry| Member {
-        policy: entry.policy.clone(),
+        policy: Arc::clone(&entry.policy),
         mode: entry.mode,
         revision: entry.revision,
     });

@@ -1,5 +1,6 @@
-//! What policies cost where they are enforced: the first packet of a flow, beside the same
-//! set in nftables, and those of a known one; how soon a change is felt.
+//! What policies cost where they are enforced: the first packet of a flow, of few sources
+//! (what the tables have of them is in the caches) and of as many as there are flows, and
+//! those of a known one, each beside the same set in nftables.
 //!
 //! The programs' time is the kernel's own reading (`bpf_stats`). What nftables takes has no
 //! such: a packet's whole way, from the call that sends it to its end, is measured without
@@ -8,13 +9,17 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use sextant_integration_tests::{Daemon, Netns, root, veth};
+use sextant_integration_tests::{
+    Daemon, Netns,
+    enforced::{line_of, start},
+    netns::Process,
+    root, veth,
+};
 use tempfile::TempDir;
 
 use crate::{
     Bench,
     attached::{Statistics, run_time},
-    felt,
     flood::flood,
     report::{Figure, Goal, Samples},
     rules::{PREFIXES, RULES, allowing, apply, chains, sets},
@@ -23,9 +28,17 @@ use crate::{
 /// The host whose policies they are; no table of a program fills up with so many flows.
 const HOST: &str = "10.9.1.2";
 const FLOWS: u64 = 150_000;
+/// Of first packets whose sources were looked up a moment ago.
+const SOURCES: u64 = 64;
 /// Packets of one flow, and through chains, which take long.
 const OF_ONE: u64 = 500_000;
 const THROUGH_CHAINS: u64 = 3000;
+/// Answers once, so that the one flow is established to nftables.
+const ANSWER: &str = "import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 80)); print('ready', flush=True)
+data, who = s.recvfrom(100); s.sendto(data, who); print('answered', flush=True)
+while True: time.sleep(60)
+";
 /// Policies of one call, which may have so many values.
 const OF_ONE_CALL: usize = 4;
 /// No flow ends meanwhile, and no drop is told beside them.
@@ -42,7 +55,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         added.round(&bench.options.sextantd, &folder)?;
     }
     added.report(bench);
-    felt::run(bench)
+    Ok(())
 }
 
 /// A host, and the neighbour that sends.
@@ -66,7 +79,7 @@ impl Hosts {
 
     /// Nanoseconds of a packet from the call that sends it on, and of the program that
     /// judges it.
-    fn send(&self, packets: u64, flows: u64) -> anyhow::Result<Packet> {
+    fn send(&self, packets: u64, of: &str, how_many: u64) -> anyhow::Result<Packet> {
         let before = run_time("sextant_in")?;
         let output = flood(&self.neighbour)?
             // That which the rules let in.
@@ -79,7 +92,7 @@ impl Hosts {
                 "--rate",
                 "100000000",
             ])
-            .args(["--flows", &flows.to_string()])
+            .args([of, &how_many.to_string()])
             .output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let took = text
@@ -94,11 +107,31 @@ impl Hosts {
         })
     }
 
-    /// The first of so many flows, then those of one that is known.
-    fn first_and_known(&self) -> anyhow::Result<[Packet; 2]> {
-        Ok([self.send(FLOWS, FLOWS)?, self.send(OF_ONE, 1)?])
+    /// As `KINDS` has them.
+    fn each(&self) -> anyhow::Result<[Packet; 3]> {
+        Ok([
+            self.send(FLOWS, "--flows", FLOWS)?,
+            self.send(FLOWS, "--sources", SOURCES)?,
+            self.known()?,
+        ])
+    }
+
+    /// Of one flow that was answered.
+    fn known(&self) -> anyhow::Result<Packet> {
+        let mut answers = Process(start(&self.host, ANSWER, ""));
+        ensure!(line_of(&mut answers.0) == "ready", "no server");
+        self.send(1, "--flows", 1)?;
+        ensure!(line_of(&mut answers.0) == "answered", "nothing came");
+        self.send(OF_ONE, "--flows", 1)
     }
 }
+
+/// What is sent, and what policies may add to the program's time.
+const KINDS: [(&str, Option<f64>); 3] = [
+    ("first packet of a flow, each of another source", None),
+    ("first packet of a flow, of 64 sources", Some(150.0)),
+    ("packet of a known flow", Some(5.0)),
+];
 
 #[derive(Clone, Copy)]
 struct Packet {
@@ -106,13 +139,13 @@ struct Packet {
     program: f64,
 }
 
-/// Nanoseconds that were added to a packet.
+/// Nanoseconds that were added to a packet, by its kind.
 #[derive(Default)]
 struct Added {
-    program: [Samples; 2],
-    watched: [Samples; 2],
-    judged: [Samples; 2],
-    sets: Samples,
+    program: [Samples; 3],
+    watched: [Samples; 3],
+    judged: [Samples; 3],
+    sets: [Samples; 3],
     chains: Samples,
 }
 
@@ -120,67 +153,65 @@ impl Added {
     /// Each variant once, in namespaces of its own.
     fn round(&mut self, sextantd: &Path, folder: &TempDir) -> anyhow::Result<()> {
         let _stats = Statistics::on()?;
-        let bare = Hosts::new().first_and_known()?;
+        let bare = Hosts::new().each()?;
         let hosts = Hosts::new();
         let daemon = hosts.observe(sextantd);
-        let watched = hosts.first_and_known()?;
+        let watched = hosts.each()?;
         drop((daemon, hosts));
         let hosts = Hosts::new();
         let daemon = hosts.observe(sextantd);
         apply(&daemon, &allowing(), OF_ONE_CALL)?;
-        let judged = hosts.first_and_known()?;
+        let judged = hosts.each()?;
         drop((daemon, hosts));
         let hosts = Hosts::new();
         load(&hosts.host, folder, &sets())?;
-        let sets = hosts.send(FLOWS, FLOWS)?;
+        let sets = hosts.each()?;
         let hosts = Hosts::new();
         load(&hosts.host, folder, &chains())?;
-        let chains = hosts.send(THROUGH_CHAINS, FLOWS)?;
-        self.sets.0.push(sets.way - bare[0].way);
+        let chains = hosts.send(THROUGH_CHAINS, "--flows", FLOWS)?;
         self.chains.0.push(chains.way - bare[0].way);
-        for n in [0, 1] {
+        for n in 0..KINDS.len() {
             self.program[n]
                 .0
                 .push(judged[n].program - watched[n].program);
             self.watched[n].0.push(watched[n].way - bare[n].way);
             self.judged[n].0.push(judged[n].way - watched[n].way);
+            self.sets[n].0.push(sets[n].way - bare[n].way);
         }
         Ok(())
     }
 
     fn report(self, bench: &mut Bench) {
         let set = format!("{RULES} rules of {PREFIXES} prefixes");
-        for (n, which, most) in [
-            (0, "first packet of a flow", 150.0),
-            (1, "packet of a known flow", 5.0),
-        ] {
-            let mut add = |what: String, sextant: &Samples, goal| {
+        for (n, (which, most)) in KINDS.into_iter().enumerate() {
+            let mut add = |what: &str, sextant: &Samples, goal: Option<f64>| {
                 bench.report.add(Figure {
                     scenario: "enforced",
                     what: format!("{which}, {what}"),
                     unit: "ns",
                     sextant: sextant.clone(),
                     hubble: None,
-                    goal,
+                    goal: goal.map(Goal::AtMost),
                 });
             };
+            let to_program = format!("added to the program's time by {set}");
+            add(&to_program, &self.program[n], most);
+            let watched = "added to its way by Sextant without policies";
+            add(watched, &self.watched[n], None);
+            let of_sets = self.sets[n].median();
             add(
-                format!("added to the program's time by {set}"),
-                &self.program[n],
-                Some(Goal::AtMost(most)),
+                &format!("added to that by {set}"),
+                &self.judged[n],
+                Some(of_sets),
             );
-            add(
-                "added to its way by Sextant without policies".into(),
-                &self.watched[n],
-                None,
-            );
-            // Only of first ones is it known what nftables does with them.
-            let goal = (n == 0).then(|| Goal::AtMost(self.sets.median()));
-            add(format!("added to that by {set}"), &self.judged[n], goal);
+            let in_nftables = "added to its way by them in nftables";
+            add(&format!("{in_nftables}, by sets"), &self.sets[n], None);
             if n == 0 {
-                let what = "added to its way by them in nftables";
-                add(format!("{what}, by sets"), &self.sets, None);
-                add(format!("{what}, a chain of rules"), &self.chains, None);
+                add(
+                    &format!("{in_nftables}, a chain of rules"),
+                    &self.chains,
+                    None,
+                );
             }
         }
     }

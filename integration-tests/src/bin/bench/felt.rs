@@ -13,7 +13,7 @@ use sextant_integration_tests::{
     Daemon, Netns,
     daemon::connect,
     enforced::{line_of, start},
-    veth,
+    root, veth,
 };
 use sextant_proto::sextant::policy::v1::{
     ApplyRequest, Document, policy_service_client::PolicyServiceClient,
@@ -52,6 +52,10 @@ print(*came, flush=True)
 ";
 
 pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
+    if !root() {
+        bench.report.skip("felt: needs root");
+        return Ok(());
+    }
     let (neighbour, host) = (Netns::new(), Netns::new());
     veth((&neighbour, "va"), (&host, "vb"), 1);
     let mut samples: [Samples; 3] = Default::default();
@@ -82,7 +86,7 @@ pub(crate) fn run(bench: &mut Bench) -> anyhow::Result<()> {
         ("the same, p99".to_owned(), "ms", worst, Some(10.0)),
     ] {
         bench.report.add(Figure {
-            scenario: "enforced",
+            scenario: "felt",
             what,
             unit,
             sextant,

@@ -10,6 +10,7 @@ mod attached;
 mod client;
 mod collector;
 mod drain;
+mod endpoints;
 mod enforced;
 mod export;
 mod feed;
@@ -30,6 +31,7 @@ mod policies;
 mod report;
 mod rules;
 mod server;
+mod simulate;
 mod status;
 mod tables;
 mod tls;
@@ -78,7 +80,7 @@ struct Bench {
     report: Report,
 }
 
-const SCENARIOS: [&str; 19] = [
+const SCENARIOS: [&str; 22] = [
     "drain",
     "tls",
     "answer",
@@ -95,7 +97,10 @@ const SCENARIOS: [&str; 19] = [
     "network",
     "tables",
     "policies",
+    "simulate",
     "enforced",
+    "felt",
+    "endpoints",
     "export",
     "kubernetes",
 ];
@@ -147,7 +152,10 @@ fn main() -> anyhow::Result<()> {
             "network" => network::run(&mut bench),
             "tables" => tables::run(&mut bench),
             "policies" => runtime.block_on(policies::run(&mut bench)),
+            "simulate" => runtime.block_on(simulate::run(&mut bench)),
             "enforced" => enforced::run(&mut bench),
+            "felt" => felt::run(&mut bench),
+            "endpoints" => endpoints::run(&mut bench),
             "export" => runtime.block_on(export::run(&mut bench)),
             "kubernetes" => runtime.block_on(kubernetes::run(&mut bench)),
             _ => unreachable!("checked above"),

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     endpoint::Endpoint,
-    policy::Direction,
+    policy::{Direction, Policy},
     ports::{Layer4, Ports, Which},
     set::Enforcement,
 };
@@ -180,14 +180,15 @@ impl<'a> Scopes<'a> {
             .map(|rule| (*rule, &self.rules.all[*rule as usize]))
             .filter(|(_, placed)| placed.sets[set]);
         let mut denying = Few::NONE;
-        let mut before = None;
+        let mut before: Option<&Policy> = None;
         let (mut is_selected, mut is_denied) = (false, subject.is_init());
         is_denied |= enforcement == Enforcement::Always;
         for (rule, placed) in of_set {
             is_selected = true;
-            if placed.rule.default_deny && before != Some(&placed.policy.id) {
+            let is_told = before.is_some_and(|before| std::ptr::eq(before, placed.policy));
+            if placed.rule.default_deny && !is_told {
                 denying.add(rule, Default::default());
-                before = Some(&placed.policy.id);
+                before = Some(placed.policy);
                 is_denied = true;
             }
         }

@@ -263,3 +263,29 @@ fn what_is_a_part_of_the_host_is_under_its_policies_and_under_its_own() {
     assert_eq!(egress(&unit("db").on_host(&host.labels)), Verdict::Deny);
     assert_eq!(egress(&unit("db")), Verdict::Allow);
 }
+
+#[test]
+fn of_two_with_the_same_name_the_later_one_counts_in_whatever_order_they_come() {
+    let named = |name: &str, description: &str| {
+        let text = format!(
+            "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{description: {description}, endpointSelector: {{}}, ingress: [{{}}]}}\n"
+        );
+        document::parse(&text).unwrap().remove(0)
+    };
+    for order in [["a", "b", "a"], ["b", "a", "a"], ["a", "a", "b"]] {
+        let given = order.iter().enumerate();
+        let set = PolicySet::new(
+            given.map(|(n, name)| named(name, &format!("n{n}"))),
+            Enforcement::Default,
+        );
+        let found: Vec<_> = set
+            .policies()
+            .iter()
+            .map(|policy| policy.id.name.as_str())
+            .collect();
+        assert_eq!(found, ["a", "b"], "{order:?}");
+        let last = order.iter().rposition(|name| *name == "a").unwrap();
+        assert_eq!(set.policies()[0].specs[0].description, format!("n{last}"));
+    }
+}
