@@ -16,15 +16,16 @@ mod policies;
 mod rates;
 mod reading;
 mod series;
+mod served;
 mod who;
 
 pub use custom::{CustomError, CustomMetrics};
 pub use hubble::{FileError, HubbleError, HubbleMetrics};
 pub use rates::Rates;
+pub use served::router;
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use axum::middleware::from_fn_with_state;
 use policies::OfPolicies;
 use prometheus_client::{
     collector::Collector,
@@ -33,7 +34,6 @@ use prometheus_client::{
     registry::Registry,
 };
 use sextant_flows::printable::printable;
-use tokio::sync::watch;
 
 use crate::{
     audit::Log,
@@ -41,10 +41,9 @@ use crate::{
     export::Exporters,
     identity::NumberCounts,
     ledger::{Events, Ledger, Sources},
-    listener::Hosts,
     overhead::Overhead,
     policy::policies::Policies,
-    service::{Limits, pages as refused_pages},
+    service::Limits,
 };
 
 /// What metrics are made of.
@@ -456,45 +455,4 @@ impl Pages {
         }
         text
     }
-}
-
-/// The page at `/metrics`; `/livez`, which says that somebody answers, and `/readyz`, whether the
-/// server does. Who is refused them is in the log.
-pub fn router(pages: Pages, log: Log, hosts: Hosts, ready: watch::Receiver<bool>) -> axum::Router {
-    // Nobody else waits for it.
-    let page = axum::routing::get(move |headers: http::HeaderMap| async move {
-        let accepts = headers.get_all(http::header::ACCEPT).iter();
-        let accepts: Vec<_> = accepts.filter_map(|accept| accept.to_str().ok()).collect();
-        let is_plain = plain::is_wanted(&accepts.join(","));
-        let page = tokio::task::spawn_blocking(move || page(&pages, is_plain));
-        page.await
-            .map_err(|_| http::StatusCode::INTERNAL_SERVER_ERROR)
-    });
-    axum::Router::new()
-        .route("/metrics", page)
-        .route("/livez", axum::routing::get(|| async { "ok\n" }))
-        .route(
-            "/readyz",
-            axum::routing::get(move || readiness(ready.clone())),
-        )
-        .layer(from_fn_with_state(hosts, Hosts::check))
-        .layer(from_fn_with_state(log, refused_pages))
-}
-
-async fn readiness(ready: watch::Receiver<bool>) -> (http::StatusCode, &'static str) {
-    match *ready.borrow() {
-        true => (http::StatusCode::OK, "ok\n"),
-        false => (http::StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-    }
-}
-
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-fn page(pages: &Pages, is_plain: bool) -> ([(http::HeaderName, &'static str); 1], String) {
-    let (kind, text) = match is_plain {
-        true => (PLAIN, plain::plain(&pages.page())),
-        false => (OPEN_METRICS, pages.page()),
-    };
-    ([(http::header::CONTENT_TYPE, kind)], text)
 }
