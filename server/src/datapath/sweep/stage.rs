@@ -14,11 +14,13 @@ const ACK: u16 = 1 << 4;
 
 /// Silence before a flow of a turn may be ended for room: a packet may be on its
 /// way, and an answer.
-const SPARED: [Duration; 4] = [
+const SPARED: [Duration; 5] = [
     Duration::from_millis(100),
     Duration::from_millis(250),
     Duration::from_secs(1),
     Duration::from_secs(1),
+    // Who fills the table with connections would blind it for as long as they live.
+    Duration::from_secs(5),
 ];
 
 /// How far a flow got.
@@ -38,7 +40,10 @@ pub(super) enum Stage {
     Answered,
     /// TCP, packets one way only: the others go another way, or it was given up.
     OneSided,
-    /// TCP, acknowledged both ways.
+    /// TCP, acknowledged both ways, of which no beginning was seen: older than the
+    /// daemon, or forged by who sends both ways.
+    Unproven,
+    /// TCP, begun and acknowledged both ways.
     Established,
 }
 
@@ -53,7 +58,8 @@ impl Stage {
         match protocol {
             TCP if either & RST != 0 || both & FIN != 0 => Self::Closed,
             TCP if flags.into_iter().any(is_opening) => Self::Opening,
-            TCP if both & ACK != 0 => Self::Established,
+            TCP if both & ACK != 0 && either & SYN != 0 => Self::Established,
+            TCP if both & ACK != 0 => Self::Unproven,
             _ if there + back <= 1 => Self::Single,
             TCP => Self::OneSided,
             _ if there == 0 || back == 0 => Self::Unanswered,
@@ -68,20 +74,20 @@ impl Stage {
             Self::Closed => timeouts.tcp_closed,
             Self::Opening => timeouts.tcp_opening.min(timeouts.tcp),
             Self::Single if protocol == TCP => timeouts.tcp_opening.min(timeouts.tcp),
-            Self::OneSided | Self::Established => timeouts.tcp,
+            Self::OneSided | Self::Unproven | Self::Established => timeouts.tcp,
             _ => timeouts.other,
         }
     }
 
     /// Its place among those that are ended for room, the lowest first; none for
-    /// a flow that is not.
+    /// a flow that is spared yet. Connections go last, and may go on as others.
     pub(super) fn rank(self, idle: Duration) -> Option<(u8, u32)> {
         let turn = match self {
             Self::Closed | Self::Opening | Self::Single => 0,
             Self::Exchange | Self::Unanswered => 1,
             Self::Answered => 2,
-            Self::OneSided => 3,
-            Self::Established => return None,
+            Self::OneSided | Self::Unproven => 3,
+            Self::Established => 4,
         };
         let millis = u32::try_from(idle.as_millis()).unwrap_or(u32::MAX);
         (idle >= SPARED[usize::from(turn)]).then_some((turn, u32::MAX - millis))
@@ -113,8 +119,9 @@ mod tests {
             (TCP, [1, 5], [SYN, SYN | ACK], Stage::Opening),
             (TCP, [1, 1], [SYN, ACK | RST], Stage::Closed),
             (TCP, [2, 1], [SYN | ACK, SYN | ACK], Stage::Established),
-            (TCP, [9, 9], [ACK, ACK], Stage::Established),
-            (TCP, [9, 9], [ACK | FIN, ACK], Stage::Established),
+            (TCP, [9, 9], [SYN | ACK, ACK], Stage::Established),
+            (TCP, [9, 9], [ACK, ACK], Stage::Unproven),
+            (TCP, [9, 9], [ACK | FIN, ACK], Stage::Unproven),
             (TCP, [9, 9], [ACK | FIN, ACK | FIN], Stage::Closed),
             (TCP, [1, 0], [ACK, 0], Stage::Single),
             (TCP, [0, 1], [0, FIN], Stage::Single),
@@ -138,7 +145,10 @@ mod tests {
         assert!(rank(Stage::Closed, 1) < rank(Stage::Exchange, 50));
         assert!(rank(Stage::Unanswered, 1) < rank(Stage::Answered, 50));
         assert!(rank(Stage::Answered, 1) < rank(Stage::OneSided, 500));
-        assert_eq!(rank(Stage::Established, 599), None);
+        assert!(rank(Stage::OneSided, 2) < rank(Stage::Established, 500));
+        assert!(rank(Stage::Unproven, 2) < rank(Stage::Established, 500));
+        assert!(rank(Stage::Established, 60) < rank(Stage::Established, 6));
+        assert_eq!(rank(Stage::Established, 4), None, "it is at work");
         assert_eq!(Stage::Single.rank(SECOND / 20), None, "it may be answered");
     }
 
