@@ -3,8 +3,8 @@
 //! Each client has its own: two that got different answers have different names for
 //! one address. A name counts for what began before it expired, so a connection
 //! keeps the one that it began with. Who writes decides which answers to trust.
-//! Pure. Bound: so many addresses, each with so many names; the addresses that were
-//! not used for longest go first, and a client other than the host has a share.
+//! Pure. Bound: so many addresses, each with 16 names and 1 KiB of them; the addresses that
+//! were not used for longest go first, and a client other than the host has a share.
 
 use std::{cmp::Reverse, collections::HashMap, net::IpAddr, sync::Arc};
 
@@ -15,6 +15,8 @@ use crate::{
 
 /// Names of one address for one client; the one that expires first makes room.
 const MAX_NAMES: usize = 16;
+/// Bytes of these: of the longest there are four.
+const MAX_BYTES: usize = 1 << 10;
 /// No name counts for longer: a day, in nanoseconds.
 const LONGEST_NS: u64 = 86_400_000_000_000;
 /// Of the addresses, one client gets one in so many.
@@ -102,6 +104,8 @@ pub struct Names {
     shares: HashMap<Client, usize>,
     generation: u64,
     left_out: u64,
+    /// What was learned last: an answer has one name for many addresses.
+    last: Arc<str>,
 }
 
 impl Names {
@@ -114,11 +118,13 @@ impl Names {
             shares: HashMap::new(),
             generation: 0,
             left_out: 0,
+            last: Arc::default(),
         }
     }
 
     /// A client learned at a time that a name has an address, for so many seconds.
-    /// The name is in lower case; a dot at its end is cut.
+    /// The name is in lower case; a dot at its end is cut. What needs signs that are
+    /// escaped is no host's name (RFC 1123), and is passed over.
     pub fn learn(
         &mut self,
         client: Client,
@@ -128,9 +134,13 @@ impl Names {
         now_ns: u64,
     ) {
         let name = name.trim_end_matches('.');
-        if name.is_empty() || address.is_unspecified() {
+        if name.is_empty() || name.contains('\\') || address.is_unspecified() {
             return;
         }
+        if *self.last != *name {
+            self.last = name.into();
+        }
+        let name = &Arc::clone(&self.last);
         let lives = u64::from(ttl).saturating_mul(1_000_000_000);
         let lives = lives.clamp(self.settings.shortest_ns.min(LONGEST_NS), LONGEST_NS);
         let key = Key {
@@ -229,26 +239,31 @@ impl Names {
 
 impl Known {
     /// Gives how many names had to make room.
-    fn learn(&mut self, text: &str, now_ns: u64, until_ns: u64) -> u64 {
-        if let Some(name) = self.names.iter_mut().find(|name| &*name.text == text) {
+    fn learn(&mut self, text: &Arc<str>, now_ns: u64, until_ns: u64) -> u64 {
+        if let Some(name) = self.names.iter_mut().find(|name| name.text == *text) {
             name.learned_ns = now_ns;
             name.until_ns = name.until_ns.max(until_ns);
             return 0;
         }
         self.shared = None;
         let mut left_out = 0;
-        if self.names.len() == MAX_NAMES {
-            self.names.sort_by_key(|name| Reverse(name.until_ns));
+        self.names.sort_by_key(|name| Reverse(name.until_ns));
+        while !self.names.is_empty() && !self.has_room(text) {
             let out = self.names.pop();
-            left_out = u64::from(out.is_some_and(|name| name.until_ns > now_ns));
+            left_out += u64::from(out.is_some_and(|name| name.until_ns > now_ns));
         }
         self.names.push(Name {
-            text: text.into(),
+            text: Arc::clone(text),
             learned_ns: now_ns,
             until_ns,
         });
         self.names.sort_by(|a, b| a.text.cmp(&b.text));
         left_out
+    }
+
+    fn has_room(&self, text: &str) -> bool {
+        let bytes: usize = self.names.iter().map(|name| name.text.len()).sum();
+        self.names.len() < MAX_NAMES && bytes + text.len() <= MAX_BYTES
     }
 
     fn at(

@@ -43,6 +43,13 @@ pub struct Question {
     pub types: Vec<u16>,
 }
 
+impl Question {
+    /// Bytes that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.name.len() + size_of_val(self.types.as_slice())
+    }
+}
+
 /// An address of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Address {

@@ -37,6 +37,8 @@ pub(super) struct Pairs(Generations<(Conversation, u16), Vec<Waiting>>);
 
 /// Questions under one id of a conversation.
 const MAX_QUESTIONS: usize = 8;
+/// Bytes of these, but for the last one.
+const MAX_BYTES: usize = 1 << 10;
 
 impl Pairs {
     pub(super) fn new() -> Self {
@@ -59,7 +61,11 @@ impl Pairs {
         {
             Some(again) => again.times += 1,
             None => {
-                if waiting.len() == MAX_QUESTIONS {
+                let bytes = |waiting: &Waiting| waiting.question.bytes();
+                while waiting.len() == MAX_QUESTIONS
+                    || !waiting.is_empty()
+                        && waiting.iter().map(bytes).sum::<usize>() + question.bytes() > MAX_BYTES
+                {
                     waiting.remove(0);
                 }
                 waiting.push(Waiting {

@@ -137,3 +137,29 @@ fn no_name_and_no_address_are_not_kept() {
         .learn(client(1), 0, "blocked.test", (IpAddr::from([0; 4]), 60), 0);
     assert_eq!(it.names.counts().addresses, 0);
 }
+
+#[test]
+fn names_of_one_address_have_so_many_bytes_and_those_of_an_answer_are_shared() {
+    let mut it = Tried::new();
+    for n in 0..16_u32 {
+        let long = format!("{}{n:02}.test", "x".repeat(240));
+        for host in [1, 2] {
+            let known = (address(host), 60 + n);
+            it.names.learn(client(1), 0, &long, known, 0);
+        }
+    }
+    assert_eq!(it.of(client(1), 1, 0).len(), 4);
+    assert_eq!(it.names.counts().left_out, 24);
+    let all: Vec<_> = it.names.list(0).collect();
+    let is_shared = |one: &Listed| {
+        let same = all
+            .iter()
+            .filter(|other| Arc::ptr_eq(&one.name, &other.name));
+        same.count() == 2
+    };
+    assert!(all.iter().all(is_shared), "{all:?}");
+    // No host is called so.
+    it.names
+        .learn(client(1), 0, "a\\032b.test", (address(3), 60), 0);
+    assert!(it.of(client(1), 3, 0).is_empty());
+}
