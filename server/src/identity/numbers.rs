@@ -4,7 +4,8 @@
 //! label set (sorted, joined by commas) to its number. A file that cannot be
 //! used is told, and never a reason not to start. Bound: `MAX_SETS` label sets
 //! of `MAX_LABELS` bytes; for new ones those are forgotten that this run has not
-//! used, and without room a set has the number 0, unknown.
+//! used, else the quarter that was not used for longest: who makes ever new ones pushes
+//! out its own. Their numbers are nobody's then, until all were given once.
 
 mod file;
 
@@ -77,6 +78,8 @@ pub struct Numbers {
     next: u32,
     keeping: Keeping,
     dirty: bool,
+    /// How often one was asked for.
+    uses: u64,
     /// Why they are not kept.
     is_told: bool,
     counts: NumberCounts,
@@ -85,8 +88,8 @@ pub struct Numbers {
 #[derive(Clone, Copy, Debug)]
 struct Given {
     number: u32,
-    /// In this run.
-    is_used: bool,
+    /// The last use in this run; 0 for none.
+    used: u64,
 }
 
 /// Where numbers are kept.
@@ -180,7 +183,7 @@ impl Numbers {
     pub fn parse(bytes: &[u8]) -> Result<Self, Damage> {
         let mut numbers = Self::default();
         for (labels, number) in file::parse(bytes)? {
-            numbers.add(labels, number, false);
+            numbers.add(labels, number, 0);
         }
         numbers.next = numbers.taken.iter().max().map_or(0, |last| last + 1);
         Ok(numbers)
@@ -202,12 +205,17 @@ impl Numbers {
     /// The number of a label set.
     pub(super) fn of(&mut self, labels: &[String]) -> u32 {
         let key = labels.join(",");
+        self.uses += 1;
         if let Some(given) = self.given.get_mut(&key) {
-            given.is_used = true;
+            given.used = self.uses;
             return given.number;
         }
-        if !self.has_room(key.len()) {
-            self.forget_unused();
+        let may_fit = key.len() <= MAX_LABELS / 8;
+        if may_fit && !self.has_room(key.len()) {
+            self.forget(0);
+        }
+        if may_fit && !self.has_room(key.len()) {
+            self.forget(self.first_quarter());
         }
         let Some(number) = self.free().filter(|_| self.has_room(key.len())) else {
             if self.counts.0.refused.fetch_add(1, Relaxed) == 0 {
@@ -219,16 +227,16 @@ impl Numbers {
             }
             return UNKNOWN;
         };
-        self.add(key, number, true);
+        self.add(key, number, self.uses);
         self.next = number + 1;
         self.dirty = true;
         number
     }
 
-    fn add(&mut self, labels: String, number: u32, is_used: bool) {
+    fn add(&mut self, labels: String, number: u32, used: u64) {
         self.bytes += labels.len();
         self.taken.insert(number);
-        self.given.insert(labels, Given { number, is_used });
+        self.given.insert(labels, Given { number, used });
         self.counts.0.kept.store(self.given.len() as u64, Relaxed);
     }
 
@@ -243,14 +251,25 @@ impl Numbers {
         candidates.find(|number| !self.taken.contains(number))
     }
 
-    fn forget_unused(&mut self) {
+    /// The last use of those that were not used for longest.
+    fn first_quarter(&self) -> u64 {
+        let mut uses: Vec<u64> = self.given.values().map(|given| given.used).collect();
+        match uses.len() {
+            0 => 0,
+            count => *uses.select_nth_unstable(count / 4).1,
+        }
+    }
+
+    /// Forgets those that were not used later.
+    fn forget(&mut self, used: u64) {
         let before = self.given.len();
         self.given.retain(|labels, given| {
-            if !given.is_used {
+            let stays = given.used > used;
+            if !stays {
                 self.taken.remove(&given.number);
                 self.bytes -= labels.len();
             }
-            given.is_used
+            stays
         });
         let forgotten = before - self.given.len();
         if forgotten > 0 {

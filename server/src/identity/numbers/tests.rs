@@ -183,11 +183,27 @@ fn ever_new_label_sets_push_out_what_nobody_has() {
         (2, MAX_SETS as u64 - 1)
     );
     assert_eq!((numbers.of(&set("old-7")), kept), (263, 263));
-    for n in 0..MAX_SETS {
-        numbers.of(&set(&format!("new-{n}")));
+}
+
+#[test]
+fn who_makes_ever_new_label_sets_pushes_out_its_own() {
+    let mut numbers = Numbers::in_memory();
+    let used = numbers.of(&set("at work"));
+    numbers.of(&set("long ago"));
+    for n in 0..3 * MAX_SETS {
+        assert!(numbers.of(&set(&format!("new-{n}"))) > used);
+        if n % 1000 == 0 {
+            assert_eq!(numbers.of(&set("at work")), used);
+        }
     }
-    assert_eq!((counts.kept(), counts.refused()), (MAX_SETS as u64, 2));
-    assert_eq!(numbers.of(&set("one more")), 0);
+    let counts = numbers.counts();
+    assert!(counts.kept() <= MAX_SETS as u64 && counts.refused() == 0);
+    assert!(numbers.of(&set("new service")) > 3 * MAX_SETS as u32);
+    // Its number is nobody else's.
+    assert!(numbers.of(&set("long ago")) > 3 * MAX_SETS as u32);
+    // What has no room at all has none.
+    let huge = "x".repeat(MAX_LABELS + 1);
+    assert_eq!((numbers.of(&set(&huge)), counts.refused()), (0, 1));
 }
 
 proptest! {
