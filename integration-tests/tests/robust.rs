@@ -64,7 +64,10 @@ fn two_hundred_interfaces_come_and_go_without_a_trace() {
         resident(daemon.pid())
     );
     // These mean nothing, and the last one what SIGTERM does.
-    for signal in ["USR1", "USR2", "ALRM"] {
+    for signal in [
+        "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO", "PWR", "STKFLT", "RTMIN", "RTMIN+9",
+        "RTMAX",
+    ] {
         daemon.signal(signal);
         assert!(daemon.status().is_some(), "SIG{signal}");
     }

@@ -18,7 +18,7 @@ use sextantd::{
 };
 use tokio::{
     runtime::{Handle, Runtime},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 /// Gives back what a peak took, also when nothing is asked any more; set up in
@@ -147,6 +147,23 @@ fn fit_memory(config: &mut config::Config) -> Result<(), memory::TooLittleMemory
     Ok(())
 }
 
+/// Handlers of signals that say nothing to it, those of real time among them.
+fn without_meaning() -> std::io::Result<Vec<Signal>> {
+    let named = [
+        libc::SIGUSR1,
+        libc::SIGUSR2,
+        libc::SIGALRM,
+        libc::SIGVTALRM,
+        libc::SIGPROF,
+        libc::SIGIO,
+        libc::SIGPWR,
+        libc::SIGSTKFLT,
+    ];
+    let all = named.into_iter().chain(libc::SIGRTMIN()..=libc::SIGRTMAX());
+    all.map(|number| signal(SignalKind::from_raw(number)))
+        .collect()
+}
+
 async fn serve(
     config: config::Config,
     reload: impl Fn() -> anyhow::Result<config::Config>,
@@ -161,11 +178,7 @@ async fn serve(
     // By default these end a process without a word: a file that may not grow is an error
     // of the write, a second of grace is left to stop in, and others mean nothing here.
     let _file_size = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
-    let _without_meaning = [
-        signal(SignalKind::user_defined1())?,
-        signal(SignalKind::user_defined2())?,
-        signal(SignalKind::alarm())?,
-    ];
+    let _without_meaning = without_meaning()?;
     let mut time_is_up = signal(SignalKind::from_raw(libc::SIGXCPU))?;
     let started = tokio::select! {
         app = app::build(config, serving, spans) => Some(app?),

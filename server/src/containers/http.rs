@@ -23,6 +23,9 @@ const LONGEST: usize = 32 << 20;
 const LONGEST_OF_USER: usize = 4 << 20;
 /// One message of a stream.
 const LONGEST_MESSAGE: usize = 1 << 20;
+/// Bytes that are looked at for one message, again each time that more of it comes: who
+/// sends it in single bytes would take a CPU.
+const MOST_LOOKED_AT: usize = 16 << 20;
 
 /// A connection to an engine.
 pub(super) struct Http {
@@ -112,6 +115,7 @@ impl Http {
             what,
             body: response.into_body(),
             read: BytesMut::new(),
+            looked_at: 0,
             _connection: self,
         })
     }
@@ -140,6 +144,7 @@ pub(super) struct Stream {
     what: &'static str,
     body: Incoming,
     read: BytesMut,
+    looked_at: usize,
     _connection: Http,
 }
 
@@ -147,17 +152,19 @@ impl Stream {
     /// The next one. May be dropped at any time without a loss.
     pub(super) async fn next<T: DeserializeOwned>(&mut self) -> Result<T, EngineError> {
         loop {
+            self.looked_at += self.read.len();
             let mut values = serde_json::Deserializer::from_slice(&self.read).into_iter::<T>();
             match values.next() {
                 Some(Ok(value)) => {
                     let length = values.byte_offset();
                     let _ = self.read.split_to(length);
+                    self.looked_at = 0;
                     return Ok(value);
                 }
                 Some(Err(error)) if !error.is_eof() => {
                     return Err(EngineError::Json(self.what, error));
                 }
-                _ if self.read.len() > LONGEST_MESSAGE => {
+                _ if self.read.len() > LONGEST_MESSAGE || self.looked_at > MOST_LOOKED_AT => {
                     return Err(EngineError::Body(self.what, LONGEST_MESSAGE));
                 }
                 _ => {}

@@ -1,10 +1,12 @@
-//! Looks a process up by its number, if the programs could not tell it.
+//! Looks a process up by its number, if the programs could not tell it. Texts are as those
+//! that programs tell (`datapath::process`): what is not text is shown as such.
 
 use procfs::{
     Current as _,
     process::{Process, Stat},
 };
 use sextant_ebpf_common::Side;
+use sextant_flows::printable::printable;
 
 use super::endpoint::unit_at;
 use crate::{
@@ -32,7 +34,7 @@ pub(crate) fn unit_of(process: &Process) -> Option<Endpoint> {
 fn exe_of(process: &Process) -> String {
     let exe = process.exe().unwrap_or_default();
     let exe = exe.to_string_lossy();
-    exe.strip_suffix(DELETED).unwrap_or(&exe).to_owned()
+    printable(exe.strip_suffix(DELETED).unwrap_or(&exe)).into_owned()
 }
 
 /// The path of its cgroup as the programs have it: of the unified hierarchy, if anybody
@@ -41,7 +43,7 @@ fn cgroup_of(process: &Process) -> Option<String> {
     let groups = process.cgroups().map(|groups| groups.0).unwrap_or_default();
     let path_of = |is_it: &dyn Fn(&procfs::ProcessCGroup) -> bool| {
         let found = groups.iter().find(|group| is_it(group));
-        found.map(|group| group.pathname.clone())
+        found.map(|group| printable(&group.pathname).into_owned())
     };
     let unified = path_of(&|group| group.hierarchy == 0).filter(|path| path != "/");
     let pids = || path_of(&|group| group.controllers.iter().any(|name| name == "pids"));
@@ -59,7 +61,7 @@ pub(super) fn find(side: Side) -> Option<ProcessSeen> {
         start: side.start,
         ppid: u32::try_from(stat.ppid).unwrap_or(0),
         uid: process.status().map(|status| status.euid).unwrap_or(0),
-        comm: stat.comm,
+        comm: printable(&stat.comm).into_owned(),
         exe: exe_of(&process),
         cgroup: 0,
         cgroup_path: cgroup_of(&process).unwrap_or_else(|| "/".into()),
