@@ -234,6 +234,31 @@ fn others(sink: &Sink) -> u64 {
 
 /// Other settings do not wait for a server that does not answer.
 #[test]
+fn what_a_server_cannot_take_at_the_end_is_tried_again() {
+    if !root() {
+        return;
+    }
+    let (a, b) = network();
+    let sink = Sink::start(&a);
+    let config = config(&sink, "").replace("50ms", "1m");
+    let mut daemon = Daemon::start(&a, &config, &["--interface", "va"]);
+    let _web = web(&a, &b);
+    traffic(&a);
+    quiet(&a, "va");
+    let shown = eventually("all ended", || {
+        let shown = shown(&daemon);
+        (shown.len() >= 80).then_some(shown)
+    });
+    sink.will([Reply::Status(503), Reply::Close, Reply::Status(503)]);
+    daemon.signal("TERM");
+    assert!(daemon.wait().success());
+    let posted = posted(&sink);
+    let missing = shown.keys().filter(|uuid| !posted.contains_key(*uuid));
+    assert_eq!(missing.count(), 0, "{}", daemon.log());
+    assert!(!daemon.log().contains("the end of an export is lost"));
+}
+
+#[test]
 fn a_reload_does_not_wait_for_a_request_that_hangs() {
     if !root() {
         return;

@@ -42,7 +42,7 @@ pub use setting::{
     Aggregation, Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol,
     Remote, Selected, Setting, SettingError, SpoolSetting, Target, check,
 };
-pub(crate) use setting::{filters, name, shown, target};
+pub(crate) use setting::{filters, name, shown, target, try_files};
 pub use signal::{Signal, SpansOf};
 pub use start::{Page, Source, StartError};
 

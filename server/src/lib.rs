@@ -43,6 +43,7 @@ pub mod mask;
 pub mod memory;
 pub mod metrics;
 pub mod overhead;
+pub mod percent;
 pub mod pipeline;
 pub mod policy;
 pub mod process;
@@ -56,6 +57,7 @@ pub mod spans;
 pub mod state;
 pub mod store;
 pub mod tls;
+pub mod traceparent;
 
 pub use sextant_flows::{
     decode, dns, field, filter, flow, generations, names, replay, selection, sni, summary,

@@ -13,7 +13,7 @@ use super::{
     listeners, otel,
 };
 use crate::{
-    export::{Exports, Setting, Target, check as check_exporters},
+    export::{Exports, Setting, Target, check as check_exporters, try_files},
     small_file,
 };
 
@@ -82,12 +82,25 @@ fn of_environment(env: &dyn Fn(&str) -> Option<String>, exports: &mut Exports) -
         exports.given.retain(is_other);
         return None;
     }
-    exports.given.extend(otel::exporters(env));
+    let usable = otel::exporters(env).into_iter().filter(has_files);
+    exports.given.extend(usable);
     let wrong = check_exporters(&exports.given).err()?;
     Some(Mistake {
         place: "environment OTEL_...".into(),
         message: wrong.to_string(),
     })
+}
+
+/// Whether its certificates are of use; they may be meant for other programs.
+fn has_files(setting: &Setting) -> bool {
+    let tried = try_files(std::slice::from_ref(setting));
+    if let Err(error) = &tried {
+        let name = &setting.name;
+        tracing::warn!(
+            "OTEL_EXPORTER_OTLP_...CERTIFICATE or _CLIENT_KEY: {error}; {name} exports nothing"
+        );
+    }
+    tried.is_ok()
 }
 
 /// The configuration that a text makes, with defaults for the rest.

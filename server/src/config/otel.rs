@@ -2,18 +2,38 @@
 //!
 //! They mean what its specification says ("OpenTelemetry Environment Variable
 //! Specification", "OTLP Exporter Configuration"): those of a signal win over the general
-//! ones, empty is not set, and a value that cannot be followed is told and passed over,
-//! since it may be meant for other programs. Of the resource: `export::otlp::resource`.
+//! ones, empty is not set, and what cannot be followed, value or variable, is told and
+//! passed over, since it may be meant for other programs. Of the resource:
+//! `export::otlp::resource`.
 
 use std::{path::PathBuf, time::Duration};
 
 use super::{Outgoing, limits, remote};
-use crate::export::{
-    Compression, OtlpTarget, Protocol, Remote, Selected, Setting, Signal, SpansOf, Target,
+use crate::{
+    export::{
+        Compression, OtlpTarget, Protocol, Remote, Selected, Setting, Signal, SpansOf, Target,
+    },
+    percent::decoded,
 };
 
 /// What the exporters are called, before the signal.
 const NAME: &str = "environment";
+
+/// Variables of the specification that nothing here follows.
+const NOT_FOLLOWED: [&str; 12] = [
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    "OTEL_METRICS_EXEMPLAR_FILTER",
+    "OTEL_METRIC_EXPORT_TIMEOUT",
+    "OTEL_BSP_EXPORT_TIMEOUT",
+    "OTEL_BSP_MAX_QUEUE_SIZE",
+    "OTEL_BLRP_EXPORT_TIMEOUT",
+    "OTEL_BLRP_MAX_QUEUE_SIZE",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_PROPAGATORS",
+    "OTEL_CONFIG_FILE",
+];
 
 /// The environment.
 type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -35,7 +55,19 @@ pub(super) fn is_disabled(env: Env<'_>) -> bool {
 pub(super) fn exporters(env: Env<'_>) -> Vec<Setting> {
     let signals = [Signal::Logs, Signal::Metrics, Signal::Traces];
     let wanted = signals.into_iter().filter(|signal| is_wanted(env, *signal));
-    wanted.filter_map(|signal| exporter(env, signal)).collect()
+    let made: Vec<_> = wanted.filter_map(|signal| exporter(env, signal)).collect();
+    if !made.is_empty() {
+        not_followed(env);
+    }
+    made
+}
+
+fn not_followed(env: Env<'_>) {
+    for name in NOT_FOLLOWED {
+        if word(env, name).is_some() {
+            tracing::warn!("{name} is not followed: it changes nothing here");
+        }
+    }
 }
 
 /// Logs and metrics with the general endpoint; a signal with an endpoint of its own, or
@@ -224,22 +256,6 @@ fn letters(signal: Signal) -> &'static str {
         Signal::Metrics => "METRICS",
         Signal::Traces => "TRACES",
     }
-}
-
-/// Percent-decoded (RFC 3986).
-fn decoded(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let digits = str::from_utf8(rest.get(..2)?).ok()?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]

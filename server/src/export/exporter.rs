@@ -1,7 +1,8 @@
 //! One exporter at work: reads the store, encodes, writes.
 //!
 //! What cannot be written is tried again until it can, and meanwhile nothing more is
-//! read: the store is the queue. Told to end, it reads on to what was stored by then.
+//! read: the store is the queue. Told to end, it reads on to what was stored by then, and
+//! tries for `LAST` what cannot be written.
 //! One with a spool: `spooled`.
 
 use std::time::Duration;
@@ -20,6 +21,8 @@ use super::{
 
 /// Long after all that may happen.
 const FAR: Duration = Duration::from_secs(3600);
+/// So long an end is tried again: a bit less than the daemon's own end waits for it.
+const LAST: Duration = Duration::from_secs(4);
 
 /// An exporter.
 pub(super) struct Exporter {
@@ -30,6 +33,8 @@ pub(super) struct Exporter {
     counts: Counts,
     /// When what is in the batch goes, unless it is full before.
     due: Option<Instant>,
+    /// When it gives up, once it is told to end.
+    gives_up: Option<Instant>,
 }
 
 impl Exporter {
@@ -48,6 +53,7 @@ impl Exporter {
             batch: Batch::default(),
             counts,
             due: None,
+            gives_up: None,
         })
     }
 
@@ -67,7 +73,8 @@ impl Exporter {
             let is_written = !is_due || self.write().await;
             match self.reader.is_ending() {
                 _ if is_due && is_written && is_full => {}
-                true => break,
+                true if is_written || !self.rests().await => break,
+                true => {}
                 false => self.wait().await,
             }
         }
@@ -92,6 +99,7 @@ impl Exporter {
         let order = self.orders.borrow_and_update().clone();
         let Some(setting) = order else {
             self.reader.end();
+            self.gives_up.get_or_insert_with(|| Instant::now() + LAST);
             return;
         };
         if let Err(error) = self.change(&setting) {
@@ -132,6 +140,19 @@ impl Exporter {
         }
         self.due = None;
         true
+    }
+
+    /// Waits for the next attempt, at the end; whether there is one.
+    async fn rests(&self) -> bool {
+        let (Some(pause), Some(gives_up)) = (self.outlet.pause(), self.gives_up) else {
+            return false;
+        };
+        let next = Instant::now() + pause;
+        let is_in_time = next < gives_up;
+        if is_in_time {
+            tokio::time::sleep_until(next).await;
+        }
+        is_in_time
     }
 
     /// Waits for something to do.

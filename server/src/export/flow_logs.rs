@@ -221,11 +221,13 @@ impl Entry {
             Ok::<_, Wrong>(Time { seconds, nanos })
         });
         let mut file = FileTarget::new(path);
-        match self.file_max_size_mb {
-            Some(0) | None => {}
-            Some(mb) => file.max_bytes = mb.saturating_mul(1 << 20),
+        // 0 is not said, as in Hubble.
+        if let Some(mb) = self.file_max_size_mb.filter(|mb| *mb > 0) {
+            file.max_bytes = mb.saturating_mul(1 << 20);
         }
-        file.max_backups = self.file_max_backups.unwrap_or(file.max_backups);
+        if let Some(backups) = self.file_max_backups.filter(|backups| *backups > 0) {
+            file.max_backups = backups;
+        }
         file.compress = self.file_compress.unwrap_or(file.compress);
         let mut setting = Setting::file(name, file);
         setting.selected = Selected {
@@ -288,7 +290,7 @@ mod tests {
     fn entries_are_read_as_hubble_reads_them() {
         let text = "flowLogs:\n- name: all\n  filePath: stdout\n- name: drops\n  filePath: /d.log\n  \
                     fieldMask: [time, uuid]\n  fieldAggregate: [verdict]\n  aggregationInterval: 1m30s\n  includeFilters:\n  - verdict: [DROPPED]\n  - source_pod: [shop/]\n  \
-                    excludeFilters: []\n  fileMaxSizeMb: 3\n  fileMaxBackups: 0\n  fileCompress: true\n  \
+                    excludeFilters: []\n  fileMaxSizeMb: 3\n  fileMaxBackups: 2\n  fileCompress: true\n  \
                     end: '2026-12-24T18:00:00Z'\n";
         let made = self::made(text).unwrap();
         let names: Vec<_> = made.iter().map(|setting| setting.name.as_str()).collect();
@@ -302,12 +304,16 @@ mod tests {
         assert_eq!(drops.selected.aggregation.interval, Duration::from_secs(90));
         let file = FileTarget {
             max_bytes: 3 << 20,
-            max_backups: 0,
+            max_backups: 2,
             compress: true,
             ..FileTarget::new("/d.log".into())
         };
         assert_eq!(drops.target, Target::File(file));
         assert_eq!(self::made("flowLogs: []").unwrap().len(), 1);
+        // What is 0 is as if it was not there.
+        let zeros =
+            "flowLogs:\n- {name: a, filePath: /a.log, fileMaxSizeMb: 0, fileMaxBackups: 0}\n";
+        assert_eq!(self::made(zeros).unwrap()[1], to_file("a", "/a.log"));
     }
 
     #[test]

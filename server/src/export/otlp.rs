@@ -13,6 +13,7 @@ mod metrics;
 mod record;
 mod resource;
 mod span;
+mod starts;
 
 use std::{convert::Infallible, time::Duration};
 
@@ -36,12 +37,20 @@ pub(super) use attributes::Ends;
 use frame::{Frame, ITEM};
 pub(super) use record::{nanos, put as put_record, put_group};
 pub(super) use span::{ends_connection, put as put_span};
+pub(super) use starts::Starts;
 
-/// Adds all metrics of a page, each as an event of the batch; how many points each has.
-/// Times are nanoseconds since 1970.
-pub(super) fn put_metrics(page: &str, start: u64, now: u64, batch: &mut Batch) -> Vec<u64> {
+/// Adds all metrics of a page that is made now, each as an event of the batch; how many
+/// points each has. Nanoseconds since 1970.
+pub(super) fn put_metrics(
+    page: &str,
+    starts: &mut Starts,
+    now: u64,
+    batch: &mut Batch,
+) -> Vec<u64> {
     let mut points = Vec::new();
-    for metric in metrics::of_page(page, metrics::Times { start, now }) {
+    let mut metrics = metrics::of_page(page, now);
+    starts.set(&mut metrics, now);
+    for metric in metrics {
         points.push(metrics::points(&metric));
         let Ok(()) = batch.add(|out| {
             put::set_bytes(ITEM, &metric.encode_to_vec(), out);

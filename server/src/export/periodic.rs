@@ -11,7 +11,7 @@ use super::{
     batch::Batch,
     counts::Counts,
     order::{Order, changed},
-    otlp::{OtlpSink, nanos, put_metrics},
+    otlp::{OtlpSink, Starts, nanos, put_metrics},
     outlet::jittered,
     setting::{OtlpTarget, Setting, Target},
     start::{Page, StartError},
@@ -29,8 +29,7 @@ pub(super) struct Periodic {
     page: Page,
     sink: OtlpSink,
     counts: Counts,
-    /// Nanoseconds since 1970.
-    start: u64,
+    starts: Starts,
     pause: Duration,
 }
 
@@ -49,7 +48,7 @@ impl Periodic {
             page,
             sink: OtlpSink::new(target, counts.clone())?,
             counts,
-            start,
+            starts: Starts::new(start),
             pause: Duration::ZERO,
         })
     }
@@ -99,7 +98,7 @@ impl Periodic {
     async fn send(&mut self) {
         let page = Arc::clone(&self.page);
         let mut batch = Batch::default();
-        let mut points = put_metrics(&page(), self.start, nanos(Time::now()), &mut batch);
+        let mut points = put_metrics(&page(), &mut self.starts, nanos(Time::now()), &mut batch);
         // At the start it has nothing for a moment.
         self.pause = match batch.len() {
             0 => SOON.min(self.sink.pace()),

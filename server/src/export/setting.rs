@@ -378,7 +378,7 @@ pub fn check<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Result<(), 
 /// # Errors
 ///
 /// The first that is not.
-pub(super) fn try_files(settings: &[Setting]) -> Result<(), TlsError> {
+pub(crate) fn try_files(settings: &[Setting]) -> Result<(), TlsError> {
     for remote in settings
         .iter()
         .filter_map(|setting| setting.target.remote())

@@ -10,13 +10,13 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 
+use crate::traceparent::is_well_formed;
+
 const PARENT: &str = "traceparent";
 const STATE: &str = "tracestate";
 /// Bytes of `tracestate` that are passed on: what vendors should pass on at least. Without
 /// the rest it would say something else, so a longer one is left out.
 const MAX_STATE: usize = 512;
-/// Bytes of `traceparent` of version 00.
-const LENGTH: usize = 55;
 
 /// The parent of a call, or none.
 #[must_use]
@@ -48,27 +48,13 @@ impl Extractor for Traced<'_> {
     }
 }
 
-/// The only `traceparent`: of several nobody knows which is meant.
+/// The only `traceparent`: of several nobody knows which is meant. The propagator judges
+/// what its digits say.
 fn one(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(PARENT).iter();
     let (first, others) = (all.next()?, all.next());
     let text = first.to_str().ok()?;
     (others.is_none() && is_well_formed(text.as_bytes())).then_some(text)
-}
-
-/// `00-<32 digits>-<16 digits>-<2 digits>`; later versions may have more behind a dash. The
-/// propagator judges what the digits say.
-fn is_well_formed(text: &[u8]) -> bool {
-    let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let is_right = |(index, byte): (usize, &u8)| match index {
-        2 | 35 | 52 | LENGTH => *byte == b'-',
-        _ if index < LENGTH => is_digit(byte),
-        _ => true,
-    };
-    let is_version_0 = text.starts_with(b"00");
-    text.len() >= LENGTH
-        && (text.len() == LENGTH || !is_version_0)
-        && text.iter().enumerate().all(is_right)
 }
 
 /// One list, of however many headers.

@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::{
     },
 };
 
-use super::record::hex;
+use crate::traceparent;
 
 /// Points of a metric that are said together: more would not fit into a request.
 const MAX_POINTS: usize = 1000;
@@ -38,13 +38,6 @@ struct Sample<'t> {
     exemplar: Option<Exemplar>,
 }
 
-/// When points began, and when they are taken; nanoseconds since 1970.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
-    pub(super) start: u64,
-    pub(super) now: u64,
-}
-
 /// A family in the making.
 struct Family<'t> {
     name: &'t str,
@@ -56,8 +49,9 @@ struct Family<'t> {
     histograms: BTreeMap<Vec<(String, String)>, HistogramDataPoint>,
 }
 
-/// The metrics of a page.
-pub(super) fn of_page(page: &str, times: Times) -> Vec<Metric> {
+/// The metrics of a page that was made at this time, in nanoseconds since 1970. When its
+/// points began is not in it.
+pub(super) fn of_page(page: &str, now: u64) -> Vec<Metric> {
     let (mut metrics, mut family): (Vec<Metric>, Option<Family<'_>>) = (Vec::new(), None);
     let mut help = ("", String::new());
     for line in page.lines() {
@@ -83,7 +77,7 @@ pub(super) fn of_page(page: &str, times: Times) -> Vec<Metric> {
                 family.help.clone_from(&help.1);
             }
         } else if let (Some(family), Some(sample)) = (&mut family, sample(line)) {
-            family.add(&sample, times);
+            family.add(&sample, now);
         }
     }
     metrics.extend(family.into_iter().flat_map(Family::finish));
@@ -119,31 +113,26 @@ impl<'t> Family<'t> {
         })
     }
 
-    fn add(&mut self, sample: &Sample<'_>, times: Times) {
+    fn add(&mut self, sample: &Sample<'_>, now: u64) {
         let Some(suffix) = sample.name.strip_prefix(self.name) else {
             return;
         };
         match (self.kind, suffix) {
             (Kind::Counter, "_total") | (Kind::Gauge, "") => {
-                let start = match self.kind {
-                    Kind::Counter => times.start,
-                    _ => 0,
-                };
                 self.points.push(NumberDataPoint {
                     attributes: attributes(&sample.labels),
-                    start_time_unix_nano: start,
-                    time_unix_nano: times.now,
+                    time_unix_nano: now,
                     value: Some(number(sample)),
                     exemplars: sample.exemplar.iter().cloned().collect(),
                     ..NumberDataPoint::default()
                 });
             }
-            (Kind::Histogram, part) => self.add_to_histogram(part, sample, times),
+            (Kind::Histogram, part) => self.add_to_histogram(part, sample, now),
             _ => {}
         }
     }
 
-    fn add_to_histogram(&mut self, part: &str, sample: &Sample<'_>, times: Times) {
+    fn add_to_histogram(&mut self, part: &str, sample: &Sample<'_>, now: u64) {
         let others = sample.labels.iter().filter(|(key, _)| *key != "le");
         let key: Vec<_> = others
             .map(|(key, value)| ((*key).to_owned(), value.clone()))
@@ -155,8 +144,7 @@ impl<'t> Family<'t> {
                 .collect();
             HistogramDataPoint {
                 attributes: attributes(&labels),
-                start_time_unix_nano: times.start,
-                time_unix_nano: times.now,
+                time_unix_nano: now,
                 ..HistogramDataPoint::default()
             }
         });
@@ -282,7 +270,7 @@ fn exemplar_of(text: &str) -> Option<Exemplar> {
     let seconds: f64 = words.next().and_then(|time| time.parse().ok())?;
     let is_trace = |key: &str| matches!(key, "trace_id" | "traceID");
     let trace = labels.iter().find(|(key, _)| is_trace(key));
-    let trace = trace.and_then(|(_, trace)| hex::<16>(trace));
+    let trace = trace.and_then(|(_, trace)| traceparent::hex::<16>(trace));
     Some(Exemplar {
         time_unix_nano: (seconds * 1e9) as u64,
         filtered_attributes: match trace {
@@ -340,7 +328,7 @@ mod tests {
     fn many_series_are_said_in_parts() {
         let lines = (0..2500).map(|number| format!("many{{a=\"{number}\"}} {number}.0\n"));
         let page = format!("# TYPE many gauge\n{}# EOF\n", lines.collect::<String>());
-        let metrics = of_page(&page, Times { start: 1, now: 2 });
+        let metrics = of_page(&page, 2);
         let points = metrics.iter().map(|metric| match &metric.data {
             Some(Data::Gauge(gauge)) => gauge.data_points.len(),
             other => panic!("{other:?}"),
@@ -355,7 +343,7 @@ mod tests {
 
     #[test]
     fn a_page_has_the_same_instruments_in_both_forms() {
-        let metrics = of_page(PAGE, Times { start: 1, now: 2 });
+        let metrics = of_page(PAGE, 2);
         let names: Vec<_> = metrics.iter().map(|metric| metric.name.as_str()).collect();
         assert_eq!(names, ["flows", "age_seconds", "took"]);
         assert_eq!(metrics[0].description, "Flow \\ events.");
@@ -364,7 +352,7 @@ mod tests {
         };
         assert!(sum.is_monotonic && sum.data_points.len() == 2);
         let first = &sum.data_points[0];
-        assert_eq!((first.start_time_unix_nano, first.time_unix_nano), (1, 2));
+        assert_eq!(first.time_unix_nano, 2);
         assert_eq!(first.value, Some(number_data_point::Value::AsInt(3)));
         assert_eq!(
             first.attributes,

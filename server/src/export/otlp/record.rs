@@ -16,6 +16,7 @@ use super::{
 use crate::{
     flow::{Flow, Time},
     store::Event,
+    traceparent,
 };
 
 /// Fields of `LogRecord`.
@@ -217,46 +218,29 @@ fn severity_of(verdict: i32) -> (u64, &'static str) {
     }
 }
 
-/// The trace that a flow belongs to, and the span: those of its W3C `traceparent`
-/// (https://www.w3.org/TR/trace-context/), else Hubble's trace context without a span.
+/// The trace that a flow belongs to, and the span: those of its only `traceparent`, else
+/// Hubble's trace context without a span.
 pub(super) fn trace_of(flow: &Flow) -> Option<([u8; 16], Vec<u8>)> {
     let cold = flow.cold.as_ref()?;
     let headers = cold.l7.as_ref().and_then(|l7| match &l7.record {
         Some(sextant_proto::flow::layer7::Record::Http(http)) => Some(&http.headers),
         _ => None,
     });
-    let parent = headers.into_iter().flatten().find_map(|header| {
-        let is_parent = header.key.eq_ignore_ascii_case("traceparent");
-        is_parent.then(|| traceparent(&header.value)).flatten()
-    });
+    let mut parents = headers
+        .into_iter()
+        .flatten()
+        .filter(|header| header.key.eq_ignore_ascii_case("traceparent"));
+    let parent = match (parents.next(), parents.next()) {
+        (Some(only), None) => traceparent::ids(only.value.trim()),
+        _ => None,
+    };
     let context = || {
         let parent = cold.trace_context.as_ref()?.parent.as_ref()?;
-        Some((hex(&parent.trace_id)?, Vec::new()))
+        let trace = traceparent::hex(&parent.trace_id)?;
+        (trace != [0; 16]).then(|| (trace, Vec::new()))
     };
+    let parent = parent.map(|(trace, span)| (trace, span.to_vec()));
     parent.or_else(context)
-}
-
-/// `00-<trace>-<span>-<flags>`, and longer ones of later versions.
-fn traceparent(value: &str) -> Option<([u8; 16], Vec<u8>)> {
-    let mut parts = value.trim().split('-');
-    let version = parts
-        .next()
-        .filter(|part| part.len() == 2 && *part != "ff")?;
-    hex::<1>(version)?;
-    let trace = hex::<16>(parts.next()?)?;
-    let span = hex::<8>(parts.next()?)?;
-    let is_set = trace != [0; 16] && span != [0; 8];
-    is_set.then(|| (trace, span.to_vec()))
-}
-
-pub(super) fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digits = text.as_bytes();
-    let is_hex = digits.len() == 2 * N && digits.iter().all(u8::is_ascii_hexdigit);
-    let mut bytes = [0; N];
-    for (index, byte) in bytes.iter_mut().enumerate().filter(|_| is_hex) {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    is_hex.then_some(bytes)
 }
 
 pub(super) fn fixed64(tag: u8, value: u64, out: &mut Vec<u8>) {
@@ -278,6 +262,7 @@ pub(in crate::export) fn nanos(time: Time) -> u64 {
 mod tests {
     use opentelemetry_proto::tonic::logs::v1::ScopeLogs;
     use prost::Message as _;
+    use sextant_proto::flow as pb;
 
     use super::*;
     use crate::{
@@ -334,27 +319,38 @@ mod tests {
     }
 
     #[test]
-    fn a_traceparent_is_read_as_its_specification_says() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        let (trace, span) = traceparent(good).unwrap();
-        assert_eq!((trace[0], trace[15], span.len()), (0x0a, 0x9c, 8));
-        assert!(
-            traceparent(&format!(
-                "{}-what.comes.later",
-                good.replacen("00", "cc", 1)
-            ))
-            .is_some()
-        );
-        for bad in [
-            "",
-            "00-0af7651916cd43dd8448eb211c80319c",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "00-0af7651916cd43dd8448eb211c80319-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c8031é-b7ad6b7169203331-01",
-        ] {
-            assert!(traceparent(bad).is_none(), "{bad}");
+    fn a_flow_is_of_the_trace_of_its_only_well_formed_traceparent_else_of_its_context() {
+        const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let of = |parents: &[&str], context: &str| {
+            let mut flow = Flow::default();
+            let header = |value: &&str| pb::HttpHeader {
+                key: "Traceparent".into(),
+                value: (*value).into(),
+            };
+            let http = pb::Http {
+                headers: parents.iter().map(header).collect(),
+                ..pb::Http::default()
+            };
+            let cold = flow.cold_mut();
+            cold.l7 = Some(pb::Layer7 {
+                record: Some(pb::layer7::Record::Http(http)),
+                ..pb::Layer7::default()
+            });
+            cold.trace_context = Some(pb::TraceContext {
+                parent: Some(pb::TraceParent {
+                    trace_id: context.into(),
+                }),
+            });
+            trace_of(&flow).map(|(trace, span)| (trace[0], span.len()))
+        };
+        let context = "1af7651916cd43dd8448eb211c80319c";
+        assert_eq!(of(&[GOOD], context), Some((0x0a, 8)));
+        let malformed = GOOD.replace("-01", "-zz");
+        for parents in [&[][..], &[GOOD, GOOD], &[&malformed], &[""]] {
+            assert_eq!(of(parents, context), Some((0x1a, 0)), "{parents:?}");
+            for none in ["", "00000000000000000000000000000000", "0af"] {
+                assert_eq!(of(parents, none), None, "{parents:?} {none}");
+            }
         }
     }
 }

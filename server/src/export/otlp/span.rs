@@ -10,6 +10,8 @@ use sextant_flows::{
     view::{Unreadable, View},
 };
 
+use sextant_proto::flow::Verdict;
+
 use super::{
     attributes::{Attributes, Ends, count, flow_of, say, transport},
     frame::ITEM,
@@ -118,10 +120,16 @@ impl<'f> Ended<'f> {
             self.ends(&community, transport, &mut attributes);
         }
         attributes.fields(flow)?;
-        if self.end == EndReason::Rst || self.counters.kernel_drop_reason.is_some() {
+        if self.end == EndReason::Rst || self.is_dropped() {
             put::message(STATUS, out, |out| put::number(3, ERROR, out));
         }
         Ok(())
+    }
+
+    /// Whether nothing of it came through: the kernel dropped it all, or a policy did.
+    fn is_dropped(&self) -> bool {
+        let is_denied = self.flow.verdict == i32::from(Verdict::Dropped);
+        is_denied || self.counters.kernel_drop_reason.is_some()
     }
 
     /// What is no field of a flow.
