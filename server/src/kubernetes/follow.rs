@@ -3,10 +3,17 @@
 //!
 //! A watch that fails goes on where it was (`kube::runtime::watcher`: by the version of
 //! the last object, from a new list where the API server has forgotten that one, 410),
-//! later each time. After `TRIES` in a row that one kind failed the client is made anew:
-//! certificates and tokens of a kubeconfig may be others by then.
+//! later each time, and no other kind with it. After `TRIES` failures in a row it has a
+//! new client by the kubeconfig, whose certificates and tokens may be others by then, and
+//! begins anew; those of a pod are read again by the client that it has.
 
-use std::{convert::Infallible, fmt::Debug, path::Path, pin::pin, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    path::{Path, PathBuf},
+    pin::pin,
+    time::Duration,
+};
 
 use futures::StreamExt as _;
 use kube::{
@@ -33,7 +40,7 @@ use crate::config::{self, KubernetesKind};
 /// After failures: twice as long each time.
 const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(30);
-/// Failures of a kind, one after the other, after which the client is made anew.
+/// Failures of a kind, one after the other, after which its client is made anew.
 const TRIES: u32 = 5;
 /// Changes within so long are one.
 const REST: Duration = Duration::from_millis(100);
@@ -76,44 +83,52 @@ pub async fn follow(
     }
 }
 
-/// Makes a client and watches with it, again and again.
-async fn ask(settings: config::Kubernetes, known: Kubernetes) -> Infallible {
-    let mut failures = 0;
-    loop {
-        let client = match client(settings.kubeconfig.as_deref()).await {
-            Ok(client) => client,
-            Err(error) => {
-                failures += 1;
-                let reason = error.to_string();
-                for kind in &settings.kinds {
-                    known.failed(*kind, &reason);
-                }
-                if failures == 1 {
-                    tracing::warn!(
-                        reason,
-                        "the API server of Kubernetes cannot be asked; names that it told stay"
-                    );
-                }
-                sleep(pause(failures)).await;
-                continue;
+/// Makes a client and watches each kind with it.
+async fn ask(settings: config::Kubernetes, known: Kubernetes) {
+    let client = first_client(&settings, &known).await;
+    let mut watches = JoinSet::new();
+    for kind in &settings.kinds {
+        let (client, known) = (client.clone(), known.clone());
+        let kubeconfig = settings.kubeconfig.clone();
+        match kind {
+            KubernetesKind::Pods => watches.spawn(watch::<Pod>(client, kubeconfig, known)),
+            KubernetesKind::Services => watches.spawn(watch::<Service>(client, kubeconfig, known)),
+            KubernetesKind::Nodes => watches.spawn(watch::<Node>(client, kubeconfig, known)),
+            KubernetesKind::Namespaces => {
+                watches.spawn(watch::<Namespace>(client, kubeconfig, known))
             }
         };
-        failures = 0;
-        let mut watches = JoinSet::new();
-        for kind in &settings.kinds {
-            let (client, known) = (client.clone(), known.clone());
-            match kind {
-                KubernetesKind::Pods => watches.spawn(watch::<Pod>(client, known)),
-                KubernetesKind::Services => watches.spawn(watch::<Service>(client, known)),
-                KubernetesKind::Nodes => watches.spawn(watch::<Node>(client, known)),
-                KubernetesKind::Namespaces => watches.spawn(watch::<Namespace>(client, known)),
-            };
-        }
-        if let Some(Err(panic)) = watches.join_next().await
+    }
+    // None ends by itself.
+    while let Some(ended) = watches.join_next().await {
+        if let Err(panic) = ended
             && panic.is_panic()
         {
             std::panic::resume_unwind(panic.into_panic());
         }
+    }
+}
+
+/// A client, as soon as one can be made.
+async fn first_client(settings: &config::Kubernetes, known: &Kubernetes) -> Client {
+    let mut failures = 0;
+    loop {
+        let error = match client(settings.kubeconfig.as_deref()).await {
+            Ok(client) => return client,
+            Err(error) => error,
+        };
+        failures += 1;
+        let reason = error.to_string();
+        for kind in &settings.kinds {
+            known.failed(*kind, &reason);
+        }
+        if failures == 1 {
+            tracing::warn!(
+                reason,
+                "the API server of Kubernetes cannot be asked; names that it told stay"
+            );
+        }
+        sleep(pause(failures)).await;
     }
 }
 
@@ -212,40 +227,76 @@ impl Watched for Namespace {
     }
 }
 
-/// Follows a kind until it failed too often.
-async fn watch<T: Watched>(client: Client, known: Kubernetes) {
+/// How a kind went of late.
+#[derive(Default)]
+struct Standing {
+    /// Failures, one after the other.
+    failures: u32,
+    /// Why, as the log was told; empty when it goes well.
+    told: String,
+}
+
+impl Standing {
+    fn good<T: Watched>(&mut self, known: &Kubernetes) {
+        if !self.told.is_empty() {
+            tracing::info!(kind = %T::KIND, "the API server of Kubernetes is followed again");
+        }
+        *self = Self::default();
+        known.following(T::KIND);
+    }
+
+    /// Tells of a failure, not again and again, and waits for the next attempt.
+    async fn bad<T: Watched>(&mut self, known: &Kubernetes, reason: String) {
+        self.failures = self.failures.saturating_add(1);
+        known.failed(T::KIND, &reason);
+        if self.told != reason {
+            tracing::warn!(kind = %T::KIND, reason, "the API server of Kubernetes does not tell; names that it told stay");
+            self.told = reason;
+        }
+        sleep(pause(self.failures)).await;
+    }
+}
+
+/// Follows a kind, for ever.
+async fn watch<T: Watched>(mut with: Client, kubeconfig: Option<PathBuf>, known: Kubernetes) {
+    let mut standing = Standing::default();
+    loop {
+        watch_with::<T>(with.clone(), kubeconfig.is_some(), &known, &mut standing).await;
+        match client(kubeconfig.as_deref()).await {
+            Ok(other) => with = other,
+            Err(error) => standing.bad::<T>(&known, error.to_string()).await,
+        }
+    }
+}
+
+/// Follows a kind until another client may do better.
+async fn watch_with<T: Watched>(
+    client: Client,
+    may_change: bool,
+    known: &Kubernetes,
+    standing: &mut Standing,
+) {
     let settings = watcher::Config::default().page_size(PAGE).timeout(WATCH);
     let mut events = pin!(watcher(Api::<T>::all(client), settings));
-    let (mut failures, mut told) = (0, String::new());
+    let mut failures = 0;
     while let Some(event) = events.next().await {
-        let error = match event {
+        match event {
             Ok(event) => {
                 let is_listed =
                     !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_));
-                take::<T>(&known, event);
+                take::<T>(known, event);
                 if is_listed {
-                    if !told.is_empty() {
-                        tracing::info!(kind = %T::KIND, "the API server of Kubernetes is followed again");
-                        told.clear();
-                    }
                     failures = 0;
-                    known.following(T::KIND);
+                    standing.good::<T>(known);
                 }
-                continue;
             }
-            Err(error) => error,
-        };
-        failures += 1;
-        let reason = reason(&error);
-        known.failed(T::KIND, &reason);
-        // Not again and again.
-        if told != reason {
-            tracing::warn!(kind = %T::KIND, reason, "the API server of Kubernetes does not tell; names that it told stay");
-            told = reason;
-        }
-        sleep(pause(failures)).await;
-        if failures >= TRIES {
-            return;
+            Err(error) => {
+                failures += 1;
+                standing.bad::<T>(known, reason(&error)).await;
+                if may_change && failures >= TRIES {
+                    return;
+                }
+            }
         }
     }
 }
