@@ -271,6 +271,18 @@ impl RuleTables {
         Ok(())
     }
 
+    /// What comes back by itself does so after this time from now. False: it did already.
+    pub fn wait_longer(&mut self, within: Duration) -> bool {
+        if self.went_back() {
+            return false;
+        }
+        if self.comes_back() {
+            self.now.until = until_after(within);
+            self.word(UNTIL).store(self.now.until, Release);
+        }
+        true
+    }
+
     /// What is in force stays.
     pub fn stay(&mut self) {
         if self.now.until == 0 {

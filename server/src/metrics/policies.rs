@@ -8,6 +8,8 @@ use prometheus_client::{
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
 
+use sextant_policy::policy::PolicyId;
+
 use crate::policy::{
     enforce::{Hit, Mode},
     policies::Policies,
@@ -42,15 +44,25 @@ impl Collector for OfPolicies {
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
         }
-        hits(self.0.hits(), &state, &mut encoder)
+        hits(self.0.hits(), &mut encoder)?;
+        let uncounted = ConstCounter::new(self.0.uncounted_hits());
+        let family = encoder.encode_descriptor(
+            "policy_hits_not_counted",
+            "Connections of rules that found no place to be counted, 65,536 at most",
+            None,
+            MetricType::Counter,
+        )?;
+        uncounted.encode(family)
     }
 }
 
 /// Series of hits at most; what is beyond is in one.
 const MOST_HITS: usize = 10_000;
 
-/// Connections that rules were met by. A rule that is changed keeps what it had.
-fn hits(hits: Vec<Hit>, state: &State, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+/// Connections that rules were met by. A rule that is changed keeps what it had. Which
+/// rules have a series does not change with those that come later by name.
+fn hits(mut hits: Vec<Hit>, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    hits.sort_by(|one, other| key(one).cmp(&key(other)));
     let mut family = page.encode_descriptor(
         "policy_hits",
         "Connections that policies decided, by rule and verdict; without a rule a policy denies by default",
@@ -63,15 +75,11 @@ fn hits(hits: Vec<Hit>, state: &State, page: &mut DescriptorEncoder<'_>) -> fmt:
             overflow += hit.flows;
             continue;
         }
-        let entry = state.entries.get(&hit.policy);
         let labels = [
             ("policy", hit.policy.to_string()),
             ("rule", hit.rule.clone()),
             ("verdict", hit.verdict.to_owned()),
-            (
-                "mode",
-                entry.map_or("", |entry| mode(entry.mode)).to_owned(),
-            ),
+            ("mode", mode_of(hit).to_owned()),
         ];
         ConstCounter::new(hit.flows).encode(family.encode_family(&labels)?)?;
     }
@@ -80,6 +88,18 @@ fn hits(hits: Vec<Hit>, state: &State, page: &mut DescriptorEncoder<'_>) -> fmt:
         ConstCounter::new(overflow).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+fn key(hit: &Hit) -> (&PolicyId, &str, &str, bool) {
+    (&hit.policy, &hit.rule, hit.verdict, hit.is_enforced)
+}
+
+/// How far the policy went then.
+fn mode_of(hit: &Hit) -> &'static str {
+    mode(match hit.is_enforced {
+        true => Mode::Enforce,
+        false => Mode::Audit,
+    })
 }
 
 fn mode(mode: Mode) -> &'static str {

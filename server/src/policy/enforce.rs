@@ -78,6 +78,8 @@ pub struct Hit {
     pub rule: String,
     /// `ALLOW`, `DENY` or `AUDIT`.
     pub verdict: &'static str,
+    /// The policy was enforced then, not in audit.
+    pub is_enforced: bool,
     /// Connections.
     pub flows: u64,
     /// Packets of those that ended, in both directions.
@@ -150,11 +152,22 @@ pub trait Enforce: Send + Sync + 'static {
         unconfirmed: Option<&Unconfirmed>,
     ) -> Result<Cost, EnforceError>;
 
+    /// What was there before a change that waits to be confirmed comes back after so long
+    /// from now, and not before; false where it did already.
+    fn comes_back_after(&self, _within: Duration) -> bool {
+        !self.went_back()
+    }
+
     /// What is in force stays.
     fn confirmed(&self);
 
     /// What the rules did, of the policies in force.
     fn hits(&self) -> Vec<Hit>;
+
+    /// Connections of rules that found no place to be counted.
+    fn uncounted_hits(&self) -> u64 {
+        0
+    }
 }
 
 /// Where nothing can be enforced: a set without policies that would do something is fine.

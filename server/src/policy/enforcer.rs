@@ -339,6 +339,10 @@ impl Enforce for Enforcer {
         self.lock().tables.went_back()
     }
 
+    fn comes_back_after(&self, within: Duration) -> bool {
+        self.lock().tables.wait_longer(within)
+    }
+
     fn confirmed(&self) {
         let mut inner = self.lock();
         inner.behind = None;
@@ -347,6 +351,10 @@ impl Enforce for Enforcer {
 
     fn hits(&self) -> Vec<Hit> {
         self.0.verdicts.hits()
+    }
+
+    fn uncounted_hits(&self) -> u64 {
+        self.0.verdicts.uncounted()
     }
 }
 

@@ -149,6 +149,12 @@ impl Policies {
         self.0.parts.enforce.hits()
     }
 
+    /// Connections of rules that found no place to be counted.
+    #[must_use]
+    pub fn uncounted_hits(&self) -> u64 {
+        self.0.parts.enforce.uncounted_hits()
+    }
+
     /// Makes a change, or tells what it would do. It goes on if this is dropped.
     ///
     /// # Errors

@@ -1,16 +1,19 @@
 //! What the numbers mean that the kernel hands back with a flow: reasons of verdicts; and
 //! how often rules were met.
 //!
-//! Bound: `MOST` rules are counted; what others did is not.
+//! Bound: `MOST` rules are counted; what others did is added up.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use sextant_ebpf_common::policy::{Decision, reason_of, verdict};
 use sextant_policy::{
-    compile::{Because, Reasons},
+    compile::{Because, Reasons, Told},
     policy::PolicyId,
 };
 
@@ -27,10 +30,13 @@ pub struct Verdicts(Arc<Shared>);
 struct Shared {
     reasons: RwLock<Reasons>,
     hits: Mutex<HashMap<Met, Hits>>,
+    /// Connections that no place was left to count for.
+    uncounted: AtomicU64,
 }
 
-/// A rule of a policy that said this; without a rule the policy denies by default.
-type Met = (PolicyId, String, u32);
+/// A rule of a policy that said this, and whether the policy was enforced then, not in
+/// audit; without a rule the policy denies by default.
+type Met = (PolicyId, String, u32, bool);
 
 /// What it was said of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,8 +68,15 @@ impl Verdicts {
     pub fn count(&self, because: &Because, of: Hits) {
         let mut hits = self.hits_now();
         for told in &because.told {
-            let met = (told.policy.clone(), told.place.clone(), because.verdict);
+            let Told {
+                policy,
+                place,
+                is_enforced,
+                ..
+            } = &**told;
+            let met = (policy.clone(), place.clone(), because.verdict, *is_enforced);
             if hits.len() >= MOST && !hits.contains_key(&met) {
+                self.0.uncounted.fetch_add(of.flows, Relaxed);
                 continue;
             }
             let sum = hits.entry(met).or_default();
@@ -78,16 +91,23 @@ impl Verdicts {
     #[must_use]
     pub fn hits(&self) -> Vec<Hit> {
         let hits = self.hits_now();
-        let hit = |((policy, rule, verdict), hits): (&Met, &Hits)| Hit {
+        let hit = |((policy, rule, verdict, is_enforced), hits): (&Met, &Hits)| Hit {
             policy: policy.clone(),
             rule: rule.clone(),
             verdict: name(*verdict),
+            is_enforced: *is_enforced,
             flows: hits.flows,
             packets: hits.packets,
             bytes: hits.bytes,
             last_ns: hits.last_ns,
         };
         hits.iter().map(hit).collect()
+    }
+
+    /// Connections of rules that found no place to be counted.
+    #[must_use]
+    pub fn uncounted(&self) -> u64 {
+        self.0.uncounted.load(Relaxed)
     }
 
     /// Forgets what was counted of policies that are no more.

@@ -141,6 +141,7 @@ impl<'a> Decisions<'a> {
             revision: placed.revision,
             spec: placed.spec,
             rule: (!is_default).then_some(placed.rule),
+            is_enforced: placed.sets[ENFORCED],
         };
         self.reasons.told(telling)
     }

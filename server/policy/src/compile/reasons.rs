@@ -85,6 +85,8 @@ pub struct Told {
     pub description: String,
     /// Which rule, as `egressDeny[0]`; empty for denial by default.
     pub place: String,
+    /// The policy is enforced, not in audit.
+    pub is_enforced: bool,
     list: Option<RuleNumber>,
     hash: u64,
 }
@@ -100,6 +102,7 @@ pub(super) struct Telling<'a> {
     pub(super) spec: &'a Spec,
     /// None for denial by default.
     pub(super) rule: Option<&'a Rule>,
+    pub(super) is_enforced: bool,
 }
 
 impl Telling<'_> {
@@ -112,25 +115,32 @@ impl Telling<'_> {
             description,
             ..
         } = self.spec;
-        (self.policy, self.revision, labels, description, list)
+        let what = (self.policy, self.revision, self.is_enforced);
+        (what, labels, description, list)
     }
 
     fn told(&self, hash: u64) -> Told {
-        let (policy, revision, labels, description, list) = self.parts();
+        let ((policy, revision, is_enforced), labels, description, list) = self.parts();
         Told {
             policy: policy.clone(),
             revision,
             labels: labels.to_owned(),
             description: description.to_owned(),
             place: self.rule.map(Rule::place).unwrap_or_default(),
+            is_enforced,
             list,
             hash,
         }
     }
 }
 
-/// Policy, revision, labels, description, rule.
-type Parts<'a> = (&'a PolicyId, u64, &'a [Label], &'a str, Option<RuleNumber>);
+/// Policy, its revision and whether it is enforced; labels, description, rule.
+type Parts<'a> = (
+    (&'a PolicyId, u64, bool),
+    &'a [Label],
+    &'a str,
+    Option<RuleNumber>,
+);
 
 impl Told {
     fn parts(&self) -> Parts<'_> {
@@ -139,10 +149,12 @@ impl Told {
             revision,
             labels,
             description,
+            is_enforced,
             list,
             ..
         } = self;
-        (policy, *revision, labels, description, *list)
+        let what = (policy, *revision, *is_enforced);
+        (what, labels, description, *list)
     }
 }
 
@@ -301,6 +313,7 @@ mod tests {
             revision,
             spec,
             rule: None,
+            is_enforced: true,
         };
         Because {
             verdict: 1,

@@ -3,6 +3,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use super::{Done, Inner, traced, until};
@@ -17,6 +18,9 @@ use crate::{
         state::{Standing, State, after, proposed},
     },
 };
+
+/// A confirmation is on the disk after so long, also on one that is slow.
+const WRITING: Duration = Duration::from_secs(60);
 
 /// A set in the making.
 struct Next {
@@ -217,13 +221,18 @@ impl Inner {
                 ));
             }
         };
-        if self.is_overdue(pending) {
+        let database = self.database()?;
+        // Not while it is written: packets would be judged by the set before for a moment.
+        if self.is_overdue(pending) || !self.parts.enforce.comes_back_after(WRITING) {
             return Err(ChangeError::NotPending(format!(
                 "revision {} was not confirmed in time: the set before it comes back",
                 pending.revision
             )));
         }
-        self.database()?.confirm(pending.revision)?;
+        if let Err(error) = database.confirm(pending.revision) {
+            self.parts.enforce.comes_back_after(until(pending.deadline));
+            return Err(error.into());
+        }
         self.parts.enforce.confirmed();
         let state = Arc::new(State {
             pending: None,

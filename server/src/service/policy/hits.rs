@@ -1,5 +1,7 @@
 //! `ListHits`: what the rules did.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use sextant_flows::flow::Time;
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::Status;
@@ -29,6 +31,7 @@ pub(super) fn list(
         let id = wanted.find(&state.entries)?.policy.id.clone();
         hits.retain(|hit| hit.policy == id);
     }
+    let mut hits = whatever_mode(hits);
     hits.sort_by(|one, other| {
         let key = |hit: &Hit| (std::cmp::Reverse(hit.flows), hit.policy.clone());
         key(one)
@@ -41,6 +44,27 @@ pub(super) fn list(
         hits: hits.into_iter().map(|hit| message(hit, state)).collect(),
         count,
     })
+}
+
+/// What was met while its policy was enforced, and while it was in audit, together.
+fn whatever_mode(hits: Vec<Hit>) -> Vec<Hit> {
+    let mut sums: BTreeMap<_, Hit> = BTreeMap::new();
+    for hit in hits {
+        let key = (hit.policy.clone(), hit.rule.clone(), hit.verdict);
+        match sums.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert(hit);
+            }
+            Entry::Occupied(mut sum) => {
+                let sum = sum.get_mut();
+                sum.flows += hit.flows;
+                sum.packets += hit.packets;
+                sum.bytes += hit.bytes;
+                sum.last_ns = sum.last_ns.max(hit.last_ns);
+            }
+        }
+    }
+    sums.into_values().collect()
 }
 
 fn message(hit: Hit, state: &State) -> api::Hit {
