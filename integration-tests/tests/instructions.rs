@@ -12,11 +12,11 @@ const TOLERANCE: f64 = 0.25;
 /// As in the program.
 const COUNT: f64 = 1024.0;
 
-/// Built by `make test` with the release profile.
+/// Built by `make test` with the profile `quick`.
 fn program() -> PathBuf {
     std::env::var_os("SEXTANT_INSTRUCTIONS").map_or_else(
         || {
-            let built = "../target/release/examples/instructions";
+            let built = "../target/quick/examples/instructions";
             PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(built)
         },
         PathBuf::from,

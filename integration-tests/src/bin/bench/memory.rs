@@ -1,6 +1,8 @@
-//! Resident memory of both servers with full stores of two sizes, after they
-//! were drained. Hubble has no ring of a million flows: there Sextant is alone,
+//! Resident memory of both servers with full stores of two sizes, soon after they
+//! were drained: what the drain itself took is given back by then. Hubble has no ring of a million flows: there Sextant is alone,
 //! and must drain as fast as with few.
+
+use std::time::Duration;
 
 use anyhow::ensure;
 
@@ -15,6 +17,8 @@ const MIB: f64 = 1_048_576.0;
 /// 16 times the corpus, of which the newest are kept.
 const TIMES: usize = 16;
 const MILLION: u64 = 1_000_000;
+/// In which allocators give back what a drain took.
+const REST: Duration = Duration::from_secs(2);
 
 pub(crate) async fn run(bench: &mut Bench) -> anyhow::Result<()> {
     let (sextant, hubble) = bench.pair(1, RING).await?;
@@ -68,6 +72,7 @@ async fn measure(bench: &Bench, servers: &[&Server], capacity: u64) -> anyhow::R
                 drained.counted.messages
             );
             rounds.rate.0.push(drained.per_second);
+            tokio::time::sleep(REST).await;
             rounds.memory.0.push(server.rss()? as f64 / MIB);
             rounds.own.0.push(server.own_rss()? as f64 / MIB);
         }
