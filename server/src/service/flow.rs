@@ -41,8 +41,8 @@ pub struct FlowsService {
     limits: Limits,
     started: Time,
     noted: Duration,
-    /// Who looks at all names.
-    listing: Arc<Semaphore>,
+    /// Who looks at all names: root's socket, and others.
+    listing: [Arc<Semaphore>; 2],
 }
 
 impl FlowsService {
@@ -62,7 +62,7 @@ impl FlowsService {
             ring,
             counts,
             limits,
-            listing: Arc::new(Semaphore::new(1)),
+            listing: std::array::from_fn(|_| Arc::new(Semaphore::new(1))),
             started: Time::now(),
             noted,
         }
@@ -168,13 +168,11 @@ impl FlowService for FlowsService {
         request: Request<api::ListNamesRequest>,
     ) -> Result<Response<api::ListNamesResponse>, Status> {
         // There may be a million of them: one who asks has them at a time. Of one peer few
-        // stand in that line, and root's socket in none.
+        // stand in that line.
         let caller = Caller::of(request.extensions());
         let turn = self.limits.turn(&caller).await;
-        let one = match caller.is_root() {
-            true => None,
-            false => Arc::clone(&self.listing).acquire_owned().await.ok(),
-        };
+        let line = &self.listing[usize::from(!caller.is_root())];
+        let one = Arc::clone(line).acquire_owned().await.ok();
         let query = names::Query::compile(request.get_ref())?;
         let pipeline = Arc::clone(&self.pipeline);
         let answer = beside(move || {

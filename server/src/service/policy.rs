@@ -54,8 +54,9 @@ pub struct PolicySetService {
     limits: Limits,
     /// Held by the documents that are to change the set: who only asks is not in their way.
     changing: Arc<Semaphore>,
-    /// Held by large documents that are asked about, while they are read.
-    asking: Arc<Semaphore>,
+    /// Held by large documents that are asked about, while they are read: by those of
+    /// root's socket, and by those of others.
+    asking: [Arc<Semaphore>; 2],
 }
 
 impl PolicySetService {
@@ -68,7 +69,7 @@ impl PolicySetService {
             ring,
             limits,
             changing: Arc::new(Semaphore::new(1)),
-            asking: Arc::new(Semaphore::new(1)),
+            asking: std::array::from_fn(|_| Arc::new(Semaphore::new(1))),
         }
     }
 
@@ -315,11 +316,14 @@ impl PolicyService for PolicySetService {
         let mut request = request;
         let documents = std::mem::take(&mut request.get_mut().documents);
         let bytes: usize = documents.iter().map(|one| one.text.len()).sum();
-        // First: of one peer few stand in the line of all, and root's socket in none.
+        // First: of one peer few stand in the line of all.
         let turn = self.turn(&request).await;
-        let is_root = Caller::of(request.extensions()).is_root();
-        let one = match bytes > LARGE && !is_root {
-            true => Arc::clone(&self.asking).acquire_owned().await.ok(),
+        let is_other = !Caller::of(request.extensions()).is_root();
+        let one = match bytes > LARGE {
+            true => Arc::clone(&self.asking[usize::from(is_other)])
+                .acquire_owned()
+                .await
+                .ok(),
             false => None,
         };
         let asked = request.get_ref();
