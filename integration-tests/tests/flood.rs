@@ -260,6 +260,8 @@ fn after_a_flood_of_any_kind_a_new_connection_is_seen_and_no_packet_is_missing()
         "ack",
         "fin",
         "rst",
+        "ack-both",
+        "handshake",
         "udp",
         "udp-twice",
         "icmp",

@@ -27,6 +27,10 @@ enum Kind {
     Ack,
     Fin,
     Rst,
+    /// One segment each way, as of a connection that is older: both forged.
+    AckBoth,
+    /// A whole handshake, both ends of it forged.
+    Handshake,
     Udp,
     /// Two datagrams of each flow.
     UdpTwice,
@@ -100,7 +104,8 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
     let of_flow = |flow: u64| (flow + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let random = match (arguments.flows, arguments.kind) {
         (Some(flows), _) => of_flow(number % flows),
-        (None, Kind::UdpTwice) => of_flow(number / 2),
+        (None, Kind::UdpTwice | Kind::AckBoth) => of_flow(number / 2),
+        (None, Kind::Handshake) => of_flow(number / 3),
         (None, _) => random,
     };
     let source = |random: u64| (random >> 40) as u32;
@@ -111,7 +116,18 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
         ),
         None => (source(random), (random >> 16) as u16 | 1024),
     };
-    let tcp = |flags| frame::tcp(port, arguments.port.unwrap_or(80), random as u32, flags);
+    let server = arguments.port.unwrap_or(80);
+    // What the host is made to have sent.
+    let is_back = match arguments.kind {
+        Kind::AckBoth => number % 2 == 1,
+        Kind::Handshake => number % 3 == 1,
+        _ => false,
+    };
+    let (from, to_port) = match is_back {
+        true => (server, port),
+        false => (port, server),
+    };
+    let tcp = |flags| frame::tcp(from, to_port, random as u32, flags);
     let protocol = |v4, v6| if arguments.to.is_ipv4() { v4 } else { v6 };
     let (protocol, payload) = match arguments.kind {
         Kind::Syn => (6, tcp(SYN)),
@@ -119,6 +135,8 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
         Kind::Ack => (6, tcp(ACK)),
         Kind::Fin => (6, tcp(FIN | ACK)),
         Kind::Rst => (6, tcp(RST)),
+        Kind::AckBoth => (6, tcp(ACK)),
+        Kind::Handshake => (6, tcp([SYN, SYN | ACK, ACK][(number % 3) as usize])),
         Kind::Udp | Kind::UdpTwice | Kind::Fragment | Kind::LateFragment => {
             let to = arguments.port.unwrap_or(random as u16);
             (17, frame::udp(port, to, b"12345678"))
@@ -133,6 +151,7 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
     match arguments.to {
         IpAddr::V4(to) => {
             let source = Ipv4Addr::from_bits(11 << 24 | source);
+            let (source, to) = if is_back { (to, source) } else { (source, to) };
             let mut packet = frame::ipv4(source, to, protocol, &payload);
             let fragment: u16 = match arguments.kind {
                 Kind::Fragment => 0x2000,
@@ -145,6 +164,7 @@ fn packet(arguments: &Arguments, number: u64, random: u64) -> Vec<u8> {
         }
         IpAddr::V6(to) => {
             let source = Ipv6Addr::from_bits(0xfd11 << 112 | u128::from(random));
+            let (source, to) = if is_back { (to, source) } else { (source, to) };
             frame::ipv6(source, to, protocol, &payload)
         }
     }
