@@ -175,7 +175,7 @@ $(ALLOCATOR)/libjemalloc_pic.a: Cargo.lock .cargo/config.toml
 	rm -r $(ALLOCATOR)/target
 
 # For what counts instructions, or is emulated. Optimising across crates would take five
-# minutes for each of the two, and changes neither much.
+# minutes for each of the two; a count is held against one of the same profile.
 optimized:
 	cargo build --profile quick --package sextantd --bin sextantd --example instructions
 

@@ -247,7 +247,9 @@ impl Known {
         }
         self.shared = None;
         let mut left_out = 0;
-        self.names.sort_by_key(|name| Reverse(name.until_ns));
+        if !self.has_room(text) {
+            self.names.sort_by_key(|name| Reverse(name.until_ns));
+        }
         while !self.names.is_empty() && !self.has_room(text) {
             let out = self.names.pop();
             left_out += u64::from(out.is_some_and(|name| name.until_ns > now_ns));

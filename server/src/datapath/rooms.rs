@@ -8,6 +8,7 @@ use sextant_ebpf_common::{
 
 /// Slots of interfaces.
 pub(super) const SLOTS: usize = (DIRECT_SLOTS + EXTRA_SLOTS) as usize;
+
 /// Elements of one part of each table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rooms {

@@ -210,12 +210,8 @@ impl Numbers {
             given.used = self.uses;
             return given.number;
         }
-        let may_fit = key.len() <= MAX_LABELS / 8;
-        if may_fit && !self.has_room(key.len()) {
-            self.forget(0);
-        }
-        if may_fit && !self.has_room(key.len()) {
-            self.forget(self.first_quarter());
+        if key.len() <= MAX_LABELS / 8 {
+            self.make_room(key.len());
         }
         let Some(number) = self.free().filter(|_| self.has_room(key.len())) else {
             if self.counts.0.refused.fetch_add(1, Relaxed) == 0 {
@@ -249,6 +245,15 @@ impl Numbers {
         let next = self.next.max(reserved::FIRST_CLUSTER);
         let mut candidates = (next..=LAST).chain(reserved::FIRST_CLUSTER..next.min(LAST));
         candidates.find(|number| !self.taken.contains(number))
+    }
+
+    fn make_room(&mut self, bytes: usize) {
+        if !self.has_room(bytes) {
+            self.forget(0);
+        }
+        if !self.has_room(bytes) {
+            self.forget(self.first_quarter());
+        }
     }
 
     /// The last use of those that were not used for longest.

@@ -7,7 +7,6 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric as _},
     metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
 };
-
 use sextant_policy::policy::PolicyId;
 
 use crate::policy::{

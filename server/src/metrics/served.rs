@@ -31,10 +31,9 @@ pub fn router(pages: Pages, log: Log, hosts: Hosts, ready: watch::Receiver<bool>
     let page = axum::routing::get(move |headers: http::HeaderMap| async move {
         let accepts = headers.get_all(http::header::ACCEPT).iter();
         let accepts: Vec<_> = accepts.filter_map(|accept| accept.to_str().ok()).collect();
-        let (kind, text) = match plain::is_wanted(&accepts.join(",")) {
-            true => (PLAIN, served.page(|page| page.plain.clone()).await),
-            false => (OPEN_METRICS, served.page(|page| page.open.clone()).await),
-        };
+        let is_plain = plain::is_wanted(&accepts.join(","));
+        let kind = if is_plain { PLAIN } else { OPEN_METRICS };
+        let text = served.page(is_plain).await;
         let text = text.ok_or(http::StatusCode::INTERNAL_SERVER_ERROR)?;
         Ok::<_, http::StatusCode>(([(http::header::CONTENT_TYPE, kind)], text))
     });
@@ -71,43 +70,53 @@ struct Made {
     begun: Instant,
     ended: Instant,
     open: Bytes,
-    plain: Bytes,
+    /// The same for old readers, if one asked.
+    plain: Option<Bytes>,
 }
 
 impl Served {
     /// A page that was begun after the call, in one of its forms; none where making it
     /// failed.
-    async fn page(&self, form: impl FnOnce(&Made) -> Bytes) -> Option<Bytes> {
+    async fn page(&self, is_plain: bool) -> Option<Bytes> {
         let asked = Instant::now();
         let last = Arc::clone(&self.last).lock_owned().await;
-        let last = match &*last {
+        if let Some(made) = &*last {
             // Somebody else waited for it too.
-            Some(made) if made.begun >= asked => return Some(form(made)),
-            Some(made) => {
-                tokio::time::sleep_until((made.ended + made.rest()).into()).await;
-                last
+            let made_since = Some(made).filter(|made| made.begun >= asked);
+            if let Some(text) = made_since.and_then(|made| made.text(is_plain)) {
+                return Some(text);
             }
-            None => last,
-        };
+            tokio::time::sleep_until((made.ended + made.rest()).into()).await;
+        }
         let pages = self.pages.clone();
         // Who asked may go meanwhile, and the next one has to wait all the same.
-        let made = tokio::task::spawn_blocking(move || make(&pages, last)).await;
-        let made = made.ok()?;
-        made.as_ref().map(form)
+        let made = tokio::task::spawn_blocking(move || make(&pages, is_plain, last)).await;
+        made.ok()?.as_ref()?.text(is_plain)
     }
 }
 
 impl Made {
+    fn text(&self, is_plain: bool) -> Option<Bytes> {
+        match is_plain {
+            true => self.plain.clone(),
+            false => Some(self.open.clone()),
+        }
+    }
+
     fn rest(&self) -> Duration {
         let took = self.ended.saturating_duration_since(self.begun);
         (RESTS * took).min(LONGEST_REST)
     }
 }
 
-fn make(pages: &Pages, mut last: OwnedMutexGuard<Option<Made>>) -> OwnedMutexGuard<Option<Made>> {
+fn make(
+    pages: &Pages,
+    is_plain: bool,
+    mut last: OwnedMutexGuard<Option<Made>>,
+) -> OwnedMutexGuard<Option<Made>> {
     let begun = Instant::now();
     let text = pages.page();
-    let plain = plain::plain(&text).into();
+    let plain = is_plain.then(|| plain::plain(&text).into());
     *last = Some(Made {
         begun,
         ended: Instant::now(),
@@ -153,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn who_asks_together_gets_one_page_and_who_comes_later_another() {
         let (served, made) = served();
-        let ask = || served.page(|page| page.open.clone());
+        let ask = || served.page(false);
         let all = futures::future::join_all((0..100).map(|_| ask())).await;
         assert!(all.iter().all(Option::is_some));
         // The first one began before the others asked.
@@ -168,7 +177,7 @@ mod tests {
         let (served, made) = served();
         let begin = Instant::now();
         while begin.elapsed() < Duration::from_millis(500) {
-            let asked = served.page(|page| page.open.clone());
+            let asked = served.page(false);
             let _ = tokio::time::timeout(Duration::from_millis(1), asked).await;
         }
         // 20 ms of work and 80 ms of rest for each, and those at both ends.

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use futures::{Stream, stream};
 use sextant_proto::sextant::flow::v1 as api;
-use tokio::{sync::Semaphore, time::MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
     audit::What,
     beside::beside,
     generated::flow_service_server::{FlowService, FlowServiceServer},
-    limits::{Limits, shutting_down},
+    limits::{Limits, Line, shutting_down},
 };
 use crate::{flow::Time, listener::Caller, pipeline::Pipeline, record::RecordCounts, store::Ring};
 
@@ -41,8 +41,8 @@ pub struct FlowsService {
     limits: Limits,
     started: Time,
     noted: Duration,
-    /// Who looks at all names: root's socket, and others.
-    listing: [Arc<Semaphore>; 2],
+    /// Of those who look at all names.
+    listing: Line,
 }
 
 impl FlowsService {
@@ -62,7 +62,7 @@ impl FlowsService {
             ring,
             counts,
             limits,
-            listing: std::array::from_fn(|_| Arc::new(Semaphore::new(1))),
+            listing: Line::default(),
             started: Time::now(),
             noted,
         }
@@ -171,8 +171,7 @@ impl FlowService for FlowsService {
         // stand in that line.
         let caller = Caller::of(request.extensions());
         let turn = self.limits.turn(&caller).await;
-        let line = &self.listing[usize::from(!caller.is_root())];
-        let one = Arc::clone(line).acquire_owned().await.ok();
+        let one = self.listing.place(&caller).await;
         let query = names::Query::compile(request.get_ref())?;
         let pipeline = Arc::clone(&self.pipeline);
         let answer = beside(move || {

@@ -9,6 +9,7 @@
 mod ahead;
 mod answer;
 mod calls;
+mod line;
 mod methods;
 mod pool;
 mod request;
@@ -29,6 +30,7 @@ use crate::{config::Server, listener::Caller};
 
 use ahead::Everybody;
 pub use calls::limited;
+pub(super) use line::Line;
 use methods::Method;
 use pool::{Caps, Full, Place, Pool};
 pub(super) use turns::Turn;

@@ -27,7 +27,7 @@ use super::{
     audit::{What, caller_name},
     beside::beside,
     generated::policy_service_server::{PolicyService, PolicyServiceServer},
-    limits::{Limits, Turn},
+    limits::{Limits, Line, Turn},
 };
 use crate::{
     listener::{Caller, Origin},
@@ -54,9 +54,8 @@ pub struct PolicySetService {
     limits: Limits,
     /// Held by the documents that are to change the set: who only asks is not in their way.
     changing: Arc<Semaphore>,
-    /// Held by large documents that are asked about, while they are read: by those of
-    /// root's socket, and by those of others.
-    asking: [Arc<Semaphore>; 2],
+    /// Of large documents that are asked about, while they are read.
+    asking: Line,
 }
 
 impl PolicySetService {
@@ -69,7 +68,7 @@ impl PolicySetService {
             ring,
             limits,
             changing: Arc::new(Semaphore::new(1)),
-            asking: std::array::from_fn(|_| Arc::new(Semaphore::new(1))),
+            asking: Line::default(),
         }
     }
 
@@ -318,12 +317,8 @@ impl PolicyService for PolicySetService {
         let bytes: usize = documents.iter().map(|one| one.text.len()).sum();
         // First: of one peer few stand in the line of all.
         let turn = self.turn(&request).await;
-        let is_other = !Caller::of(request.extensions()).is_root();
         let one = match bytes > LARGE {
-            true => Arc::clone(&self.asking[usize::from(is_other)])
-                .acquire_owned()
-                .await
-                .ok(),
+            true => self.asking.place(&Caller::of(request.extensions())).await,
             false => None,
         };
         let asked = request.get_ref();

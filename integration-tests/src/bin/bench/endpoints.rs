@@ -3,15 +3,14 @@
 
 use std::{fmt::Write as _, time::Instant};
 
-use anyhow::{Context as _, ensure};
-use sextant_integration_tests::{Daemon, Netns, daemon::connect, root};
-use sextant_proto::sextant::policy::v1::{
-    ApplyRequest, Document, SetStatus, policy_service_client::PolicyServiceClient,
-};
+use anyhow::ensure;
+use sextant_integration_tests::{Daemon, Netns, root};
+use sextant_proto::sextant::policy::v1::{Document, SetStatus};
 
 use crate::{
     Bench,
     report::{Figure, Goal, Samples},
+    rules,
 };
 
 const ENDPOINTS: usize = 1000;
@@ -86,23 +85,14 @@ fn apply(daemon: &Daemon, port: usize) -> anyhow::Result<(f64, SetStatus)> {
             port + n
         ),
     };
-    let request = ApplyRequest {
-        documents: (0..ENDPOINTS).map(document).collect(),
-        force: true,
-        ..ApplyRequest::default()
-    };
-    daemon.block_on(async {
-        let channel = connect(&daemon.server()).await.context("connecting")?;
-        let mut client = PolicyServiceClient::new(channel);
-        let began = Instant::now();
-        let answer = client.apply(request).await?.into_inner();
-        let took = began.elapsed().as_secs_f64();
-        let status = answer.status.context("no status in the answer")?;
-        ensure!(
-            status.selected_endpoints == ENDPOINTS as u64,
-            "{} of {ENDPOINTS} endpoints are selected",
-            status.selected_endpoints
-        );
-        Ok((took, status))
-    })
+    let documents: Vec<_> = (0..ENDPOINTS).map(document).collect();
+    let began = Instant::now();
+    let status = rules::apply(daemon, &documents, ENDPOINTS)?;
+    let took = began.elapsed().as_secs_f64();
+    ensure!(
+        status.selected_endpoints == ENDPOINTS as u64,
+        "{} of {ENDPOINTS} endpoints are selected",
+        status.selected_endpoints
+    );
+    Ok((took, status))
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, ensure};
 use sextant_integration_tests::{Daemon, daemon::connect, enforced::named_host_policy};
 use sextant_proto::sextant::policy::v1::{
-    ApplyRequest, Document, policy_service_client::PolicyServiceClient,
+    ApplyRequest, Document, SetStatus, policy_service_client::PolicyServiceClient,
 };
 
 pub(crate) const RULES: usize = 10_000;
@@ -51,11 +51,16 @@ pub(crate) fn allowing() -> Vec<Document> {
     policies
 }
 
-/// Puts them in force, so many at a time.
-pub(crate) fn apply(daemon: &Daemon, policies: &[Document], at_once: usize) -> anyhow::Result<()> {
+/// Puts them in force, so many at a time; the set after it.
+pub(crate) fn apply(
+    daemon: &Daemon,
+    policies: &[Document],
+    at_once: usize,
+) -> anyhow::Result<SetStatus> {
     daemon.block_on(async {
         let channel = connect(&daemon.server()).await.context("connecting")?;
         let mut client = PolicyServiceClient::new(channel);
+        let mut status = None;
         for documents in policies.chunks(at_once) {
             let request = ApplyRequest {
                 documents: documents.to_vec(),
@@ -67,8 +72,9 @@ pub(crate) fn apply(daemon: &Daemon, policies: &[Document], at_once: usize) -> a
                 answer.changes.len() == documents.len(),
                 "not all are in force"
             );
+            status = answer.status;
         }
-        Ok(())
+        status.context("no status in the answer")
     })
 }
 

@@ -61,11 +61,7 @@ impl Pairs {
         {
             Some(again) => again.times += 1,
             None => {
-                let bytes = |waiting: &Waiting| waiting.question.bytes();
-                while waiting.len() == MAX_QUESTIONS
-                    || !waiting.is_empty()
-                        && waiting.iter().map(bytes).sum::<usize>() + question.bytes() > MAX_BYTES
-                {
+                while !waiting.is_empty() && !has_room(&waiting, question) {
                     waiting.remove(0);
                 }
                 waiting.push(Waiting {
@@ -110,4 +106,9 @@ impl Pairs {
         }
         answered
     }
+}
+
+fn has_room(waiting: &[Waiting], question: &Question) -> bool {
+    let bytes: usize = waiting.iter().map(|one| one.question.bytes()).sum();
+    waiting.len() < MAX_QUESTIONS && bytes + question.bytes() <= MAX_BYTES
 }

@@ -7,7 +7,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
 use opentelemetry_sdk::Resource as Detected;
 
-use crate::{percent, process::cgroup::Belonging};
+use crate::{
+    percent,
+    process::cgroup::{Belonging, is_id},
+};
 
 /// Another one each time that the daemon starts; the same for all its exporters.
 static INSTANCE: LazyLock<Option<String>> = LazyLock::new(|| line("/proc/sys/kernel/random/uuid"));
@@ -112,10 +115,6 @@ fn mounted_for(mounts: &str) -> Option<String> {
     let is_named = |pair: &&[&str]| pair[0].ends_with("containers") && is_id(pair[1]);
     let pair = parts.windows(2).find(is_named)?;
     Some(pair[1].to_owned())
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn line(path: &str) -> Option<String> {

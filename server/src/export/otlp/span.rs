@@ -9,7 +9,6 @@ use sextant_flows::{
     flow::wire::put,
     view::{Unreadable, View},
 };
-
 use sextant_proto::flow::Verdict;
 
 use super::{
