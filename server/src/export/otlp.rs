@@ -15,6 +15,9 @@ mod resource;
 mod span;
 mod starts;
 
+#[cfg(test)]
+mod tests;
+
 use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;

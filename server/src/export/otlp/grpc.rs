@@ -26,7 +26,7 @@ const MAX_ANSWER: usize = 4 << 20;
 
 /// Bytes as they are.
 #[derive(Clone, Copy, Default)]
-struct Raw;
+pub(super) struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;
