@@ -358,3 +358,35 @@ fn a_unit_and_a_container_are_endpoints_for_the_real_client() {
     assert!(!flows.iter().any(|flow| told(flow).is_some()), "not wanted");
     drop((server, clients));
 }
+
+#[test]
+fn units_that_come_and_go_are_told_as_endpoints() {
+    if !root() {
+        return;
+    }
+    let Some((cgroups, unit)) = Cgroups::of_unit("comes-and-goes") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Netns::new();
+    namespace.run("ip link set lo up");
+    let daemon = Daemon::start(&namespace, "", &["--interface", "lo"]);
+    let told = |event: &str| {
+        eventually(event, || {
+            let events = hubble(&daemon.server(), "observe agent-events --all -o jsonpb");
+            let is_it = |line: &&str| line.contains(event) && line.contains(&unit);
+            events.lines().find(is_it).map(str::to_owned)
+        })
+    };
+    let arguments = format!("serve tcp 127.0.0.1:{PORT}");
+    let server = Talk::start_in(Some(&cgroups.0[0]), &namespace, folder.path(), &arguments);
+    eventually("the server", || (!server.lines().is_empty()).then_some(()));
+    let arguments = format!("clients 1 tcp 127.0.0.1:{PORT}");
+    Talk::start_in(None, &namespace, folder.path(), &arguments).finished();
+    let came = told("ENDPOINT_CREATED");
+    assert!(came.contains(&format!("sextant:unit={unit}")), "{came}");
+    drop(server);
+    // The cgroup goes with it, as systemd does it.
+    drop(cgroups);
+    told("ENDPOINT_DELETED");
+}

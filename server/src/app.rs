@@ -6,6 +6,7 @@
 
 mod about;
 mod agent_events;
+mod cgroups;
 mod counting;
 mod datapath;
 mod exporting;
@@ -37,7 +38,7 @@ use crate::{
     kubernetes::Kubernetes,
     ledger::Sources,
     listener::Bound,
-    metrics::{self, Metrics},
+    metrics::{self, HubbleMetrics, Metrics},
     names,
     overhead::Overhead,
     pipeline::{Namespaces, Pipeline},
@@ -135,7 +136,7 @@ pub async fn build(config: Config, serving: &Handle, spans: &Spans) -> anyhow::R
         // Without it nothing is observed: the store holds what was replayed.
         lock(&core.pipeline).tell(agent_events::started());
     }
-    let kubernetes = core.follow_kubernetes(&own, serving.addresses());
+    let kubernetes = core.follow_kubernetes(&own, serving.addresses(), counting.hubble());
     set_serving(&health, true).await;
     ready.send_replace(true);
     Ok(App {
@@ -262,7 +263,12 @@ impl Core {
         datapath.await.map(Some)
     }
 
-    fn follow_kubernetes(&self, own: &PeerNode, bound: &[Bound]) -> Following {
+    fn follow_kubernetes(
+        &self,
+        own: &PeerNode,
+        bound: &[Bound],
+        metrics: Option<HubbleMetrics>,
+    ) -> Following {
         Following::start(
             &self.config.kubernetes,
             self.kubernetes.clone(),
@@ -274,6 +280,7 @@ impl Core {
                 cluster: self.config.cluster_name.clone(),
                 is_tls: own.tls_server_name.is_some(),
             },
+            metrics,
         )
     }
 

@@ -58,6 +58,7 @@ mod vlans;
 mod volumes;
 mod who;
 
+pub use cgroup_root::CgroupRoot;
 pub use choice::InterfaceChoice;
 pub use counters::{Counted, Counters, InterfaceCount, Unobserved};
 pub use eventfd::Stopper;

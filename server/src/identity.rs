@@ -6,6 +6,7 @@
 
 mod host;
 mod inventory;
+mod news;
 mod numbers;
 mod snapshot;
 
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 
 pub use host::Host;
 pub use inventory::Inventory;
+pub use news::News;
 pub use numbers::{Damage, NumberCounts, Numbers};
 pub use snapshot::{Draft, Snapshot};
 

@@ -25,6 +25,6 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{KindStatus, Kubernetes, News, WatchState};
+pub use directory::{KindStatus, Kubernetes, WatchState};
 pub use follow::follow;
 pub use probe::probe;

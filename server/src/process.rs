@@ -287,7 +287,7 @@ impl Processes {
             .endpoints
             .of(&belonging, named.as_ref(), &seen.exe, interners);
         self.note_group(
-            (seen.cgroup, seen.pid),
+            (seen.cgroup, &seen.cgroup_path, seen.pid),
             &belonging,
             named.as_ref(),
             interners,
@@ -369,9 +369,9 @@ impl Processes {
         known.endpoint = self
             .endpoints
             .of(&belonging, named.as_ref(), exe, interners);
-        let process = (known.process.cgroup_id, known.process.pid);
-        self.note_group(process, &belonging, named.as_ref(), interners);
         let mut process = Process::clone(&known.process);
+        let group = (process.cgroup_id, process.cgroup.as_str(), process.pid);
+        self.note_group(group, &belonging, named.as_ref(), interners);
         belongs(&mut process, belonging, named.as_deref());
         known.process = interners.processes.intern(process);
         known.named = named;
@@ -380,13 +380,13 @@ impl Processes {
     /// The cgroup of a process is this unit's or container's, whatever executes in it.
     fn note_group(
         &mut self,
-        (cgroup, pid): (u64, u32),
+        (cgroup, path, pid): (u64, &str, u32),
         belonging: &Belonging,
         named: Option<&Arc<Named>>,
         interners: &mut Interners,
     ) {
         if let Some(endpoint) = self.endpoints.of(belonging, named, "", interners) {
-            self.groups.note(cgroup, pid, &endpoint);
+            self.groups.note(cgroup, path, pid, &endpoint);
         }
     }
 

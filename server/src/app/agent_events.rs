@@ -1,5 +1,5 @@
-//! What Hubble tells of an agent: that it started, and endpoints of the inventory that come
-//! and go with a new configuration.
+//! What Hubble tells of an agent: that it started, and endpoints of this host that come and
+//! go: of the inventory with a new configuration, pods, units and containers.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use sextant_proto::flow::{
     agent_event::Notification,
 };
 
-use crate::{config::Endpoint, flow::Time, kubernetes::News};
+use crate::{config::Endpoint, flow::Time, identity::News};
 
 /// The daemon started now.
 pub(super) fn started() -> AgentEvent {
@@ -31,13 +31,17 @@ pub(super) fn changes(before: &[Endpoint], after: &[Endpoint]) -> Vec<AgentEvent
     gone.chain(new).collect()
 }
 
-/// A pod of this node came or went.
-pub(super) fn of_pod(News { endpoint, is_gone }: News) -> AgentEvent {
+/// An endpoint that was found came or went.
+pub(super) fn of(
+    News {
+        endpoint, is_gone, ..
+    }: News,
+) -> AgentEvent {
     let kind = match is_gone {
         true => AgentEventType::EndpointDeleted,
         false => AgentEventType::EndpointCreated,
     };
-    let pod = EndpointUpdateNotification {
+    let endpoint = EndpointUpdateNotification {
         id: endpoint.id.into(),
         pod_name: endpoint.pod_name,
         namespace: endpoint.namespace,
@@ -46,7 +50,7 @@ pub(super) fn of_pod(News { endpoint, is_gone }: News) -> AgentEvent {
     };
     AgentEvent {
         r#type: kind.into(),
-        notification: Some(Notification::EndpointUpdate(pod)),
+        notification: Some(Notification::EndpointUpdate(endpoint)),
     }
 }
 

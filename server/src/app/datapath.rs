@@ -11,7 +11,7 @@ use sextant_ebpf_common::policy::deny_error;
 use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
-    lock,
+    cgroups, lock,
     worker::{Worker, unexpected},
 };
 use crate::{
@@ -80,6 +80,8 @@ pub(super) struct RunningDatapath {
     engines: JoinHandle<()>,
     /// Reads the firewall's rules.
     firewall: JoinHandle<()>,
+    /// Looks which units and containers are there.
+    cgroups: JoinHandle<()>,
 }
 
 impl RunningDatapath {
@@ -121,10 +123,11 @@ impl RunningDatapath {
         let (slots, predecessors) = (datapath.slots(), datapath.predecessors());
         let enforceable = datapath.take_rules().map(|tables| Enforceable {
             tables,
-            groups,
+            groups: groups.clone(),
             slots,
         });
         let firewall = Firewall::default();
+        let cgroups = cgroups::follow(groups, kubernetes.clone(), Arc::clone(&pipeline));
         let services = Services::new(containers.clone(), firewall.clone(), kubernetes);
         let (reasons, vlans) = (datapath.drop_reasons(), datapath.vlans());
         lock(&pipeline).know(reasons, vlans, processes, services);
@@ -136,6 +139,7 @@ impl RunningDatapath {
         };
         let engines = tokio::spawn(containers::follow(sockets, containers));
         let firewall = tokio::spawn(firewall.follow());
+        let cgroups = tokio::spawn(cgroups);
         let stop = watch::Sender::new(false);
         let follow = tokio::spawn(datapath.follow(stop.subscribe()));
         let stoppers = [reader.stopper(), sweeper.stopper()];
@@ -164,6 +168,7 @@ impl RunningDatapath {
             identify,
             engines,
             firewall,
+            cgroups,
         })
     }
 
@@ -223,6 +228,9 @@ impl RunningDatapath {
             ended = &mut self.firewall => {
                 unexpected("the task that reads the firewall's rules", ended.err())
             }
+            ended = &mut self.cgroups => {
+                unexpected("the task that looks which units are there", ended.err())
+            }
         }
     }
 
@@ -231,6 +239,7 @@ impl RunningDatapath {
         self.identify.abort();
         self.engines.abort();
         self.firewall.abort();
+        self.cgroups.abort();
         self.stop.send_replace(true);
         // One that failed is not to be asked again.
         if !self.follow.is_finished() {

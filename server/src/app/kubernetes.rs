@@ -10,8 +10,9 @@ use tokio::{sync::watch, task::JoinSet};
 use super::{agent_events, lock, worker::unexpected};
 use crate::{
     config,
-    identity::Identities,
-    kubernetes::{self, Kubernetes, News},
+    identity::{Identities, News},
+    kubernetes::{self, Kubernetes},
+    metrics::HubbleMetrics,
     pipeline::Pipeline,
     service::PeerNode,
 };
@@ -22,6 +23,8 @@ pub(super) struct Following {
     identities: Arc<Identities>,
     pipeline: Arc<Mutex<Pipeline>>,
     nodes: Nodes,
+    /// Whose series of pods go with them.
+    metrics: Option<HubbleMetrics>,
     task: JoinSet<()>,
 }
 
@@ -65,12 +68,14 @@ impl Following {
         identities: Arc<Identities>,
         pipeline: Arc<Mutex<Pipeline>>,
         nodes: Nodes,
+        metrics: Option<HubbleMetrics>,
     ) -> Self {
         let mut following = Self {
             known,
             identities,
             pipeline,
             nodes,
+            metrics,
             task: JoinSet::new(),
         };
         following.spawn(settings);
@@ -97,15 +102,19 @@ impl Following {
         let (settings, known) = (settings.clone(), self.known.clone());
         let (identities, pipeline) = (Arc::clone(&self.identities), Arc::clone(&self.pipeline));
         let nodes = settings.peers.then(|| self.nodes.clone());
-        let all = known.clone();
+        let (all, metrics) = (known.clone(), self.metrics.clone());
         let changed = move |news: Vec<News>| {
             identities.refresh();
             if let Some(nodes) = &nodes {
                 nodes.tell(&all);
             }
-            let mut pipeline = lock(&pipeline);
             for one in news {
-                pipeline.tell(agent_events::of_pod(one));
+                // Hubble tells of endpoints of its own node alone.
+                if one.is_here {
+                    lock(&pipeline).tell(agent_events::of(one));
+                } else if let Some(metrics) = &metrics {
+                    metrics.hear(one);
+                }
             }
         };
         self.task.spawn(async move {

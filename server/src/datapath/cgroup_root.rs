@@ -1,11 +1,14 @@
 //! The root of the unified cgroup hierarchy, which the program for new sockets is
-//! attached to.
+//! attached to, and which cgroups are in it.
 
 use std::{
     ffi::CStr,
-    fs::File,
+    fs::{self, File},
     io,
-    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+        linux::fs::MetadataExt as _,
+    },
 };
 
 use procfs::process::Process;
@@ -14,6 +17,35 @@ use procfs::process::Process;
 const CGROUP2: &CStr = c"cgroup2";
 /// `FSCONFIG_CMD_CREATE` (linux/mount.h).
 const CREATE: libc::c_long = 6;
+
+/// The hierarchy, to be asked what is in it.
+#[derive(Debug)]
+pub struct CgroupRoot(OwnedFd);
+
+impl CgroupRoot {
+    /// Of this kernel.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither mounted nor can be.
+    pub fn open() -> io::Result<Self> {
+        open().map(Self)
+    }
+
+    /// The number of the cgroup at a path from the root; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be told.
+    pub fn number_of(&self, path: &str) -> io::Result<Option<u64>> {
+        let path = format!("/proc/self/fd/{}{path}", self.0.as_raw_fd());
+        match fs::metadata(path) {
+            Ok(found) => Ok(Some(found.st_ino())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 /// A descriptor of the root. A mount of it need not be there: where the right to
 /// make one is, it is made for this descriptor alone.

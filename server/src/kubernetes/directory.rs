@@ -6,7 +6,7 @@
 //! `MOST_GONE` pods that are gone, `MOST_NEWS` events that nobody took yet.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     net::IpAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -25,7 +25,7 @@ use super::{
 use crate::{
     config::KubernetesKind,
     flow::Endpoint,
-    identity::{Draft, Provider, reserved},
+    identity::{Draft, News, Provider, reserved},
 };
 
 /// As long as a flow may be silent before it counts as ended, and a little.
@@ -94,15 +94,6 @@ pub struct KindStatus {
     pub failures: u64,
 }
 
-/// A pod of this node that came or went.
-#[derive(Clone, Debug, PartialEq)]
-pub struct News {
-    /// The pod, with the number that it has as an endpoint.
-    pub endpoint: Endpoint,
-    /// Or is there.
-    pub is_gone: bool,
-}
-
 impl Kubernetes {
     /// The cluster of this name, from this node of it.
     #[must_use]
@@ -114,6 +105,13 @@ impl Kubernetes {
             services: AtomicU64::new(0),
             changed: Notify::new(),
         }))
+    }
+
+    /// Whether there is a pod of this name.
+    #[must_use]
+    pub fn has_pod(&self, namespace: &str, name: &str) -> bool {
+        let key = (namespace.to_owned(), name.to_owned());
+        self.lock().pods.get(&key).is_some()
     }
 
     /// Rises when services changed.
@@ -198,7 +196,8 @@ impl Kubernetes {
         self.0.changed.notified().await;
     }
 
-    /// Pods of this node that came and went since it was asked last.
+    /// Pods that came and went since it was asked last; those of other nodes that came were
+    /// gone before.
     pub(super) fn take_news(&self) -> Vec<News> {
         std::mem::take(&mut self.lock().news)
     }
@@ -283,7 +282,7 @@ impl Inner {
         }
     }
 
-    /// Pods that went linger; of those of this node it is told who came and went.
+    /// Pods that went linger; it is told who came and went.
     pub(super) fn pods_changed(&mut self, all: &Kubernetes, change: &Change<KnownPod>) {
         let until = Instant::now() + LINGER;
         let mut news = Vec::new();
@@ -294,7 +293,7 @@ impl Inner {
             if !is_there || new.is_some_and(|new| new.addresses != old.addresses) {
                 self.gone.push_back((until, key.clone(), Arc::clone(old)));
             }
-            if !is_there && all.is_here(old) {
+            if !is_there {
                 news.push((key, old, true));
             }
         }
@@ -302,17 +301,27 @@ impl Inner {
             let mut old = change.old.iter();
             old.any(|(was, old)| was == key && old.is_same(new))
         };
+        let gone: HashSet<&Key> = self.gone.iter().map(|(_, key, _)| key).collect();
         for (key, new) in &change.new {
-            if all.is_here(new) && !was_there(key, new) {
+            // Of other nodes it counts only that one is back.
+            let is_told = all.is_here(new) || gone.contains(key);
+            if is_told && !was_there(key, new) {
                 news.push((key, new, false));
             }
         }
         let over = self.gone.len().saturating_sub(MOST_GONE);
         self.gone.drain(..over);
         for (key, pod, is_gone) in news {
-            if self.news.len() < MOST_NEWS {
+            let is_here = all.is_here(pod);
+            // There is room for those of this node, whatever happens on others.
+            let most = if is_here { MOST_NEWS } else { MOST_NEWS / 2 };
+            if self.news.len() < most {
                 let endpoint = all.endpoint(self, key, pod);
-                self.news.push(News { endpoint, is_gone });
+                self.news.push(News {
+                    endpoint,
+                    is_gone,
+                    is_here,
+                });
             }
         }
     }

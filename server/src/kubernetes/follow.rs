@@ -29,13 +29,16 @@ use tokio::{
 };
 
 use super::{
-    directory::{Inner, Kubernetes, News},
+    directory::{Inner, Kubernetes},
     error::{KubernetesError, reason},
     known::{KnownNamespace, KnownNode, KnownPod, KnownService},
     objects::{Namespace, Node, Pod, Service},
     table::{Change, Key, Record, Table},
 };
-use crate::config::{self, KubernetesKind};
+use crate::{
+    config::{self, KubernetesKind},
+    identity::News,
+};
 
 /// After failures: twice as long each time.
 const SHORTEST: Duration = Duration::from_secs(1);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    Kubernetes, News,
+    Kubernetes,
     directory::LINGER,
     follow::take,
     objects::{Namespace, Node, Pod, Service},
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::{Endpoint, KubernetesKind},
     flow,
-    identity::{Draft, Identities, Inventory, Numbers, Provider, reserved},
+    identity::{Draft, Identities, Inventory, News, Numbers, Provider, reserved},
 };
 
 mod manifests;
@@ -70,7 +70,9 @@ impl Cluster {
 
     fn news(&self) -> Vec<(String, bool)> {
         let news = self.known.take_news().into_iter();
-        let told = |News { endpoint, is_gone }| (endpoint.pod_name, is_gone);
+        let told = |News {
+                        endpoint, is_gone, ..
+                    }| (endpoint.pod_name, is_gone);
         news.map(told).collect()
     }
 }
@@ -225,6 +227,19 @@ fn a_list_that_lacks_a_pod_takes_it_away_and_names_stay_meanwhile() {
         cluster.news(),
         [("b".to_owned(), true), ("b".to_owned(), false)]
     );
+}
+
+#[test]
+fn of_pods_of_other_nodes_it_is_told_who_is_gone_and_who_is_back() {
+    let cluster = Cluster::new();
+    let remote = || with(pod("far", "10.244.1.7"), "/spec/nodeName", json!("node-b"));
+    cluster.pod(Event::Apply, remote());
+    assert_eq!(cluster.news(), []);
+    cluster.pod(Event::Delete, remote());
+    cluster.pod(Event::Apply, remote());
+    let news = cluster.known.take_news();
+    let told = news.iter().map(|one| (one.is_gone, one.is_here));
+    assert_eq!(told.collect::<Vec<_>>(), [(true, false), (false, false)]);
 }
 
 #[test]

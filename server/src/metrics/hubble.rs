@@ -19,6 +19,7 @@ use std::{
     fmt,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
 };
 
 use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
@@ -31,7 +32,7 @@ pub use kind::Kind;
 pub use setting::{Setting, SettingError, check};
 
 use super::follow;
-use crate::{reloaded::Reloaded, store::Ring};
+use crate::{identity::News, reloaded::Reloaded, store::Ring};
 use engine::Engine;
 use file::MetricsFile;
 use tokio::sync::watch;
@@ -120,6 +121,11 @@ impl HubbleMetrics {
         // Since it was begun with, the file may have been read again.
         settings.iter_mut().for_each(watch::Receiver::mark_changed);
         follow::follow(self.engine, settings, ring, ending).await;
+    }
+
+    /// An endpoint of another node came back or is gone: its series go with it.
+    pub fn hear(&self, news: News) {
+        self.lock().hear(news, Instant::now());
     }
 
     /// What became of what it read.

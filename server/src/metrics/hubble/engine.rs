@@ -11,6 +11,7 @@ use sextant_proto::flow::LostEventSource;
 
 use super::{gone::Gone, handler::Handler, setting::Setting};
 use crate::{
+    identity::News,
     metrics::{follow, labels::Labels},
     store::Event,
 };
@@ -103,6 +104,24 @@ impl Engine {
             self.handlers.push(handler);
         }
         Ok(())
+    }
+
+    /// An endpoint of another node came back or is gone, of which no event tells.
+    pub(super) fn hear(
+        &mut self,
+        News {
+            endpoint, is_gone, ..
+        }: News,
+        now: Instant,
+    ) {
+        match is_gone {
+            true => self
+                .gone
+                .leave((endpoint.namespace, endpoint.pod_name), now),
+            false => self
+                .gone
+                .come_back((&endpoint.namespace, &endpoint.pod_name)),
+        }
     }
 
     fn lose(&mut self, source: LostEventSource, events: u64) {

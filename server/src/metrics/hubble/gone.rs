@@ -37,16 +37,22 @@ impl Gone {
         } = endpoint;
         match event.r#type() {
             AgentEventType::EndpointDeleted => {
-                let named = (namespace.clone(), pod_name.clone());
-                self.0.push_back((now + GRACE, named));
+                self.leave((namespace.clone(), pod_name.clone()), now)
             }
-            // It is back under its name, and goes on.
-            AgentEventType::EndpointCreated => {
-                self.0
-                    .retain(|(_, (space, name))| (space, name) != (namespace, pod_name));
-            }
+            AgentEventType::EndpointCreated => self.come_back((namespace, pod_name)),
             _ => {}
         }
+    }
+
+    /// One is gone.
+    pub(super) fn leave(&mut self, named: Named, now: Instant) {
+        self.0.push_back((now + GRACE, named));
+    }
+
+    /// One is back under its name, and goes on.
+    pub(super) fn come_back(&mut self, (namespace, name): (&str, &str)) {
+        self.0
+            .retain(|(_, (space, known))| (space.as_str(), known.as_str()) != (namespace, name));
     }
 
     /// When the next one is due.
