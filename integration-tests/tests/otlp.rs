@@ -21,6 +21,9 @@ use sextant_integration_tests::{
 };
 use tempfile::TempDir;
 
+/// Flows of all layers and kinds, with what captures alone do not have.
+const KINDS: &str = include_str!("kinds.jsonl");
+
 /// What the collector got by one of the exporters: flows made again, by uuid, each once.
 fn got(sink: &Sink, via: &str) -> BTreeMap<String, Value> {
     let mut flows = BTreeMap::new();
@@ -151,6 +154,22 @@ fn a_collector_gets_logs_that_make_the_flows_again_and_a_span_for_each_connectio
             "{state:?}"
         );
     }
+}
+
+#[test]
+fn flows_of_every_kind_that_are_replayed_are_made_again() {
+    if !root() {
+        return;
+    }
+    let setup = setup();
+    let _collector = collector::start(&setup.a, setup.folder.path(), &setup.sink, None);
+    let replay = setup.folder.path().join("kinds.jsonl");
+    std::fs::write(&replay, KINDS).unwrap();
+    let replay = replay.display().to_string();
+    let flags = ["--no-datapath", "--replay", &replay];
+    let daemon = Daemon::start(&setup.a, &config("http", ""), &flags);
+    let flows = complete(&daemon, &setup.sink);
+    assert_eq!(flows.len(), KINDS.lines().count());
 }
 
 /// Nanoseconds since 1970.
