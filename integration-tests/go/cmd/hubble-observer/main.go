@@ -1,7 +1,7 @@
 // Command hubble-observer serves the real Hubble observer with flows from a file, for the benchmark.
 //
 //	hubble-observer generate -flows N -seed S >corpus.jsonl
-//	hubble-observer serve -load corpus.jsonl -times K -capacity N -listen unix:///PATH|http://HOST:PORT [-export FILE]
+//	hubble-observer serve -load corpus.jsonl -times K -capacity N -listen unix:///PATH|http://HOST:PORT [-export FILE] [-metrics "FLOW ..."]
 //
 // It is no agent: there is no datapath, only upstream's ring and service. While it serves it obeys lines on its standard input:
 // "feed RATE SECONDS" offers flows at that rate and answers "fed OFFERED LOST". It ends with its input.
@@ -71,6 +71,7 @@ func serve(arguments []string) error {
 	listen := flags.String("listen", "", "where clients find it: unix:///PATH or http://HOST:PORT")
 	node := flags.String("node-name", "node-0", "name of this node")
 	export := flags.String("export", "", "write flows to this file by the real exporter; those that are loaded too")
+	count := flags.String("metrics", "", "count flows by the real handlers of these metrics, as --hubble-metrics has them")
 	_ = flags.Parse(arguments)
 	nodetypes.SetName(*node)
 
@@ -79,6 +80,11 @@ func serve(arguments []string) error {
 	if err != nil {
 		return err
 	}
+	counts, err := counting(quiet, *count)
+	if err != nil {
+		return err
+	}
+	options = append(options, counts...)
 	local, err := oracle.New(quiet, *capacity, options...)
 	if err != nil {
 		return err

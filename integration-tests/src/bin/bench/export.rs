@@ -26,6 +26,11 @@ use crate::{
 };
 
 const RATE: u64 = 20_000;
+/// At which nothing may be lost; not with the others, since there is no room for two servers.
+const FAST: u64 = 50_000;
+/// Of Hubble's metrics, as its dashboards want them.
+const CONTEXT: &str =
+    "sourceContext=pod;destinationContext=pod;labelsContext=source_namespace,destination_namespace";
 const SECONDS: u64 = 5;
 /// Of the page that is scraped.
 const SERIES: u32 = 10_000;
@@ -39,7 +44,13 @@ struct Costs {
     http: Samples,
     otlp: Samples,
     all: Samples,
+    metrics: Samples,
+    metrics_of_hubble: Samples,
     late_ms: Samples,
+    fast_late_ms: Samples,
+    fast_lost: Samples,
+    /// Cores, of the whole daemon.
+    fast_cores: Samples,
     lost: Samples,
     /// With a server that is away ÷ without one.
     away: Samples,
@@ -87,8 +98,8 @@ async fn round(
     );
     let all = [file.as_str(), &http, &otlp("'logs', 'metrics'")].concat();
 
-    let none = fed(bench, load, bodies, "").await?.cpu_us;
-    let of = async |config: &str| fed(bench, load, bodies, config).await;
+    let none = fed(bench, load, bodies, "", RATE).await?.cpu_us;
+    let of = async |config: &str| fed(bench, load, bodies, config, RATE).await;
     costs.file.0.push(of(&file).await?.cpu_us - none);
     costs.http.0.push(of(&http).await?.cpu_us - none);
     costs.otlp.0.push(of(&otlp("'logs'")).await?.cpu_us - none);
@@ -98,6 +109,14 @@ async fn round(
     costs.all.0.push(together.cpu_us - none);
     costs.lost.0.push(together.lost as f64);
     costs.late_ms.0.push(collector.p99_late_ms());
+    collector.forget();
+    let fast = fed(bench, load, bodies, &all, FAST).await?;
+    costs.fast_cores.0.push(fast.cpu_us * FAST as f64 / 1e6);
+    costs.fast_lost.0.push(fast.lost as f64);
+    costs.fast_late_ms.0.push(collector.p99_late_ms());
+    let counted = counted();
+    let metrics = format!("[metrics]\nhubble = ['{counted}']\n");
+    costs.metrics.0.push(of(&metrics).await?.cpu_us - none);
 
     let plain = hubble_fed(bench, load, &[]).await?;
     let path = folder.path().join("hubble.log");
@@ -106,7 +125,25 @@ async fn round(
         .file_of_hubble
         .0
         .push(hubble_fed(bench, load, &["-export", path]).await? - plain);
+    costs
+        .metrics_of_hubble
+        .0
+        .push(hubble_fed(bench, load, &["-metrics", &counted]).await? - plain);
     Ok(())
+}
+
+/// Hubble's metrics, each with the context that its dashboards want.
+fn counted() -> String {
+    let metrics = [
+        "flow:",
+        "drop:",
+        "tcp:",
+        "icmp:",
+        "port-distribution:",
+        "http:",
+        "dns:query;",
+    ];
+    metrics.map(|name| format!("{name}{CONTEXT}")).join(" ")
 }
 
 /// What was measured of a server that flows were offered to.
@@ -116,11 +153,17 @@ struct Fed {
     lost: u64,
 }
 
-async fn fed(bench: &Bench, load: &Load, bodies: &[Bytes], config: &str) -> anyhow::Result<Fed> {
+async fn fed(
+    bench: &Bench,
+    load: &Load,
+    bodies: &[Bytes],
+    config: &str,
+    rate: u64,
+) -> anyhow::Result<Fed> {
     let (_folder, server) = with_config(bench, load, config).await?;
     until_quiet(&server).await?;
     let before = server.cpu()?;
-    let offered = feed::record(server.address.clone(), bodies.to_vec(), RATE, SECONDS).await?;
+    let offered = feed::record(server.address.clone(), bodies.to_vec(), rate, SECONDS).await?;
     until_quiet(&server).await?;
     let cpu = server.cpu()?.saturating_sub(before);
     let lost = exporters(&server).await?.iter().map(not_written).sum();
@@ -178,6 +221,13 @@ fn report(bench: &mut Bench, costs: Costs) {
             Some(costs.file_of_hubble),
             Some(Goal::RatioAtMost(0.25)),
         ),
+        (
+            "Hubble's metrics, CPU a flow",
+            cpu,
+            costs.metrics,
+            Some(costs.metrics_of_hubble),
+            Some(Goal::RatioAtMost(0.25)),
+        ),
         ("HTTP, CPU a flow", cpu, costs.http, None, None),
         ("OTLP logs, CPU a flow", cpu, costs.otlp, None, None),
         (
@@ -198,6 +248,27 @@ fn report(bench: &mut Bench, costs: Costs) {
             "the same, p99 of a request's oldest flow at the server",
             "ms",
             costs.late_ms,
+            None,
+            Some(Goal::AtMost(2000.0)),
+        ),
+        (
+            "all four at 50,000 flows/s, cores of the whole daemon with taking flows in",
+            "",
+            costs.fast_cores,
+            None,
+            None,
+        ),
+        (
+            "the same, events that were not written",
+            "events",
+            costs.fast_lost,
+            None,
+            Some(Goal::AtMost(0.0)),
+        ),
+        (
+            "the same, p99 of a request's oldest flow at the server",
+            "ms",
+            costs.fast_late_ms,
             None,
             Some(Goal::AtMost(2000.0)),
         ),
