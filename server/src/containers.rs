@@ -10,6 +10,7 @@
 //!
 //! Bound: `directory::MOST` containers of each socket, `follow::MOST` sockets.
 
+mod bounded;
 mod containerd;
 mod cri;
 mod directory;

@@ -9,6 +9,7 @@ mod caller;
 mod certificate;
 mod connection;
 mod handshake;
+mod head;
 mod http;
 mod huffman;
 mod incoming;

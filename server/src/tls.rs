@@ -4,6 +4,7 @@
 //! when they change: connections go on with what they began with, new ones have
 //! what the files held last. Not who may do what. Bound: files of `MAX_BYTES`.
 
+mod chains;
 mod files;
 mod listening;
 mod outgoing;

@@ -11,13 +11,18 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
-    directory::Part,
+    bounded,
+    directory::{MOST, Part},
     error::EngineError,
     http::Http,
     images::{Baked, Images},
     named::{self, Named},
-    ports::{NetworkSettings, Port, Reached},
+    ports::{MOST_PORTS, NetworkSettings, Port, Reached},
 };
+
+/// Of one container, beside ports: what `named` looks at, and some more.
+const MOST_NAMES: usize = 16;
+const MOST_LABELS: usize = 1024;
 
 /// Events: `{"type":["container"],"event":["create","start","rename","die","died"]}`;
 /// the last is podman's word.
@@ -40,16 +45,27 @@ const SERVICE: &str = "com.docker.compose.service";
 /// Compose gives it to each container, and to no image.
 const NUMBER: &str = "com.docker.compose.container-number";
 
+/// All containers, as far as there is room for them.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct All {
+    #[serde(deserialize_with = "bounded::list::<_, _, MOST>")]
+    told: Option<Vec<Told>>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Listed {
     id: String,
+    #[serde(default, deserialize_with = "bounded::list::<_, _, MOST_NAMES>")]
     names: Option<Vec<String>>,
     image: Option<String>,
     #[serde(rename = "ImageID")]
     image_id: Option<String>,
+    #[serde(default, deserialize_with = "bounded::table::<_, _, MOST_LABELS>")]
     labels: Option<BTreeMap<String, String>>,
     state: Option<String>,
+    #[serde(default, deserialize_with = "bounded::list::<_, _, MOST_PORTS>")]
     ports: Option<Vec<Port>>,
     network_settings: Option<NetworkSettings>,
 }
@@ -78,6 +94,7 @@ struct State {
 struct Config {
     /// Its name.
     image: Option<String>,
+    #[serde(default, deserialize_with = "bounded::table::<_, _, MOST_LABELS>")]
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -99,7 +116,10 @@ struct Actor {
     id: String,
 }
 
-/// A container, whichever way it was told.
+/// A container, whichever way it was told. One of a list takes no more than this as soon as
+/// it is read.
+#[derive(Deserialize)]
+#[serde(from = "Listed")]
 struct Told {
     id: String,
     name: Option<String>,
@@ -107,6 +127,25 @@ struct Told {
     image_id: String,
     labels: BTreeMap<String, String>,
     reached: Reached,
+}
+
+impl From<Listed> for Told {
+    fn from(one: Listed) -> Self {
+        // Names with more in them are those of links.
+        let is_own = |name: &&String| name.matches('/').count() <= 1;
+        let names = one.names.unwrap_or_default();
+        Self {
+            id: one.id,
+            name: names.iter().find(is_own).cloned(),
+            image: one.image.unwrap_or_default(),
+            image_id: one.image_id.unwrap_or_default(),
+            labels: one.labels.unwrap_or_default(),
+            reached: match runs(one.state.as_deref()) {
+                true => Reached::listed(one.ports, one.network_settings),
+                false => Reached::default(),
+            },
+        }
+    }
 }
 
 /// Follows the engine until it fails.
@@ -158,24 +197,11 @@ struct Docker {
 
 impl Docker {
     async fn list(&mut self) -> Result<Vec<(String, Named)>, EngineError> {
-        let listed: Vec<Listed> = self.http.get("a list of containers", ALL).await?;
-        let mut all = Vec::with_capacity(listed.len());
-        for one in listed {
-            // Names with more in them are those of links.
-            let is_own = |name: &&String| name.matches('/').count() <= 1;
-            let names = one.names.unwrap_or_default();
-            let told = Told {
-                id: one.id,
-                name: names.iter().find(is_own).cloned(),
-                image: one.image.unwrap_or_default(),
-                image_id: one.image_id.unwrap_or_default(),
-                labels: one.labels.unwrap_or_default(),
-                reached: match runs(one.state.as_deref()) {
-                    true => Reached::listed(one.ports, one.network_settings),
-                    false => Reached::default(),
-                },
-            };
-            all.extend(self.named(told).await?);
+        let all: All = self.http.get("a list of containers", ALL).await?;
+        let told = all.told.unwrap_or_default();
+        let mut all = Vec::with_capacity(told.len());
+        for one in told {
+            all.extend(self.named(one).await?);
         }
         Ok(all)
     }

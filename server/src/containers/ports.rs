@@ -2,13 +2,21 @@
 //! a list (`Ports`), and those of one container (`NetworkSettings`). Of a container
 //! that does not run there are none, whatever is told.
 //!
-//! Pure. Bound: that of the answer; what is no port or no address is left out.
+//! Pure. Bound: `MOST_PORTS`, `MOST_NETWORKS`; what is no port or no address is left out.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Deserialize;
 
-use super::named::{Named, Published, protocol};
+use super::{
+    bounded,
+    named::{Named, Published, protocol},
+};
+
+/// Ports of a container.
+pub(super) const MOST_PORTS: usize = 16_384;
+/// Networks that it is in.
+const MOST_NETWORKS: usize = 256;
 
 /// One of a list.
 #[derive(Deserialize)]
@@ -26,7 +34,9 @@ pub(super) struct Port {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct NetworkSettings {
     /// By `80/tcp`: where on the host.
+    #[serde(default, deserialize_with = "bounded::table::<_, _, MOST_PORTS>")]
     ports: Option<BTreeMap<String, Option<Vec<Binding>>>>,
+    #[serde(default, deserialize_with = "bounded::table::<_, _, MOST_NETWORKS>")]
     networks: Option<BTreeMap<String, Option<Network>>>,
 }
 

@@ -18,7 +18,9 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use super::{Caller, authority::PREFACE, places::Place, silent::Opening, unix::UnixConnection};
+use super::{
+    Caller, authority::PREFACE, head::Head, places::Place, silent::Opening, unix::UnixConnection,
+};
 
 /// What carries the bytes.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub struct Connection {
     opening: Option<Opening>,
     /// Bytes of the preface that came meanwhile.
     matched: usize,
+    /// Of the request that is read, where it speaks HTTP/1.
+    head: Option<Head>,
 }
 
 impl Connection {
@@ -50,6 +54,7 @@ impl Connection {
             place,
             opening: Some(opening),
             matched: 0,
+            head: Some(Head::default()),
         }
     }
 
@@ -58,7 +63,11 @@ impl Connection {
         let rest = &PREFACE[self.matched..];
         let seen = read.len().min(rest.len());
         self.matched += seen;
-        let is_open = self.matched == PREFACE.len() || read[..seen] != rest[..seen];
+        let is_other = read[..seen] != rest[..seen];
+        let is_open = self.matched == PREFACE.len() || is_other;
+        if is_open && !is_other {
+            self.head = None;
+        }
         if is_open || read.is_empty() {
             self.opening = None;
             if !self.place.speak() {
@@ -66,6 +75,13 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    fn answering(&mut self) -> &mut Stream {
+        if let Some(head) = &mut self.head {
+            head.answered();
+        }
+        &mut self.stream
     }
 }
 
@@ -95,6 +111,9 @@ impl AsyncRead for Connection {
                 this.open(&buf.filled()[before..])?;
             }
         }
+        if let Some(head) = &mut this.head {
+            head.read(&buf.filled()[before..])?;
+        }
         read
     }
 }
@@ -105,7 +124,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        match self.get_mut().answering() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -117,7 +136,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.get_mut().stream {
+        match self.get_mut().answering() {
             Stream::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
             Stream::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, parts),

@@ -6,7 +6,10 @@
 
 use std::{io, sync::Arc};
 
-use tokio::net::TcpStream;
+use futures::future::poll_immediate;
+use rustls::server::Acceptor;
+use tokio::{net::TcpStream, sync::Semaphore};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use super::{
     Caller, Certificate, Security, Share,
@@ -29,7 +32,7 @@ pub(super) async fn handshake(
     refusals: Refusals,
 ) -> Option<Connection> {
     let shaken = tokio::select! {
-        shaken = tls.acceptor().accept(stream) => shaken,
+        shaken = shake(&tls, stream) => shaken,
         () = Opening::of(&place) => return None,
     };
     let stream = match shaken {
@@ -48,6 +51,21 @@ pub(super) async fn handshake(
     let opening = Opening::of(&place);
     let stream = Io::Tls(Box::new(stream));
     Some(Connection::new(stream, caller, place, opening))
+}
+
+/// Whoever says hello has a key of ours used, which may take milliseconds: one after the
+/// other, so that hundreds of them are not in the way of what else is served.
+async fn shake(tls: &Tls, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    static TURN: Semaphore = Semaphore::const_new(1);
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let mut rest = hello.into_stream(tls.current());
+    let turn = TURN.acquire().await;
+    let answered = poll_immediate(&mut rest).await;
+    drop(turn);
+    match answered {
+        Some(shaken) => shaken,
+        None => rest.await,
+    }
 }
 
 /// What is wrong with the client's certificate. What else breaks a handshake says

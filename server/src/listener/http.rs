@@ -17,7 +17,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Headers of a request, decoded; more than clients send, and a bound of what a
 /// connection can pile up in CONTINUATION frames.
-const HEADER_BYTES: u32 = 16 << 10;
+pub(super) const HEADER_BYTES: u32 = 16 << 10;
 /// Calls of a connection that were reset before they were looked at, and that the
 /// server itself has reset: more end the connection.
 const RESET_CALLS: usize = 20;

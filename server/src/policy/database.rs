@@ -11,7 +11,7 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use redb::{
@@ -73,9 +73,10 @@ pub enum DatabaseError {
 #[derive(Debug)]
 pub struct Database {
     path: PathBuf,
-    file: File,
-    /// Its lock is held as long as the file is open.
-    _folder: Option<StateFolder>,
+    /// None where it could not be opened again.
+    file: RwLock<Option<File>>,
+    /// Its lock is held as long as this is; none in memory.
+    folder: Option<StateFolder>,
 }
 
 /// What a database has.
@@ -147,8 +148,8 @@ impl Database {
         match Builder::new().create_with_backend(backend) {
             Ok(file) => Ok(Self {
                 path,
-                file,
-                _folder: None,
+                file: RwLock::new(Some(file)),
+                folder: None,
             }),
             Err(error) => Err(DatabaseError::File {
                 path,
@@ -160,9 +161,46 @@ impl Database {
     fn new(path: PathBuf, file: File, folder: StateFolder) -> Self {
         Self {
             path,
-            file,
-            _folder: Some(folder),
+            file: RwLock::new(Some(file)),
+            folder: Some(folder),
         }
+    }
+
+    /// Works on the file. After an error of the disk it has to be opened again, and is, once.
+    fn with<T>(&self, work: impl Fn(&File) -> Result<T, Failure>) -> Result<T, DatabaseError> {
+        let first = {
+            let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+            match &*file {
+                Some(file) => work(file),
+                None => Err(redb::Error::PreviousIo.into()),
+            }
+        };
+        match first {
+            Err(Failure::File(error)) if is_of_disk(&error) && self.folder.is_some() => {
+                tracing::warn!(%error, path = ?self.path, "the database of policies is opened again");
+                let again = self.open_again().map_err(|damage| DatabaseError::File {
+                    path: self.path.clone(),
+                    source: redb::Error::Corrupted(damage),
+                });
+                again?;
+                let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
+                let file = file.as_ref().ok_or(redb::Error::PreviousIo);
+                let done = file.map_err(Failure::from).and_then(work);
+                done.map_err(|error| self.failed(error))
+            }
+            done => done.map_err(|error| self.failed(error)),
+        }
+    }
+
+    fn open_again(&self) -> Result<(), String> {
+        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        // Its own lock on the file goes first.
+        drop(file.take());
+        *file = Some(try_open(folder, &self.path)?.0);
+        Ok(())
     }
 
     /// What it has.
@@ -171,7 +209,7 @@ impl Database {
     ///
     /// It cannot be read.
     pub fn load(&self) -> Result<Stored, DatabaseError> {
-        load(&self.file).map_err(|error| self.failed(error))
+        self.with(load)
     }
 
     /// Writes a change: all of it is on the disk on return, or nothing.
@@ -180,14 +218,13 @@ impl Database {
     ///
     /// It cannot be written.
     pub fn commit(&self, revision: &Revision) -> Result<(), DatabaseError> {
-        let write = || {
-            let transaction = self.file.begin_write()?;
+        self.with(|file| {
+            let transaction = file.begin_write()?;
             put_entries(&transaction, revision, |step| step.after.as_deref())?;
             put_revision(&transaction, revision)?;
             put_state(&transaction, revision.number, revision.confirm_by)?;
             Ok(transaction.commit()?)
-        };
-        write().map_err(|error| self.failed(error))
+        })
     }
 
     /// Takes back the last change, as if it had never been.
@@ -196,15 +233,14 @@ impl Database {
     ///
     /// It cannot be written; then the change stands.
     pub fn revert(&self, revision: &Revision, was: Option<Pending>) -> Result<(), DatabaseError> {
-        let write = || {
-            let transaction = self.file.begin_write()?;
+        self.with(|file| {
+            let transaction = file.begin_write()?;
             put_entries(&transaction, revision, |step| step.before.as_deref())?;
             transaction.open_table(REVISIONS)?.remove(revision.number)?;
             let deadline = was.map(|pending| pending.deadline);
             put_state(&transaction, revision.number - 1, deadline)?;
             Ok(transaction.commit()?)
-        };
-        write().map_err(|error| self.failed(error))
+        })
     }
 
     /// The last change needs no confirmation any more.
@@ -213,12 +249,11 @@ impl Database {
     ///
     /// It cannot be written.
     pub fn confirm(&self, revision: u64) -> Result<(), DatabaseError> {
-        let write = || {
-            let transaction = self.file.begin_write()?;
+        self.with(|file| {
+            let transaction = file.begin_write()?;
             put_state(&transaction, revision, None)?;
             Ok(transaction.commit()?)
-        };
-        write().map_err(|error| self.failed(error))
+        })
     }
 
     /// Up to `limit` changes before a number, the newest first.
@@ -227,9 +262,9 @@ impl Database {
     ///
     /// It cannot be read.
     pub fn revisions(&self, before: u64, limit: usize) -> Result<Vec<Revision>, DatabaseError> {
-        let read = || {
+        self.with(|file| {
             let mut found = Vec::new();
-            let transaction = self.file.begin_read()?;
+            let transaction = file.begin_read()?;
             let Some(table) = if_there(transaction.open_table(REVISIONS))? else {
                 return Ok(found);
             };
@@ -238,8 +273,7 @@ impl Database {
                 found.push(Revision::from_bytes(number.value(), bytes.value())?);
             }
             Ok(found)
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     /// Up to `limit` changes before a number, the newest first, without what policies were
@@ -277,16 +311,15 @@ impl Database {
 
     fn read_told<T: Default>(
         &self,
-        read: impl FnOnce(&ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Failure>,
+        read: impl Fn(&ReadOnlyTable<u64, &'static [u8]>) -> Result<T, Failure>,
     ) -> Result<T, DatabaseError> {
-        let one = || {
-            let transaction = self.file.begin_read()?;
+        self.with(|file| {
+            let transaction = file.begin_read()?;
             match if_there(transaction.open_table(REVISIONS))? {
                 Some(table) => read(&table),
                 None => Ok(T::default()),
             }
-        };
-        one().map_err(|error| self.failed(error))
+        })
     }
 
     /// The oldest change that is remembered.
@@ -295,14 +328,13 @@ impl Database {
     ///
     /// It cannot be read.
     pub fn oldest(&self) -> Result<Option<u64>, DatabaseError> {
-        let read = || {
-            let transaction = self.file.begin_read()?;
+        self.with(|file| {
+            let transaction = file.begin_read()?;
             let Some(table) = if_there(transaction.open_table(REVISIONS))? else {
                 return Ok(None);
             };
             Ok(table.first()?.map(|(number, _)| number.value()))
-        };
-        read().map_err(|error| self.failed(error))
+        })
     }
 
     fn failed(&self, error: Failure) -> DatabaseError {
@@ -315,6 +347,11 @@ impl Database {
             Failure::Entry(source) => DatabaseError::Entry { path, source },
         }
     }
+}
+
+/// After which the file is of no use until it is opened again.
+fn is_of_disk(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
 }
 
 /// What went wrong, without its place.

@@ -8,10 +8,10 @@ use rustls::{
     sign::SingleCertAndKey,
     version::TLS13,
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::{
     TlsError,
+    chains::ShortChains,
     files::{Content, Pair, authorities},
 };
 use crate::{
@@ -44,11 +44,6 @@ impl Tls {
     /// Which of them is wrong, and how.
     pub fn of(files: &config::Tls) -> Result<Self, TlsError> {
         Self::load(Listening(files.clone()))
-    }
-
-    /// For a new connection.
-    pub(crate) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.current())
     }
 }
 
@@ -85,7 +80,8 @@ impl Source for Listening {
                     setting: "client_ca",
                     cause: error.to_string(),
                 };
-                builder.with_client_cert_verifier(verifier.build().map_err(wrong)?)
+                let verifier = verifier.build().map_err(wrong)?;
+                builder.with_client_cert_verifier(Arc::new(ShortChains(verifier)))
             }
         };
         let shown = Arc::new(SingleCertAndKey::from(pair));

@@ -16,6 +16,7 @@ use futures::{
     future::{BoxFuture, Shared},
     stream,
 };
+use sextant_flows::printable::printable;
 use sextant_proto::{
     observer::{self as api, observer_client::ObserverClient},
     relay::NodeState,
@@ -31,6 +32,8 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(2);
 const ASK_ALL: Duration = Duration::from_secs(4);
 /// How long an answer holds, from the question on.
 const FRESH: Duration = Duration::from_secs(5);
+/// Characters of a text that another server says.
+const MAX_TEXT: usize = 256;
 /// Peers that are asked at one time.
 const AT_ONCE: usize = 32;
 
@@ -196,6 +199,12 @@ impl Peer {
     }
 }
 
+/// What another server says of itself, which may be anything.
+fn shown(text: &str) -> String {
+    let text: String = text.chars().take(MAX_TEXT).collect();
+    printable(&text).into_owned()
+}
+
 fn node(
     peer: &PeerNode,
     state: NodeState,
@@ -204,7 +213,7 @@ fn node(
     api::Node {
         name: peer.name.clone(),
         version: status
-            .map(|status| status.version.clone())
+            .map(|status| shown(&status.version))
             .unwrap_or_default(),
         address: peer.address.clone(),
         state: state.into(),
