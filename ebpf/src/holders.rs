@@ -1,7 +1,8 @@
 //! Who holds which socket: a walk over all descriptors of all processes, which
 //! finds the owners of sockets that were there before us, or were passed on.
 //!
-//! Two walks make a round. The first marks the sockets whose owner holds them;
+//! Two walks make a round. The first marks the sockets whose owner holds them, and tells
+//! owners again who executed a file, or are another user's or in another cgroup by now;
 //! the second gives those that are not marked to the first process that does.
 //! What is held by systemd alone (socket activation), that of the host, of a user or
 //! of a container, goes to the service once it has it, though systemd keeps it too. Kernel 5.12 (`bpf_sock_from_file` in iterators).
@@ -11,7 +12,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, PerCpuArray},
 };
-use sextant_ebpf_common::{Owner, ProcessRecord, start_of};
+use sextant_ebpf_common::{Owner, ProcessRecord, Told, start_of};
 
 use crate::{owner, process};
 
@@ -68,17 +69,26 @@ pub unsafe fn look(context: *mut TaskFile) {
     };
     let leader = process::leader(task as u64);
     let tgid: u32 = process::read(leader, process::field(&process::layout().task_tgid));
-    let start = start_of(process::start(leader));
+    let now = process::state(leader, process::cgroup(leader));
+    let start = start_of(now.start_ns);
     let is_init = makes_for_others(leader, tgid);
     if round & 1 == 0 {
-        if !is_init {
-            mark(owner::of(sock), round, tgid, start);
+        let owner = owner::of(sock);
+        if is_of(owner, tgid, start) {
+            // It may have gone elsewhere, or become another, with the sockets that it has.
+            (*owner).cgroup = now.cgroup;
+            if !is_init {
+                (*owner).round = round;
+            }
+            if owner::is_news(tgid, &now) {
+                tell(context, leader, tgid, &now);
+            }
         }
     } else {
         let owner = owner::made_of(sock);
         if give(owner, round - 1, is_init, tgid, start) {
-            (*owner).cgroup = process::cgroup(leader);
-            tell(context, leader);
+            (*owner).cgroup = now.cgroup;
+            tell(context, leader, tgid, &now);
         }
     }
 }
@@ -90,12 +100,10 @@ unsafe fn makes_for_others(leader: u64, tgid: u32) -> bool {
     tgid == INIT || name == SYSTEMD
 }
 
-/// The first walk: is this the one that we think?
+/// Whether it is the one that we think.
 #[inline(always)]
-unsafe fn mark(owner: *mut Owner, round: u32, tgid: u32, start: u32) {
-    if !owner.is_null() && (*owner).tgid == tgid && (*owner).start == start {
-        (*owner).round = round;
-    }
+unsafe fn is_of(owner: *mut Owner, tgid: u32, start: u32) -> bool {
+    !owner.is_null() && (*owner).tgid == tgid && (*owner).start == start
 }
 
 /// The second walk: nobody, or one that holds it no more; tells whether it is
@@ -119,11 +127,12 @@ unsafe fn give(owner: *mut Owner, round: u32, is_init: bool, tgid: u32, start: u
 }
 
 #[inline(never)]
-unsafe fn tell(context: *mut TaskFile, leader: u64) {
+unsafe fn tell(context: *mut TaskFile, leader: u64, tgid: u32, now: &Told) {
     let Some(record) = HOLDER.get_ptr_mut(0) else {
         return;
     };
     process::tell(record, leader);
     let size = size_of::<ProcessRecord>() as u32;
     bpf_seq_write((*(*context).meta).sequence.cast(), record.cast(), size);
+    owner::note_told(tgid, now);
 }

@@ -11,7 +11,7 @@ use aya_ebpf::{
     },
     helpers::generated::{
         bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
-        bpf_sk_storage_get,
+        bpf_sk_storage_get, bpf_skc_to_mptcp_sock,
     },
     macros::map,
     maps::{LruHashMap, RingBuf},
@@ -58,6 +58,22 @@ pub unsafe fn of(socket: *mut core::ffi::c_void) -> *mut Owner {
     storage(socket, 0)
 }
 
+/// The same of a socket as it carries packets: the kernel's own where it is a part of a
+/// connection of Multipath TCP, which is a process'.
+#[inline(always)]
+pub unsafe fn behind(socket: *mut core::ffi::c_void) -> *mut Owner {
+    let owner = of(socket);
+    let is_known = !owner.is_null() && (*owner).tgid != 0;
+    if is_known || process::field(&process::layout().tells_whole) == 0 {
+        return owner;
+    }
+    let whole = bpf_skc_to_mptcp_sock(socket);
+    if whole.is_null() {
+        return owner;
+    }
+    of(whole.cast())
+}
+
 /// What is kept with a socket, from now on.
 #[inline(always)]
 pub unsafe fn made_of(socket: *mut core::ffi::c_void) -> *mut Owner {
@@ -89,30 +105,36 @@ pub unsafe fn connects(socket: *mut core::ffi::c_void) {
         maps::count(Cause::SocketNotOwned, 1, 0);
         return;
     }
-    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    // Nearly always; a pid that is used again while the socket of who had it is passed
-    // on is not looked for.
-    if (*owner).tgid != tgid {
-        give_to_running(owner);
-    }
+    give_to_running(owner);
 }
 
 #[inline(always)]
 unsafe fn give_to_running(owner: *mut Owner) {
     let leader = process::leader(bpf_get_current_task());
-    let start_ns = process::start(leader);
+    // A worker connects for whoever has the connection that this one joins.
+    if process::is_of_kernel(leader) {
+        return;
+    }
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    (*owner).start = start_of(start_ns);
+    let now = process::state(leader, bpf_get_current_cgroup_id());
+    (*owner).start = start_of(now.start_ns);
     (*owner).tgid = tgid;
-    (*owner).cgroup = bpf_get_current_cgroup_id();
-    let now = Told {
-        start_ns,
-        cgroup: (*owner).cgroup,
-        executed: process::executed(leader),
-    };
-    if TOLD.get(&tgid).is_none_or(|told| *told != now) {
+    (*owner).cgroup = now.cgroup;
+    if is_news(tgid, &now) {
         tell(tgid, leader, &now);
     }
+}
+
+/// Whether it was not told so.
+#[inline(always)]
+pub unsafe fn is_news(tgid: u32, now: &Told) -> bool {
+    TOLD.get(&tgid).is_none_or(|told| *told != *now)
+}
+
+/// It is told so now.
+#[inline(always)]
+pub unsafe fn note_told(tgid: u32, now: &Told) {
+    let _ = TOLD.insert(&tgid, now, 0);
 }
 
 #[inline(never)]
@@ -125,5 +147,5 @@ unsafe fn tell(tgid: u32, leader: u64, now: &Told) {
     process::tell(record.as_mut_ptr(), leader);
     process::tell_command_line(record.as_mut_ptr(), leader);
     ring::submit_quietly(&PROCESSES, record, maps::process_level());
-    let _ = TOLD.insert(&tgid, now, 0);
+    note_told(tgid, now);
 }

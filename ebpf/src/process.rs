@@ -8,12 +8,15 @@ use aya_ebpf::helpers::generated::{
     bpf_probe_read_kernel, bpf_probe_read_kernel_str, bpf_probe_read_user,
 };
 use sextant_ebpf_common::{
-    CGROUP_DEPTH, CGROUP_NAME, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD, ProcessRecord,
-    WhoLayout,
+    CGROUP_DEPTH, CGROUP_NAME, CGROUP_PATH, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD,
+    ProcessRecord, TOO_DEEP, Told, WhoLayout,
 };
 
 /// Components and mounts on the way from an executable to the root, at most.
 const STEPS: u32 = 16;
+/// Components on the way from a cgroup to the root, at most: anybody may make them deep, to
+/// hide what is outermost.
+const CGROUP_STEPS: u32 = 512;
 
 /// Set when the programs are loaded.
 #[unsafe(no_mangle)]
@@ -49,6 +52,7 @@ static WHO_LAYOUT: WhoLayout = WhoLayout {
     socket_sock: 0,
     sock_kernel: 0,
     sock_kernel_mask: 0,
+    tells_whole: 0,
 };
 
 /// Where in kernel structures things are.
@@ -86,10 +90,29 @@ pub unsafe fn start(leader: u64) -> u64 {
     read(leader, field(&layout().task_start))
 }
 
-/// How many files a process executed.
+/// Whether it is a thread of the kernel, which works for others.
 #[inline(always)]
-pub unsafe fn executed(leader: u64) -> u64 {
-    read(leader, field(&layout().task_executed))
+pub unsafe fn is_of_kernel(leader: u64) -> bool {
+    read::<u64>(leader, field(&layout().task_mm)) == 0
+}
+
+/// What makes it worth telling again: it executed a file, or is another user's or in another
+/// cgroup.
+#[inline(always)]
+pub unsafe fn state(leader: u64, cgroup: u64) -> Told {
+    Told {
+        start_ns: start(leader),
+        cgroup,
+        executed: read(leader, field(&layout().task_executed)),
+        uid: user(leader),
+        pad: 0,
+    }
+}
+
+#[inline(always)]
+unsafe fn user(leader: u64) -> u32 {
+    let cred: u64 = read(leader, field(&layout().task_cred));
+    read(cred, field(&layout().cred_uid))
 }
 
 /// A process, by the leader of its threads.
@@ -100,13 +123,14 @@ pub unsafe fn tell(record: *mut ProcessRecord, leader: u64) {
     (*record).tgid = read(leader, field(&layout.task_tgid));
     let parent: u64 = read(leader, field(&layout.task_parent));
     (*record).ppid = read(parent, field(&layout.task_tgid));
-    let cred: u64 = read(leader, field(&layout.task_cred));
-    (*record).uid = read(cred, field(&layout.cred_uid));
+    (*record).uid = user(leader);
     (*record).comm = read(leader, field(&layout.task_comm));
     (*record).command_length = 0;
     (*record).cgroup = 0;
     (*record).exe_depth = 0;
     (*record).cgroup_depth = 0;
+    (*record).cgroup_nodes = [0; CGROUP_DEPTH];
+    (*record).pad = 0;
     tell_executable(record, leader);
     tell_cgroup(record, leader);
 }
@@ -204,17 +228,55 @@ unsafe fn tell_cgroup(record: *mut ProcessRecord, leader: u64) {
         let cgroup: u64 = read(state, field(&layout.css_cgroup));
         node = read(cgroup, field(&layout.cgroup_node));
     }
-    let mut depth = 0_usize;
-    for _ in 0..CGROUP_DEPTH {
-        let parent: u64 = read(node, field(&layout.node_parent));
+    pass_cgroups(record, node);
+    tell_outermost(record);
+}
+
+/// Goes up to the root; of the nodes that it passes the last ones are kept, each after
+/// `CGROUP_DEPTH` others in the same place.
+#[inline(never)]
+unsafe fn pass_cgroups(record: *mut ProcessRecord, mut node: u64) {
+    let place = field(&layout().node_parent);
+    // Kept in the record, as above.
+    let depth = &raw mut (*record).cgroup_depth;
+    for _ in 0..CGROUP_STEPS {
+        let parent: u64 = read(node, place);
         if parent == 0 {
-            break;
+            return;
         }
-        let name: u64 = read(node, field(&layout.node_name));
-        let place = (&raw mut (*record).cgroup_path[depth]).cast();
-        bpf_probe_read_kernel_str(place, CGROUP_NAME as u32, name as *const _);
-        depth += 1;
+        let at = depth.read_volatile();
+        (*record).cgroup_nodes[at as usize & (CGROUP_DEPTH - 1)] = node;
+        depth.write_volatile(at.wrapping_add(1));
         node = parent;
     }
-    (*record).cgroup_depth = depth as u32;
+    depth.write_volatile(TOO_DEEP);
+}
+
+/// The names of the nodes that were passed last, from the root on.
+#[inline(never)]
+unsafe fn tell_outermost(record: *mut ProcessRecord) {
+    let name_of = field(&layout().node_name);
+    let depth = (&raw mut (*record).cgroup_depth).read_volatile();
+    let used = &raw mut (*record).cgroup_bytes;
+    used.write_volatile(0);
+    for n in 0..CGROUP_DEPTH as u32 {
+        if depth == TOO_DEEP || n >= depth {
+            break;
+        }
+        let node = &raw mut (*record).cgroup_nodes[(depth - 1 - n) as usize & (CGROUP_DEPTH - 1)];
+        let at = used.read_volatile();
+        if at as usize > CGROUP_PATH - CGROUP_NAME {
+            break;
+        }
+        let name: u64 = read(node.read_volatile(), name_of);
+        let place = (&raw mut (*record).cgroup_path)
+            .cast::<u8>()
+            .add(at as usize);
+        let bytes = bpf_probe_read_kernel_str(place.cast(), CGROUP_NAME as u32, name as *const _);
+        if bytes > 0 {
+            used.write_volatile(at + bytes as u32);
+        }
+    }
+    // Addresses of the kernel are nobody's business.
+    (*record).cgroup_nodes = [0; CGROUP_DEPTH];
 }

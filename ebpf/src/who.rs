@@ -3,10 +3,13 @@
 //! was not found, again at the flow's events; never for a known packet.
 
 use aya_ebpf::{
-    bindings::{__sk_buff, bpf_sock},
+    bindings::{
+        __sk_buff, BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_NO_NEIGH,
+        BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup, bpf_sock,
+    },
     helpers::generated::{
-        bpf_get_listener_sock, bpf_get_socket_cookie, bpf_sk_fullsock, bpf_sk_lookup_tcp,
-        bpf_sk_lookup_udp, bpf_sk_release,
+        bpf_fib_lookup as look_up_route, bpf_get_listener_sock, bpf_get_socket_cookie,
+        bpf_sk_fullsock, bpf_sk_lookup_tcp, bpf_sk_lookup_udp, bpf_sk_release,
     },
     macros::map,
     maps::PerCpuArray,
@@ -34,6 +37,43 @@ static ADDRESS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// Where the addresses of a socket are put together, for the sake of the stack.
 #[map]
 static TUPLE: PerCpuArray<Tuple> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where a route is asked for, for the sake of the stack.
+#[map]
+static ROUTE: PerCpuArray<Route> = PerCpuArray::with_max_entries(1, 0);
+
+/// `struct bpf_fib_lookup`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Route {
+    family: u8,
+    protocol: u8,
+    ports: [u16; 2],
+    length: u16,
+    ifindex: u32,
+    flow: u32,
+    source: [u32; 4],
+    destination: [u32; 4],
+    vlan: [u16; 2],
+    mac: [u8; 12],
+}
+
+impl Route {
+    const NONE: Self = Self {
+        family: 0,
+        protocol: 0,
+        ports: [0; 2],
+        length: 0,
+        ifindex: 0,
+        flow: 0,
+        source: [0; 4],
+        destination: [0; 4],
+        vlan: [0; 2],
+        mac: [0; 12],
+    };
+}
+
+const _: () = assert!(size_of::<Route>() == size_of::<bpf_fib_lookup>());
 
 /// `struct bpf_sock_tuple`: remote address, local address, ports; and room beyond it.
 pub type Tuple = [u32; 16];
@@ -69,11 +109,38 @@ pub unsafe fn look(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) {
         && let Some(namespace) = receiving_namespace(packet, egress)
     {
         let found = receiver_of(skb, packet, namespace);
-        settle(
-            receiver,
-            or_of_listener(found, skb, packet, false, namespace),
-        );
+        let found = or_of_listener(found, skb, packet, false, namespace);
+        // Who listens at any address has not all that passes.
+        if found >> 32 == 0 || egress || !is_forwarded(skb, packet) {
+            settle(receiver, found);
+        }
     }
+}
+
+/// Whether the kernel sends on what comes in here. Where the interface does not forward, all
+/// that comes in is for this host.
+#[inline(never)]
+unsafe fn is_forwarded(skb: *mut __sk_buff, packet: &Packet) -> bool {
+    let Some(route) = ROUTE.get_ptr_mut(0) else {
+        return false;
+    };
+    *route = Route {
+        family: if packet.family == 4 {
+            INET as u8
+        } else {
+            INET6 as u8
+        },
+        ifindex: (*skb).ifindex,
+        source: packet.source,
+        destination: packet.destination,
+        ..Route::NONE
+    };
+    let size = size_of::<Route>() as i32;
+    let found = look_up_route(skb.cast(), route.cast(), size, 0);
+    matches!(
+        found as u32,
+        BPF_FIB_LKUP_RET_SUCCESS | BPF_FIB_LKUP_RET_NO_NEIGH | BPF_FIB_LKUP_RET_FRAG_NEEDED
+    )
 }
 
 /// At a later event: a socket may be there since, or be somebody's. Not at each packet
@@ -223,7 +290,7 @@ unsafe fn sender_of(skb: *mut __sk_buff, packet: &Packet, egress: bool) -> Found
         if listener.is_null() {
             return nobody(side::NO_SOCKET);
         }
-        return owned(owner::of(listener.cast()), side::NO_OWNER);
+        return owned(owner::behind(listener.cast()), side::NO_OWNER);
     }
     let family = (*full).family;
     // The kernel resets connections by a raw socket of its own.
@@ -231,7 +298,7 @@ unsafe fn sender_of(skb: *mut __sk_buff, packet: &Packet, egress: bool) -> Found
     if family != INET && family != INET6 || packet.protocol == TCP && !is_stream {
         return owned(owner::of(full.cast()), side::NO_SOCKET);
     }
-    owned(owner::of(full.cast()), without_owner(full))
+    owned(owner::behind(full.cast()), without_owner(full))
 }
 
 /// By a look-up, as the kernel does it a moment later.
@@ -328,7 +395,7 @@ unsafe fn look_up(
     if socket.is_null() {
         return nobody(side::NO_SOCKET);
     }
-    let found = owned(owner::of(socket.cast()), without_owner(socket.cast()));
+    let found = owned(owner::behind(socket.cast()), without_owner(socket.cast()));
     bpf_sk_release(socket.cast());
     found
 }

@@ -50,6 +50,9 @@ const MOST: usize = 16_384;
 /// Hundredths of a second, the unit of start times, in nanoseconds.
 const TICK_NS: i64 = 10_000_000;
 
+/// In the place of components of a path that are not told.
+const CUT: &str = "/…";
+
 /// By less than this it is only read inexactly.
 const CLOCK_SET_NS: u64 = 1_000_000_000;
 
@@ -278,7 +281,8 @@ impl Processes {
 
     fn add(&mut self, seen: &ProcessSeen, interners: &mut Interners) -> Known {
         let version = self.containers.version();
-        let (belonging, named) = self.belonging(&seen.cgroup_path);
+        let path = cgroup_path(seen);
+        let (belonging, named) = self.belonging(&path);
         let container = belonging.container.as_ref();
         if named.is_none() && container.is_some_and(|one| is_id(&one.id)) {
             self.containers.want();
@@ -287,12 +291,13 @@ impl Processes {
             .endpoints
             .of(&belonging, named.as_ref(), &seen.exe, interners);
         self.note_group(
-            (seen.cgroup, &seen.cgroup_path, seen.pid),
+            (seen.cgroup, &path, seen.pid),
             &belonging,
             named.as_ref(),
             interners,
         );
-        let process = self.process(seen, belonging, named.as_deref());
+        let mut process = self.process(seen, belonging, named.as_deref());
+        process.cgroup = path;
         let known = Known {
             process: interners.processes.intern(process),
             endpoint,
@@ -405,7 +410,6 @@ impl Processes {
             start_time: Some(Time::from_nanos(start)),
             name: seen.comm.clone(),
             exe: seen.exe.clone(),
-            cgroup: seen.cgroup_path.clone(),
             cgroup_id: seen.cgroup,
             command_line: self.command_line(seen),
             ..Process::default()
@@ -413,6 +417,19 @@ impl Processes {
         belongs(&mut process, belonging, named);
         process
     }
+}
+
+/// The path of its cgroup; whole, if it is still there where the programs cut it.
+fn cgroup_path(seen: &ProcessSeen) -> String {
+    let told = seen.cgroup_path.as_deref();
+    let is_cut = told.is_none_or(|path| path.ends_with(CUT));
+    let side = Side {
+        tgid: seen.pid,
+        start: seen.start,
+    };
+    let found = is_cut.then(|| lookup::cgroup_path(side)).flatten();
+    // Nobody's, where not even the outermost parts are known.
+    found.unwrap_or_else(|| told.unwrap_or(CUT).to_owned())
 }
 
 /// Says so in the process.

@@ -38,8 +38,8 @@ pub use vlan::{
     FIRST_VLAN, INTERFACE_VLANS, PACKET_VLANS, VLANS, vlan_in, vlan_number, vlan_parts,
 };
 pub use who::{
-    CGROUP_DEPTH, CGROUP_NAME, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner, ProcessRecord,
-    Side, Told, WhoLayout, side, start_of,
+    CGROUP_DEPTH, CGROUP_NAME, CGROUP_PATH, COMMAND_LINE, EXE_DEPTH, EXE_NAME, NO_FIELD, Owner,
+    ProcessRecord, Side, TOO_DEEP, Told, WhoLayout, side, start_of,
 };
 
 /// Index of the direction from the key's side `a` to side `b`.

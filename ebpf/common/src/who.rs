@@ -53,10 +53,14 @@ pub const fn start_of(boottime_ns: u64) -> u32 {
 pub const EXE_NAME: usize = 64;
 /// Components of an executable's path that are kept.
 pub const EXE_DEPTH: usize = 12;
-/// The same of a cgroup's path; a container's is as long as its id and its engine.
-pub const CGROUP_NAME: usize = 96;
-/// Components of a cgroup's path that are kept.
+/// Bytes of a component of a cgroup's path, with a zero at the end: as long as names of
+/// files may be.
+pub const CGROUP_NAME: usize = 256;
+/// Components of a cgroup's path that are kept: the outermost, whose names are not up to
+/// whoever was given a cgroup and makes others below it.
 pub const CGROUP_DEPTH: usize = 8;
+/// Bytes of all of them; components that find no room are the inner ones.
+pub const CGROUP_PATH: usize = 1024;
 
 /// Bytes of a command line.
 pub const COMMAND_LINE: usize = 512;
@@ -78,7 +82,8 @@ pub struct ProcessRecord {
     pub uid: u32,
     /// How many components `exe` has.
     pub exe_depth: u32,
-    /// How many components `cgroup_path` has.
+    /// How many components the path of its cgroup has; `TOO_DEEP` for more than are
+    /// looked at.
     pub cgroup_depth: u32,
     /// Bytes of the command line, as long as it is; `command_line` has the first. 0
     /// where it is not wanted, or not known.
@@ -87,12 +92,21 @@ pub struct ProcessRecord {
     pub comm: [u8; 16],
     /// Path of its executable, the last component first, each ended by a zero.
     pub exe: [[u8; EXE_NAME]; EXE_DEPTH],
-    /// Path of its cgroup in the same way: in the unified hierarchy, else in that
-    /// of the pids controller.
-    pub cgroup_path: [[u8; CGROUP_NAME]; CGROUP_DEPTH],
+    /// Path of its cgroup: in the unified hierarchy, else in that of the pids controller.
+    /// Components one behind the other, the outermost first, each ended by a zero.
+    pub cgroup_path: [u8; CGROUP_PATH],
+    /// Where the program keeps what it passes on the way; zeros for others.
+    pub cgroup_nodes: [u64; CGROUP_DEPTH],
+    /// Bytes of `cgroup_path` that are used.
+    pub cgroup_bytes: u32,
+    /// Zero.
+    pub pad: u32,
     /// Its arguments, each ended by a zero.
     pub command_line: [u8; COMMAND_LINE],
 }
+
+/// The outermost components of a cgroup's path are not known.
+pub const TOO_DEEP: u32 = u32::MAX;
 
 /// What was told of a process, so that it is told once.
 #[repr(C)]
@@ -104,6 +118,10 @@ pub struct Told {
     pub cgroup: u64,
     /// How many files the process executed.
     pub executed: u64,
+    /// Its user.
+    pub uid: u32,
+    /// Zero.
+    pub pad: u32,
 }
 
 /// Offset that no field has.
@@ -175,6 +193,9 @@ pub struct WhoLayout {
     pub sock_kernel: u32,
     /// Its bit.
     pub sock_kernel_mask: u32,
+    /// Whether the kernel tells the socket that a part of a connection of Multipath TCP is
+    /// of (5.19).
+    pub tells_whole: u32,
 }
 
 const _: () = {
@@ -182,7 +203,17 @@ const _: () = {
     assert!(size_of::<Side>() == 8);
     assert!(
         size_of::<ProcessRecord>()
-            == 16 + 24 + 16 + EXE_NAME * EXE_DEPTH + CGROUP_NAME * CGROUP_DEPTH + COMMAND_LINE
+            == 16
+                + 24
+                + 16
+                + EXE_NAME * EXE_DEPTH
+                + CGROUP_PATH
+                + 8 * CGROUP_DEPTH
+                + 8
+                + COMMAND_LINE
     );
-    assert!(size_of::<WhoLayout>() == 31 * 4);
+    // Indices of `cgroup_nodes` are masked.
+    assert!(CGROUP_DEPTH.is_power_of_two());
+    assert!(size_of::<Told>() == 32);
+    assert!(size_of::<WhoLayout>() == 32 * 4);
 };

@@ -18,14 +18,13 @@ pub(super) async fn follow(groups: Groups, kubernetes: Kubernetes, pipeline: Arc
     let mut changed = groups.watch();
     let mut looks = tokio::time::interval(EVERY);
     loop {
-        tokio::select! {
-            _ = looks.tick() => {
-                if let Some(root) = &root {
-                    // Of a file system: the runtime goes on meanwhile.
-                    tokio::task::block_in_place(|| groups.look(root));
-                }
-            }
-            _ = changed.changed() => {}
+        let is_time = tokio::select! {
+            _ = looks.tick() => true,
+            _ = changed.changed() => !groups.are_found(),
+        };
+        if let Some(root) = root.as_ref().filter(|_| is_time) {
+            // Of a file system: the runtime goes on meanwhile.
+            tokio::task::block_in_place(|| groups.look(root));
         }
         for news in groups.take_news() {
             let (namespace, pod_name) = (&news.endpoint.namespace, &news.endpoint.pod_name);

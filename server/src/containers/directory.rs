@@ -203,7 +203,8 @@ impl Table {
 
     fn may_name(&self, user: Option<u32>) -> bool {
         match self.uid {
-            Some(0) => true,
+            // What is in a user's slice that user may have called so.
+            Some(0) => matches!(user, None | Some(0)),
             Some(uid) => user == Some(uid),
             None => false,
         }

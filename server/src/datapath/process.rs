@@ -1,6 +1,6 @@
 //! A process as the programs tell it.
 
-use sextant_ebpf_common::{ProcessRecord, start_of};
+use sextant_ebpf_common::{ProcessRecord, TOO_DEEP, start_of};
 use sextant_flows::printable::printable;
 
 /// A process that has, or had, a socket.
@@ -22,8 +22,9 @@ pub struct ProcessSeen {
     pub exe: String,
     /// Number of its cgroup in the unified hierarchy.
     pub cgroup: u64,
-    /// Path of its cgroup; `/` for the root.
-    pub cgroup_path: String,
+    /// Path of its cgroup; `/` for the root. What is cut off its end, beyond 8 components,
+    /// is told by `…`; none where the outermost are not known.
+    pub cgroup_path: Option<String>,
     /// Its arguments, a zero behind each, as far as they are known.
     pub command_line: Vec<u8>,
     /// How many bytes they have.
@@ -47,8 +48,7 @@ impl From<&ProcessRecord> for ProcessSeen {
             comm: text(&record.comm),
             exe: path(&record.exe, record.exe_depth).unwrap_or_default(),
             cgroup: record.cgroup,
-            cgroup_path: path(&record.cgroup_path, record.cgroup_depth)
-                .unwrap_or_else(|| "/".into()),
+            cgroup_path: path_of_cgroup(record),
         }
     }
 }
@@ -63,11 +63,33 @@ fn path<const N: usize>(components: &[[u8; N]], depth: u32) -> Option<String> {
     for component in known.iter().rev() {
         path.push('/');
         path.push_str(&text(component));
-        if component[N - 2] != 0 {
+        // What is behind the zero is another's.
+        if !component[..N - 1].contains(&0) {
             path.push(CUT);
         }
     }
     (!known.is_empty()).then_some(path)
+}
+
+fn path_of_cgroup(record: &ProcessRecord) -> Option<String> {
+    if record.cgroup_depth == TOO_DEEP {
+        return None;
+    }
+    let used = record.cgroup_path.get(..record.cgroup_bytes as usize)?;
+    let mut path = String::new();
+    let mut components = 0;
+    for component in used.split_inclusive(|byte| *byte == 0) {
+        path.push('/');
+        path.push_str(&text(component));
+        components += 1;
+    }
+    if components < record.cgroup_depth {
+        path.extend(['/', CUT]);
+    }
+    if path.is_empty() {
+        path.push('/');
+    }
+    Some(path)
 }
 
 /// What is before the first zero; what is not text in it is shown as such.

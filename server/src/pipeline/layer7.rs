@@ -186,6 +186,9 @@ impl Layer7 {
             self.server_names.take(carried, zone, client);
             return Vec::new();
         }
+        if zone == 0 && is_forged(source, event, identities) {
+            return Vec::new();
+        }
         let (sequence, told) = transport(event);
         let length = told.unwrap_or(carried.length);
         let packet = dns::Packet {
@@ -252,6 +255,12 @@ fn client_of(address: IpAddr, event: &common::Event, identities: &Snapshot) -> C
         (_, true) => Client::Host,
         _ => Client::Other(event.zone, address),
     }
+}
+
+/// Whether it comes in with an address of this host: this host did not ask so, nor answer.
+fn is_forged(source: IpAddr, event: &common::Event, identities: &Snapshot) -> bool {
+    let (_, egress) = common::point_parts(event.point);
+    !egress && identities.look_up(source).1
 }
 
 /// The sequence number of TCP, or how many bytes a datagram has by its header: the

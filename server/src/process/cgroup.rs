@@ -9,6 +9,11 @@
 //! (systemd.unit(5), the runtimes' cgroup drivers); a component of 64 hexadecimal
 //! digits is a container of whatever engine.
 
+#[cfg(test)]
+mod tests;
+
+use sextant_flows::printable::printable;
+
 /// What a process belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Belonging {
@@ -36,20 +41,45 @@ pub struct Container {
 const ID: usize = 64;
 
 /// What precedes the id in names of scopes: `docker-ID.scope`.
-const SCOPES: [(&str, &str); 6] = [
+const SCOPES: [(&str, &str); 7] = [
     ("docker-", "docker"),
     ("cri-containerd-", "containerd"),
     ("crio-", "crio"),
+    // Below the unit of a container that shares its cgroup with its monitor (`--cgroups=split`).
+    ("libpod-payload-", "podman"),
     ("libpod-", "podman"),
     ("nerdctl-", "containerd"),
     ("buildkit-", "buildkit"),
 ];
-/// Parents of ids by what runs them: `/docker/ID`.
-const PARENTS: [(&str, &str); 3] = [
-    ("docker", "docker"),
-    ("libpod_parent", "podman"),
-    ("ecs", "docker"),
+/// Folders of ids by what runs them: `/docker/ID`, `/ecs/TASK/ID`.
+const PARENTS: [(&str, &str); 2] = [("docker", "docker"), ("ecs", "docker")];
+/// Where Podman has its containers, each in the folder of its pod if it has one, whose name
+/// looks like an id.
+const OF_PODMAN: &str = "libpod_parent";
+/// Units that run containers, as their names begin: in others a folder that is called like a
+/// container is what that unit made of it.
+const ENGINES: [&str; 16] = [
+    "balena",
+    "buildkit",
+    "containerd",
+    "cri-docker",
+    "crio",
+    "cri-o",
+    "docker",
+    "incus",
+    "k0s",
+    "k3s",
+    "kubelet",
+    "lxc",
+    "lxd",
+    "nomad",
+    "podman",
+    "rke2",
 ];
+/// The same of snaps: `snap.docker.dockerd.service`.
+const SNAP: &str = "snap.";
+/// Ends of names of units that have processes.
+const UNITS: [&str; 5] = [".service", ".scope", ".socket", ".mount", ".swap"];
 /// What runs monitors of containers, which are in none: `crio-conmon-ID.scope`.
 const MONITORS: [&str; 3] = ["conmon-", "crio-conmon-", "libpod-conmon-"];
 
@@ -61,20 +91,21 @@ impl Belonging {
         let mut slice = "";
         let components: Vec<&str> = path.split('/').filter(|name| !name.is_empty()).collect();
         for (place, name) in components.iter().enumerate() {
-            let parent = place.checked_sub(1).map_or("", |before| components[before]);
+            let above = &components[..place];
             // A name that the kernel could take for its own file is escaped so.
             let name = name.strip_prefix('_').unwrap_or(name);
             if found.container.is_none()
-                && let Some(container) = container(name, parent, path)
+                && may_have_containers(&found.unit)
+                && let Some(container) = container(name, above)
             {
                 found.container = Some(container);
                 // What the host's init system calls it says no more than that.
                 found.unit.clear();
-            } else if name.ends_with(".service") || name.ends_with(".scope") {
+            } else if UNITS.iter().any(|end| name.ends_with(end)) {
                 if found.unit.is_empty() || is_manager_of_user(&found.unit) {
                     name.clone_into(&mut found.unit);
                 }
-            } else if let Some(user) = user_of(name).filter(|_| found.unit.is_empty()) {
+            } else if let Some(user) = user_of(name).filter(|_| found.is_outermost()) {
                 found.user = found.user.or(Some(user));
                 slice = name;
             } else if name.ends_with(".slice") {
@@ -82,11 +113,24 @@ impl Belonging {
             }
         }
         // In a slice itself: rare, but somebody may.
-        if found.unit.is_empty() && found.container.is_none() {
+        if found.is_outermost() {
             slice.clone_into(&mut found.unit);
         }
         found
     }
+
+    /// Nothing was found whose processes may call what is below it as they like.
+    fn is_outermost(&self) -> bool {
+        self.unit.is_empty() && self.container.is_none()
+    }
+}
+
+/// Whether what is below this unit is called by what runs containers.
+fn may_have_containers(unit: &str) -> bool {
+    let name = unit.strip_prefix(SNAP).unwrap_or(unit);
+    unit.is_empty()
+        || is_manager_of_user(unit)
+        || ENGINES.iter().any(|engine| name.starts_with(engine))
 }
 
 /// The one unit that has others below it.
@@ -94,8 +138,11 @@ fn is_manager_of_user(unit: &str) -> bool {
     unit.starts_with("user@") && unit.ends_with(".service")
 }
 
-fn container(name: &str, parent: &str, path: &str) -> Option<Container> {
-    let is_of_pod = path.contains("/kubepods");
+/// By its name, and those above it.
+fn container(name: &str, above: &[&str]) -> Option<Container> {
+    let parent = above.last().copied().unwrap_or_default();
+    let is_of_pod =
+        name.starts_with("kubepods") || above.iter().any(|one| one.starts_with("kubepods"));
     let made = |id: &str, engine| Container {
         id: id.to_owned(),
         engine,
@@ -123,11 +170,19 @@ fn container(name: &str, parent: &str, path: &str) -> Option<Container> {
         }
     }
     if is_id(name) {
-        let known = PARENTS.iter().find(|(folder, _)| *folder == parent);
+        // The folder of a pod.
+        if parent == OF_PODMAN {
+            return None;
+        }
+        let is_in = |folder: &str| parent == folder || above.first() == Some(&folder);
+        let known = PARENTS.iter().find(|(folder, _)| is_in(folder));
         let engine = known.map_or("container", |(_, engine)| engine);
         return Some(made(name, engine));
     }
-    named(name, parent).map(|(id, engine)| made(id, engine))
+    named(name, parent).map(|(id, engine)| match engine {
+        "nspawn" => made(&unescaped(id), engine),
+        _ => made(id, engine),
+    })
 }
 
 /// Those that have a name alone.
@@ -138,13 +193,41 @@ fn named<'a>(name: &'a str, parent: &str) -> Option<(&'a str, &'static str)> {
     if matches!(parent, "lxc" | "lxc.payload") {
         return Some((name, "lxc"));
     }
-    let machine = match name.strip_suffix(".scope") {
-        Some(scope) if parent == "machine.slice" => scope.strip_prefix("machine-"),
-        _ => name
-            .strip_suffix(".service")
-            .and_then(|service| service.strip_prefix("systemd-nspawn@")),
+    let machine = name
+        .strip_suffix(".service")
+        .and_then(|service| service.strip_prefix("systemd-nspawn@"));
+    let scope = || {
+        let scope = name.strip_suffix(".scope")?;
+        let machine = scope.strip_prefix("machine-")?;
+        // Virtual machines are no containers.
+        (parent == "machine.slice" && !machine.starts_with("qemu")).then_some(machine)
     };
-    machine.map(|machine| (machine, "nspawn"))
+    Some((machine.or_else(scope)?, "nspawn"))
+}
+
+/// What systemd escaped in a name: `my\x2dweb` is `my-web`; anything else as it is.
+fn unescaped(name: &str) -> String {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after.strip_prefix(b"x").filter(|_| *first == b'\\');
+        let digits = escaped.and_then(|digits| std::str::from_utf8(digits.get(..2)?).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &rest[4..];
+            }
+            None => {
+                plain.push(*first);
+                rest = after;
+            }
+        }
+    }
+    match String::from_utf8(plain) {
+        Ok(plain) => printable(&plain).into_owned(),
+        Err(_) => name.to_owned(),
+    }
 }
 
 /// Whether it is an id; else it is a name.
@@ -158,195 +241,4 @@ fn user_of(name: &str) -> Option<u32> {
         .strip_suffix(".slice")?
         .parse()
         .ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const A: &str = "4f1c1b8e5a0d4c3f9e2b7a6d5c4b3a29181716151413121110f9e8d7c6b5a493";
-    const B: &str = "aa1c1b8e5a0d4c3f9e2b7a6d5c4b3a29181716151413121110f9e8d7c6b5a493";
-
-    /// Id, engine, whether it is of a pod.
-    type Found = Option<(String, &'static str, bool)>;
-
-    fn of(path: &str) -> (String, Option<u32>, Found) {
-        let path = path.replace("{A}", A).replace("{B}", B);
-        let found = Belonging::of(&path);
-        let container = found.container;
-        (
-            found.unit,
-            found.user,
-            container.map(|one| (one.id, one.engine, one.is_of_pod)),
-        )
-    }
-
-    #[test]
-    fn a_unit_is_the_outermost_service_or_scope_but_for_a_users_manager() {
-        for (path, unit, user) in [
-            ("/", "", None),
-            ("", "", None),
-            ("/init.scope", "init.scope", None),
-            ("/system.slice/nginx.service", "nginx.service", None),
-            (
-                "/system.slice/system-getty.slice/getty@tty1.service",
-                "getty@tty1.service",
-                None,
-            ),
-            ("/system.slice/nginx.service/workers", "nginx.service", None),
-            (
-                "/user.slice/user-1000.slice/session-3.scope",
-                "session-3.scope",
-                Some(1000),
-            ),
-            (
-                "/user.slice/user-1000.slice/user@1000.service/app.slice/app-firefox-12.scope",
-                "app-firefox-12.scope",
-                Some(1000),
-            ),
-            (
-                "/user.slice/user-0.slice/user@0.service/init.scope",
-                "init.scope",
-                Some(0),
-            ),
-            ("/machine.slice/app.slice", "app.slice", None),
-            // Whoever was given a cgroup cannot pose as another.
-            (
-                "/system.slice/app.service/nginx.service",
-                "app.service",
-                None,
-            ),
-            (
-                "/user.slice/user-1000.slice/user@1000.service/a.service/user-0.slice/b.service",
-                "a.service",
-                Some(1000),
-            ),
-            (
-                "/system.slice/app.service/user-0.slice/x",
-                "app.service",
-                None,
-            ),
-            // Not from systemd at all.
-            ("/process_api/abc", "", None),
-            ("/system.slice/_cpu.service", "cpu.service", None),
-            ("/…/nginx.service", "nginx.service", None),
-        ] {
-            assert_eq!(of(path), (unit.to_owned(), user, None), "{path}");
-        }
-    }
-
-    #[test]
-    fn containers_of_all_engines_are_found() {
-        for (path, id, engine, is_of_pod) in [
-            ("/docker/{A}", A, "docker", false),
-            ("/system.slice/docker-{A}.scope", A, "docker", false),
-            (
-                "/system.slice/docker-{A}.scope/init.scope",
-                A,
-                "docker",
-                false,
-            ),
-            (
-                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podab_cd.slice/cri-containerd-{A}.scope",
-                A,
-                "containerd",
-                true,
-            ),
-            ("/kubepods/besteffort/pod12-34/{A}", A, "container", true),
-            (
-                "/system.slice/containerd.service/kubepods-burstable-podab.slice:cri-containerd:{A}",
-                A,
-                "containerd",
-                true,
-            ),
-            (
-                "/kubepods.slice/kubepods-pod1.slice/crio-{A}.scope",
-                A,
-                "crio",
-                true,
-            ),
-            // CRI-O with crun, and by cgroupfs.
-            (
-                "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podab_cd.slice/crio-{A}.scope/container",
-                A,
-                "crio",
-                true,
-            ),
-            ("/kubepods/burstable/podab-cd/crio-{A}", A, "crio", true),
-            (
-                "/system.slice/crio.service/kubepods-burstable-podab.slice:crio:{A}",
-                A,
-                "crio",
-                true,
-            ),
-            // nerdctl of a user.
-            (
-                "/user.slice/user-1000.slice/user@1000.service/user.slice/nerdctl-{A}.scope",
-                A,
-                "containerd",
-                false,
-            ),
-            (
-                "/machine.slice/libpod-{A}.scope/container",
-                A,
-                "podman",
-                false,
-            ),
-            (
-                "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-{A}.scope",
-                A,
-                "podman",
-                false,
-            ),
-            ("/libpod_parent/libpod-{A}", A, "podman", false),
-            ("/system.slice/nerdctl-{A}.scope", A, "containerd", false),
-            ("/default/{A}", A, "container", false),
-            ("/lxc.payload.web/init.scope", "web", "lxc", false),
-            ("/lxc/web", "web", "lxc", false),
-            (
-                "/machine.slice/systemd-nspawn@web.service/payload",
-                "web",
-                "nspawn",
-                false,
-            ),
-            (
-                "/machine.slice/machine-web.scope/payload",
-                "web",
-                "nspawn",
-                false,
-            ),
-            // Whoever is in one may make another below it.
-            ("/docker/{A}/docker/{B}", A, "docker", false),
-            ("/lxc/web/docker/{B}", "web", "lxc", false),
-        ] {
-            let found = of(path).2;
-            assert_eq!(found, Some((id.to_owned(), engine, is_of_pod)), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_unit_within_a_container_is_told_with_it() {
-        let found = of("/docker/{A}/system.slice/nginx.service");
-        assert_eq!(
-            found,
-            (
-                "nginx.service".into(),
-                None,
-                Some((A.into(), "docker", false))
-            )
-        );
-    }
-
-    #[test]
-    fn what_watches_over_a_container_is_not_in_it() {
-        for path in [
-            "/machine.slice/libpod-conmon-{A}.scope",
-            "/system.slice/crio-conmon-{A}.scope",
-            "/kubepods.slice/kubepods-pod1.slice/crio-conmon-{A}.scope",
-            "/system.slice/docker.service",
-            "/docker/nothing",
-        ] {
-            assert_eq!(of(path).2, None, "{path}");
-        }
-    }
 }

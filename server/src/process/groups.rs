@@ -6,7 +6,7 @@
 //! one that is gone: a socket may outlive its cgroup. `MOST_NEWS` that nobody took yet.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     fs,
     os::linux::fs::MetadataExt as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -60,6 +60,7 @@ struct Known {
     is_found: bool,
     news: VecDeque<News>,
     noted: u64,
+    on_host: Arc<HashSet<String>>,
 }
 
 impl Known {
@@ -141,8 +142,18 @@ impl Groups {
             noted: known.noted,
         };
         known.groups.insert(cgroup, group);
+        let on_host = known.groups.values().filter(|group| group.is_of_host);
+        let names = on_host.map(|group| name(&group.endpoint));
+        let names = names.map(|(namespace, name)| format!("{namespace}/{name}"));
+        known.on_host = Arc::new(names.collect());
         drop(known);
         self.0.version.send_modify(|version| *version += 1);
+    }
+
+    /// Whether any was found where its path says, so that others can be missed.
+    #[must_use]
+    pub fn are_found(&self) -> bool {
+        self.lock().is_found
     }
 
     /// Looks which are there.
@@ -203,6 +214,12 @@ impl Groups {
             .collect();
         all.sort_by_key(|(_, group)| group.noted);
         all
+    }
+
+    /// Units and containers that have the network of this host, as `namespace/name`.
+    #[must_use]
+    pub fn on_host(&self) -> Arc<HashSet<String>> {
+        Arc::clone(&self.lock().on_host)
     }
 
     /// Changes whenever they do.

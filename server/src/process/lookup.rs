@@ -30,6 +30,11 @@ pub(crate) fn unit_of(process: &Process) -> Option<Endpoint> {
     unit_at(&cgroup_of(process)?, &exe_of(process))
 }
 
+/// The path of the cgroup of the process with this number, if that is still the one.
+pub(super) fn cgroup_path(side: Side) -> Option<String> {
+    cgroup_of(&same(side)?.0)
+}
+
 /// The file that it executes.
 fn exe_of(process: &Process) -> String {
     let exe = process.exe().unwrap_or_default();
@@ -64,7 +69,7 @@ pub(super) fn find(side: Side) -> Option<ProcessSeen> {
         comm: printable(&stat.comm).into_owned(),
         exe: exe_of(&process),
         cgroup: 0,
-        cgroup_path: cgroup_of(&process).unwrap_or_else(|| "/".into()),
+        cgroup_path: Some(cgroup_of(&process).unwrap_or_else(|| "/".into())),
     })
 }
 

@@ -19,7 +19,7 @@ fn seen(pid: u32, start: u32, exe: &str, cgroup_path: &str) -> ProcessSeen {
         comm: exe.rsplit('/').next().unwrap().into(),
         exe: exe.into(),
         cgroup: 7,
-        cgroup_path: cgroup_path.into(),
+        cgroup_path: Some(cgroup_path.into()),
         command_line: b"x\0--password\0S3CRET\0".into(),
         command_length: 20,
     }

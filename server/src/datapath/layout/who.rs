@@ -7,6 +7,11 @@ use super::{LayoutError, as_struct, offset};
 
 /// Numbers of the controllers of cgroups.
 const SUBSYSTEMS: &str = "cgroup_subsys_id";
+/// Helpers of programs, and the one that is asked for.
+const HELPERS: &str = "bpf_func_id";
+const TO_WHOLE: &str = "BPF_FUNC_skc_to_mptcp_sock";
+/// Sockets of Multipath TCP.
+const WHOLE: &str = "mptcp_sock";
 /// The one whose hierarchy has all processes where the unified one has none.
 const PIDS: &str = "pids_cgrp_id";
 
@@ -48,6 +53,7 @@ pub(in super::super) fn find(btf: &Btf) -> Result<WhoLayout, LayoutError> {
         socket_sock: offset("socket", "sk")?,
         sock_kernel: kernel_socket / 8,
         sock_kernel_mask: 1 << (kernel_socket % 8),
+        tells_whole: u32::from(tells_whole(btf)),
     })
 }
 
@@ -59,6 +65,13 @@ fn pids_state(btf: &Btf) -> Result<u32, LayoutError> {
         return Ok(NO_FIELD);
     };
     Ok(offset(btf, "css_set", "subsys")? + pids * size_of::<u64>() as u32)
+}
+
+/// Whether programs may ask for the socket of a whole connection of Multipath TCP.
+fn tells_whole(btf: &Btf) -> bool {
+    let has_sockets = btf.resolve_types_by_name(WHOLE).is_ok();
+    let helpers = super::reasons::members(btf, HELPERS).unwrap_or_default();
+    has_sockets && helpers.iter().any(|(_, name)| name == TO_WHOLE)
 }
 
 /// The offset of a field in bits.
