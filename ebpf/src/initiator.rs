@@ -11,7 +11,7 @@ use crate::{
     listener::{is_connected, listens},
     maps::settled_at_ns,
     packet::{ACK, Packet, SYN},
-    who::{CURRENT, receiving_namespace, sending_namespace},
+    who::{receiving_namespace, sending_namespace},
 };
 
 const GUESSED: u8 = initiator::GUESSED;
@@ -29,7 +29,12 @@ pub fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
     let sender = packet.sender();
     let receiver = 1 - sender;
     if !packet.sided {
-        return if packet.answer { receiver } else { sender };
+        // An answer to what nobody was seen to ask.
+        return if packet.answer {
+            receiver | GUESSED
+        } else {
+            sender
+        };
     }
     if packet.protocol == TCP {
         match packet.tcp_flags & (SYN | ACK) {
@@ -41,7 +46,7 @@ pub fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
         // A server that goes on after a pause is none that opens a flow.
         if packet.protocol == UDP
             && is_served_from_source(packet)
-            && listens(skb, packet, false, CURRENT)
+            && is_sent_by_listener(skb, packet)
         {
             return receiver | BY_SOCKET;
         }
@@ -58,6 +63,19 @@ pub fn who_spoke_first(skb: *mut __sk_buff, packet: &Packet) -> u8 {
         // Sockets of UDP clients may look like listening ones, so there the ports alone tell.
         Guess::None if packet.source_port >= packet.destination_port => sender | GUESSED,
         Guess::None => receiver | GUESSED,
+    }
+}
+
+/// Whether the datagram comes from a socket of this host that listens. Without its socket it
+/// comes from elsewhere, whoever has the port here.
+#[inline(never)]
+fn is_sent_by_listener(skb: *mut __sk_buff, packet: &Packet) -> bool {
+    let (_, egress) = point_parts(packet.point);
+    // SAFETY: the kernel gives a valid context.
+    let carries_socket = unsafe { !(*skb).__bindgen_anon_2.sk.is_null() };
+    match sending_namespace(packet, egress) {
+        Some(from) if carries_socket => listens(skb, packet, false, from),
+        _ => false,
     }
 }
 

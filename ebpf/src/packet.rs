@@ -69,6 +69,8 @@ pub struct Packet {
     pub fragment: bool,
     /// A fragment but not the first: there is no transport header.
     pub later_fragment: bool,
+    /// A first fragment of TCP without its flags (RFC 1858): it may open a connection.
+    pub cut: bool,
     /// The link has a MAC header.
     pub has_mac: bool,
     /// Of a new flow: as in `Entry`.

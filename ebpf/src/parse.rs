@@ -271,6 +271,7 @@ fn transport<R: Read>(reader: &R, there: Room, packet: &mut Packet) -> Result<()
     packet.sided = true;
     packet.answer = false;
     packet.later_fragment = false;
+    packet.cut = false;
     match packet.protocol {
         TCP => {
             if there.left < 20 {
@@ -323,6 +324,7 @@ fn cut_tcp<R: Read>(reader: &R, there: Room, packet: &mut Packet) -> Result<(), 
     let header: [u16; 2] = read_within(reader, there)?;
     ports(packet, &header);
     packet.tcp_flags = 0;
+    packet.cut = true;
     Ok(())
 }
 

@@ -18,8 +18,8 @@ use aya_ebpf::bindings::__sk_buff;
 use sextant_ebpf_common::{
     Entry, Tally, initiator, initiator_of, point_parts,
     policy::{
-        DENIED_BY_POLICY, Decision, NO_SUBJECT, NOT_HERE, decision, decision_of, guards_behind,
-        guards_host, is_of, remembered, verdict, verdict_of,
+        DENIED_BY_POLICY, Decision, HOST_CLASS, NO_SUBJECT, NOT_HERE, decision, decision_of,
+        guards_behind, guards_host, is_of, remembered, verdict, verdict_of,
     },
     protocol::{ICMP, ICMP6, TCP},
     reason,
@@ -29,7 +29,7 @@ use crate::{
     atomic,
     clock::{due_after, is_due},
     event, maps,
-    packet::Packet,
+    packet::{ACK, Packet, SYN},
 };
 use host::Near;
 use tables::{Part, Question};
@@ -119,6 +119,11 @@ fn denies(remembered: u32) -> bool {
     verdict_of(remembered) == verdict::DENY
 }
 
+#[inline(always)]
+fn lets(remembered: u32) -> bool {
+    matches!(verdict_of(remembered), verdict::ALLOW | verdict::AUDIT)
+}
+
 /// What each denied packet costs: the tracepoint of drops, which sees it next on this
 /// CPU, leaves it alone, and the flow counts it.
 #[inline(always)]
@@ -162,7 +167,9 @@ pub unsafe extern "C" fn sextant_judge(skb: *mut __sk_buff) -> u32 {
     }
     packet.guard = guard;
     let (host, behind) = sides(packet);
-    if !is_known(packet, part, host, behind) {
+    // Whatever came before: else whoever sends something that looks like an answer first
+    // would be let in.
+    if opens(packet) || !is_known(packet, part, host, behind) {
         look_up(skb, packet, part);
     }
     let is_denied = guards_host(guard) && denies(packet.judged[host])
@@ -197,11 +204,13 @@ unsafe fn look_up(skb: *mut __sk_buff, packet: &mut Packet, part: Part) {
     (*question).generation = part.generation;
     let near = Near::find(skb, packet, part);
     let (host, behind) = sides(packet);
-    if guards_host(packet.guard) && !is_of(packet.judged[host], part.generation) {
+    let is_known = is_of(packet.judged[host], part.generation);
+    let is_asked = !is_known || opens(packet) && near.subject != NO_SUBJECT;
+    if guards_host(packet.guard) && is_asked {
         let mut found = NOT_HERE;
         if near.subject != NO_SUBJECT {
             (*question).subject = near.subject;
-            (*question).class = class::of_side(packet, 1 - host, part);
+            (*question).class = class_of_other(packet, host, part);
             (*question).egress = u32::from(opened_by(packet) == host);
             found = entries::sextant_decide();
         }
@@ -220,10 +229,29 @@ unsafe fn look_up(skb: *mut __sk_buff, packet: &mut Packet, part: Part) {
     }
 }
 
+/// Of who speaks with this host: by an address of the link it is who is behind the
+/// interface, since everybody has one there beside his own.
+#[inline(always)]
+fn class_of_other(packet: &Packet, host: usize, part: Part) -> u32 {
+    let other = 1 - (host & 1);
+    if class::is_of_link(packet, other) {
+        let class = part.own_class(guards_behind(packet.guard));
+        if class != 0 {
+            return class;
+        }
+    }
+    class::of_side(packet, other, part)
+}
+
 /// That it is another decision than before is news.
 #[inline(always)]
 unsafe fn settle(packet: &mut Packet, side: usize, found: Decision, part: Part) {
     let place = &raw mut packet.judged[side & 1];
+    if opens(packet) && verdict_of(found) == verdict::DENY && lets(place.read_volatile()) {
+        // It may be forged: it does not end a connection that was let through.
+        packet.judgement |= reason::DENIED;
+        return;
+    }
     if found != NOT_HERE && decision_of(place.read_volatile()) != found {
         packet.judgement |= if side == 0 {
             reason::JUDGED_A
@@ -240,11 +268,12 @@ unsafe fn port(skb: *mut __sk_buff, packet: &Packet) -> u32 {
     let protocol = packet.protocol;
     if protocol == ICMP || protocol == ICMP6 {
         let kind = exempt::kind(skb, packet);
+        let is_answer = opened_by(packet) != packet.direction & 1;
         return u32::from(match (protocol, kind) {
             // Of an answer: what was asked.
-            (ICMP, 0) => 8,
-            (ICMP, 14) => 13,
-            (ICMP6, 129) => 128,
+            (ICMP, 0) if is_answer => 8,
+            (ICMP, 14) if is_answer => 13,
+            (ICMP6, 129) if is_answer => 128,
             (_, kind) => kind,
         });
     }
@@ -255,12 +284,35 @@ unsafe fn port(skb: *mut __sk_buff, packet: &Packet) -> u32 {
     })
 }
 
+/// Whether it opens a connection, or may.
+#[inline(always)]
+pub fn opens(packet: &Packet) -> bool {
+    packet.protocol == TCP && (packet.cut || packet.tcp_flags & (SYN | ACK) == SYN)
+}
+
+/// Whether the first packet of a flow comes in with an address of this host, which the
+/// kernel does not take: nobody opened anything by it. The packet is the one in
+/// `maps::SCRATCH`.
+#[inline(always)]
+pub unsafe fn is_forged(packet: &Packet) -> bool {
+    let (_, egress) = point_parts(packet.point);
+    match Part::in_force() {
+        Some(part) if !egress && part.guard(packet.point) != 0 => {
+            class::of_side(packet, packet.direction & 1, part) == HOST_CLASS
+        }
+        _ => false,
+    }
+}
+
 /// The side that opened the connection. Of datagrams whose beginning was not seen nothing
 /// but this packet tells: else whoever chooses his ports would be let in as an answer. A
 /// segment of no connection is refused by TCP itself.
 #[inline(always)]
 fn opened_by(packet: &Packet) -> usize {
     let known = packet.opened_by;
+    if opens(packet) {
+        return packet.direction & 1;
+    }
     let is_guess = known & initiator::GUESSED != 0 && known & initiator::BY_SOCKET == 0;
     if is_guess && packet.protocol != TCP {
         return packet.direction & 1;

@@ -47,6 +47,16 @@ pub unsafe fn if_passed_on(entry: *mut Entry, skb: *mut __sk_buff, packet: &Pack
     }
 }
 
+/// A query of a flow that began with an answer: now it is known who asks, and policies
+/// judge that.
+#[inline(always)]
+pub unsafe fn if_asked(entry: *mut Entry, packet: &Packet) {
+    if initiator_of((*entry).tags) & initiator::GUESSED != 0 {
+        (*entry).tags = tags(packet.vlan, packet.sender());
+        (*entry).judged = [0; 2];
+    }
+}
+
 #[inline(never)]
 unsafe fn begin(
     entry: *mut Entry,
@@ -84,7 +94,8 @@ unsafe fn is_over(entry: *mut Entry, packet: &Packet, seen: u32, opening: u32) -
     let direction = packet.direction & 1;
     let opened_here = initiator_of(tags) & initiator::B == packet.sender();
     if !opened_here {
-        return either & ACK != 0;
+        // Who opened it was a guess, and this tells.
+        return either & ACK != 0 || initiator_of(tags) & initiator::GUESSED != 0;
     }
     if has_opening(tags) {
         return (*entry).opening != opening;

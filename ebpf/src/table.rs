@@ -6,8 +6,8 @@
 
 use aya_ebpf::bindings::__sk_buff;
 use sextant_ebpf_common::{
-    Cause, Entry, Side, ZERO_WINDOW,
-    protocol::{TCP, UDP},
+    Cause, Entry, Side, ZERO_WINDOW, initiator,
+    protocol::{ICMP, ICMP6, TCP, UDP},
     reason, tags, tick,
 };
 
@@ -32,6 +32,10 @@ pub fn record<F: Family>(key: &F::Key, skb: *mut __sk_buff, packet: &mut Packet)
     let mut found = flows::find::<F>(key, hash);
     if found.is_none() {
         packet.initiator = who_spoke_first(skb, packet);
+        // SAFETY: the packet is the one in `maps::SCRATCH`.
+        if unsafe { policy::is_forged(packet) } {
+            packet.initiator |= initiator::GUESSED;
+        }
         if !prepare(skb, packet) {
             // SAFETY: the kernel gives a valid context.
             unsafe { policy::judge_alone(skb, packet) };
@@ -122,6 +126,8 @@ unsafe fn counts_and_begins(entry: *mut Entry, skb: *mut __sk_buff, packet: &Pac
         reopen::if_over(entry, skb, packet);
     } else if packet.protocol == UDP && who::is_another_socket(entry, skb, packet) {
         reopen::if_passed_on(entry, skb, packet);
+    } else if matches!(packet.protocol, ICMP | ICMP6) && !packet.answer {
+        reopen::if_asked(entry, packet);
     }
     true
 }
@@ -137,6 +143,7 @@ unsafe fn is_plain(entry: *mut Entry, skb: *mut __sk_buff, packet: &Packet) -> b
         && (*entry).tcp_flags & flags == flags
         && before != 0
         && packet.tcp_flags & SYN == 0
+        && !packet.cut
         && !is_due((*entry).due, packet.now)
         && !payload::is_wanted(entry, packet, before)
         && !(packet.protocol == UDP && who::is_another_socket(entry, skb, packet))

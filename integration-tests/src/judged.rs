@@ -198,14 +198,10 @@ impl Packet {
         !HOST.contains(&self.here)
     }
 
-    /// Whether its sender asks; else it answers.
+    /// Whether its sender asks; else it answers. An answer of ICMP is one only to what was
+    /// asked, and these are not.
     fn is_request(&self) -> bool {
-        !matches!(
-            (self.message, self.here.contains(':')),
-            (Message::TcpAnswer(_), _)
-                | (Message::Icmp(0 | 14), false)
-                | (Message::Icmp(129), true)
-        )
+        !matches!(self.message, Message::TcpAnswer(_))
     }
 
     /// What passes whatever policies say (`docs/policies.md`).
@@ -223,10 +219,6 @@ impl Packet {
             (Message::Tcp(port) | Message::TcpAnswer(port), _) => (6, port),
             (Message::Udp(port), _) => (17, port),
             (Message::Sctp(port), _) => (132, port),
-            // Of an answer: what was asked.
-            (Message::Icmp(0), false) => (1, 8),
-            (Message::Icmp(14), false) => (1, 13),
-            (Message::Icmp(129), true) => (58, 128),
             (Message::Icmp(kind), is_v6) => (if is_v6 { 58 } else { 1 }, kind.into()),
             (Message::Dhcp, _) => (17, 67),
             (Message::Other(protocol), _) => (protocol, 0),

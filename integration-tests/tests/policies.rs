@@ -172,7 +172,7 @@ fn what_is_applied_is_kept_changed_and_rolled_back() {
     server.write("all/b.yaml", &policy("b", 2));
     let told = server.says(&["apply", "-f", "all", "--mode", "disabled"]);
     assert!(
-        told.contains("CiliumNetworkPolicy shop/a created\n"),
+        told.contains("CiliumNetworkPolicy shop/a created (disabled)\n"),
         "{told}"
     );
     assert!(told.contains("revision 1: 2 policies"), "{told}");

@@ -329,6 +329,7 @@ impl Core {
     ) -> Result<(Routes, Metrics, Overhead), ReflectionError> {
         let config = &self.config;
         let limits = Limits::new(&config.server, self.draining.subscribe());
+        let groups = datapath.map(RunningDatapath::groups).unwrap_or_default();
         let nodes = self.peers.directory(config, bound);
         let observer = ObserverService::new(
             about(config),
@@ -369,7 +370,7 @@ impl Core {
                     .into_server(),
             )
             .add_service(status.into_server())
-            .add_service(policies::service(self, policies, limits.clone()))
+            .add_service(policies::service(self, policies, groups, limits.clone()))
             .add_service(AuditLogService::new(self.audit.clone()).into_server());
         let identities = self.identities.counts();
         let audit = self.audit.clone();

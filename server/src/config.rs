@@ -35,7 +35,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, net::IpAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 
@@ -246,6 +246,8 @@ pub struct Endpoint {
     pub cidrs: Vec<IpNet>,
     /// Names of the host's interfaces behind which it is.
     pub interfaces: Vec<String>,
+    /// Its ports by name and IP protocol number, for policies.
+    pub ports: BTreeMap<(String, u8), u16>,
 }
 
 /// Another server.

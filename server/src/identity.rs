@@ -22,7 +22,7 @@ pub use host::Host;
 pub use inventory::Inventory;
 pub use news::News;
 pub use numbers::{Damage, NumberCounts, Numbers};
-pub use snapshot::{Draft, Snapshot};
+pub use snapshot::{Draft, NamedPorts, Snapshot};
 
 /// Reserved numeric identities (Cilium's).
 pub mod reserved {

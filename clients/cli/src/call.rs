@@ -95,7 +95,6 @@ fn remedy(status: &Status, shown: &Shown) -> String {
     let remedy = match status.code() {
         _ if is_broken(status) => GONE,
         Code::Unavailable => GONE,
-        Code::Aborted => "; try again",
         Code::Unimplemented => "; it is no sextantd, or an older one: name another with --server",
         Code::PermissionDenied => return shown.denied(),
         Code::Unauthenticated => return shown.unknown(),

@@ -227,8 +227,22 @@ pub struct Scope {
     pub lengths: u32,
     /// What becomes of a connection that no entry is about.
     pub otherwise: Decision,
-    /// Zero.
-    pub pad: u32,
+    /// His own class, as a peer of others; 0 if he is nobody.
+    pub own_class: u32,
+}
+
+impl Scope {
+    /// Whether any rule is about him.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        let Self {
+            rules,
+            lengths,
+            otherwise,
+            ..
+        } = *self;
+        (rules, lengths, otherwise) != (0, 0, 0)
+    }
 }
 
 /// See `Scope::lengths`.

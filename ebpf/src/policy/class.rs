@@ -16,6 +16,23 @@ pub fn of_side(packet: &Packet, side: usize, part: Part) -> u32 {
     sextant_class(part.generation, u32::from(is_sender))
 }
 
+/// Whether a side has an address that no router takes (RFC 3927, RFC 4291, 2.5.6).
+#[inline(always)]
+pub fn is_of_link(packet: &Packet, side: usize) -> bool {
+    let is_sender = side & 1 == packet.direction & 1;
+    let first = if is_sender {
+        packet.source[0]
+    } else {
+        packet.destination[0]
+    };
+    let first = u32::from_be(first);
+    if packet.family == 4 {
+        first >> 16 == 0xa9fe
+    } else {
+        first >> 22 == 0xfe80 >> 6
+    }
+}
+
 /// Of the receiver.
 #[inline(always)]
 pub fn of_receiver(part: Part) -> u32 {

@@ -91,7 +91,7 @@ unsafe fn receiver(skb: *mut __sk_buff, packet: &Packet) -> u64 {
     if socket.is_null() {
         return 0;
     }
-    let owner = owner::of(socket.cast());
+    let owner = owner::behind(socket.cast());
     let cgroup = if owner.is_null() { 0 } else { (*owner).cgroup };
     bpf_sk_release(socket.cast());
     cgroup

@@ -8,8 +8,8 @@ use aya_ebpf::{
 use sextant_ebpf_common::{
     DIRECT_SLOTS, EXTRA_SLOTS,
     policy::{
-        BLOCKS, BY_PART, Control, Entry, Group, PARTS, Range4, Range6, Span, Subject, is_over,
-        part_of,
+        BLOCKS, BY_PART, Control, Entry, Group, NO_SUBJECT, PARTS, Range4, Range6, Span, Subject,
+        is_over, part_of,
     },
 };
 
@@ -210,6 +210,16 @@ impl Part {
     #[inline(always)]
     pub fn subject(self, n: u32) -> Option<&'static Subject> {
         SUBJECTS.get(self.number() * room(2) + n)
+    }
+
+    /// The class of somebody who is judged, as a peer; 0 for nobody.
+    #[inline(always)]
+    pub fn own_class(self, n: u32) -> u32 {
+        if n == NO_SUBJECT {
+            return 0;
+        }
+        self.subject(n)
+            .map_or(0, |subject| subject.ingress.own_class)
     }
 
     /// Length of the table of groups but for one.

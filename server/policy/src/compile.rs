@@ -28,7 +28,7 @@ mod tally;
 use std::collections::HashMap;
 
 use ipnet::IpNet;
-use sextant_ebpf_common::policy::{CLASSES, Range4, Range6, Subject};
+use sextant_ebpf_common::policy::{CLASSES, Range4, Range6, Scope, Subject};
 
 pub use reasons::{Because, MatchType, Reasons, TOLD, Told, Why};
 pub use tables::Tables;
@@ -154,16 +154,28 @@ pub fn compile(
     let mut classes = Classes::new(&lists, world, limits)?;
     let mut tables = Tables::default();
     place_peers(&mut tables, world, &lists, &mut classes, limits)?;
+    let own = world.subjects.iter();
+    let own: Vec<u32> = own
+        .map(|subject| classes.of_endpoint(subject))
+        .collect::<Result<_, _>>()?;
     let decisions = Decisions::new(&rules.all, reasons);
     let mut scopes = Scopes::new(&rules, &lists, &classes, decisions, limits);
     tables.subjects.push(Subject::default());
-    for (subject, parts) in world.subjects.iter().zip(&selected) {
-        tables.subjects.push(match subject.is_elsewhere() {
-            true => Subject::default(),
-            false => Subject {
-                ingress: scopes.of(subject, parts, Direction::Ingress)?,
-                egress: scopes.of(subject, parts, Direction::Egress)?,
-            },
+    let subjects = world.subjects.iter().zip(&selected).zip(&own);
+    for ((subject, parts), own_class) in subjects {
+        let mut scope = |direction| {
+            let scope = match subject.is_elsewhere() {
+                true => Scope::default(),
+                false => scopes.of(subject, parts, direction)?,
+            };
+            Ok(Scope {
+                own_class: *own_class,
+                ..scope
+            })
+        };
+        tables.subjects.push(Subject {
+            ingress: scope(Direction::Ingress)?,
+            egress: scope(Direction::Egress)?,
         });
     }
     tables.taken = scopes.entries.len();

@@ -27,6 +27,8 @@ pub struct Judgement<'a> {
 pub enum Reason<'a> {
     /// This end is outside, or another node, where these policies are not in force.
     Elsewhere,
+    /// No policy judges it: see `exempt`.
+    Exempt,
     /// No policy is about this end in this direction.
     NotSelected,
     /// These rules say so.

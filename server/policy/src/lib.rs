@@ -15,6 +15,7 @@
 pub mod compile;
 pub mod document;
 pub mod endpoint;
+pub mod exempt;
 pub mod explanation;
 pub mod judge;
 pub mod judgement;

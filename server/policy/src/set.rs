@@ -95,6 +95,16 @@ impl PolicySet {
         self.enforcement
     }
 
+    /// Whether it denies nothing, since nobody is to be denied anything.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        match self.enforcement {
+            Enforcement::Default => self.policies.is_empty(),
+            Enforcement::Always => false,
+            Enforcement::Never => true,
+        }
+    }
+
     /// The verdict on a connection.
     #[must_use]
     pub fn judge(&self, connection: &Connection<'_>) -> Judgement<'_> {

@@ -2,6 +2,8 @@
 //!
 //! Bound: `MAX_GROUPS` kinds of changes; flows of further ones are counted together.
 
+mod told;
+
 use std::collections::BTreeMap;
 
 use sextant_flows::flow::{Flow, Time};
@@ -11,7 +13,7 @@ use crate::{
     judgement::{Judgement, Reason, Source, Verdict},
     policy::Direction,
     set::PolicySet,
-    traffic::{Fate, NotJudged, Traffic},
+    traffic::{Fate, NotJudged, Party, Traffic},
 };
 
 /// Kinds of changes that are told apart.
@@ -95,7 +97,12 @@ impl<'a> Simulation<'a> {
 
     /// Judges a flow.
     pub fn see(&mut self, flow: &Flow) {
-        let traffic = match Traffic::of(flow) {
+        self.see_as(flow, |party| party);
+    }
+
+    /// Judges a flow of whose ends more is known than it tells.
+    pub fn see_as(&mut self, flow: &Flow, known: impl Fn(Party) -> Party) {
+        let traffic = match Traffic::of(flow).and_then(|traffic| traffic.known_as(known)) {
             Ok(traffic) => traffic,
             Err(reason) => {
                 *self.counts.not_judged.entry(reason).or_default() += 1;
@@ -153,7 +160,10 @@ fn judge<'a>(judge: &mut Judge<'a>, traffic: &Traffic) -> (Direction, Judgement<
     let (client, server) = (&traffic.client.endpoint, &traffic.server.endpoint);
     let ends = judge.judge_ends(client, server, traffic.protocol, traffic.port);
     let is_about = |judgement: &Judgement<'_>| {
-        !matches!(judgement.reason, Reason::Elsewhere | Reason::NotSelected)
+        !matches!(
+            judgement.reason,
+            Reason::Elsewhere | Reason::Exempt | Reason::NotSelected
+        )
     };
     let is_selected = ends.iter().any(is_about);
     let [egress, ingress] = ends;
@@ -172,6 +182,9 @@ fn judge<'a>(judge: &mut Judge<'a>, traffic: &Traffic) -> (Direction, Judgement<
 pub fn by(judgement: &Judgement<'_>) -> String {
     match &judgement.reason {
         Reason::Elsewhere => "policies are not in force there".to_owned(),
+        Reason::Exempt => {
+            "no policy judges it: this host with itself, or a message of the link".to_owned()
+        }
         Reason::NotSelected => "no policy is about it".to_owned(),
         Reason::DefaultAllow => "no rule denies it, and no policy by default".to_owned(),
         Reason::Rules(rules) => {

@@ -19,7 +19,7 @@ use crate::{
     policy::Direction,
     ports::{NAMED, name_of, protocol},
     selector::Selector,
-    traffic::{Fate, Traffic},
+    traffic::{Fate, Party, Traffic},
 };
 
 /// Peers of a direction.
@@ -86,7 +86,12 @@ impl Suggestion {
 
     /// Looks at a flow.
     pub fn see(&mut self, flow: &Flow) {
-        let Ok(traffic) = Traffic::of(flow) else {
+        self.see_as(flow, |party| party);
+    }
+
+    /// Looks at a flow of whose ends more is known than it tells.
+    pub fn see_as(&mut self, flow: &Flow, known: impl Fn(Party) -> Party) {
+        let Ok(traffic) = Traffic::of(flow).and_then(|traffic| traffic.known_as(known)) else {
             return;
         };
         if traffic.fate != Fate::Forwarded {

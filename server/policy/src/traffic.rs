@@ -7,6 +7,7 @@ use sextant_proto::flow::{DropReason, FlowType, Verdict};
 
 use crate::{
     endpoint::Endpoint,
+    exempt::{is_dhcp, is_exempt},
     label::{Label, NAMESPACE, RESERVED},
     ports::protocol,
 };
@@ -59,6 +60,8 @@ pub enum NotJudged {
     NoInitiator,
     /// It tells of something else than a packet that went or was dropped.
     NoPacket,
+    /// No policy judges it: see `exempt`.
+    Exempt,
 }
 
 impl fmt::Display for NotJudged {
@@ -69,6 +72,9 @@ impl fmt::Display for NotJudged {
             Self::NoProtocol => "without a protocol",
             Self::NoInitiator => "whose initiator is not known",
             Self::NoPacket => "of no packet",
+            Self::Exempt => {
+                "that no policy judges (this host with itself, errors of ICMP, neighbour discovery, DHCP)"
+            }
         })
     }
 }
@@ -97,6 +103,15 @@ impl Traffic {
             None => return Err(NotJudged::NoInitiator),
         };
         let (protocol, port) = protocol_and_port(l4, is_reply).ok_or(NotJudged::NoProtocol)?;
+        if let L4::Udp {
+            source_port: from,
+            destination_port: to,
+        } = *l4
+            && let (Ok(from), Ok(to)) = (u16::try_from(from), u16::try_from(to))
+            && is_dhcp(from, to)
+        {
+            return Err(NotJudged::Exempt);
+        }
         let source = party(flow.source.as_deref(), source);
         let destination = party(flow.destination.as_deref(), destination);
         let (client, server) = if is_reply {
@@ -104,6 +119,9 @@ impl Traffic {
         } else {
             (source, destination)
         };
+        if is_exempt(&client.endpoint, &server.endpoint, protocol, port) {
+            return Err(NotJudged::Exempt);
+        }
         Ok(Self {
             client,
             server,
@@ -111,6 +129,26 @@ impl Traffic {
             port,
             fate,
         })
+    }
+}
+
+impl Traffic {
+    /// With what else is known of its ends.
+    ///
+    /// # Errors
+    ///
+    /// By that no policy judges it.
+    pub fn known_as(self, known: impl Fn(Party) -> Party) -> Result<Self, NotJudged> {
+        let traffic = Self {
+            client: known(self.client),
+            server: known(self.server),
+            ..self
+        };
+        let (client, server) = (&traffic.client.endpoint, &traffic.server.endpoint);
+        match is_exempt(client, server, traffic.protocol, traffic.port) {
+            true => Err(NotJudged::Exempt),
+            false => Ok(traffic),
+        }
     }
 }
 
@@ -197,11 +235,16 @@ pub fn party(endpoint: Option<&flow::Endpoint>, address: IpAddr) -> Party {
 /// Kind of the workload of systemd's units, which use the network of the host.
 const UNIT: &str = "Unit";
 
+/// What a process executes, which a policy is not about: its cgroup is judged.
+const EXECUTABLE: &str = "sextant:exe=";
+
 /// An endpoint with its namespace among its labels, whoever gave it that; a unit of
 /// systemd is a part of the host.
 #[must_use]
 pub fn endpoint_of(endpoint: &flow::Endpoint) -> Endpoint {
-    let labels = endpoint.labels.iter().map(|text| Label::parse(text));
+    let labels = endpoint.labels.iter();
+    let labels = labels.filter(|text| !text.starts_with(EXECUTABLE));
+    let labels = labels.map(|text| Label::parse(text));
     let namespace = Label::new("k8s", NAMESPACE, &endpoint.namespace);
     let namespace = Some(namespace).filter(|label| !label.value.is_empty());
     let is_unit = endpoint.workloads.iter().any(|one| one.kind == UNIT);

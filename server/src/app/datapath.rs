@@ -70,6 +70,7 @@ pub(super) struct RunningDatapath {
     reader: Worker,
     sweeper: Worker,
     enforceable: Option<Enforceable>,
+    groups: Groups,
     predecessors: Predecessors,
     /// Who holds sockets, where that can be told.
     holders: Option<(Stopper, Worker)>,
@@ -127,6 +128,7 @@ impl RunningDatapath {
             slots,
         });
         let firewall = Firewall::default();
+        let known_groups = groups.clone();
         let cgroups = cgroups::follow(groups, kubernetes.clone(), Arc::clone(&pipeline));
         let services = Services::new(containers.clone(), firewall.clone(), kubernetes);
         let (reasons, vlans) = (datapath.drop_reasons(), datapath.vlans());
@@ -152,6 +154,7 @@ impl RunningDatapath {
         Ok(Self {
             holders: holders.map(look_at).transpose()?,
             enforceable,
+            groups: known_groups,
             predecessors,
             counters,
             volumes,
@@ -175,6 +178,11 @@ impl RunningDatapath {
     /// What policies are enforced by; once.
     pub(super) fn take_enforceable(&mut self) -> Option<Enforceable> {
         self.enforceable.take()
+    }
+
+    /// Units and containers by their cgroups.
+    pub(super) fn groups(&self) -> Groups {
+        self.groups.clone()
     }
 
     /// What daemons before may still have in force.

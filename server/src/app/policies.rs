@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Context as _;
 use sextant_policy::policy::PolicyId;
 use sextant_proto::flow as pb;
+use tonic::Code;
 
 use super::{
     Core,
@@ -12,16 +13,18 @@ use super::{
     lock,
 };
 use crate::{
+    audit::Record,
     datapath::Predecessors,
     policy::{
         ends::Ends,
         enforce::{Enforce, Nowhere},
         enforcer::{Enforcer, Sources},
-        entry::{Action, Revision},
+        entry::{Action, ChangeKind, Revision},
         guard::Guard,
         policies::{Parts, Policies},
         verdicts::Verdicts,
     },
+    process::Groups,
     service::{Limits, PolicyServiceServer, PolicySetService},
 };
 
@@ -45,9 +48,9 @@ fn enforce(core: &Core, datapath: Option<&mut RunningDatapath>) -> Arc<dyn Enfor
     let sources = Sources {
         identities: Arc::clone(&core.identities),
         links: Arc::clone(&core.known_links),
+        ends: ends(core, groups.clone()),
         groups,
         slots,
-        ends: ends(core),
     };
     let verdicts = Verdicts::default();
     lock(&core.pipeline).know_verdicts(verdicts.clone());
@@ -62,14 +65,22 @@ pub(super) async fn open(
     datapath: Option<&mut RunningDatapath>,
 ) -> anyhow::Result<Policies> {
     let (config, pipeline) = (&core.config, Arc::clone(&core.pipeline));
+    let audit = core.audit.clone();
     let predecessors = datapath.as_ref().map(|datapath| datapath.predecessors());
+    let groups = datapath.as_ref().map(|datapath| datapath.groups());
     let parts = Parts {
         enforce: enforce(core, datapath),
         enforcement: config.policy.enforcement,
-        guard: Guard::new(ends(core), config.policy.management.clone()),
+        guard: Guard::new(
+            ends(core, groups.unwrap_or_default()),
+            config.policy.management.clone(),
+        ),
         told: Box::new(move |revision| {
             for event in events(revision) {
                 lock(&pipeline).tell(event);
+            }
+            if let ChangeKind::NotConfirmed { change } = revision.kind {
+                audit.record(undone(revision, change));
             }
         }),
     };
@@ -95,15 +106,33 @@ async fn let_go(predecessors: Predecessors) {
 pub(super) fn service(
     core: &Core,
     policies: &Policies,
+    groups: Groups,
     limits: Limits,
 ) -> PolicyServiceServer<PolicySetService> {
-    let service = PolicySetService::new(policies.clone(), ends(core), core.ring.clone(), limits);
+    let ends = ends(core, groups);
+    let service = PolicySetService::new(policies.clone(), ends, core.ring.clone(), limits);
     service.into_server(core.config.server.max_request_bytes)
 }
 
 /// Who is who to policies.
-fn ends(core: &Core) -> Ends {
-    Ends::new(core.identities.snapshot(), &core.config.node_labels)
+fn ends(core: &Core, groups: Groups) -> Ends {
+    Ends::new(core.identities.snapshot(), &core.config.node_labels, groups)
+}
+
+/// For the audit log, which has calls otherwise: this one nobody made.
+fn undone(revision: &Revision, change: u64) -> Record {
+    let (number, policies) = (revision.number, revision.steps.len());
+    Record {
+        time: revision.time,
+        who: revision.who.clone(),
+        from: String::new(),
+        method: String::new(),
+        what: format!(
+            "revision {number}: undoes revision {change}, which was not confirmed, {policies} policies"
+        ),
+        code: Code::Ok,
+        message: String::new(),
+    }
 }
 
 /// Hubble's events of agents.

@@ -55,6 +55,7 @@ impl Provider for Arc<Inventory> {
                     })
                     .collect(),
             };
+            draft.ports(&known.namespace, &known.name, &known.ports);
             for address in &known.addresses {
                 draft.address(*address, endpoint.clone());
             }

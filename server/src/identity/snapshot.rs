@@ -1,7 +1,7 @@
 //! The map from addresses and interfaces to endpoints, at one moment.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, Ipv6Addr},
 };
 
@@ -21,7 +21,11 @@ pub struct Snapshot {
     world4: Interned<Endpoint>,
     world6: Interned<Endpoint>,
     host: Interned<Endpoint>,
+    ports: HashMap<(String, String), NamedPorts>,
 }
+
+/// Ports of an endpoint by name and IP protocol number.
+pub type NamedPorts = BTreeMap<(String, u8), u16>;
 
 /// What is known of an address.
 #[derive(Clone, Debug)]
@@ -91,6 +95,15 @@ impl Snapshot {
     /// Endpoints behind interfaces of this host, by name.
     pub fn interfaces(&self) -> impl Iterator<Item = (&String, &Interned<Endpoint>)> {
         self.by_interface.iter()
+    }
+
+    /// What the endpoint of this namespace and name calls its ports.
+    #[must_use]
+    pub fn ports(&self, namespace: &str, name: &str) -> Option<&NamedPorts> {
+        if self.ports.is_empty() {
+            return None;
+        }
+        self.ports.get(&(namespace.to_owned(), name.to_owned()))
     }
 
     /// This host.
@@ -200,6 +213,14 @@ impl<'a> Draft<'a> {
             .by_interface
             .entry(interface.to_owned())
             .or_insert(endpoint);
+    }
+
+    /// An endpoint calls ports so.
+    pub fn ports(&mut self, namespace: &str, name: &str, ports: &NamedPorts) {
+        if !ports.is_empty() {
+            let key = (namespace.to_owned(), name.to_owned());
+            self.made.ports.entry(key).or_insert_with(|| ports.clone());
+        }
     }
 
     pub(super) fn finish(mut self) -> Snapshot {

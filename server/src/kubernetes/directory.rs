@@ -352,6 +352,7 @@ impl Provider for Kubernetes {
         for (key, pod) in pods.into_iter().chain(gone) {
             let mut endpoint = self.endpoint(&inner, key, pod);
             endpoint.identity = draft.number(&endpoint.labels);
+            draft.ports(&key.0, &key.1, &pod.ports);
             for address in &pod.addresses {
                 draft.address(*address, endpoint.clone());
             }

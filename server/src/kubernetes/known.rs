@@ -3,7 +3,10 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{Endpoint, Workload};
+use crate::{
+    flow::{Endpoint, Workload},
+    identity::NamedPorts,
+};
 
 use super::{
     labels,
@@ -34,6 +37,8 @@ pub(super) struct KnownPod {
     labels: Vec<String>,
     service_account: String,
     workload: Option<Workload>,
+    /// What its containers call their ports.
+    pub(super) ports: NamedPorts,
 }
 
 impl KnownPod {
@@ -66,6 +71,7 @@ impl KnownPod {
                 .unwrap_or_default(),
             service_account: account.unwrap_or(DEFAULT_ACCOUNT).to_owned(),
             workload: workload::of(&pod.metadata),
+            ports: named_ports(pod),
         })
     }
 
@@ -107,6 +113,31 @@ impl Record for KnownPod {
             + self.uid.len()
             + self.service_account.len()
             + workload
+            + self
+                .ports
+                .keys()
+                .map(|(name, _)| name.len() + size_of::<((String, u8), u16)>())
+                .sum::<usize>()
+    }
+}
+
+fn named_ports(pod: &Pod) -> NamedPorts {
+    let containers = pod.spec.containers.iter();
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let named = ports.filter_map(|port| {
+        let name = port.name.as_ref()?.to_ascii_lowercase();
+        let protocol = protocol(port.protocol.as_deref());
+        Some(((name, protocol), port.container_port))
+    });
+    named.take(MOST_PORTS).collect()
+}
+
+/// Its number.
+fn protocol(name: Option<&str>) -> u8 {
+    match name {
+        Some("UDP") => 17,
+        Some("SCTP") => 132,
+        _ => 6,
     }
 }
 
@@ -133,19 +164,14 @@ impl KnownService {
             .chain(ingress.filter_map(|one| one.ip.as_ref()));
         let addresses = addresses(all.map(String::as_str));
         let ports = || spec.ports.iter().flatten().take(MOST_PORTS);
-        let number = |protocol: Option<&str>| match protocol {
-            Some("UDP") => 17,
-            Some("SCTP") => 132,
-            _ => 6,
-        };
         let at_node = ports().filter_map(|one| {
             let port = one.node_port.filter(|port| *port > 0)?;
-            Some((number(one.protocol.as_deref()), port))
+            Some((protocol(one.protocol.as_deref()), port))
         });
         let known = Self {
             addresses,
             ports: ports()
-                .map(|one| (number(one.protocol.as_deref()), one.port))
+                .map(|one| (protocol(one.protocol.as_deref()), one.port))
                 .collect(),
             node_ports: at_node.collect(),
         };

@@ -61,6 +61,21 @@ pub(super) struct PodSpec {
     pub(super) node_name: Option<String>,
     pub(super) host_network: bool,
     pub(super) service_account_name: Option<String>,
+    pub(super) containers: Vec<Container>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Container {
+    pub(super) ports: Option<Vec<ContainerPort>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ContainerPort {
+    pub(super) name: Option<String>,
+    pub(super) container_port: u16,
+    pub(super) protocol: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -85,7 +85,7 @@ pub enum ChangeError {
     #[error("there is no {0}; `sextant policy list` tells which there are")]
     NotFound(Reference),
     /// Policies of several kinds have the name.
-    #[error("{0} is of several kinds; name one of them: {1}")]
+    #[error("{0} is of several kinds; name one of them by `kind` (`--kind`): {1}")]
     Ambiguous(Reference, String),
     /// The set has changed meanwhile.
     #[error("the set is at revision {is}, not {expected}; look at it again, then change it")]
@@ -113,6 +113,11 @@ pub enum ChangeError {
         /// The newest.
         newest: u64,
     },
+    /// Nobody confirmed what would come back.
+    #[error(
+        "the change of revision {0} was never confirmed, and so undone; name another revision, or have this one confirmed (`confirm_within`, `--confirm-within`) or forced (`force`, `--force`)"
+    )]
+    NeverConfirmed(u64),
     /// The set is too large.
     #[error("the set would have {has} {what}, and {most} are the most; make it smaller")]
     TooLarge {

@@ -10,7 +10,7 @@ use sextant_policy::{
     traffic::{Party, endpoint_of, party},
 };
 
-use crate::identity::Snapshot;
+use crate::{flow, identity::Snapshot, process::Groups};
 
 /// The endpoints of this moment; clones see the same.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,8 @@ pub struct Ends {
     identities: Arc<ArcSwap<Snapshot>>,
     /// What `nodeSelector` of host policies asks for.
     node_labels: Arc<[Label]>,
+    /// Units and containers, which may use the network of this host.
+    groups: Groups,
 }
 
 /// Endpoints as policies see them.
@@ -27,10 +29,11 @@ pub struct Known(Vec<Endpoint>);
 impl Ends {
     /// Those of `identities`; the host has these labels too, as `key=value`.
     #[must_use]
-    pub fn new(identities: Arc<ArcSwap<Snapshot>>, node_labels: &[String]) -> Self {
+    pub fn new(identities: Arc<ArcSwap<Snapshot>>, node_labels: &[String], groups: Groups) -> Self {
         Self {
             identities,
             node_labels: node_labels.iter().map(|text| Label::parse(text)).collect(),
+            groups,
         }
     }
 
@@ -39,9 +42,40 @@ impl Ends {
     pub fn at(&self, address: IpAddr) -> Party {
         let identities = self.identities.load();
         let party = party(Some(identities.resolve(address)), address);
-        Party {
-            endpoint: self.with_node_labels(party.endpoint),
-            ..party
+        self.complete(party)
+    }
+
+    /// What else is known of an end of a connection by its name: what it calls its ports,
+    /// whether it is a container with the network of this host.
+    #[must_use]
+    pub fn complete(&self, party: Party) -> Party {
+        let Party { name, mut endpoint } = party;
+        if let Some((namespace, of)) = name.split_once('/') {
+            let is_on_host = || self.groups.on_host().contains(&name);
+            if endpoint.host_labels().is_none() && !endpoint.is_elsewhere() && is_on_host() {
+                endpoint = endpoint.on_host(&self.host().labels);
+            }
+            endpoint = self.with_ports(endpoint, namespace, of);
+        }
+        let endpoint = self.with_node_labels(endpoint);
+        Party { name, endpoint }
+    }
+
+    /// An endpoint of this host or of others, with what is known of it here.
+    #[must_use]
+    pub fn endpoint(&self, endpoint: &flow::Endpoint) -> Endpoint {
+        let (namespace, name) = (&endpoint.namespace, &endpoint.pod_name);
+        let known = self.with_ports(endpoint_of(endpoint), namespace, name);
+        self.with_node_labels(known)
+    }
+
+    fn with_ports(&self, endpoint: Endpoint, namespace: &str, name: &str) -> Endpoint {
+        match self.identities.load().ports(namespace, name) {
+            Some(ports) => Endpoint {
+                named_ports: ports.clone(),
+                ..endpoint
+            },
+            None => endpoint,
         }
     }
 
@@ -83,7 +117,7 @@ impl Ends {
         let endpoints = identities.endpoints().into_iter();
         Known(
             endpoints
-                .map(|endpoint| self.with_node_labels(endpoint_of(endpoint)))
+                .map(|endpoint| self.endpoint(endpoint))
                 .filter(|endpoint| !endpoint.is_elsewhere())
                 .collect(),
         )
@@ -91,6 +125,12 @@ impl Ends {
 }
 
 impl Known {
+    /// These.
+    #[must_use]
+    pub fn new(endpoints: Vec<Endpoint>) -> Self {
+        Self(endpoints)
+    }
+
     /// How many of them a policy selects.
     #[must_use]
     pub fn selected(&self, policy: &Policy) -> u32 {
@@ -109,14 +149,14 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use sextant_flows::flow::{self, Workload};
+    use sextant_flows::flow::Workload;
     use sextant_policy::document::parse;
 
     use super::*;
 
     #[test]
     fn a_host_policy_by_labels_of_the_node_is_about_the_host_and_its_units() {
-        let ends = Ends::new(Arc::default(), &["role=edge".to_owned()]);
+        let ends = Ends::new(Arc::default(), &["role=edge".to_owned()], Groups::default());
         let unit = |kind: &str| {
             ends.with_node_labels(endpoint_of(&flow::Endpoint {
                 labels: vec!["sextant:unit=sshd.service".into()],

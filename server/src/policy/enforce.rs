@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sextant_policy::{
+    endpoint::Endpoint,
     policy::Policy,
     set::{Enforcement, PolicySet},
 };
@@ -160,6 +161,11 @@ pub trait Enforce: Send + Sync + 'static {
 
     /// What is in force stays.
     fn confirmed(&self);
+
+    /// Who is judged here now; none where nobody is.
+    fn judged(&self) -> Option<Vec<Endpoint>> {
+        None
+    }
 
     /// What the rules did, of the policies in force.
     fn hits(&self) -> Vec<Hit>;

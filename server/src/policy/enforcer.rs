@@ -14,6 +14,7 @@ use std::{
 use sextant_ebpf_common::policy::Subject;
 use sextant_policy::{
     compile::{self, Limits, Sets, Tables, TooLarge},
+    endpoint::Endpoint,
     policy::PolicyId,
     set::{Enforcement, PolicySet},
 };
@@ -349,6 +350,10 @@ impl Enforce for Enforcer {
         inner.tables.stay();
     }
 
+    fn judged(&self) -> Option<Vec<Endpoint>> {
+        Some(self.0.sources.scene().subjects())
+    }
+
     fn hits(&self) -> Vec<Hit> {
         self.0.verdicts.hits()
     }
@@ -389,7 +394,7 @@ fn too_large(error: TooLarge) -> EnforceError {
 }
 
 fn cost(made: &Tables) -> Cost {
-    let is_judged = |subject: &&Subject| **subject != Subject::default();
+    let is_judged = |subject: &&Subject| subject.ingress.is_judged() || subject.egress.is_judged();
     Cost {
         entries: (made.taken + made.ranges4.len() + made.ranges6.len()) as u64,
         bytes: made.bytes() as u64,

@@ -74,38 +74,40 @@ impl Guard {
         proposed: &Rulebook,
         arriving: Option<Arriving>,
     ) -> Result<(), LockedOut> {
+        let change = (before, proposed);
         if let Some(arriving) = arriving {
             let what = "the connection that it comes on";
-            self.allows(
-                proposed,
+            self.keeps(
+                change,
                 arriving,
                 &self.subjects(own_unit().as_slice()),
                 what,
             )?;
         }
-        if self.management.is_empty() || proposed.enforced().policies().is_empty() {
+        if self.management.is_empty() || proposed.enforced().is_idle() {
             return Ok(());
         }
         let sockets = sockets(&self.management);
         let owners = Owners::of(&sockets);
-        let candidates = self.candidates(proposed.enforced().policies());
+        let policies = [before, proposed].map(|rulebook| rulebook.enforced().policies());
+        let candidates = self.candidates(&policies.concat());
         for socket in &sockets {
             let subjects = self.subjects(owners.units(socket));
             let local = socket.local;
             match socket.peer {
                 Some(peer) => {
                     let session = Arriving { peer, local };
-                    self.allows(proposed, session, &subjects, "a session that is open")?;
+                    self.keeps(change, session, &subjects, "a session that is open")?;
                 }
                 None if local.ip().is_loopback() => {}
-                None => is_reachable((before, proposed), &candidates, &subjects, local.port())?,
+                None => is_reachable(change, &candidates, &subjects, local.port())?,
             }
         }
         // Who listens later is of the host in any case.
         let host = [self.ends.host()];
         self.management
             .iter()
-            .try_for_each(|port| is_reachable((before, proposed), &candidates, &host, *port))
+            .try_for_each(|port| is_reachable(change, &candidates, &host, *port))
     }
 
     /// The host, and units of it.
@@ -113,6 +115,24 @@ impl Guard {
         let units = units.iter().cloned();
         let units = units.map(|unit| self.ends.with_node_labels(unit));
         [self.ends.host()].into_iter().chain(units).collect()
+    }
+
+    /// One connection goes on, if it did before: what is denied already is not lost.
+    fn keeps(
+        &self,
+        (before, proposed): (&Rulebook, &Rulebook),
+        connection: Arriving,
+        subjects: &[Endpoint],
+        what: &str,
+    ) -> Result<(), LockedOut> {
+        let denied = match self.allows(proposed, connection, subjects, what) {
+            Ok(()) => return Ok(()),
+            Err(denied) => denied,
+        };
+        match self.allows(before, connection, subjects, what) {
+            Ok(()) => Err(denied),
+            Err(_) => Ok(()),
+        }
     }
 
     /// One connection.
@@ -278,6 +298,11 @@ mod tests {
         Rulebook::new(&entries, Enforcement::Default)
     }
 
+    /// No policies, where all is denied that none allows.
+    fn nothing_allowed() -> Rulebook {
+        Rulebook::new(&Entries::new(), Enforcement::Always)
+    }
+
     fn checked(before: &str, rules: &str, peer: Option<&str>) -> Result<(), LockedOut> {
         // A port that nothing here has.
         let guard = Guard::new(Ends::default(), vec![9]);
@@ -307,6 +332,29 @@ mod tests {
         assert!(told.contains("ingressDeny[0]"), "{told}");
         // It was closed already.
         checked(WEB, WEB, None).unwrap();
+    }
+
+    #[test]
+    fn where_all_is_denied_by_default_the_last_policy_that_allows_stays() {
+        let guard = Guard::new(Ends::default(), vec![9]);
+        let open = rulebook(ADMINS);
+        let told = guard.check(&open, &nothing_allowed(), None).unwrap_err();
+        assert!(told.to_string().contains("port 9"), "{told}");
+        guard
+            .check(&nothing_allowed(), &nothing_allowed(), None)
+            .unwrap();
+    }
+
+    #[test]
+    fn what_was_denied_before_does_not_stand_in_the_way() {
+        let guard = Guard::new(Ends::default(), Vec::new());
+        let arriving = Some(Arriving {
+            peer: "10.8.8.7:1000".parse().unwrap(),
+            local: "10.0.0.1:4244".parse().unwrap(),
+        });
+        let (open, admins) = (Rulebook::default(), rulebook(ADMINS));
+        assert!(guard.check(&open, &admins, arriving).is_err());
+        guard.check(&admins, &admins, arriving).unwrap();
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use sextant_policy::set::Enforcement;
+use sextant_policy::{endpoint::Endpoint, set::Enforcement};
 use tokio::sync::{Semaphore, watch};
 use tracing::Span;
 
@@ -141,6 +141,12 @@ impl Policies {
     #[must_use]
     pub fn news(&self) -> watch::Receiver<()> {
         self.0.news.subscribe()
+    }
+
+    /// Who is judged here now; none where nobody is.
+    #[must_use]
+    pub fn judged(&self) -> Option<Vec<Endpoint>> {
+        self.0.parts.enforce.judged()
     }
 
     /// What the rules did.

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sextant_policy::{
     endpoint::Endpoint,
+    exempt::is_exempt,
     judgement::{self, Judgement, Reason},
     policy::Direction,
     remembered::Remembered,
@@ -66,6 +67,12 @@ impl Rulebook {
         &self.enforced.set
     }
 
+    /// Whether it lets everything through without a word.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.enforced().is_idle() && self.with_audit().is_idle()
+    }
+
     /// Those that are enforced or in audit.
     #[must_use]
     pub fn with_audit(&self) -> &PolicySet {
@@ -77,6 +84,14 @@ impl Rulebook {
     /// The verdict on a connection, and the judgement that makes it.
     #[must_use]
     pub fn judge(&self, connection: &Connection<'_>) -> (Verdict, Judgement<'_>) {
+        let Connection { subject, peer, .. } = connection;
+        if is_exempt(subject, peer, connection.protocol, connection.port) {
+            let judgement = Judgement {
+                verdict: judgement::Verdict::Allow,
+                reason: Reason::Exempt,
+            };
+            return (Verdict::Allow, judgement);
+        }
         let enforced = self.enforced.judge(connection);
         let verdict = match enforced.verdict {
             judgement::Verdict::Deny => Verdict::Deny,

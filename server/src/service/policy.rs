@@ -10,6 +10,7 @@ mod judged;
 mod list;
 mod request;
 mod stored;
+mod warnings;
 mod watch;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 use std::{pin::Pin, sync::Arc};
 
 use futures::{Stream, stream};
+use sextant_policy::policy::PolicyId;
 use sextant_proto::sextant::policy::v1 as api;
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
@@ -33,14 +35,14 @@ use crate::{
     listener::{Caller, Origin},
     policy::{
         change::{Ask, Options},
-        ends::Ends,
+        ends::{Ends, Known},
         guard::Arriving,
         policies::{Done, Policies},
     },
     store::Ring,
 };
 
-use answer::{changes, set_status, summary};
+use answer::{set_status, summary};
 
 /// Bytes of documents that may become megabytes: one such question is answered at a time.
 const LARGE: usize = 64 << 10;
@@ -76,6 +78,24 @@ impl PolicySetService {
     #[must_use]
     pub fn into_server(self, max_request_bytes: usize) -> PolicyServiceServer<Self> {
         PolicyServiceServer::new(self).max_decoding_message_size(max_request_bytes)
+    }
+
+    /// Who is judged here, as far as anything is enforced.
+    fn judged(&self) -> Known {
+        let judged = self.policies.judged();
+        judged.map_or_else(|| self.ends.known(), Known::new)
+    }
+
+    /// What a change did, and what there is to say of it.
+    fn changes(&self, done: &Done, given: &[PolicyId]) -> Vec<api::PolicyChange> {
+        let mut told = answer::changes(&done.revision, given, &done.state);
+        warnings::add(
+            &mut told,
+            &done.revision,
+            &self.judged(),
+            &self.ends.known(),
+        );
+        told
     }
 
     /// Until it is dropped, most of what its caller asks beside it waits.
@@ -147,7 +167,7 @@ impl PolicyService for PolicySetService {
         };
         let done = self.change(&request, ask, options.clone()).await?;
         let answer = api::ApplyResponse {
-            changes: changes(&done.revision, &ids),
+            changes: self.changes(&done, &ids),
             status: Some(set_status(&done.state)),
         };
         Ok(told(answer, summary(&done, &options)))
@@ -162,7 +182,7 @@ impl PolicyService for PolicySetService {
         let reference = request::reference(&reference, "policy")?;
         let state = self.policies.state();
         let entry = reference.find(&state.entries)?;
-        let policy = answer::policy(entry, &state, &self.ends.known(), true);
+        let policy = answer::policy(entry, &state, &self.judged(), true);
         Ok(Response::new(api::GetResponse {
             policy: Some(policy),
         }))
@@ -174,8 +194,8 @@ impl PolicyService for PolicySetService {
     ) -> Result<Response<api::ListResponse>, Status> {
         let query = list::Query::of(request.get_ref())?;
         let _turn = self.short_turn(&request).await;
-        let (state, ends) = (self.policies.state(), self.ends.clone());
-        let answer = beside(move || Ok(query.answer(&state, &ends.known())));
+        let (state, service) = (self.policies.state(), self.clone());
+        let answer = beside(move || Ok(query.answer(&state, &service.judged())));
         Ok(Response::new(answer.await?))
     }
 
@@ -188,7 +208,7 @@ impl PolicyService for PolicySetService {
         let options = request::options(asked)?;
         let done = self.change(&request, ask, options.clone()).await?;
         let answer = api::DeleteResponse {
-            changes: changes(&done.revision, &[]),
+            changes: self.changes(&done, &[]),
             status: Some(set_status(&done.state)),
         };
         Ok(told(answer, summary(&done, &options)))
@@ -207,7 +227,7 @@ impl PolicyService for PolicySetService {
         let done = self.change(&request, Ask::SetMode(which, mode), options.clone());
         let done = done.await?;
         let answer = api::SetModeResponse {
-            changes: changes(&done.revision, &[]),
+            changes: self.changes(&done, &[]),
             status: Some(set_status(&done.state)),
         };
         Ok(told(answer, summary(&done, &options)))
@@ -246,7 +266,7 @@ impl PolicyService for PolicySetService {
         let ask = Ask::Rollback(asked.revision);
         let done = self.change(&request, ask, options.clone()).await?;
         let answer = api::RollbackResponse {
-            changes: changes(&done.revision, &[]),
+            changes: self.changes(&done, &[]),
             status: Some(set_status(&done.state)),
         };
         Ok(told(answer, summary(&done, &options)))
@@ -257,6 +277,14 @@ impl PolicyService for PolicySetService {
         request: Request<api::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let from = request.get_ref().from_revision;
+        let is = self.policies.state().revision;
+        if let Some(from) = from
+            && from > is
+        {
+            return Err(Status::out_of_range(format!(
+                "from_revision {from} is none of this set, which is at {is}: it was begun anew; list the policies and watch without from_revision"
+            )));
+        }
         let watched = watch::watch(self.policies.clone(), self.limits.clone(), from);
         Ok(Response::new(Box::pin(watched)))
     }
@@ -340,7 +368,7 @@ impl PolicyService for PolicySetService {
         });
         let (set, _turn) = set.await?;
         let told = (asked.limit, state.revision);
-        let answers = stored::simulate(&set, flows, &self.ring, told).await?;
+        let answers = stored::simulate(&set, &self.ends, flows, &self.ring, told).await?;
         let answers = stream::iter(answers.into_iter().map(Ok));
         Ok(Response::new(Box::pin(answers)))
     }
@@ -351,7 +379,7 @@ impl PolicyService for PolicySetService {
     ) -> Result<Response<api::SuggestResponse>, Status> {
         let _turn = self.turn(&request).await;
         let view = view_of(request.extensions());
-        let answer = stored::suggest(request.get_ref(), &view, &self.ring).await?;
+        let answer = stored::suggest(request.get_ref(), &view, &self.ends, &self.ring).await?;
         Ok(Response::new(answer))
     }
 

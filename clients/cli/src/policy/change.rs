@@ -121,6 +121,14 @@ impl ChangeArgs {
 
 /// Gives policies to the server.
 pub(super) async fn apply(connection: &Connection, args: &ApplyArgs) -> anyhow::Result<ExitCode> {
+    if args.prune
+        && let Some(folder) = args.files.passed_over()
+    {
+        anyhow::bail!(
+            "{} would be passed over, and --prune delete the policies in it; name it with -f too, or leave out --prune",
+            folder.display()
+        );
+    }
     let documents = args.files.documents()?;
     let (mode, change) = (args.mode.map(Mode::value), &args.change);
     let mode = match args.audit {
@@ -267,7 +275,15 @@ fn tell(
     for change in changes {
         let would = if args.validate_only { "would be " } else { "" };
         let name = name(change.policy.as_ref());
-        writeln!(out, "{name} {would}{}", action(change.action))?;
+        writeln!(
+            out,
+            "{name} {would}{}{}",
+            action(change.action),
+            mode_of(change)
+        )?;
+        for warning in &change.warnings {
+            writeln!(out, "  warning: {}", harmless(warning))?;
+        }
     }
     if changes.is_empty() {
         writeln!(out, "nothing to change")?;
@@ -285,6 +301,15 @@ fn tell(
     } else {
         ExitCode::SUCCESS
     })
+}
+
+/// How far a policy goes, where that is not all the way.
+fn mode_of(change: &api::PolicyChange) -> String {
+    match change.mode() {
+        api::PolicyMode::Audit => " (in audit)".to_owned(),
+        api::PolicyMode::Disabled => " (disabled)".to_owned(),
+        _ => String::new(),
+    }
 }
 
 /// The state of the set, in a line or two.

@@ -24,13 +24,13 @@ pub(crate) struct EvaluateArgs {
     files: MaybeFileArgs,
     /// Who opens the connection: an address outside, `host`, or labels
     /// (`app=web,io.kubernetes.pod.namespace=shop`).
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = explain::who)]
     from: String,
     /// Namespace of who opens it.
     #[arg(long, value_name = "NAMESPACE")]
     from_namespace: Option<String>,
     /// To whom.
-    #[arg(long, value_name = "WHO")]
+    #[arg(long, value_name = "WHO", value_parser = explain::who)]
     to: String,
     /// Namespace of whom.
     #[arg(long, value_name = "NAMESPACE")]

@@ -17,8 +17,32 @@ use crate::{
 };
 
 /// Names of reserved labels that stand for themselves.
-pub(super) const RESERVED_NAMES: [&str; 5] =
-    ["host", "remote-node", "kube-apiserver", "health", "init"];
+pub(super) const RESERVED_NAMES: [&str; 8] = [
+    "host",
+    "remote-node",
+    "kube-apiserver",
+    "health",
+    "init",
+    "world",
+    "world-ipv4",
+    "world-ipv6",
+];
+
+/// Who is at an end: an address, the name of a reserved label, or labels.
+pub(super) fn who(text: &str) -> Result<String, String> {
+    let is_label = |label: &str| match label.split_once('=') {
+        Some((key, _)) => !key.is_empty() && !key.contains('/') || key.contains('.'),
+        None => label.starts_with("reserved:"),
+    };
+    let is_name = text.parse::<IpAddr>().is_ok() || RESERVED_NAMES.contains(&text);
+    if is_name || !text.is_empty() && text.split(',').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    Err(format!(
+        "`{text}` is nobody: write an address, labels (KEY=VALUE,...), or one of {}",
+        RESERVED_NAMES.join(", ")
+    ))
+}
 
 /// Arguments of `policy explain`.
 #[derive(Debug, Args)]
@@ -41,13 +65,13 @@ pub(crate) struct ExplainArgs {
 #[derive(Debug, Args)]
 struct MaybeEndsArgs {
     /// Who opens the connection: an address, `host`, or labels.
-    #[arg(long, value_name = "WHO", requires = "to", requires = "port")]
+    #[arg(long, value_name = "WHO", value_parser = who, requires = "to", requires = "port")]
     from: Option<String>,
     /// Namespace of who opens it.
     #[arg(long, value_name = "NAMESPACE")]
     from_namespace: Option<String>,
     /// To whom.
-    #[arg(long, value_name = "WHO", requires = "from")]
+    #[arg(long, value_name = "WHO", value_parser = who, requires = "from")]
     to: Option<String>,
     /// Namespace of whom.
     #[arg(long, value_name = "NAMESPACE")]

@@ -111,17 +111,34 @@ impl FileArgs {
 
     /// The files as the service takes them, after a look whether they are right.
     pub(super) fn documents(&self) -> anyhow::Result<Vec<Document>> {
-        let texts = texts(&self.files).map_err(one)?;
-        written(&texts).map_err(one)?;
-        let document = |(file, text): (PathBuf, String)| Document {
-            name: file.display().to_string(),
-            text,
-        };
-        Ok(texts.into_iter().map(document).collect())
+        documents(&self.files)
+    }
+
+    /// A folder among these that has files of policies in folders of its own, which are
+    /// not read.
+    pub(super) fn passed_over(&self) -> Option<PathBuf> {
+        let folders = self.files.iter().filter(|file| file.is_dir());
+        let inner = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten());
+        let paths = inner.flatten().map(|entry| entry.path());
+        let mut folders = paths.filter(|path| path.is_dir());
+        folders.find(|folder| of_folder(folder).is_ok() || has_folder(folder))
     }
 }
 
+fn has_folder(folder: &Path) -> bool {
+    let inner = fs::read_dir(folder).into_iter().flatten().flatten();
+    inner.map(|entry| entry.path()).any(|path| path.is_dir())
+}
+
 impl MaybeFileArgs {
+    /// The files as the service takes them, if any are named.
+    pub(super) fn documents(&self) -> anyhow::Result<Vec<Document>> {
+        match self.files.is_empty() {
+            true => Ok(Vec::new()),
+            false => documents(&self.files),
+        }
+    }
+
     /// The policies of all files, if any are named.
     pub(super) fn policies(&self) -> anyhow::Result<Option<Vec<Policy>>> {
         if self.files.is_empty() {
@@ -131,6 +148,16 @@ impl MaybeFileArgs {
         let all = read().map_err(one)?.into_iter();
         Ok(Some(all.map(|(_, written)| written.policy).collect()))
     }
+}
+
+fn documents(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    let texts = texts(files).map_err(one)?;
+    written(&texts).map_err(one)?;
+    let document = |(file, text): (PathBuf, String)| Document {
+        name: file.display().to_string(),
+        text,
+    };
+    Ok(texts.into_iter().map(document).collect())
 }
 
 fn one(errors: Vec<FileError>) -> anyhow::Error {

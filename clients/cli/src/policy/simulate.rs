@@ -1,30 +1,33 @@
-//! `sextant policy simulate`: flows that a server or a file has, judged as if a set of
-//! policies had been in force. Bound: what `sextant_policy::simulation` keeps.
+//! `sextant policy simulate`: flows that were seen, judged as if a set of policies had been
+//! in force: those of a server by that server, those of a file here. Bound: what
+//! `sextant_policy::simulation` keeps.
 
 use std::{io::Write, process::ExitCode};
 
 use clap::{Args, ValueEnum};
-use prost_types::Timestamp;
+use futures::TryStreamExt as _;
 use serde_json::json;
+use sextant_flows::flow::Flow;
 use sextant_policy::{
     document,
-    policy::{Direction, Policy},
+    policy::Policy,
     ports::name_of,
     set::PolicySet,
-    simulation::{Change, Count, Counts, Simulation},
+    simulation::{MAX_GROUPS, Simulation},
 };
-
-use sextant_proto::sextant::policy::v1 as api;
+use sextant_proto::sextant::policy::v1::{self as api, policy_service_client::PolicyServiceClient};
+use tonic::Code;
 
 use super::{
-    evaluate::{Mode, word},
+    evaluate::Mode,
     files::MaybeFileArgs,
     show::fetch,
     source::SourceArgs,
-    words::ScopeArgs,
+    words::{ScopeArgs, verdict},
 };
 use crate::{
-    connect::Server,
+    call,
+    connect::{Channel, Server, client},
     connection::Connection,
     out,
     text::{self, Align, grouped, harmless},
@@ -41,9 +44,12 @@ pub(crate) struct SimulateArgs {
     /// Kinds of changes that are printed.
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
-    /// Who denies by default.
-    #[arg(long, value_enum, value_name = "MODE", default_value_t)]
-    mode: Mode,
+    /// Only the policies that are named count, not those of the server beside them.
+    #[arg(long)]
+    alone: bool,
+    /// Who denies by default, by flows of a file [default: default]; a server has its own.
+    #[arg(long, value_enum, value_name = "MODE")]
+    mode: Option<Mode>,
     /// Output format.
     #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
     output: Output,
@@ -58,19 +64,84 @@ enum Output {
     Json,
 }
 
+/// What would change, and what was counted.
+struct Told {
+    changes: Vec<api::SimulatedChange>,
+    summary: api::SimulationSummary,
+    /// Flows that were lost on the way here.
+    lost: u64,
+}
+
 /// Prints what would change.
 pub(super) async fn run(connection: &Connection, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
+    let by_server = match args.source.is_of_server() {
+        true => by_server(connection, args).await?,
+        false => None,
+    };
+    let told = match by_server {
+        Some(told) => told,
+        None => here(connection, args).await?,
+    };
+    print(&told, args)
+}
+
+/// A server knows its set, its node and who has the network of its host; nothing, if it is
+/// one of Hubble that keeps no policies.
+async fn by_server(connection: &Connection, args: &SimulateArgs) -> anyhow::Result<Option<Told>> {
+    if args.mode.is_some() {
+        anyhow::bail!(
+            "--mode goes with --input-file: a server has its own (`[policy] enforcement`)"
+        );
+    }
+    let (flows, documents) = (args.source.request()?, args.files.documents()?);
+    if args.alone && documents.is_empty() {
+        anyhow::bail!("--alone goes with policies: name them by -f");
+    }
+    let request = api::SimulateRequest {
+        documents,
+        prune: args.alone,
+        since: flows.since,
+        until: flows.until,
+        whitelist: flows.whitelist,
+        blacklist: flows.blacklist,
+        limit: u32::try_from(args.limit.clamp(1, MAX_GROUPS)).unwrap_or_default(),
+    };
+    let server = Server::reading(connection).await?;
+    let failed = call::failed("simulate policies at", &server);
+    let mut client = client!(PolicyServiceClient<Channel>, server);
+    let mut answers = match client.simulate(request).await {
+        Ok(answers) => answers.into_inner(),
+        Err(status) if status.code() == Code::Unimplemented => return Ok(None),
+        Err(status) => return Err(failed(status).into()),
+    };
+    let mut told = Told {
+        changes: Vec::new(),
+        summary: api::SimulationSummary::default(),
+        lost: 0,
+    };
+    while let Some(answer) = answers.try_next().await.map_err(&failed)? {
+        told.changes.extend(answer.changes);
+        told.summary = answer.summary.unwrap_or(told.summary);
+    }
+    Ok(Some(told))
+}
+
+/// By flows of a file.
+async fn here(connection: &Connection, args: &SimulateArgs) -> anyhow::Result<Told> {
     let policies = match args.files.policies()? {
         Some(policies) => policies,
         None => of_server(connection).await?,
     };
-    let set = PolicySet::new(policies, args.mode.into());
+    let set = PolicySet::new(policies, args.mode.unwrap_or_default().into());
     let mut simulation = Simulation::new(&set);
-    let lost = args
-        .source
-        .each(connection, |flow| simulation.see(flow))
-        .await?;
-    print(simulation, lost, args)
+    let see = |flow: &Flow| simulation.see(flow);
+    let lost = args.source.each(connection, see).await?;
+    let (changes, summary) = simulation.told(args.limit);
+    Ok(Told {
+        changes,
+        summary,
+        lost,
+    })
 }
 
 /// The policies of the server that are enforced or in audit.
@@ -86,57 +157,52 @@ async fn of_server(connection: &Connection) -> anyhow::Result<Vec<Policy>> {
     Ok(all)
 }
 
-fn print(simulation: Simulation<'_>, lost: u64, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let (changes, counts) = simulation.finish();
+fn print(told: &Told, args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let mut out = out::stdout();
-    let shown = &changes[..changes.len().min(args.limit)];
     match args.output {
         Output::Json => {
-            for (change, count) in shown {
-                writeln!(out, "{}", change_json(change, *count))?;
+            for change in &told.changes {
+                writeln!(out, "{}", change_json(change))?;
             }
-            writeln!(out, "{}", counts_json(&counts, changes.len(), lost))?;
+            writeln!(out, "{}", counts_json(told))?;
         }
         Output::Table => {
-            if !shown.is_empty() {
-                write!(out, "{}", table(shown))?;
+            if !told.changes.is_empty() {
+                write!(out, "{}", table(&told.changes))?;
             }
-            tell(&mut out, &counts, changes.len() - shown.len())?;
-            if lost > 0 {
-                writeln!(
-                    out,
-                    "not judged: {} that were lost on the way",
-                    grouped(lost)
-                )?;
-            }
+            tell(&mut out, told)?;
         }
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn direction(change: &Change) -> &'static str {
-    match change.direction {
-        Direction::Ingress => "ingress",
-        Direction::Egress => "egress",
+fn direction(change: &api::SimulatedChange) -> &'static str {
+    match change.direction() {
+        api::PolicyDirection::Ingress => "ingress",
+        _ => "egress",
     }
 }
 
-fn table(changes: &[(Change, Count)]) -> String {
+fn protocol(change: &api::SimulatedChange) -> &'static str {
+    u8::try_from(change.protocol).map_or("?", name_of)
+}
+
+fn table(changes: &[api::SimulatedChange]) -> String {
     let head = [
         "WOULD BE", "FROM", "TO", "PORT", "AT", "BY", "FLOWS", "LAST",
     ];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for (change, count) in changes {
+    for change in changes {
         rows.push(vec![
-            word(change.verdict).to_owned(),
-            harmless(&change.client),
-            harmless(&change.server),
-            format!("{}/{}", change.port, name_of(change.protocol)),
+            verdict(change.verdict).to_owned(),
+            harmless(&change.source),
+            harmless(&change.destination),
+            format!("{}/{}", change.port, protocol(change)),
             direction(change).to_owned(),
             harmless(&change.by),
-            grouped(count.flows),
-            Format::default().print(Some(&stamp(count.last))),
+            grouped(change.flows),
+            Format::default().print(change.last.as_ref()),
         ]);
     }
     let mut aligns = [Align::Left; 8];
@@ -144,76 +210,83 @@ fn table(changes: &[(Change, Count)]) -> String {
     text::table(&rows, &aligns)
 }
 
-fn stamp(time: sextant_flows::flow::Time) -> Timestamp {
-    Timestamp {
-        seconds: time.seconds,
-        nanos: time.nanos,
-    }
-}
-
-fn tell(out: &mut impl Write, counts: &Counts, hidden: usize) -> std::io::Result<()> {
-    let Counts {
-        judged,
-        selected,
-        denied,
-        allowed,
-        ..
-    } = counts;
-    let [judged, selected, denied, allowed] =
-        [judged, selected, denied, allowed].map(|n| grouped(*n));
+fn tell(out: &mut impl Write, told: &Told) -> std::io::Result<()> {
+    let summary = &told.summary;
+    let [judged, selected, denied, allowed] = [
+        summary.judged,
+        summary.selected,
+        summary.denied,
+        summary.allowed,
+    ]
+    .map(grouped);
     write!(
         out,
         "{judged} flows judged, {selected} with an end that a policy selects: \
          {denied} would be denied, {allowed} let through"
     )?;
-    if counts.authenticated > 0 {
-        let flows = grouped(counts.authenticated);
+    if summary.authenticated > 0 {
+        let flows = grouped(summary.authenticated);
         write!(out, ", {flows} only once both ends have authenticated")?;
     }
     writeln!(out)?;
-    if hidden > 0 || counts.not_told > 0 {
-        let (kinds, flows) = (grouped(hidden as u64), grouped(counts.not_told));
+    if summary.not_told > 0 {
+        let kinds = summary.kinds.saturating_sub(told.changes.len() as u64);
+        let (kinds, flows) = (grouped(kinds), grouped(summary.not_told));
         writeln!(
             out,
-            "{kinds} more kinds, and {flows} flows of further ones; see --limit"
+            "{kinds} more kinds, {flows} flows of them and of further ones; see --limit"
         )?;
     }
-    for (reason, flows) in &counts.not_judged {
-        writeln!(out, "not judged: {} {reason}", grouped(*flows))?;
+    for one in &summary.not_judged {
+        writeln!(
+            out,
+            "not judged: {} {}",
+            grouped(one.flows),
+            harmless(&one.reason)
+        )?;
+    }
+    if told.lost > 0 {
+        writeln!(
+            out,
+            "not judged: {} that were lost on the way",
+            grouped(told.lost)
+        )?;
     }
     Ok(())
 }
 
-fn change_json(change: &Change, count: Count) -> serde_json::Value {
+fn change_json(change: &api::SimulatedChange) -> serde_json::Value {
     json!({ "change": {
-        "verdict": word(change.verdict),
-        "from": harmless(&change.client),
-        "to": harmless(&change.server),
-        "protocol": name_of(change.protocol),
+        "verdict": verdict(change.verdict),
+        "from": harmless(&change.source),
+        "to": harmless(&change.destination),
+        "protocol": protocol(change),
         "protocol_number": change.protocol,
         "port": change.port,
         "direction": direction(change),
         "by": harmless(&change.by),
-        "flows": count.flows,
-        "first": Format::Rfc3339Nano.print(Some(&stamp(count.first))),
-        "last": Format::Rfc3339Nano.print(Some(&stamp(count.last))),
+        "flows": change.flows,
+        "first": Format::Rfc3339Nano.print(change.first.as_ref()),
+        "last": Format::Rfc3339Nano.print(change.last.as_ref()),
     }})
 }
 
-fn counts_json(counts: &Counts, kinds: usize, lost: u64) -> serde_json::Value {
-    let not_judged = counts.not_judged.iter();
-    let not_judged: serde_json::Map<_, _> = not_judged
-        .map(|(reason, flows)| (reason.to_string(), (*flows).into()))
+fn counts_json(told: &Told) -> serde_json::Value {
+    let summary = &told.summary;
+    let not_judged: serde_json::Map<_, _> = summary
+        .not_judged
+        .iter()
+        .map(|one| (harmless(&one.reason), one.flows.into()))
         .collect();
     json!({ "summary": {
-        "judged": counts.judged,
-        "selected": counts.selected,
-        "denied": counts.denied,
-        "allowed": counts.allowed,
-        "authenticated": counts.authenticated,
-        "kinds": kinds,
-        "flows_of_further_kinds": counts.not_told,
+        "judged": summary.judged,
+        "selected": summary.selected,
+        "denied": summary.denied,
+        "allowed": summary.allowed,
+        "authenticated": summary.authenticated,
+        "kinds": summary.kinds,
+        "flows_of_further_kinds": summary.not_told,
         "not_judged": not_judged,
-        "lost": lost,
+        "lost": told.lost,
     }})
 }

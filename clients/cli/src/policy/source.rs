@@ -37,25 +37,36 @@ pub(super) struct SourceArgs {
 }
 
 impl SourceArgs {
+    /// Whether a server has them, and no file.
+    pub(super) fn is_of_server(&self) -> bool {
+        self.input.input().is_none()
+    }
+
+    /// Which, as a server is asked for them.
+    pub(super) fn request(&self) -> anyhow::Result<GetFlowsRequest> {
+        let (since, until) = (point(self.since.as_ref())?, point(self.until.as_ref())?);
+        let filters = self.filters.filters()?;
+        Ok(GetFlowsRequest {
+            whitelist: filters.whitelist,
+            blacklist: filters.blacklist,
+            since,
+            until,
+            // Without a time all of them, as `hubble observe --all` asks for.
+            number: if since.is_none() { u64::MAX } else { 0 },
+            ..GetFlowsRequest::default()
+        })
+    }
+
     /// Shows each flow; tells how many were lost on the way.
     pub(super) async fn each(
         &self,
         connection: &Connection,
         mut see: impl FnMut(&Flow),
     ) -> anyhow::Result<u64> {
-        let (since, until) = (point(self.since.as_ref())?, point(self.until.as_ref())?);
+        let request = self.request()?;
         let filters = self.filters.filters()?;
-        let mut wanted = Wanted::new(&filters, since, until)?;
+        let mut wanted = Wanted::new(&filters, request.since, request.until)?;
         let Some(input) = self.input.input() else {
-            let request = GetFlowsRequest {
-                whitelist: filters.whitelist,
-                blacklist: filters.blacklist,
-                since,
-                until,
-                // Without a time all of them, as `hubble observe --all` asks for.
-                number: if since.is_none() { u64::MAX } else { 0 },
-                ..GetFlowsRequest::default()
-            };
             let server = Server::reading(connection).await?;
             return ask(&server, request, &mut wanted, see).await;
         };

@@ -8,7 +8,7 @@ use sextant_policy::{
     document,
     label::NAMESPACE,
     selector::{Operator, Requirement, Selector},
-    suggestion::{MAX_PEERS, Suggestion},
+    suggestion::{Counts, MAX_PEERS, Suggestion},
 };
 
 use super::source::SourceArgs;
@@ -58,6 +58,17 @@ pub(super) async fn run(connection: &Connection, args: &SuggestArgs) -> anyhow::
         .source
         .each(connection, |flow| suggestion.see(flow))
         .await?;
+    if suggestion.counts() == Counts::default() {
+        anyhow::bail!(
+            "no flow of {} in the namespace `{}` was seen, so there is nothing to suggest; see `sextant observe` for their labels",
+            labels
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect::<Vec<_>>()
+                .join(","),
+            args.endpoint_namespace
+        );
+    }
     let labels: Map<_, _> = labels
         .iter()
         .map(|(key, value)| (key.clone(), Value::from(value.as_str())))

@@ -18,7 +18,7 @@ pub(super) struct NamesArgs {
 /// Where names are looked for.
 #[derive(Debug, Default, Args)]
 pub(super) struct ScopeArgs {
-    /// Namespace of names without one [default: default]
+    /// Namespace: of names that have none [default: default]; of a list, the only one.
     #[arg(
         short,
         long,

@@ -45,7 +45,7 @@ impl<'a> Classes<'a> {
             limits,
         };
         let by_address = world.addresses.iter().map(|(_, endpoint)| endpoint);
-        let mut known = by_address.chain(world.peers);
+        let mut known = by_address.chain(world.peers).chain(world.subjects);
         if let Some(host) = known.find(|endpoint| endpoint.is_host()) {
             classes.enter(HOST_CLASS, &classes.signature(host))?;
         }

@@ -54,6 +54,7 @@ fn the_example_without_its_comment_signs_is_the_defaults_and_samples() {
                     .into(),
                 cidrs: vec!["10.0.7.0/24".parse().expect("range")],
                 interfaces: vec!["veth-web-1".into()],
+                ports: [(("http".into(), 6), 80), (("dns".into(), 17), 53)].into(),
             }],
             ..Identity::default()
         },

@@ -13,7 +13,6 @@ use sextant_ebpf_common::policy::{Group, NO_SUBJECT, guard};
 use sextant_policy::{
     compile::{Tables, World},
     endpoint::Endpoint,
-    traffic::endpoint_of,
 };
 use tokio::sync::watch;
 
@@ -85,7 +84,7 @@ impl Sources {
     }
 
     fn endpoint(&self, endpoint: &flow::Endpoint) -> Endpoint {
-        self.ends.with_node_labels(endpoint_of(endpoint))
+        self.ends.endpoint(endpoint)
     }
 
     fn add_addresses(&self, scene: &mut Scene, snapshot: &Snapshot) {
@@ -134,12 +133,12 @@ impl Sources {
         behind
     }
 
+    /// Who is behind an interface that is not there, or not observed, is judged nowhere.
     fn add_interfaces(&self, scene: &mut Scene, snapshot: &Snapshot, behind: &HashMap<u32, u32>) {
-        let mut named: BTreeMap<&str, u32> = BTreeMap::new();
-        for (name, endpoint) in snapshot.interfaces() {
-            let subject = scene.subject(endpoint, self.endpoint(endpoint));
-            named.insert(name, subject);
-        }
+        let named: BTreeMap<&str, _> = snapshot
+            .interfaces()
+            .map(|(name, endpoint)| (name.as_str(), endpoint))
+            .collect();
         for link in self.links.load().by_index.values() {
             let Some(slot) = self.slots.of(link.index) else {
                 continue;
@@ -148,7 +147,8 @@ impl Sources {
                 // What is in there is that namespace's own.
                 0
             } else {
-                let named = named.get(link.name.as_str()).copied();
+                let named = named.get(link.name.as_str());
+                let named = named.map(|known| scene.subject(known, self.endpoint(known)));
                 let by_namespace = link.peer_namespace.and_then(|id| behind.get(&id).copied());
                 guard(named.or(by_namespace).unwrap_or(NO_SUBJECT), true)
             };
@@ -191,6 +191,11 @@ impl Scene {
         let number = self.subjects.len() as u32;
         self.numbers.insert(known.clone(), number);
         number
+    }
+
+    /// Who is judged.
+    pub(super) fn subjects(self) -> Vec<Endpoint> {
+        self.subjects
     }
 
     pub(super) fn world(&self) -> World<'_> {

@@ -13,7 +13,7 @@ use crate::{
         change::{Ask, ChangeError, Options, Plan, check_size, kind_of},
         database::{Database, Pending},
         enforce::{Cost, EnforceError, Proposed, Unconfirmed},
-        entry::{Entries, Revision},
+        entry::{ChangeKind, Entries, Revision},
         rulebook::Rulebook,
         state::{Standing, State, after, proposed},
     },
@@ -98,7 +98,13 @@ impl Inner {
             Ask::SetMode(which, mode) => plan.set_mode(which, *mode)?,
             Ask::Rollback(asked) => {
                 to = asked.unwrap_or(before.revision.saturating_sub(1));
-                plan.take_back(&self.later(to, before.revision)?);
+                let later = self.later(to, before.revision)?;
+                let undone = ChangeKind::NotConfirmed { change: to };
+                let is_safe = options.force || options.confirm_within.is_some();
+                if !is_safe && later.iter().any(|revision| revision.kind == undone) {
+                    return Err(ChangeError::NeverConfirmed(to));
+                }
+                plan.take_back(&later);
             }
             Ask::Undo(change) => plan.take_back(&self.later(change - 1, before.revision)?),
         }
@@ -278,6 +284,7 @@ impl Inner {
             standing,
             ..State::clone(&state)
         }));
+        self.news.send_modify(|()| {});
     }
 
     /// The set before the change that waits.

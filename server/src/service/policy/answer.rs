@@ -1,7 +1,12 @@
 //! The set and its changes as messages, and errors as gRPC codes.
 
+use std::collections::HashSet;
+
 use sextant_flows::flow::Time;
-use sextant_policy::policy::{Kind, PolicyId};
+use sextant_policy::{
+    policy::{Kind, PolicyId},
+    set::Enforcement,
+};
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Code, Status};
 
@@ -9,7 +14,7 @@ use crate::policy::{
     change::{ChangeError, Options},
     ends::Known,
     enforce::Mode,
-    entry::{Action, ChangeKind, Entry, Revision},
+    entry::{Action, ChangeKind, Entry, Revision, Step},
     policies::Done,
     state::{Standing, State},
 };
@@ -25,7 +30,12 @@ pub(super) fn policy(
     with_document: bool,
 ) -> api::Policy {
     let id = &entry.policy.id;
+    let is_never = state.rulebook.enforced().enforcement() == Enforcement::Never;
     let (status, error) = match (&state.standing, entry.mode) {
+        (_, _) if is_never => (
+            api::PolicyState::Disabled,
+            "[policy] enforcement is \"never\"".to_owned(),
+        ),
         (_, Mode::Disabled) => (api::PolicyState::Disabled, String::new()),
         (Standing::Active(_), _) => (api::PolicyState::Active, String::new()),
         (Standing::Failed(error), _) => (api::PolicyState::Failed, error.clone()),
@@ -53,10 +63,7 @@ pub(super) fn policy(
 
 /// State of the set.
 pub(super) fn set_status(state: &State) -> api::SetStatus {
-    let is_idle = state
-        .entries
-        .values()
-        .all(|entry| entry.mode == Mode::Disabled);
+    let is_idle = state.rulebook.is_idle();
     let (standing, error, cost) = match &state.standing {
         Standing::Failed(error) => (api::PolicyState::Failed, error.clone(), None),
         Standing::Active(cost) if is_idle => {
@@ -78,19 +85,43 @@ pub(super) fn set_status(state: &State) -> api::SetStatus {
     }
 }
 
-/// What a change did, and which of the `given` it left alone.
-pub(super) fn changes(revision: &Revision, given: &[PolicyId]) -> Vec<api::PolicyChange> {
+/// What a change did, and which of the `given` it left alone, as they are in `state`.
+pub(super) fn changes(
+    revision: &Revision,
+    given: &[PolicyId],
+    state: &State,
+) -> Vec<api::PolicyChange> {
     let steps = revision.steps.iter();
-    let mut told: Vec<_> = steps.map(|step| (&step.id, action(step.action))).collect();
-    let changed: std::collections::HashSet<_> = told.iter().map(|(id, _)| *id).collect();
+    let mut told: Vec<_> = steps.map(of_step).collect();
+    let changed: HashSet<_> = revision.steps.iter().map(|step| &step.id).collect();
     let same = given.iter().filter(|id| !changed.contains(id));
-    told.extend(same.map(|id| (id, api::PolicyAction::Unchanged)));
+    told.extend(same.map(|id| {
+        let entry = state.entries.get(id);
+        let is = entry.map_or(0, |entry| mode(entry.mode).into());
+        (id, change(id, api::PolicyAction::Unchanged, [is, is]))
+    }));
     told.sort_unstable_by_key(|(id, _)| *id);
-    let change = |(id, action): (&PolicyId, api::PolicyAction)| api::PolicyChange {
+    told.into_iter().map(|(_, change)| change).collect()
+}
+
+fn of_step(step: &Step) -> (&PolicyId, api::PolicyChange) {
+    let modes = [&step.before, &step.after];
+    let modes = modes.map(|entry| entry.as_ref().map_or(0, |entry| mode(entry.mode).into()));
+    (&step.id, change(&step.id, action(step.action), modes))
+}
+
+fn change(
+    id: &PolicyId,
+    action: api::PolicyAction,
+    [before, after]: [i32; 2],
+) -> api::PolicyChange {
+    api::PolicyChange {
         policy: Some(reference(id)),
         action: action.into(),
-    };
-    told.into_iter().map(change).collect()
+        mode: after,
+        mode_before: before,
+        warnings: Vec::new(),
+    }
 }
 
 /// Changes that were made.
@@ -110,7 +141,7 @@ pub(super) fn revisions(
 
 /// A change that was made, with so many of its policies.
 pub(super) fn revision(revision: &Revision, state: &State, most: usize) -> api::Revision {
-    let mut changes = changes(revision, &[]);
+    let mut changes = changes(revision, &[], state);
     changes.truncate(most);
     let pending = state.pending.map(|pending| pending.revision);
     api::Revision {
@@ -203,6 +234,7 @@ impl From<ChangeError> for Status {
             ChangeError::Conflict { .. } => Code::Aborted,
             ChangeError::Pending(_)
             | ChangeError::NotPending(_)
+            | ChangeError::NeverConfirmed(_)
             | ChangeError::Enforce(_)
             | ChangeError::LockedOut(_)
             | ChangeError::NoDatabase(_) => Code::FailedPrecondition,

@@ -81,13 +81,9 @@ impl Question {
                 "the flow cannot be judged: it is one of those {reason}"
             ))
         })?;
-        let known = |party: Party| Party {
-            endpoint: ends.with_node_labels(party.endpoint),
-            ..party
-        };
         Ok(Self {
-            client: known(traffic.client),
-            server: known(traffic.server),
+            client: ends.complete(traffic.client),
+            server: ends.complete(traffic.server),
             protocol: traffic.protocol,
             port: traffic.port,
         })
@@ -150,7 +146,7 @@ impl Question {
             Direction::Ingress => &self.server,
         };
         let mut rules = match judgement.reason {
-            Reason::Elsewhere => Vec::new(),
+            Reason::Elsewhere | Reason::Exempt => Vec::new(),
             _ => considered(state.rulebook.with_audit(), &self.connection(direction)),
         };
         let more = rules.len().saturating_sub(MAX_CONSIDERED);
@@ -261,6 +257,7 @@ fn message(
 ) -> api::Judgement {
     let (reason, rules) = match &judgement.reason {
         Reason::Elsewhere => (api::PolicyReason::Elsewhere, Vec::new()),
+        Reason::Exempt => (api::PolicyReason::Exempt, Vec::new()),
         Reason::NotSelected => (api::PolicyReason::NotSelected, Vec::new()),
         Reason::DefaultAllow => (api::PolicyReason::DefaultAllow, Vec::new()),
         Reason::Rules(sources) => {

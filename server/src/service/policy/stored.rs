@@ -9,12 +9,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use sextant_policy::{
     document::{Written, is_value},
-    judgement,
     label::NAMESPACE,
-    policy::Direction,
     selector::{Operator, Requirement, Selector},
     set::{Enforcement, PolicySet},
-    simulation::{Change, Count, Counts, MAX_GROUPS, Simulation},
+    simulation::{MAX_GROUPS, Simulation},
     suggestion::Suggestion,
 };
 use sextant_proto::{flow as pb, sextant::policy::v1 as api};
@@ -23,7 +21,7 @@ use tonic::Status;
 use crate::{
     filter::Filters,
     flow::{Flow, Time},
-    policy::state::State,
+    policy::{ends::Ends, state::State},
     selection::{Selection, View},
     service::{
         error::{RequestError, check_time, invalid},
@@ -137,6 +135,7 @@ pub(super) fn proposal(
 /// What a set would have done, in messages.
 pub(super) async fn simulate(
     set: &PolicySet,
+    ends: &Ends,
     flows: Flows,
     ring: &Ring,
     (limit, revision): (u32, u64),
@@ -149,7 +148,7 @@ pub(super) async fn simulate(
     let mut simulation = Simulation::new(set);
     let mut most = MAX_STEPS;
     let judge = |flow: &Flow| {
-        simulation.see(flow);
+        simulation.see_as(flow, |party| ends.complete(party));
         most += STEPS_A_FLOW;
         match simulation.steps() > most {
             true => Err(RequestError::Steps(MAX_STEPS, STEPS_A_FLOW)),
@@ -157,75 +156,29 @@ pub(super) async fn simulate(
         }
     };
     flows.each(ring, judge).await?;
-    let (changes, counts) = simulation.finish();
-    let told = &changes[..changes.len().min(limit)];
-    let further = changes[told.len()..].iter();
-    let further: u64 = further.map(|(_, count)| count.flows).sum();
-    let mut messages: Vec<_> = told
+    let (changes, summary) = simulation.told(limit);
+    let mut messages: Vec<_> = changes
         .chunks(CHUNK)
         .map(|chunk| api::SimulateResponse {
-            changes: chunk.iter().map(change).collect(),
+            changes: chunk.to_vec(),
             summary: None,
         })
         .collect();
     messages.push(api::SimulateResponse {
         changes: Vec::new(),
         summary: Some(api::SimulationSummary {
-            not_told: counts.not_told + further,
-            kinds: changes.len() as u64,
             revision,
-            ..summary(counts)
+            ..summary
         }),
     });
     Ok(messages)
-}
-
-fn change((change, count): &(Change, Count)) -> api::SimulatedChange {
-    api::SimulatedChange {
-        verdict: match change.verdict {
-            judgement::Verdict::Allow => api::PolicyVerdict::Allow,
-            judgement::Verdict::AllowAuthenticated => api::PolicyVerdict::Authenticate,
-            judgement::Verdict::Deny => api::PolicyVerdict::Deny,
-        }
-        .into(),
-        source: change.client.clone(),
-        destination: change.server.clone(),
-        protocol: change.protocol.into(),
-        port: change.port.into(),
-        direction: match change.direction {
-            Direction::Ingress => api::PolicyDirection::Ingress,
-            Direction::Egress => api::PolicyDirection::Egress,
-        }
-        .into(),
-        by: change.by.clone(),
-        flows: count.flows,
-        first: Some(count.first.into()),
-        last: Some(count.last.into()),
-    }
-}
-
-fn summary(counts: Counts) -> api::SimulationSummary {
-    let not_judged = counts.not_judged.into_iter();
-    let not_judged = not_judged.map(|(reason, flows)| api::NotJudged {
-        reason: reason.to_string(),
-        flows,
-    });
-    api::SimulationSummary {
-        judged: counts.judged,
-        selected: counts.selected,
-        denied: counts.denied,
-        allowed: counts.allowed,
-        authenticated: counts.authenticated,
-        not_told: counts.not_told,
-        not_judged: not_judged.collect(),
-        ..api::SimulationSummary::default()
-    }
 }
 
 /// The least policy for some endpoints.
 pub(super) async fn suggest(
     request: &api::SuggestRequest,
     view: &View,
+    ends: &Ends,
     ring: &Ring,
 ) -> Result<api::SuggestResponse, Status> {
     let labels = labels(&request.labels)?;
@@ -248,7 +201,7 @@ pub(super) async fn suggest(
     )?;
     let mut suggestion = Suggestion::new(Selector::new(requirements));
     let see = |flow: &Flow| {
-        suggestion.see(flow);
+        suggestion.see_as(flow, |party| ends.complete(party));
         Ok(())
     };
     flows.each(ring, see).await?;

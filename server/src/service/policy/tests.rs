@@ -337,6 +337,9 @@ async fn who_watches_sees_each_change_once_and_those_before_if_asked() {
         let answer = answer.unwrap().unwrap();
         answer.revision.map(|revision| revision.revision)
     };
+    let from_revision = Some(3);
+    let unknown = service.watch(Request::new(api::WatchRequest { from_revision }));
+    assert_eq!(unknown.await.err().unwrap().code(), Code::OutOfRange);
     let (mut old, mut new) = (watch(Some(0)).await, watch(None).await);
     assert_eq!(
         (number(old.next().await), number(new.next().await)),
