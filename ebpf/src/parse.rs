@@ -248,6 +248,7 @@ fn fragmented<R: Read>(
     packet.l4 = there.at;
     packet.headers = there.at as u32;
     packet.tcp_flags = 0;
+    packet.cut = false;
     packet.later_fragment = true;
     if fragment::recall(packet, id, next) {
         packet.sided = is_sided(packet.protocol);

@@ -14,8 +14,9 @@ use std::{
 };
 
 use sextant_integration_tests::{
-    Daemon, Netns,
+    Daemon, Netns, Process,
     cgroups::Cgroups,
+    enforced::{line_of, start},
     eventually,
     hubble::hubble,
     netns::veth,
@@ -389,4 +390,61 @@ fn units_that_come_and_go_are_told_as_endpoints() {
     // The cgroup goes with it, as systemd does it.
     drop(cgroups);
     told("ENDPOINT_DELETED");
+}
+
+/// Listens by Multipath TCP, as servers of Go do unless they are told not to.
+const MULTIPATH: &str = r#"
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("127.0.0.1", int(sys.argv[1])))
+s.listen()
+print("ready", flush=True)
+while True: s.accept()[0].close()
+"#;
+
+#[test]
+fn a_cgroup_is_what_is_outermost_however_deep_and_a_multipath_listener_has_its_process() {
+    if !root() {
+        return;
+    }
+    let number = std::process::id();
+    let (slice, unit) = (
+        format!("sextant-deep-{number}.slice"),
+        format!("sextant-deep-{number}.service"),
+    );
+    let mut paths = vec![slice, format!("sextant-deep-{number}.slice/{unit}")];
+    for part in ["a", "b", "c", "d", "e", "f", "g", "h", "posing.service"] {
+        let path = format!("{}/{part}", paths.last().unwrap());
+        paths.push(path);
+    }
+    paths.reverse();
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let Some(cgroups) = Cgroups::new(&paths) else {
+        println!("SKIPPED: no cgroup2 hierarchy that can be written");
+        return;
+    };
+    if fs::read_to_string("/proc/sys/net/mptcp/enabled").is_err() {
+        println!("SKIPPED: the kernel has no MPTCP");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let namespace = Netns::new();
+    namespace.run("ip link set lo up");
+    let daemon = Daemon::start(&namespace, "", &["--interface", "lo"]);
+    let mut server = start(&namespace, MULTIPATH, &PORT.to_string());
+    assert_eq!(line_of(&mut server), "ready");
+    let server_pid = server.id();
+    let server = Process(server);
+    let arguments = format!("clients 1 tcp 127.0.0.1:{PORT}");
+    let client = Talk::start_in(Some(&cgroups.0[0]), &namespace, folder.path(), &arguments);
+    eventually("both sides", || {
+        let flows = daemon.flows();
+        let is_it = |flow: &&Flow| {
+            let client = flow.source.as_ref().map(|side| side.pod_name.as_str());
+            client == Some(&unit) && pid(flow, "destination_process") == Some(server_pid)
+        };
+        flows.iter().find(is_it).map(|_| ())
+    });
+    drop((client, server));
 }
