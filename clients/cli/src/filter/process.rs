@@ -84,7 +84,7 @@ impl Terms {
 /// A unit as systemctl takes it: without a suffix it is a service.
 pub(super) fn unit(value: &str) -> Workload {
     let name = match value.rsplit_once('.') {
-        Some((_, "service" | "scope" | "slice")) => value.to_owned(),
+        Some((_, "service" | "scope" | "slice" | "socket" | "mount" | "swap")) => value.to_owned(),
         _ => format!("{value}.service"),
     };
     Workload {
@@ -167,6 +167,7 @@ mod tests {
     #[test]
     fn a_unit_without_a_suffix_is_a_service() {
         assert_eq!(unit("nginx").name, "nginx.service");
+        assert_eq!(unit("srv-nfs.mount").name, "srv-nfs.mount");
         assert_eq!(unit("session-2.scope").name, "session-2.scope");
         assert_eq!(unit("a.b").name, "a.b.service");
     }

@@ -172,15 +172,21 @@ fn text_of(fields: &Struct, key: &str) -> Option<String> {
 
 fn executable(process: &Struct) -> Option<String> {
     let pid = text_of(process, "pid")?;
-    let exe = text_of(process, "exe").or_else(|| text_of(process, "name"));
-    let exe = exe.unwrap_or_default();
-    let file = exe.rsplit('/').next().unwrap_or_default();
-    Some(format!("{file}[{pid}]"))
+    let file = text_of(process, "exe");
+    let file = file.and_then(|exe| exe.rsplit('/').next().map(str::to_owned));
+    // A thread of the kernel has none, and may have a `/` in its name.
+    let name = file.or_else(|| text_of(process, "name"));
+    Some(format!("{}[{pid}]", name.unwrap_or_default()))
 }
 
-/// By its name, else by its id.
+/// By its name, else by the first digits of its id.
 fn container(process: &Struct) -> Option<String> {
-    text_of(process, "container_name").or_else(|| text_of(process, "container"))
+    let id = || {
+        let id = text_of(process, "container")?;
+        let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Some(if is_id { id[..12].to_owned() } else { id })
+    };
+    text_of(process, "container_name").or_else(id)
 }
 
 fn user(process: &Struct) -> Option<String> {
