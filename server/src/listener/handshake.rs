@@ -58,8 +58,8 @@ pub(super) async fn handshake(
 async fn shake(tls: &Tls, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     static TURN: Semaphore = Semaphore::const_new(1);
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let mut rest = hello.into_stream(tls.current());
     let turn = TURN.acquire().await;
+    let mut rest = hello.into_stream(tls.current());
     let answered = poll_immediate(&mut rest).await;
     drop(turn);
     match answered {
