@@ -9,6 +9,7 @@ mod cause;
 pub mod claim;
 mod drop;
 mod event;
+pub mod exempt;
 mod hello;
 mod key;
 mod nat;

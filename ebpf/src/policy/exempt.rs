@@ -3,23 +3,19 @@
 //! IP packet and never comes here, nor does the loopback, which is not guarded.
 
 use aya_ebpf::{bindings::__sk_buff, helpers::generated::bpf_skb_load_bytes};
-use sextant_ebpf_common::protocol::{ICMP, ICMP6, UDP};
+use sextant_ebpf_common::{
+    exempt::{is_dhcp, is_of_link},
+    protocol::{ICMP, ICMP6, UDP},
+};
 
 use crate::packet::Packet;
-
-/// Ports of DHCP: server and client (RFC 2131), client and server (RFC 8415).
-const DHCP: [u16; 2] = [67, 68];
-const DHCP6: [u16; 2] = [546, 547];
 
 /// Whether the packet passes whatever policies say.
 #[inline(always)]
 pub unsafe fn is_exempt(skb: *mut __sk_buff, packet: &Packet) -> bool {
-    let (from, to) = (packet.source_port, packet.destination_port);
     match packet.protocol {
-        UDP if packet.family == 4 => DHCP.contains(&from) && DHCP.contains(&to),
-        UDP => DHCP6.contains(&from) && DHCP6.contains(&to),
-        ICMP => matches!(kind(skb, packet), 3 | 11 | 12),
-        ICMP6 => matches!(kind(skb, packet), 1..=4 | 130..=137 | 143),
+        UDP => is_dhcp(packet.family, packet.source_port, packet.destination_port),
+        ICMP | ICMP6 => is_of_link(packet.protocol, kind(skb, packet)),
         _ => false,
     }
 }

@@ -108,7 +108,7 @@ impl Traffic {
             destination_port: to,
         } = *l4
             && let (Ok(from), Ok(to)) = (u16::try_from(from), u16::try_from(to))
-            && is_dhcp(from, to)
+            && is_dhcp(if source.is_ipv4() { 4 } else { 6 }, from, to)
         {
             return Err(NotJudged::Exempt);
         }

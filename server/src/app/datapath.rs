@@ -49,10 +49,9 @@ pub(super) struct Wanted<'a> {
     pub(super) policy: &'a config::Policy,
 }
 
-/// What policies are enforced by, and what is known of whom they are about.
+/// What policies are enforced by.
 pub(super) struct Enforceable {
     pub(super) tables: RuleTables,
-    pub(super) groups: Groups,
     pub(super) slots: Slots,
 }
 
@@ -122,14 +121,10 @@ impl RunningDatapath {
         let (tuner, report) = (datapath.tuner(), datapath.report());
         let losses = datapath.losses();
         let (slots, predecessors) = (datapath.slots(), datapath.predecessors());
-        let enforceable = datapath.take_rules().map(|tables| Enforceable {
-            tables,
-            groups: groups.clone(),
-            slots,
-        });
+        let enforceable = datapath.take_rules();
+        let enforceable = enforceable.map(|tables| Enforceable { tables, slots });
         let firewall = Firewall::default();
-        let known_groups = groups.clone();
-        let cgroups = cgroups::follow(groups, kubernetes.clone(), Arc::clone(&pipeline));
+        let cgroups = cgroups::follow(groups.clone(), kubernetes.clone(), Arc::clone(&pipeline));
         let services = Services::new(containers.clone(), firewall.clone(), kubernetes);
         let (reasons, vlans) = (datapath.drop_reasons(), datapath.vlans());
         lock(&pipeline).know(reasons, vlans, processes, services);
@@ -154,7 +149,7 @@ impl RunningDatapath {
         Ok(Self {
             holders: holders.map(look_at).transpose()?,
             enforceable,
-            groups: known_groups,
+            groups,
             predecessors,
             counters,
             volumes,

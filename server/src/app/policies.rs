@@ -37,12 +37,8 @@ fn enforce(core: &Core, datapath: Option<&mut RunningDatapath>) -> Arc<dyn Enfor
     let Some(datapath) = datapath else {
         return nowhere("the datapath is off (--no-datapath)");
     };
-    let Some(Enforceable {
-        tables,
-        groups,
-        slots,
-    }) = datapath.take_enforceable()
-    else {
+    let groups = datapath.groups();
+    let Some(Enforceable { tables, slots }) = datapath.take_enforceable() else {
         return nowhere("the tables of policies are taken");
     };
     let sources = Sources {

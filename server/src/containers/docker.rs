@@ -15,14 +15,15 @@ use super::{
     directory::{MOST, Part},
     error::EngineError,
     http::Http,
-    images::{Baked, Images},
+    images::{Baked, Images, MOST_LABELS},
     named::{self, Named},
     ports::{MOST_PORTS, NetworkSettings, Port, Reached},
 };
 
 /// Of one container, beside ports: what `named` looks at, and some more.
 const MOST_NAMES: usize = 16;
-const MOST_LABELS: usize = 1024;
+/// One more than an image may have to be looked at, so that one with too many is known.
+const KEPT_LABELS: usize = MOST_LABELS + 1;
 
 /// Events: `{"type":["container"],"event":["create","start","rename","die","died"]}`;
 /// the last is podman's word.
@@ -62,7 +63,7 @@ struct Listed {
     image: Option<String>,
     #[serde(rename = "ImageID")]
     image_id: Option<String>,
-    #[serde(default, deserialize_with = "bounded::table::<_, _, MOST_LABELS>")]
+    #[serde(default, deserialize_with = "bounded::table::<_, _, KEPT_LABELS>")]
     labels: Option<BTreeMap<String, String>>,
     state: Option<String>,
     #[serde(default, deserialize_with = "bounded::list::<_, _, MOST_PORTS>")]
@@ -94,7 +95,7 @@ struct State {
 struct Config {
     /// Its name.
     image: Option<String>,
-    #[serde(default, deserialize_with = "bounded::table::<_, _, MOST_LABELS>")]
+    #[serde(default, deserialize_with = "bounded::table::<_, _, KEPT_LABELS>")]
     labels: Option<BTreeMap<String, String>>,
 }
 
@@ -323,6 +324,17 @@ fn is_word(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_with_too_many_labels_cannot_be_looked_at() {
+        for (count, is_known) in [(MOST_LABELS, true), (2 * MOST_LABELS, false)] {
+            let labels: BTreeMap<_, _> = (0..count).map(|n| (n.to_string(), "x")).collect();
+            let text = serde_json::json!({ "Config": { "Labels": labels } }).to_string();
+            let image: Image = serde_json::from_str(&text).unwrap();
+            let labels = image.config.unwrap().labels.unwrap();
+            assert_eq!(Baked::new(&labels).is_some(), is_known, "{count}");
+        }
+    }
 
     fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());

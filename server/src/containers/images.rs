@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Images that are remembered.
 const MOST: usize = 1024;
-const MOST_LABELS: usize = 1024;
+pub(super) const MOST_LABELS: usize = 1024;
 
 /// Labels of one image, by key and value.
 #[derive(Debug, Default)]

@@ -168,28 +168,23 @@ impl Database {
 
     /// Works on the file. After an error of the disk it has to be opened again, and is, once.
     fn with<T>(&self, work: impl Fn(&File) -> Result<T, Failure>) -> Result<T, DatabaseError> {
-        let first = {
+        let once = || {
             let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
             match &*file {
                 Some(file) => work(file),
                 None => Err(redb::Error::PreviousIo.into()),
             }
         };
-        match first {
+        let done = match once() {
             Err(Failure::File(error)) if is_of_disk(&error) && self.folder.is_some() => {
                 tracing::warn!(%error, path = ?self.path, "the database of policies is opened again");
-                let again = self.open_again().map_err(|damage| DatabaseError::File {
-                    path: self.path.clone(),
-                    source: redb::Error::Corrupted(damage),
-                });
-                again?;
-                let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
-                let file = file.as_ref().ok_or(redb::Error::PreviousIo);
-                let done = file.map_err(Failure::from).and_then(work);
-                done.map_err(|error| self.failed(error))
+                let again = self.open_again();
+                let again = again.map_err(|damage| redb::Error::Corrupted(damage).into());
+                again.and_then(|()| once())
             }
-            done => done.map_err(|error| self.failed(error)),
-        }
+            done => done,
+        };
+        done.map_err(|error| self.failed(error))
     }
 
     fn open_again(&self) -> Result<(), String> {

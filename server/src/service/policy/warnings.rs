@@ -28,9 +28,7 @@ pub(super) fn add(
     judged: &Known,
     known: &Known,
 ) {
-    let mut changed = revision.steps.iter().take(MOST).collect::<Vec<_>>();
-    changed.sort_unstable_by_key(|step| &step.id);
-    for step in changed {
+    for step in revision.steps.iter().take(MOST) {
         let reference = super::answer::reference(&step.id);
         let place = changes
             .iter_mut()
