@@ -1,8 +1,8 @@
 //! What was lost for want of room, as it is told: to followers as a number, in
 //! the log every few seconds, in the state for a minute.
 //!
-//! Nothing is counted here. Looked at each second by the reader, read by whoever
-//! asks for the state.
+//! Nothing is counted here. Looked at each second by the reader, more often while
+//! events come; read by whoever asks for the state.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},

@@ -24,8 +24,11 @@ use super::{
 
 /// Events handed on at once.
 const BATCH: usize = 4096;
-/// Between two looks at what was lost.
+/// After so long without events it looks at what was lost.
 const LOOK: Duration = Duration::from_secs(1);
+/// Between two looks while events come: a flood is a hundred thousand of them a second,
+/// and a follower is told of a loss behind all those before it.
+const BUSY_LOOK: Duration = Duration::from_millis(100);
 
 /// What the reader hands on.
 #[derive(Debug, Default)]
@@ -234,7 +237,7 @@ impl Reader {
 
     /// Looks at what was lost, when it is time or at the end.
     fn look(&mut self, at_once: bool) {
-        if at_once || self.looked.elapsed() >= LOOK {
+        if at_once || self.looked.elapsed() >= BUSY_LOOK {
             self.looked = Instant::now();
             self.batch.lost = self.losses.look(&self.counters, &self.volumes);
         }

@@ -2,13 +2,18 @@
 //!
 //! Thin: the numbers are those of the store, the ledger and the overhead; they
 //! are put into messages here. A stream sends the state again and again; one
-//! that is not read costs a timer.
+//! that is not read costs a timer, and all of them together one state each
+//! 100 ms.
 
 mod messages;
 mod problems;
 mod spools;
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures::{Stream, stream};
 use sextant_proto::sextant::status::v1 as api;
@@ -59,6 +64,8 @@ struct Parts {
     limits: Limits,
     policies: Policies,
     exporters: Exporters,
+    /// The state that streams were last told, and since when it is known.
+    streamed: Mutex<Option<(Instant, api::Status)>>,
 }
 
 type States = Pin<Box<dyn Stream<Item = Result<api::WatchStatusResponse, Status>> + Send>>;
@@ -83,6 +90,7 @@ impl DaemonStatusService {
             limits,
             policies,
             exporters,
+            streamed: Mutex::default(),
         }))
     }
 
@@ -145,6 +153,22 @@ impl Parts {
         }
     }
 
+    /// The state as streams tell it: asked for once, however many there are.
+    fn streamed(&self) -> api::Status {
+        let mut streamed = self
+            .streamed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &*streamed {
+            Some((at, state)) if at.elapsed() < SHORTEST_INTERVAL => state.clone(),
+            _ => {
+                let state = self.state();
+                *streamed = Some((Instant::now(), state.clone()));
+                state
+            }
+        }
+    }
+
     fn store(&self) -> api::Store {
         let ring = &self.sources.ring;
         let oldest = match ring.cursor_at(ring.oldest_seq()).next(Event::time) {
@@ -193,7 +217,7 @@ impl Watch {
     async fn next(&mut self) -> Result<api::WatchStatusResponse, Status> {
         tokio::select! {
             _ = self.ticks.tick() => Ok(api::WatchStatusResponse {
-                status: Some(self.parts.state()),
+                status: Some(self.parts.streamed()),
             }),
             () = self.limits.drained() => Err(shutting_down()),
         }
