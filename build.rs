@@ -4,6 +4,8 @@
 use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
+use prost_types::{FileDescriptorSet, field_descriptor_proto::Label};
+use tonic_prost_build::Builder;
 
 /// `struct.proto` is what flows carry in `extensions`; reflection must know it.
 const FILES: [&str; 9] = [
@@ -18,6 +20,9 @@ const FILES: [&str; 9] = [
     "google/protobuf/struct.proto",
 ];
 
+/// Its messages are the format of documents.
+const OF_DOCUMENTS: &str = "sextant/policy/v1/policy_spec.proto";
+
 fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(FILES, ["proto"])?;
@@ -27,9 +32,34 @@ fn main() -> anyhow::Result<()> {
     // For the build scripts of packages that depend on this one.
     println!("cargo:descriptors={}", path.display());
     let stubs = env::var_os("CARGO_FEATURE_GRPC").is_some();
-    tonic_prost_build::configure()
+    let builder = tonic_prost_build::configure()
         .build_client(stubs)
-        .build_server(stubs)
-        .compile_fds(descriptors)?;
+        .build_server(stubs);
+    with_json(builder, &descriptors).compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Gives the messages of `OF_DOCUMENTS` the JSON of the documents that they are: names as
+/// the descriptors have them, and no list that is empty, which means something else there.
+fn with_json(mut builder: Builder, descriptors: &FileDescriptorSet) -> Builder {
+    let mut files = descriptors.file.iter();
+    let file = files.find(|file| file.name() == OF_DOCUMENTS);
+    for message in file.iter().flat_map(|file| &file.message_type) {
+        let path = format!("sextant.policy.v1.{}", message.name());
+        builder = builder.type_attribute(
+            &path,
+            "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default, deny_unknown_fields)]",
+        );
+        for field in &message.field {
+            let (at, name) = (format!("{path}.{}", field.name()), field.json_name());
+            builder = builder.field_attribute(&at, format!("#[serde(rename = \"{name}\")]"));
+            // A map is a list of entries here.
+            let is_map = field.type_name().ends_with("Entry");
+            if field.label() == Label::Repeated && !is_map {
+                let skip = "#[serde(skip_serializing_if = \"Vec::is_empty\")]";
+                builder = builder.field_attribute(&at, skip);
+            }
+        }
+    }
+    builder.btree_map(".sextant.policy.v1")
 }

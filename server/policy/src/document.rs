@@ -27,6 +27,9 @@ pub use selector::is_value;
 use crate::policy::Policy;
 use problem::{Found, Path};
 
+/// The entity that is nobody, as an empty list of peers is.
+pub const NOBODY: &str = "none";
+
 /// Bytes of a name, as Kubernetes has them.
 const MAX_NAME: usize = 253;
 /// Letters of what a document is called where something is wrong with it.

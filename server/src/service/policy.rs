@@ -10,6 +10,7 @@ mod judged;
 mod list;
 mod request;
 mod stored;
+mod typed;
 mod warnings;
 mod watch;
 
@@ -43,6 +44,7 @@ use crate::{
 };
 
 use answer::{set_status, summary};
+use request::Given;
 
 /// Bytes of documents that may become megabytes: one such question is answered at a time.
 const LARGE: usize = 64 << 10;
@@ -154,8 +156,11 @@ impl PolicyService for PolicySetService {
         // What they become is large: to the end, one after the other.
         let one = Arc::clone(&self.changing).acquire_owned().await;
         let mut request = request;
-        let documents = std::mem::take(&mut request.get_mut().documents);
-        let read = beside(move || Ok((request::documents(&documents)?, one)));
+        let given = Given {
+            documents: std::mem::take(&mut request.get_mut().documents),
+            policies: std::mem::take(&mut request.get_mut().policies),
+        };
+        let read = beside(move || Ok((given.written()?, one)));
         let (given, _one) = read.await?;
         let asked = request.get_ref();
         let options = request::options(asked)?;
@@ -341,11 +346,13 @@ impl PolicyService for PolicySetService {
         request: Request<api::SimulateRequest>,
     ) -> Result<Response<Self::SimulateStream>, Status> {
         let mut request = request;
-        let documents = std::mem::take(&mut request.get_mut().documents);
-        let bytes: usize = documents.iter().map(|one| one.text.len()).sum();
+        let given = Given {
+            documents: std::mem::take(&mut request.get_mut().documents),
+            policies: std::mem::take(&mut request.get_mut().policies),
+        };
         // First: of one peer few stand in the line of all.
         let turn = self.turn(&request).await;
-        let one = match bytes > LARGE {
+        let one = match given.bytes() > LARGE {
             true => self.asking.place(&Caller::of(request.extensions())).await,
             false => None,
         };
@@ -358,9 +365,9 @@ impl PolicyService for PolicySetService {
         let (state, enforcement) = (self.policies.state(), self.policies.enforcement());
         let (prune, before) = (asked.prune, Arc::clone(&state));
         let set = beside(move || {
-            let given = match documents.as_slice() {
-                [] => None,
-                documents => Some(request::documents(documents)?),
+            let given = match given.is_empty() {
+                true => None,
+                false => Some(given.written()?),
             };
             let set = stored::proposal(given, prune, &before, enforcement)?;
             drop(one);

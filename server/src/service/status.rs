@@ -155,10 +155,7 @@ impl Parts {
 
     /// The state as streams tell it: asked for once, however many there are.
     fn streamed(&self) -> api::Status {
-        let mut streamed = self
-            .streamed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut streamed = self.streamed.lock().unwrap_or_else(PoisonError::into_inner);
         match &*streamed {
             Some((at, state)) if at.elapsed() < SHORTEST_INTERVAL => state.clone(),
             _ => {

@@ -143,6 +143,7 @@ pub(super) async fn apply(connection: &Connection, args: &ApplyArgs) -> anyhow::
         expected_revision: change.expected_revision,
         confirm_within: change.within(),
         force: change.force,
+        policies: Vec::new(),
     };
     let server = Server::writing(connection).await?;
     let mut client = client!(PolicyServiceClient<Channel>, server);

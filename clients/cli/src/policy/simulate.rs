@@ -105,6 +105,7 @@ async fn by_server(connection: &Connection, args: &SimulateArgs) -> anyhow::Resu
         whitelist: flows.whitelist,
         blacklist: flows.blacklist,
         limit: u32::try_from(args.limit.clamp(1, MAX_GROUPS)).unwrap_or_default(),
+        policies: Vec::new(),
     };
     let server = Server::reading(connection).await?;
     let failed = call::failed("simulate policies at", &server);

@@ -10,6 +10,7 @@ use sextant_policy::{
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Code, Status};
 
+use super::typed;
 use crate::policy::{
     change::{ChangeError, Options},
     ends::Known,
@@ -58,6 +59,10 @@ pub(super) fn policy(
             selected_endpoints: known.selected(&entry.policy),
             rules: entry.rules() as u32,
         }),
+        specs: match with_document {
+            true => typed::specs(id.kind, &entry.document),
+            false => Vec::new(),
+        },
     }
 }
 

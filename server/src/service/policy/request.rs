@@ -10,6 +10,7 @@ use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
+use super::typed;
 use crate::{
     policy::{
         change::{MAX_POLICIES, Options, Reference},
@@ -68,79 +69,142 @@ pub(super) fn options(request: &impl Change) -> Result<Options, Status> {
     })
 }
 
-/// The policies of all documents, or all that is wrong with them.
-pub(super) fn documents(documents: &[api::Document]) -> Result<Vec<Written>, Status> {
-    if documents.is_empty() {
-        return Err(invalid("documents", "give at least one"));
+/// Policies as they were given, by documents and by messages.
+#[derive(Default)]
+pub(super) struct Given {
+    pub(super) documents: Vec<api::Document>,
+    pub(super) policies: Vec<api::TypedPolicy>,
+}
+
+impl Given {
+    pub(super) fn is_empty(&self) -> bool {
+        self.documents.is_empty() && self.policies.is_empty()
     }
-    if documents.len() > MAX_POLICIES {
-        let text = format!("give at most {MAX_POLICIES}");
-        return Err(invalid("documents", &text));
+
+    /// Bytes, as far as they become more.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = self.documents.iter().map(|one| one.text.len());
+        let messages = self.policies.iter().map(prost::Message::encoded_len);
+        texts.chain(messages).sum()
     }
-    let mut all: Vec<Written> = Vec::new();
-    let mut places = HashMap::new();
-    let mut room = Room::default();
-    let mut mistakes = Mistakes::default();
-    for (number, document) in documents.iter().enumerate() {
-        let file = file(number, document);
-        match document::written_within(&document.text, &mut room) {
+
+    /// All policies, or all that is wrong with them.
+    pub(super) fn written(&self) -> Result<Vec<Written>, Status> {
+        if self.is_empty() {
+            return Err(invalid("documents", "give at least one, or policies"));
+        }
+        for (field, count) in [
+            ("documents", self.documents.len()),
+            ("policies", self.policies.len()),
+        ] {
+            if count > MAX_POLICIES {
+                return Err(invalid(field, &format!("give at most {MAX_POLICIES}")));
+            }
+        }
+        let mut reading = Reading::default();
+        for (number, document) in self.documents.iter().enumerate() {
+            let source = Source::of(number, document);
+            reading.read(source, &document.text);
+        }
+        for (number, policy) in self.policies.iter().enumerate() {
+            let field = format!("policies[{number}]");
+            let text = typed::document(policy, &field)?;
+            let name = field.clone();
+            reading.read(Source { field, name }, &text);
+        }
+        reading.end()
+    }
+}
+
+/// Where a text comes from.
+struct Source {
+    /// Its field in the request.
+    field: String,
+    /// What it is called.
+    name: String,
+}
+
+impl Source {
+    fn of(number: usize, document: &api::Document) -> Self {
+        let field = format!("documents[{number}]");
+        let name = match document.name.as_str() {
+            "" => field.clone(),
+            name => cut(name, MAX_FILE).to_owned(),
+        };
+        Self { field, name }
+    }
+}
+
+/// Texts, one after the other.
+#[derive(Default)]
+struct Reading {
+    all: Vec<Written>,
+    /// The sources, and which of them a policy is of.
+    names: Vec<String>,
+    places: HashMap<PolicyId, usize>,
+    room: Room,
+    mistakes: Mistakes,
+}
+
+impl Reading {
+    fn read(&mut self, source: Source, text: &str) {
+        let number = self.names.len();
+        match document::written_within(text, &mut self.room) {
             Err(problems) => {
                 for problem in &problems.0 {
-                    mistakes.add(|| Mistake::of(number, &file, problem));
+                    self.mistakes.add(|| Mistake::of(&source, problem));
                 }
             }
             Ok(written) => {
                 for one in written {
-                    match places.insert(one.policy.id.clone(), number) {
-                        None => all.push(one),
-                        Some(first) => mistakes.add(|| {
-                            let first = self::file(first, &documents[first]);
-                            Mistake::twice(number, &file, &one.policy.id, &first)
+                    match self.places.insert(one.policy.id.clone(), number) {
+                        None => self.all.push(one),
+                        Some(first) => self.mistakes.add(|| {
+                            let first = self.names.get(first);
+                            let first = first.unwrap_or(&source.name);
+                            Mistake::twice(&source, &one.policy.id, first)
                         }),
                     }
                 }
             }
         }
+        self.names.push(source.name);
     }
-    if mistakes.count > 0 {
-        return Err(mistakes.refused());
-    }
-    if all.is_empty() {
-        return Err(invalid("documents", "there is no policy in them"));
-    }
-    Ok(all)
-}
 
-/// What a document is called.
-fn file(number: usize, document: &api::Document) -> String {
-    match document.name.as_str() {
-        "" => format!("documents[{number}]"),
-        name => cut(name, MAX_FILE).to_owned(),
+    fn end(self) -> Result<Vec<Written>, Status> {
+        if self.mistakes.count > 0 {
+            return Err(self.mistakes.refused());
+        }
+        if self.all.is_empty() {
+            return Err(invalid("documents", "there is no policy in them"));
+        }
+        Ok(self.all)
     }
 }
 
-/// Something that is wrong with a document.
+/// Something that is wrong with a policy.
 struct Mistake {
     field: String,
     text: String,
 }
 
 impl Mistake {
-    fn of(number: usize, file: &str, problem: &Problem) -> Self {
+    fn of(source: &Source, problem: &Problem) -> Self {
         let place = match problem.path.as_str() {
-            "" => format!("documents[{number}]"),
-            path => format!("documents[{number}]:{path}"),
+            "" => source.field.clone(),
+            path => format!("{}:{path}", source.field),
         };
         Self {
             field: cut(&place, MAX_TEXT).to_owned(),
-            text: cut(&format!("{file}: {problem}"), MAX_TEXT).to_owned(),
+            text: cut(&format!("{}: {problem}", source.name), MAX_TEXT).to_owned(),
         }
     }
 
-    fn twice(number: usize, file: &str, id: &PolicyId, first: &str) -> Self {
+    fn twice(source: &Source, id: &PolicyId, first: &str) -> Self {
+        let name = &source.name;
         Self {
-            field: format!("documents[{number}]"),
-            text: format!("{file}: {id} is in {first} too; give each a name of its own"),
+            field: source.field.clone(),
+            text: format!("{name}: {id} is in {first} too; give each a name of its own"),
         }
     }
 }

@@ -118,7 +118,7 @@ pub(super) fn proposal(
 ) -> Result<PolicySet, Status> {
     let Some(given) = given else {
         if prune {
-            return Err(invalid("prune", "goes with documents"));
+            return Err(invalid("prune", "goes with documents or policies"));
         }
         return Ok(state.rulebook.with_audit().clone());
     };

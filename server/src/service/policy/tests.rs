@@ -354,3 +354,43 @@ async fn who_watches_sees_each_change_once_and_those_before_if_asked() {
         assert_eq!(number(old.next().await), Some(revision));
     }
 }
+
+#[tokio::test]
+async fn a_policy_in_messages_is_applied_told_and_changed() {
+    let service = service();
+    apply(&service, &["a"]).await;
+    let get = || async {
+        let policy = Some(api::PolicyReference {
+            name: "a".into(),
+            namespace: "shop".into(),
+            ..api::PolicyReference::default()
+        });
+        let answer = service.get(Request::new(api::GetRequest { policy })).await;
+        answer.unwrap().into_inner().policy.unwrap()
+    };
+    let policy = get().await;
+    let mut typed = api::TypedPolicy {
+        kind: policy.kind,
+        namespace: policy.namespace,
+        name: policy.name,
+        specs: policy.specs,
+    };
+    let with = |typed: &api::TypedPolicy| api::ApplyRequest {
+        policies: vec![typed.clone()],
+        ..api::ApplyRequest::default()
+    };
+    typed.specs[0].ingress[0].to_ports[0].ports[0].port = "81".into();
+    service.apply(Request::new(with(&typed))).await.unwrap();
+    assert_eq!(get().await.specs, typed.specs);
+    assert!(get().await.document.contains(r#""port":"81""#));
+
+    typed.specs[0].ingress[0].to_ports[0].ports[0].port = "81x!".into();
+    let status = service.apply(Request::new(with(&typed))).await.unwrap_err();
+    let details = status.get_error_details();
+    let violations = &details.bad_request().unwrap().field_violations;
+    assert_eq!(
+        violations[0].field,
+        "policies[0]:spec.ingress[0].toPorts[0].ports[0].port"
+    );
+    assert_eq!(get().await.specs[0].ingress.len(), 1);
+}
