@@ -4,7 +4,10 @@
 use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
-use prost_types::{FileDescriptorSet, field_descriptor_proto::Label};
+use prost_types::{
+    FieldDescriptorProto, FileDescriptorSet,
+    field_descriptor_proto::{Label, Type},
+};
 use tonic_prost_build::Builder;
 
 /// `struct.proto` is what flows carry in `extensions`; reflection must know it.
@@ -40,7 +43,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Gives the messages of `OF_DOCUMENTS` the JSON of the documents that they are: names as
-/// the descriptors have them, and no list that is empty, which means something else there.
+/// the descriptors have them, and nothing that is empty: an empty list means something there.
 fn with_json(mut builder: Builder, descriptors: &FileDescriptorSet) -> Builder {
     let mut files = descriptors.file.iter();
     let file = files.find(|file| file.name() == OF_DOCUMENTS);
@@ -51,15 +54,24 @@ fn with_json(mut builder: Builder, descriptors: &FileDescriptorSet) -> Builder {
             "#[derive(serde::Serialize, serde::Deserialize)] #[serde(default, deny_unknown_fields)]",
         );
         for field in &message.field {
-            let (at, name) = (format!("{path}.{}", field.name()), field.json_name());
-            builder = builder.field_attribute(&at, format!("#[serde(rename = \"{name}\")]"));
-            // A map is a list of entries here.
-            let is_map = field.type_name().ends_with("Entry");
-            if field.label() == Label::Repeated && !is_map {
-                let skip = "#[serde(skip_serializing_if = \"Vec::is_empty\")]";
-                builder = builder.field_attribute(&at, skip);
-            }
+            let (name, is_empty) = (field.json_name(), is_empty(field));
+            let json =
+                format!("#[serde(rename = \"{name}\", skip_serializing_if = \"{is_empty}\")]");
+            builder = builder.field_attribute(format!("{path}.{}", field.name()), json);
         }
     }
     builder.btree_map(".sextant.policy.v1")
+}
+
+/// What tells that a field of them is empty.
+fn is_empty(field: &FieldDescriptorProto) -> &'static str {
+    match (field.label(), field.r#type()) {
+        // A map is a list of entries here.
+        (Label::Repeated, _) if field.type_name().ends_with("Entry") => {
+            "std::collections::BTreeMap::is_empty"
+        }
+        (Label::Repeated, _) => "Vec::is_empty",
+        (_, Type::String) => "String::is_empty",
+        _ => "Option::is_none",
+    }
 }

@@ -4,6 +4,7 @@
 
 use std::{fs, io::Write as _, process::Command};
 
+use serde_json::Value;
 use sextant_integration_tests::{
     Daemon, Netns,
     cgroups::Cgroups,
@@ -350,4 +351,19 @@ fn a_unit_is_judged_by_its_cgroup_and_others_of_the_host_are_not() {
         hits.contains("system/unit") && hits.contains("default deny"),
         "{hits}"
     );
+    let output = Command::new(client_binary())
+        .args(["--server", &daemon.server(), "policy", "list", "-o", "json"])
+        .output()
+        .unwrap();
+    let policy: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let status = &policy["status"];
+    assert!(number(&status["map_entries"]) > 0, "{policy}");
+    let denied = status["hits"].as_array().unwrap().iter();
+    let mut denied = denied.filter(|hits| hits["verdict"] == "POLICY_VERDICT_DENY");
+    assert!(number(&denied.next().unwrap()["flows"]) > 0, "{policy}");
+}
+
+/// Of 64 bits: a text in JSON.
+fn number(value: &Value) -> u64 {
+    value.as_str().unwrap().parse().unwrap()
 }

@@ -5,14 +5,16 @@
 use std::{
     env,
     io::Write as _,
+    process::Command,
     time::{Duration, Instant},
 };
 
 use sextant_integration_tests::{
     Daemon,
-    daemon::connect,
+    cgroups::Cgroups,
+    daemon::{client_binary, connect},
     enforced::{COUNTER, Hosts, SENDER, host_policy, line_of, start},
-    root,
+    eventually, root,
 };
 use sextant_proto::sextant::policy::v1::{
     ApplyRequest, Document, policy_service_client::PolicyServiceClient,
@@ -78,4 +80,78 @@ fn what_all_sets_allow_is_never_lost_and_what_all_deny_never_arrives() {
     for mut child in [counter, sender] {
         child.wait().unwrap();
     }
+}
+
+/// Moves to each of these cgroups and makes a socket there, which stays.
+const EVERYWHERE: &str = r#"
+import os, socket, sys
+sockets = []
+for path in sys.argv[1:]:
+    with open(path + "/cgroup.procs", "w") as f: f.write(str(os.getpid()))
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("127.0.0.1", 0))
+    s.sendto(b"x", s.getsockname())
+    sockets.append(s)
+print("ready", flush=True)
+sys.stdin.readline()
+"#;
+
+#[test]
+fn it_is_told_that_policies_do_not_follow_the_host_and_when_they_do_again() {
+    if !root() {
+        return;
+    }
+    let slice = format!("sextant-many-{}.slice", std::process::id());
+    let mut paths: Vec<_> = (0..300).map(|n| format!("{slice}/n{n}.service")).collect();
+    paths.push(slice);
+    let paths: Vec<_> = paths.iter().map(String::as_str).collect();
+    let Some(cgroups) = Cgroups::new(&paths) else {
+        println!("SKIPPED: no cgroup2 hierarchy that can be written");
+        return;
+    };
+    let hosts = Hosts::new();
+    let daemon = hosts.observe("[policy]\nmax_endpoints = 256\n");
+    hosts.apply(
+        &daemon,
+        &host_policy("ingressDeny: [{fromCIDR: [10.9.1.2/32]}]"),
+        &[],
+    );
+    let list = || policy_list(&daemon);
+    let told = list();
+    assert!(
+        told.contains("in force") && !told.contains("NOT UP TO DATE"),
+        "{told}"
+    );
+
+    let units = cgroups.0[..300].iter().map(|path| path.to_str().unwrap());
+    let units: Vec<_> = units.collect();
+    let mut child = start(&hosts.host, EVERYWHERE, &units.join(" "));
+    assert_eq!(line_of(&mut child), "ready");
+    let wanted = "NOT UP TO DATE: in force for the host as it was before: ";
+    let told = eventually("it is told", || {
+        Some(list()).filter(|told| told.contains(wanted))
+    });
+    assert!(told.contains("raise `[policy] max_endpoints`"), "{told}");
+    let status = daemon.own_status().unwrap();
+    let mut problems = status.problems.iter();
+    assert!(
+        problems.any(|problem| problem.text.contains("as it was before")),
+        "{problems:?}"
+    );
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    drop(cgroups);
+    eventually("they follow the host again", || {
+        (!list().contains(wanted)).then_some(())
+    });
+}
+
+fn policy_list(daemon: &Daemon) -> String {
+    let output = Command::new(client_binary())
+        .args(["--server", &daemon.server(), "policy", "list"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }

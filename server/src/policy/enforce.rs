@@ -1,11 +1,11 @@
 //! What puts policies in force, as the service sees it. What it is not: how they get into
 //! the kernel.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sextant_policy::{
     endpoint::Endpoint,
-    policy::Policy,
+    policy::{Policy, PolicyId},
     set::{Enforcement, PolicySet},
 };
 
@@ -70,11 +70,25 @@ pub struct Cost {
     pub selected: u64,
 }
 
+/// Of policies that do not follow the host; why stands behind it.
+pub const OUTDATED: &str = "in force for the host as it was before";
+
+/// What is in force now.
+#[derive(Clone, Debug, Default)]
+pub struct InForce {
+    /// What it takes.
+    pub cost: Cost,
+    /// How many entries of rules each policy decides, alone or with others.
+    pub entries: Arc<HashMap<PolicyId, u64>>,
+    /// Why it is for the host as it was before, if it is.
+    pub outdated: Option<String>,
+}
+
 /// What a rule did so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     /// The policy, as Hubble calls its kind, its namespace and name.
-    pub policy: sextant_policy::policy::PolicyId,
+    pub policy: PolicyId,
     /// Which rule, as `egressDeny[0]`; empty for denial by default.
     pub rule: String,
     /// `ALLOW`, `DENY` or `AUDIT`.
@@ -89,6 +103,16 @@ pub struct Hit {
     pub bytes: u64,
     /// Nanoseconds since 1970 of the last one; 0 for never.
     pub last_ns: u64,
+}
+
+impl Hit {
+    /// Adds what another one counted.
+    pub fn add(&mut self, other: &Self) {
+        self.flows += other.flows;
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+        self.last_ns = self.last_ns.max(other.last_ns);
+    }
 }
 
 /// Why a set is not put in force.
@@ -164,6 +188,11 @@ pub trait Enforce: Send + Sync + 'static {
 
     /// Who is judged here now; none where nobody is.
     fn judged(&self) -> Option<Vec<Endpoint>> {
+        None
+    }
+
+    /// What is in force now, where anything can be.
+    fn in_force(&self) -> Option<InForce> {
         None
     }
 

@@ -21,7 +21,7 @@ use sextant_policy::{
 use tokio::sync::watch;
 
 use super::{
-    enforce::{Cost, Enforce, EnforceError, Hit, Proposed, Unconfirmed, by_mode},
+    enforce::{Cost, Enforce, EnforceError, Hit, InForce, Proposed, Unconfirmed, by_mode},
     verdicts::Verdicts,
 };
 use crate::datapath::{NoRoom, Rooms, RuleTables};
@@ -32,6 +32,9 @@ pub use world::Sources;
 const TOGETHER: Duration = Duration::from_millis(5);
 /// The least time between two of them: units may come and go by the hundred.
 const REST: Duration = Duration::from_millis(50);
+/// A host that the policies do not fit is tried again after so long, also if nothing
+/// changes.
+const AGAIN: Duration = Duration::from_secs(10);
 /// What a daemon before put in force stays until it is known who there is: units are
 /// found by their sockets, and engines are asked.
 const KNOWN: Duration = Duration::from_secs(2);
@@ -56,6 +59,8 @@ struct Inner {
     is_taken_over: bool,
     /// What was checked last, since it is mostly what comes into force next.
     checked: Option<Checked>,
+    /// What is told of what is in force.
+    told: InForce,
 }
 
 /// The set before a change that is not confirmed.
@@ -128,6 +133,7 @@ impl Enforcer {
                 in_force: None,
                 behind: None,
                 checked: None,
+                told: InForce::default(),
             }),
             sources,
             verdicts,
@@ -147,8 +153,10 @@ impl Enforcer {
             tokio::task::block_in_place(|| self.refresh());
         }
         loop {
+            let is_outdated = self.lock().told.outdated.is_some();
             tokio::select! {
                 () = changes.next() => {}
+                () = tokio::time::sleep(AGAIN), if is_outdated => {}
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             tokio::time::sleep(TOGETHER).await;
@@ -164,28 +172,36 @@ impl Enforcer {
         if inner.tables.generation() == 0 {
             return;
         }
-        let Inner {
-            tables,
-            in_force,
-            behind,
-            ..
-        } = &mut *inner;
         // What a daemon before put there stays until a set is asked for.
-        let Some(in_force) = in_force else { return };
-        let scene = self.0.sources.scene();
-        let made = self.compiled(in_force, &scene, tables.rooms());
-        let put = made.and_then(|made| self.put_in_force(tables, &made, &scene, None));
-        if let Err(error) = put {
-            tracing::error!(%error, "policies stay in force for the host as it was before");
+        let Some(in_force) = inner.in_force.take() else {
             return;
+        };
+        let refreshed = self.refreshed(&mut inner, &in_force);
+        inner.in_force = Some(in_force);
+        let outdated = refreshed.err().map(|error| error.to_string());
+        match (&outdated, &inner.told.outdated) {
+            (Some(error), None) => {
+                tracing::error!(%error, "policies stay in force for the host as it was before; tried again");
+            }
+            (None, Some(_)) => tracing::info!("policies are in force for the host as it is"),
+            _ => {}
         }
+        inner.told.outdated = outdated;
+    }
+
+    fn refreshed(&self, inner: &mut Inner, in_force: &Parts) -> Result<(), EnforceError> {
+        let scene = self.scene(&inner.tables);
+        let made = self.compiled(in_force, &scene, inner.tables.rooms())?;
+        self.put_in_force(inner, &made, &scene, None)?;
+        let Inner { tables, behind, .. } = inner;
         let Some(behind) = behind else {
             tables.stay();
-            return;
+            return Ok(());
         };
         if let Err(error) = self.put_behind(tables, behind, &scene) {
             tracing::error!(%error, "the set that comes back if the change is not confirmed is for the host as it was before");
         }
+        Ok(())
     }
 
     fn compiled(&self, parts: &Parts, scene: &Scene, rooms: Rooms) -> Result<Tables, EnforceError> {
@@ -201,31 +217,34 @@ impl Enforcer {
         parts: Parts,
         behind: Option<Behind>,
     ) -> Result<Cost, EnforceError> {
-        let scene = self.0.sources.scene();
-        let made = compiled(
-            &parts,
-            &scene,
-            inner.tables.rooms(),
-            &mut compile::Reasons::default(),
-        )?;
+        let scene = self.scene(&inner.tables);
+        let mut reasons = compile::Reasons::default();
+        let made = compiled(&parts, &scene, inner.tables.rooms(), &mut reasons)?;
         let placement = scene.placement(&made);
         inner.tables.check(&made, &placement).map_err(no_room)?;
         inner.in_force = Some(parts);
         inner.behind = behind;
-        Ok(cost(&made))
+        inner.told = told(&made, &reasons);
+        Ok(inner.told.cost)
     }
 
     fn put_in_force(
         &self,
-        tables: &mut RuleTables,
+        inner: &mut Inner,
         made: &Tables,
         scene: &Scene,
         back_after: Option<Duration>,
     ) -> Result<(), EnforceError> {
         let placement = scene.placement(made);
-        let put = tables.put_in_force(made, &placement, back_after);
+        let put = inner.tables.put_in_force(made, &placement, back_after);
         put.map_err(no_room)?;
-        self.0.verdicts.change(compile::Reasons::activated);
+        let told = self.0.verdicts.change(|reasons| {
+            reasons.activated();
+            told(made, reasons)
+        });
+        // Whether it is for this host is for who put it there.
+        let outdated = inner.told.outdated.take();
+        inner.told = InForce { outdated, ..told };
         Ok(())
     }
 
@@ -267,6 +286,10 @@ impl Enforcer {
         put.map_err(no_room)
     }
 
+    fn scene(&self, tables: &RuleTables) -> Scene {
+        self.0.sources.scene(tables.rooms().subjects)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -275,7 +298,7 @@ impl Enforcer {
 impl Enforce for Enforcer {
     fn check(&self, set: &Proposed) -> Result<Cost, EnforceError> {
         let mut inner = self.lock();
-        let scene = self.0.sources.scene();
+        let scene = self.scene(&inner.tables);
         let parts = Parts::of(set);
         let made = self.compiled(&parts, &scene, inner.tables.rooms())?;
         let placement = scene.placement(&made);
@@ -312,16 +335,17 @@ impl Enforce for Enforcer {
             && behind.as_ref().is_none_or(was_nothing)
         {
             inner.in_force = Some(parts);
+            inner.told = InForce::default();
             return Ok(Cost::default());
         }
-        let scene = self.0.sources.scene();
+        let scene = self.scene(&inner.tables);
         let made = match ready.filter(|(of, _)| *of == scene) {
             Some((_, made)) => made,
             None => self.compiled(&parts, &scene, inner.tables.rooms())?,
         };
         let waited = inner.tables.comes_back();
         let back_after = self.prepare(&mut inner, behind.as_ref(), &scene);
-        let put = self.put_in_force(&mut inner.tables, &made, &scene, back_after);
+        let put = self.put_in_force(&mut inner, &made, &scene, back_after);
         // What was said of a change before stays where this one fails: programs still go
         // back by themselves.
         if (put.is_ok() && behind.is_none()) || (put.is_err() && !waited) {
@@ -333,7 +357,12 @@ impl Enforce for Enforcer {
             .keep_hits(|policy| parts.revisions.contains_key(policy));
         inner.in_force = Some(parts);
         inner.behind = behind;
-        Ok(cost(&made))
+        inner.told.outdated = None;
+        Ok(inner.told.cost)
+    }
+
+    fn in_force(&self) -> Option<InForce> {
+        Some(self.lock().told.clone())
     }
 
     fn went_back(&self) -> bool {
@@ -351,7 +380,8 @@ impl Enforce for Enforcer {
     }
 
     fn judged(&self) -> Option<Vec<Endpoint>> {
-        Some(self.0.sources.scene().subjects())
+        let scene = self.scene(&self.lock().tables);
+        Some(scene.subjects())
     }
 
     fn hits(&self) -> Vec<Hit> {
@@ -390,6 +420,14 @@ fn too_large(error: TooLarge) -> EnforceError {
         needed: error.needed as u64,
         room: error.room as u64,
         setting: setting(error.what),
+    }
+}
+
+fn told(made: &Tables, reasons: &compile::Reasons) -> InForce {
+    InForce {
+        cost: cost(made),
+        entries: Arc::new(made.entries_of_policies(reasons)),
+        outdated: None,
     }
 }
 

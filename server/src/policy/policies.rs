@@ -25,7 +25,7 @@ use tracing::Span;
 use super::{
     change::{Ask, ChangeError, Options},
     database::{Database, DatabaseError, Stored},
-    enforce::{Enforce, Hit},
+    enforce::{Enforce, Hit, InForce},
     entry::Revision,
     guard::Guard,
     rulebook::Rulebook,
@@ -147,6 +147,12 @@ impl Policies {
     #[must_use]
     pub fn judged(&self) -> Option<Vec<Endpoint>> {
         self.0.parts.enforce.judged()
+    }
+
+    /// What is in force now, where anything can be.
+    #[must_use]
+    pub fn in_force(&self) -> Option<InForce> {
+        self.0.parts.enforce.in_force()
     }
 
     /// What the rules did.

@@ -2,10 +2,13 @@
 //! the kernel knows a socket by its cgroup before anybody else has heard of the process.
 //! And which units and containers came and went.
 //!
-//! Bound: `MOST`; for another is forgotten the one that was noted first, before others
-//! one that is gone: a socket may outlive its cgroup. `MOST_NEWS` that nobody took yet.
+//! Bound: `MOST`; for another is forgotten one that is gone (a socket may outlive its
+//! cgroup), else one of the slice or unit that has most of them: a user who makes cgroups
+//! by the thousand takes room from nobody else. Of these the one that was noted first.
+//! `MOST_NEWS` that nobody took yet.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet, VecDeque},
     fs,
     os::linux::fs::MetadataExt as _,
@@ -38,8 +41,8 @@ pub struct Group {
     pub is_of_host: bool,
     /// From the root of the hierarchy.
     path: String,
-    /// When somebody looked last.
-    is_gone: bool,
+    /// It was not there any more when somebody looked last.
+    pub is_gone: bool,
     noted: u64,
 }
 
@@ -82,10 +85,14 @@ impl Known {
     }
 
     fn make_room(&mut self) {
-        let first = self
-            .groups
-            .iter()
-            .min_by_key(|(_, group)| (!group.is_gone, group.noted));
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for group in self.groups.values() {
+            *counts.entry(owner(&group.path)).or_default() += 1;
+        }
+        let first = self.groups.iter().min_by_key(|(_, group)| {
+            let others = Reverse(counts.get(owner(&group.path)));
+            (!group.is_gone, others, group.noted)
+        });
         if let Some(first) = first.map(|(cgroup, _)| *cgroup)
             && let Some(group) = self.groups.remove(&first)
             && !group.is_gone
@@ -233,6 +240,13 @@ impl Groups {
     }
 }
 
+/// Who made a cgroup, by its path: a user's slice, a unit of the system.
+fn owner(path: &str) -> &str {
+    let mut ends = path.match_indices('/').map(|(at, _)| at);
+    // The first one stands before all.
+    ends.nth(2).map_or(path, |end| &path[..end])
+}
+
 /// Who it is, whatever its labels.
 fn name(endpoint: &Endpoint) -> (&str, &str) {
     (&endpoint.namespace, &endpoint.pod_name)
@@ -294,6 +308,23 @@ mod tests {
         news(&groups);
         groups.found(vec![(2, false)]);
         assert_eq!(news(&groups), []);
+    }
+
+    #[test]
+    fn who_makes_many_takes_room_from_nobody_else() {
+        let groups = Groups::default();
+        groups.note(2, "/system.slice/web.service", 1, &endpoint("web.service"));
+        for cgroup in 3..3 + 2 * MOST as u64 {
+            let path = format!("/user.slice/user-1000.slice/{cgroup}/x.service");
+            groups.note(cgroup, &path, 1, &endpoint(&format!("{cgroup}.service")));
+        }
+        let list = groups.list();
+        assert_eq!(list.len(), MOST);
+        assert!(list.iter().any(|(cgroup, _)| *cgroup == 2));
+        assert!(
+            list.iter()
+                .any(|(cgroup, _)| *cgroup == 2 + 2 * MOST as u64)
+        );
     }
 
     #[test]

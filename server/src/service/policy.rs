@@ -5,6 +5,7 @@
 //! of `MAX_PAGE` bytes; what is heavy takes turns, beside what serves other calls.
 
 mod answer;
+mod figures;
 mod hits;
 mod judged;
 mod list;
@@ -44,6 +45,7 @@ use crate::{
 };
 
 use answer::{set_status, summary};
+use figures::Figures;
 use request::Given;
 
 /// Bytes of documents that may become megabytes: one such question is answered at a time.
@@ -86,6 +88,15 @@ impl PolicySetService {
     fn judged(&self) -> Known {
         let judged = self.policies.judged();
         judged.map_or_else(|| self.ends.known(), Known::new)
+    }
+
+    /// What is counted of policies now.
+    fn figures(&self) -> Figures {
+        Figures::new(
+            self.judged(),
+            self.policies.in_force(),
+            self.policies.hits(),
+        )
     }
 
     /// What a change did, and what there is to say of it.
@@ -173,7 +184,7 @@ impl PolicyService for PolicySetService {
         let done = self.change(&request, ask, options.clone()).await?;
         let answer = api::ApplyResponse {
             changes: self.changes(&done, &ids),
-            status: Some(set_status(&done.state)),
+            status: Some(set_status(&done.state, None)),
         };
         Ok(told(answer, summary(&done, &options)))
     }
@@ -187,7 +198,7 @@ impl PolicyService for PolicySetService {
         let reference = request::reference(&reference, "policy")?;
         let state = self.policies.state();
         let entry = reference.find(&state.entries)?;
-        let policy = answer::policy(entry, &state, &self.judged(), true);
+        let policy = answer::policy(entry, &state, &self.figures(), true);
         Ok(Response::new(api::GetResponse {
             policy: Some(policy),
         }))
@@ -200,7 +211,7 @@ impl PolicyService for PolicySetService {
         let query = list::Query::of(request.get_ref())?;
         let _turn = self.short_turn(&request).await;
         let (state, service) = (self.policies.state(), self.clone());
-        let answer = beside(move || Ok(query.answer(&state, &service.judged())));
+        let answer = beside(move || Ok(query.answer(&state, &service.figures())));
         Ok(Response::new(answer.await?))
     }
 
@@ -214,7 +225,7 @@ impl PolicyService for PolicySetService {
         let done = self.change(&request, ask, options.clone()).await?;
         let answer = api::DeleteResponse {
             changes: self.changes(&done, &[]),
-            status: Some(set_status(&done.state)),
+            status: Some(set_status(&done.state, None)),
         };
         Ok(told(answer, summary(&done, &options)))
     }
@@ -233,7 +244,7 @@ impl PolicyService for PolicySetService {
         let done = done.await?;
         let answer = api::SetModeResponse {
             changes: self.changes(&done, &[]),
-            status: Some(set_status(&done.state)),
+            status: Some(set_status(&done.state, None)),
         };
         Ok(told(answer, summary(&done, &options)))
     }
@@ -246,7 +257,7 @@ impl PolicyService for PolicySetService {
         let state = self.policies.confirm(asked).await?;
         let what = format!("revision {}", state.revision);
         let answer = api::ConfirmResponse {
-            status: Some(set_status(&state)),
+            status: Some(set_status(&state, None)),
         };
         Ok(told(answer, what))
     }
@@ -272,7 +283,7 @@ impl PolicyService for PolicySetService {
         let done = self.change(&request, ask, options.clone()).await?;
         let answer = api::RollbackResponse {
             changes: self.changes(&done, &[]),
-            status: Some(set_status(&done.state)),
+            status: Some(set_status(&done.state, None)),
         };
         Ok(told(answer, summary(&done, &options)))
     }

@@ -331,6 +331,9 @@ pub(super) fn set(status: &api::SetStatus) -> String {
                 ", in force: {} endpoints selected, {entries} entries, {size} in the kernel",
                 grouped(status.selected_endpoints)
             );
+            if !status.error.is_empty() {
+                told += &format!("\nNOT UP TO DATE: {}", harmless(&status.error));
+            }
         }
         _ => told += ", none does anything",
     }

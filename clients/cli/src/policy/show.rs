@@ -148,6 +148,8 @@ fn table(policies: &[api::Policy]) -> String {
         "STATE",
         "RULES",
         "SELECTED",
+        "ENTRIES",
+        "DENIED",
         "REVISION",
         "UPDATED",
     ];
@@ -162,13 +164,31 @@ fn table(policies: &[api::Policy]) -> String {
             state(status.state),
             grouped(status.rules.into()),
             grouped(status.selected_endpoints.into()),
+            grouped(status.map_entries),
+            grouped(denied(&status)),
             policy.revision.to_string(),
             Format::Rfc3339.print(policy.updated.as_ref()),
         ]
     }));
-    let mut aligns = [Align::Left; 9];
-    aligns[5..8].fill(Align::Right);
+    let mut aligns = [Align::Left; 11];
+    aligns[5..10].fill(Align::Right);
     text::table(&rows, &aligns)
+}
+
+/// Connections that it denied, or would have denied in audit.
+fn denied(status: &api::PolicyStatus) -> u64 {
+    let denies = |hits: &&api::VerdictHits| {
+        matches!(
+            hits.verdict(),
+            api::PolicyVerdict::Deny | api::PolicyVerdict::Audit
+        )
+    };
+    status
+        .hits
+        .iter()
+        .filter(denies)
+        .map(|hits| hits.flows)
+        .sum()
 }
 
 /// Prints documents.

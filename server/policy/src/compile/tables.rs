@@ -1,14 +1,18 @@
 //! The tables as programs have them, and the same look-up as theirs.
 
-use std::net::IpAddr;
-
-use sextant_ebpf_common::policy::{
-    ANY_CLASS, Decision, EVERY_PROTOCOL, Entry, Range4, Range6, Scope, Span, Subject, key,
-    key_of_every_protocol,
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
 };
 
-use super::places;
-use crate::policy::Direction;
+use rustc_hash::FxHashMap;
+use sextant_ebpf_common::policy::{
+    ANY_CLASS, Decision, EVERY_PROTOCOL, Entry, Range4, Range6, Scope, Span, Subject, key,
+    key_of_every_protocol, reason_of,
+};
+
+use super::{places, reasons::Reasons};
+use crate::policy::{Direction, PolicyId};
 
 /// What the kernel looks up, of one generation.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +44,33 @@ impl Tables {
             + size_of_val(&self.ranges6[..])
             + size_of_val(&self.subjects[..])
             + size_of_val(&self.entries[..])
+    }
+
+    /// How many entries of rules each policy decides, alone or with others.
+    #[must_use]
+    pub fn entries_of_policies(&self, reasons: &Reasons) -> HashMap<PolicyId, u64> {
+        let mut by_reason: FxHashMap<u32, u64> = FxHashMap::default();
+        for entry in self.entries.iter().filter(|entry| entry.key != 0) {
+            *by_reason.entry(reason_of(entry.decision)).or_default() += 1;
+        }
+        let mut by_policy = HashMap::new();
+        for (reason, entries) in by_reason {
+            let told = reasons.get(reason).map(|because| &because.told[..]);
+            let policies: HashSet<_> = told
+                .iter()
+                .flat_map(|told| told.iter())
+                .map(|told| &told.policy)
+                .collect();
+            for policy in policies {
+                match by_policy.get_mut(policy) {
+                    Some(sum) => *sum += entries,
+                    None => {
+                        by_policy.insert(policy.clone(), entries);
+                    }
+                }
+            }
+        }
+        by_policy
     }
 
     /// The class of whoever has an address.

@@ -72,14 +72,20 @@ impl Sources {
         }
     }
 
-    /// The host as it is now.
-    pub(super) fn scene(&self) -> Scene {
+    /// The host as it is now. Cgroups that are gone, which may have sockets yet, as far as
+    /// there is room for so many who are judged.
+    pub(super) fn scene(&self, room: u32) -> Scene {
         let snapshot = self.identities.snapshot().load_full();
         let mut scene = Scene::new(self.endpoint(snapshot.this_host()));
         self.add_addresses(&mut scene, &snapshot);
-        let groups = self.groups.list();
-        let behind = self.add_groups(&mut scene, &groups);
+        let (gone, there): (Vec<_>, Vec<_>) = {
+            let groups = self.groups.list().into_iter();
+            groups.partition(|(_, group)| group.is_gone)
+        };
+        let behind = self.add_groups(&mut scene, &there);
         self.add_interfaces(&mut scene, &snapshot, &behind);
+        let left = (room as usize).saturating_sub(scene.subjects.len() + 1);
+        self.add_groups(&mut scene, &gone[gone.len().saturating_sub(left)..]);
         scene
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use sextant_ebpf_common::policy::Entry as MapEntry;
 use sextant_flows::flow::Time;
 use sextant_policy::{
     policy::{Kind, PolicyId},
@@ -10,11 +11,10 @@ use sextant_policy::{
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Code, Status};
 
-use super::typed;
+use super::{figures::Figures, typed};
 use crate::policy::{
     change::{ChangeError, Options},
-    ends::Known,
-    enforce::Mode,
+    enforce::{InForce, Mode, OUTDATED},
     entry::{Action, ChangeKind, Entry, Revision, Step},
     policies::Done,
     state::{Standing, State},
@@ -27,7 +27,7 @@ const MAX_TOLD: usize = 100;
 pub(super) fn policy(
     entry: &Entry,
     state: &State,
-    known: &Known,
+    figures: &Figures,
     with_document: bool,
 ) -> api::Policy {
     let id = &entry.policy.id;
@@ -56,8 +56,11 @@ pub(super) fn policy(
         status: Some(api::PolicyStatus {
             state: status.into(),
             error,
-            selected_endpoints: known.selected(&entry.policy),
+            selected_endpoints: figures.known.selected(&entry.policy),
             rules: entry.rules() as u32,
+            map_entries: figures.entries(id),
+            map_bytes: figures.entries(id) * size_of::<MapEntry>() as u64,
+            hits: figures.hits(id),
         }),
         specs: match with_document {
             true => typed::specs(id.kind, &entry.document),
@@ -66,15 +69,22 @@ pub(super) fn policy(
     }
 }
 
-/// State of the set.
-pub(super) fn set_status(state: &State) -> api::SetStatus {
+/// State of the set: as it is in force now, or, where that is not asked for, as it was put
+/// there.
+pub(super) fn set_status(state: &State, in_force: Option<&InForce>) -> api::SetStatus {
     let is_idle = state.rulebook.is_idle();
+    let outdated = in_force.and_then(|now| now.outdated.clone());
+    let outdated = outdated.map(|why| format!("{OUTDATED}: {why}"));
     let (standing, error, cost) = match &state.standing {
         Standing::Failed(error) => (api::PolicyState::Failed, error.clone(), None),
-        Standing::Active(cost) if is_idle => {
-            (api::PolicyState::Disabled, String::new(), Some(*cost))
+        Standing::Active(cost) => {
+            let cost = in_force.map_or(*cost, |now| now.cost);
+            let standing = match is_idle {
+                true => api::PolicyState::Disabled,
+                false => api::PolicyState::Active,
+            };
+            (standing, outdated.unwrap_or_default(), Some(cost))
         }
-        Standing::Active(cost) => (api::PolicyState::Active, String::new(), Some(*cost)),
     };
     let cost = cost.unwrap_or_default();
     let confirm_by = state.pending.map(|pending| pending.deadline.into());

@@ -55,31 +55,35 @@ fn whatever_mode(hits: Vec<Hit>) -> Vec<Hit> {
             Entry::Vacant(place) => {
                 place.insert(hit);
             }
-            Entry::Occupied(mut sum) => {
-                let sum = sum.get_mut();
-                sum.flows += hit.flows;
-                sum.packets += hit.packets;
-                sum.bytes += hit.bytes;
-                sum.last_ns = sum.last_ns.max(hit.last_ns);
-            }
+            Entry::Occupied(mut sum) => sum.get_mut().add(&hit),
         }
     }
     sums.into_values().collect()
 }
 
-fn message(hit: Hit, state: &State) -> api::Hit {
-    let verdict = match hit.verdict {
+/// What was done with the connections.
+pub(super) fn verdict(hit: &Hit) -> api::PolicyVerdict {
+    match hit.verdict {
         "DENY" => api::PolicyVerdict::Deny,
         "AUDIT" => api::PolicyVerdict::Audit,
         _ => api::PolicyVerdict::Allow,
-    };
+    }
+}
+
+/// When it was met last.
+pub(super) fn last(hit: &Hit) -> Option<prost_types::Timestamp> {
     let last = i64::try_from(hit.last_ns).ok().filter(|last| *last > 0);
+    last.map(|last| Time::from_nanos(last).into())
+}
+
+fn message(hit: Hit, state: &State) -> api::Hit {
+    let (verdict, last) = (verdict(&hit), last(&hit));
     api::Hit {
         rule: Some(rule(&hit.policy, hit.rule, state)),
         verdict: verdict.into(),
         flows: hit.flows,
         packets: hit.packets,
         bytes: hit.bytes,
-        last: last.map(|last| Time::from_nanos(last).into()),
+        last,
     }
 }

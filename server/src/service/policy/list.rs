@@ -9,11 +9,11 @@ use tonic::Status;
 
 use super::{
     answer::{policy, set_status},
+    figures::Figures,
     request::{kind, mode},
 };
 use crate::{
     policy::{
-        ends::Known,
         enforce::Mode,
         entry::{Entry, KINDS},
         state::State,
@@ -76,7 +76,7 @@ impl Query {
         })
     }
 
-    pub(super) fn answer(&self, state: &State, known: &Known) -> api::ListResponse {
+    pub(super) fn answer(&self, state: &State, figures: &Figures) -> api::ListResponse {
         let from = self
             .after
             .as_ref()
@@ -85,7 +85,7 @@ impl Query {
         let mut wanted = wanted.filter(|(_, entry)| self.takes(entry)).peekable();
         let (mut policies, mut bytes, mut last) = (Vec::new(), 0, None);
         while let Some((id, entry)) = wanted.peek() {
-            let message = policy(entry, state, known, self.with_documents);
+            let message = policy(entry, state, figures, self.with_documents);
             bytes += message.encoded_len();
             let is_full = policies.len() == self.limit || bytes > MAX_PAGE_BYTES;
             if is_full && !policies.is_empty() {
@@ -102,7 +102,7 @@ impl Query {
                 .filter(|_| is_more)
                 .map(|id| token_of(self.fingerprint, id))
                 .unwrap_or_default(),
-            status: Some(set_status(state)),
+            status: Some(set_status(state, figures.in_force.as_ref())),
         }
     }
 

@@ -38,10 +38,10 @@ pub(super) fn watch(
     let state = policies.state();
     let watching = Watching {
         seen: from.unwrap_or(state.revision),
+        first: Some(of_set(&policies, &state)),
         policies,
         news,
         limits,
-        first: Some(of_set(&state)),
     };
     stream::unfold(Some(watching), |watching| async move {
         let mut watching = watching?;
@@ -68,7 +68,7 @@ impl Watching {
                 }
             } else if is_news {
                 // It was confirmed.
-                return Ok(of_set(&state));
+                return Ok(of_set(&self.policies, &state));
             }
             tokio::select! {
                 // The set outlives its clients.
@@ -91,15 +91,15 @@ impl Watching {
             self.seen = next.number;
             api::WatchResponse {
                 revision: Some(revision(&next, state, MAX_TOLD)),
-                status: Some(set_status(state)),
+                status: Some(set_status(state, None)),
             }
         }))
     }
 }
 
-fn of_set(state: &State) -> api::WatchResponse {
+fn of_set(policies: &Policies, state: &State) -> api::WatchResponse {
     api::WatchResponse {
         revision: None,
-        status: Some(set_status(state)),
+        status: Some(set_status(state, policies.in_force().as_ref())),
     }
 }

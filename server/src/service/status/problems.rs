@@ -10,7 +10,7 @@ use crate::{
     datapath::{InterfaceCount, Loss, Unobserved},
     export::State,
     flow::Time,
-    policy::{policies::Policies, state::Standing},
+    policy::{enforce::OUTDATED, policies::Policies, state::Standing},
 };
 
 /// So long after it was last seen a problem is told.
@@ -43,6 +43,9 @@ pub(super) fn of_policies(policies: &Policies) -> Option<api::Problem> {
     let state = policies.state();
     match &state.standing {
         Standing::Active(_) => {
+            if let Some(why) = policies.in_force().and_then(|now| now.outdated) {
+                return Some(problem(format!("the policies are {OUTDATED}: {why}")));
+            }
             let pending = state
                 .pending
                 .filter(|pending| is_long_over(pending.deadline))?;

@@ -119,3 +119,14 @@ fn kubernetes_policies_and_odd_documents_have_no_messages() {
     let odd = json!({"specs": [{"endpointSelector": {}, "ingress": [{}]}, ["odd"]]});
     assert!(specs(Kind::Cilium, &odd).is_empty());
 }
+
+#[test]
+fn a_document_has_what_was_given_and_nothing_else() {
+    let text = r#"{"apiVersion":"cilium.io/v2","kind":"CiliumNetworkPolicy","metadata":{"name":"a"},"spec":{"endpointSelector":{"matchLabels":{"app":""}},"ingress":[{"toPorts":[{"ports":[{"port":"80"}]}]}]}}"#;
+    let one = written(text).unwrap().remove(0);
+    let policy = api::TypedPolicy {
+        namespace: String::new(),
+        ..typed(&one.document)
+    };
+    assert_eq!(document(&policy, "policies[0]").unwrap(), text);
+}
