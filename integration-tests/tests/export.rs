@@ -319,7 +319,11 @@ fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_o
         daemon.log().contains("flowLogs[0].filePath").then_some(())
     });
     assert_eq!(state(&daemon).0.target, exporter.target, "as before");
-    let page = a.run("curl -s http://127.0.0.1:9965/metrics");
+    // It is counted when the file is looked at by itself.
+    let page = eventually("a failure that is counted", || {
+        let page = a.run("curl -s http://127.0.0.1:9965/metrics");
+        page.contains("{op=\"failure\"} 1").then_some(page)
+    });
     for series in [
         "exporters_total{status=\"active\"} 1.0",
         "exporters_total{status=\"inactive\"} 0.0",

@@ -359,8 +359,7 @@ impl Core {
             overhead.clone(),
             datapath.map(RunningDatapath::parts),
             limits.clone(),
-            policies.clone(),
-            exporters.clone(),
+            (policies.clone(), exporters.clone(), self.audit.clone()),
         );
         let routes = routes
             .add_service(observer.into_server(config.server.max_request_bytes))

@@ -117,6 +117,12 @@ impl Appended {
 
     /// Appends lines: all of them or, with an error, none.
     pub(crate) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        // Somebody may have emptied it (copytruncate).
+        let size = self.file.metadata()?.len();
+        if size < self.size {
+            self.is_torn = false;
+        }
+        self.size = size;
         if self.is_torn {
             self.file.write_all(b"\n")?;
             (self.is_torn, self.size) = (false, self.size + 1);
@@ -150,4 +156,22 @@ pub(crate) fn open_in(folder: &File, name: &OsStr, flags: OFlag) -> io::Result<F
     let flags = flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
     let mode = Mode::S_IRUSR | Mode::S_IWUSR;
     Ok(openat(folder, name.as_bytes(), flags, mode)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_somebody_empties_goes_on_from_its_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lines");
+        let open = || Appended::open(folder_of(&path).unwrap(), OsStr::new("lines")).unwrap();
+        let mut file = open();
+        file.append(b"one\ntwo\n").unwrap();
+        std::fs::write(&path, "").unwrap();
+        file.append(b"three\n").unwrap();
+        assert_eq!(file.size(), 6);
+        assert_eq!(std::fs::read(&path).unwrap(), b"three\n");
+    }
 }

@@ -129,8 +129,9 @@ impl Log {
     ///
     /// When there can be no thread.
     pub fn open(config: &config::Audit, state_dir: &Path) -> Result<Self, AuditError> {
-        let (sink, entries) = Sink::open(config, state_dir);
+        let (sink, entries, refused) = Sink::open(config, state_dir);
         let queue = Arc::new(Queue::new(entries, !matches!(sink, Sink::Memory)));
+        queue.set_trouble(refused.map(|error| error.to_string()));
         let worker = Arc::clone(&queue);
         thread::Builder::new()
             .name("audit".into())
@@ -168,6 +169,12 @@ impl Log {
     #[must_use]
     pub fn counts(&self) -> &Counts {
         self.0.0.counts()
+    }
+
+    /// Why entries are not written just now, if they are not.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.0.0.trouble()
     }
 
     /// Entries that are not written yet.

@@ -35,7 +35,7 @@ mod written;
 
 pub use counts::{Damage, Dropped, SpoolState, State};
 pub use dynamic::{Change, Dynamic, DynamicState};
-pub use flow_logs::{FlowLogs, FlowLogsError};
+pub use flow_logs::{FlowLogs, FlowLogsError, try_exports};
 pub use lines::Lines;
 pub use set::{Deaths, Exporters};
 pub use setting::{

@@ -31,6 +31,7 @@ pub mod containers;
 )]
 pub mod datapath;
 pub mod descriptors;
+mod duration;
 mod envelope;
 pub mod export;
 pub mod identity;

@@ -13,7 +13,7 @@ use sextantd::{
     config::{self, Command, Flags},
     containers,
     datapath::Report,
-    descriptors, kubernetes, log, memory, rlimits, services,
+    descriptors, export, kubernetes, log, memory, rlimits, services,
     spans::{self, Spans},
 };
 use tokio::{
@@ -74,7 +74,9 @@ fn run(flags: &Flags, spans: &Spans) -> anyhow::Result<()> {
         return Ok(());
     }
     if let Some(Command::Check) = flags.command {
-        println!("{}", printable(&config::check(flags, environment)?));
+        let told = config::check(flags, environment)?;
+        export::try_exports(&config::load(flags, environment)?.exports)?;
+        println!("{}", printable(&told));
         return Ok(());
     }
     let load = || -> anyhow::Result<_> {

@@ -99,6 +99,9 @@ pub enum StateError {
     },
 }
 
+/// Device and number of a file.
+pub type Inode = (u64, u64);
+
 /// An open state folder, which stays the same whatever comes to be at its path.
 #[derive(Debug)]
 pub struct StateFolder {
@@ -263,6 +266,17 @@ impl StateFolder {
             }
             Err(source) => Err(StateError::Write { path, source }),
         }
+    }
+
+    /// Whether the folder is still at its path, and what has this name in it is still this
+    /// file, with something in it.
+    #[must_use]
+    pub fn has(&self, name: &str, file: Inode) -> bool {
+        let folder = self.folder.metadata().map(|ours| (ours.dev(), ours.ino()));
+        let at_path = fs::symlink_metadata(&self.path).map(|there| (there.dev(), there.ino()));
+        let there = fstatat(&self.folder, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+        matches!((folder, at_path), (Ok(ours), Ok(there)) if ours == there)
+            && there.is_ok_and(|there| (there.st_dev, there.st_ino) == file && there.st_size > 0)
     }
 
     /// Puts a file in place of the one that is there, for its owner alone.

@@ -141,6 +141,15 @@ impl Tally {
         }
     }
 
+    /// With room for so many flows; more find it, too.
+    #[must_use]
+    pub fn with_room(self, flows: usize) -> Self {
+        Self {
+            deltas: Deltas::with_room(flows),
+            ..self
+        }
+    }
+
     /// As `new`, with the window cut into parts of this length: `MAX_BUCKETS` at
     /// most, of which the last takes what is left.
     #[must_use]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{App, agent_events, lock, serving::set_serving};
-use crate::{config::Config, listener::Bound};
+use crate::{config::Config, export, listener::Bound};
 
 /// How long an end waits for exporters: after all others, which they export.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(5);
@@ -55,8 +55,9 @@ impl App {
     ///
     /// # Errors
     ///
-    /// A group or a token of the new one that is of no use; all stays as it was.
+    /// A group, a token or an exporter of the new one that is of no use; all stays as it was.
     pub fn reload(&mut self, config: Config) -> anyhow::Result<()> {
+        export::try_exports(&config.exports)?;
         self.rules.change(&config.access)?;
         let before = &self.config.identity.endpoints;
         let events = agent_events::changes(before, &config.identity.endpoints);

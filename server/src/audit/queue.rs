@@ -28,6 +28,8 @@ pub(super) struct Queue {
     /// The writer ended.
     ended: Condvar,
     counts: Counts,
+    /// Why nothing is written just now.
+    trouble: Mutex<Option<String>>,
     /// Entries are written somewhere.
     is_written: bool,
 }
@@ -63,12 +65,23 @@ impl Queue {
             news: Condvar::new(),
             ended: Condvar::new(),
             counts: Counts::default(),
+            trouble: Mutex::default(),
             is_written,
         }
     }
 
     pub(super) fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone()
+    }
+
+    /// For the writer.
+    pub(super) fn set_trouble(&self, why: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     pub(super) fn record(&self, record: Record, now: Instant) {

@@ -20,19 +20,20 @@ pub(super) enum Sink {
 }
 
 impl Sink {
-    /// What is configured, and the latest entries of the file.
-    pub(super) fn open(config: &Audit, state_dir: &Path) -> (Self, Vec<Entry>) {
+    /// What is configured, the latest entries of the file, and why it cannot be written.
+    pub(super) fn open(config: &Audit, state_dir: &Path) -> (Self, Vec<Entry>, Option<AuditError>) {
         match &config.to {
-            AuditTo::Off => (Self::Memory, Vec::new()),
-            AuditTo::Journal => (Self::Journal(Journal::default()), Vec::new()),
+            AuditTo::Off => (Self::Memory, Vec::new(), None),
+            AuditTo::Journal => (Self::Journal(Journal::default()), Vec::new(), None),
             AuditTo::File(path) => {
                 let path = state_dir.join(path);
                 let mut file = AuditFile::new(path, config.max_bytes, config.keep);
                 let entries = file.latest();
-                if let Err(error) = file.prepare() {
+                let refused = file.prepare().err();
+                if let Some(error) = &refused {
                     tracing::warn!(%error, "the audit log is kept in memory alone for now");
                 }
-                (Self::File(file), entries)
+                (Self::File(file), entries, refused)
             }
         }
     }
@@ -56,10 +57,12 @@ pub(super) fn run(queue: &Queue, mut sink: Sink) {
         match written {
             Ok(()) if is_told => {
                 is_told = false;
+                queue.set_trouble(None);
                 tracing::info!("the audit log is written again");
             }
-            Ok(()) => {}
+            Ok(()) => queue.set_trouble(None),
             Err(error) => {
+                queue.set_trouble(Some(error.to_string()));
                 if !is_told {
                     is_told = true;
                     tracing::warn!(%error, "the audit log is not written; it is tried again");

@@ -83,11 +83,14 @@ impl FileSink {
     pub(super) fn change(&mut self, target: &FileTarget) {
         let before = std::mem::replace(&mut self.target, target.clone());
         if before.path != target.path {
+            if let Some(keeper) = self.keeper.take() {
+                keeper.leave();
+            }
             if let Err(error) = self.close() {
                 self.counts.complain(error.to_string());
             }
-        } else if (before.max_backups, before.compress) != (target.max_backups, target.compress) {
-            self.keeper = None;
+        } else if let Some(keeper) = &self.keeper {
+            keeper.keep(target);
         }
     }
 

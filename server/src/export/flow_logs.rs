@@ -22,6 +22,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -85,6 +86,8 @@ pub enum FlowLogsError {
 pub struct FlowLogs {
     exports: Exports,
     dynamic: Dynamic,
+    /// The file could not be read when it was last looked at.
+    is_unread: AtomicBool,
 }
 
 #[derive(Deserialize)]
@@ -127,7 +130,11 @@ impl FlowLogs {
     /// Those of the configuration, and of the file that it names, of which this is told.
     #[must_use]
     pub fn new(exports: Exports, dynamic: Dynamic) -> Self {
-        Self { exports, dynamic }
+        Self {
+            exports,
+            dynamic,
+            is_unread: AtomicBool::new(false),
+        }
     }
 
     fn parse(&self, path: &Path, contents: &[u8]) -> Result<Vec<Setting>, FlowLogsError> {
@@ -163,11 +170,15 @@ impl Source for FlowLogs {
             return Ok(Vec::new());
         };
         let read = small_file::read(path, MAX_BYTES);
-        read.inspect_err(|_| self.dynamic.fail())
-            .map_err(|error| FlowLogsError::Unread {
-                path: path.clone(),
-                error,
-            })
+        let was_unread = self.is_unread.swap(read.is_err(), Relaxed);
+        // It is looked at again and again.
+        if read.is_err() && !was_unread {
+            self.dynamic.fail();
+        }
+        read.map_err(|error| FlowLogsError::Unread {
+            path: path.clone(),
+            error,
+        })
     }
 
     fn make(&self, contents: &Vec<u8>) -> Result<Vec<Setting>, FlowLogsError> {
@@ -186,6 +197,16 @@ impl Source for FlowLogs {
         self.dynamic.apply(Some((dynamic, contents)));
         Ok(all)
     }
+}
+
+/// Whether exporters can be at work as these say, with the files that they name.
+///
+/// # Errors
+///
+/// What is wrong with them.
+pub fn try_exports(exports: &Exports) -> Result<(), FlowLogsError> {
+    let source = FlowLogs::new(exports.clone(), Dynamic::default());
+    source.make(&source.read()?).map(drop)
 }
 
 /// Whether all of them can be at work.
@@ -241,6 +262,9 @@ impl Entry {
     }
 }
 
+/// Flows are counted for so long at least, if at all.
+const SHORTEST: Duration = Duration::from_millis(10);
+
 /// As Go writes it, such as `1m30s`; none for one that is not positive, as in Hubble.
 fn interval(value: &serde_json::Value) -> Result<Duration, String> {
     let wrong = || format!("`{value}` is no duration such as 30s");
@@ -251,7 +275,13 @@ fn interval(value: &serde_json::Value) -> Result<Duration, String> {
         return Ok(Duration::ZERO);
     }
     let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
-    Ok(Duration::try_from(duration).unwrap_or_default())
+    let duration = Duration::try_from(duration).unwrap_or_default();
+    if !duration.is_zero() && duration < SHORTEST {
+        return Err(format!(
+            "`{value}` is too short; give {SHORTEST:?} or more, or 0"
+        ));
+    }
+    Ok(duration)
 }
 
 fn list(key: &str, list: Option<Vec<serde_json::Value>>) -> Result<Vec<FlowFilter>, Wrong> {

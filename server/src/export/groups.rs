@@ -106,8 +106,9 @@ impl Groups {
         if self.mask.is_none() || self.next > now {
             return;
         }
-        while self.next <= now {
-            self.next += self.interval;
+        self.next += self.interval;
+        if self.next <= now {
+            self.next = now + self.interval;
         }
         self.close();
     }

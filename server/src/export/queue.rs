@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{
     batch::Batch,
-    counts::{Counts, Damage},
+    counts::{Counts, Damage, Dropped},
     outlet::jittered,
     setting::SpoolSetting,
     spool::{Spool, SpoolError},
@@ -140,6 +140,16 @@ impl Queue {
 
     /// What waits for long is on the disk also if the machine fails.
     pub(super) fn sync(&mut self) {
+        if let Some(disk) = self.disk.take_if(|disk| disk.is_gone()) {
+            let (events, path) = (disk.unread(), &self.setting.directory);
+            let name = self.counts.name();
+            self.counts.drop_events(Dropped::Damaged, events);
+            let gone = format!("the spool {path:?} was removed or moved; it is begun anew");
+            tracing::warn!(name, lost = events, "{gone}");
+            self.counts.damage(Damage::Segment);
+            self.counts.complain(gone);
+            self.settle();
+        }
         if let Some(disk) = &mut self.disk {
             disk.sync();
         }

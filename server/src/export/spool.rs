@@ -29,7 +29,7 @@ use super::{
 use acknowledged::Acknowledged;
 pub(super) use error::SpoolError;
 use folder::{Folder, segment_name};
-use segment::{Frame, HEADER};
+use segment::{END, Frame, HEADER};
 
 /// How often what waits is brought to the disk.
 pub(super) const SYNC: Duration = Duration::from_secs(5);
@@ -87,7 +87,10 @@ impl Spool {
             source,
         };
         let acknowledged = Acknowledged::open(&folder).map_err(read)?;
-        let firsts = folder.segments().map_err(read)?;
+        let (firsts, beyond): (Vec<_>, Vec<_>) = {
+            let segments = folder.segments().map_err(read)?.into_iter();
+            segments.partition(|first| *first < END)
+        };
         let number = acknowledged.number();
         let mut spool = Self {
             folder,
@@ -104,6 +107,9 @@ impl Spool {
             seen: 0,
             buffer: Vec::new(),
         };
+        for first in beyond {
+            spool.set_aside(first, "has a number that no event ever has");
+        }
         for (at, first) in firsts.iter().enumerate() {
             spool.take_up(*first, firsts.get(at + 1).copied());
         }
@@ -152,6 +158,16 @@ impl Spool {
         }
     }
 
+    /// Whether its folder is no more where it was.
+    pub(super) fn is_gone(&self) -> bool {
+        !self.folder.is_there()
+    }
+
+    /// Events that were never loaded.
+    pub(super) fn unread(&self) -> u64 {
+        self.next.saturating_sub(self.position)
+    }
+
     /// Takes no more bytes than this from now on.
     pub(super) fn limit(&mut self, max_bytes: u64) {
         self.max_bytes = max_bytes;
@@ -197,6 +213,15 @@ impl Spool {
         let (Some(file), Some(last)) = (&self.writer, self.segments.back_mut()) else {
             return Ok(());
         };
+        let name = segment_name(last.first);
+        if self.folder.open_file(&name, OFlag::O_PATH).is_err() {
+            // Somebody removed it: what is written there nobody would find.
+            self.writer = None;
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{name} was removed"),
+            ));
+        }
         let written = file.write_all_at(frame, last.bytes);
         match written {
             Ok(()) => last.bytes += bytes,

@@ -38,7 +38,7 @@ impl Collector for OfPolicies {
             let count = ConstGauge::new(of_mode.count() as i64);
             count.encode(family.encode_family(&[("mode", mode(of))])?)?;
         }
-        for (name, help, value) in gauges(&state) {
+        for (name, help, value) in gauges(&state, self.0.unkept().is_some()) {
             let gauge = ConstGauge::new(value);
             let encoder = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(encoder)?;
@@ -109,7 +109,7 @@ fn mode(mode: Mode) -> &'static str {
     }
 }
 
-fn gauges(state: &State) -> [(&'static str, &'static str, i64); 6] {
+fn gauges(state: &State, is_unkept: bool) -> [(&'static str, &'static str, i64); 6] {
     let (cost, is_failed) = match &state.standing {
         Standing::Active(cost) => (*cost, false),
         Standing::Failed(_) => (Default::default(), true),
@@ -123,8 +123,8 @@ fn gauges(state: &State) -> [(&'static str, &'static str, i64); 6] {
         ),
         (
             "policies_failed",
-            "1 while the kept policies are not in force though they should be",
-            is_failed.into(),
+            "1 while policies that should be in force are not, or are not kept",
+            (is_failed || is_unkept).into(),
         ),
         (
             "policies_revision",

@@ -9,9 +9,10 @@ mod tests;
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::MetadataExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
 use redb::{
@@ -24,13 +25,15 @@ use sextant_policy::policy::PolicyId;
 use super::entry::{Entry, EntryError, Revision};
 use crate::{
     flow::Time,
-    state::{StateError, StateFolder},
+    state::{Inode, StateError, StateFolder},
 };
 
 /// Changes that are remembered.
 pub const MAX_REVISIONS: u64 = 100;
 /// Bytes of them; the last one is kept however large it is.
 const MAX_HISTORY: usize = 64 << 20;
+/// Of a set that is not the one that was kept; why stands behind it.
+pub const UNKEPT: &str = "the policies are not kept";
 const FILE: &str = "policies.redb";
 const LOCK: &str = "policies.lock";
 /// Memory for pages of the file.
@@ -67,6 +70,14 @@ pub enum DatabaseError {
         /// What.
         source: EntryError,
     },
+    /// What would be written nobody would find again.
+    #[error(
+        "the database of policies {path:?} is not what it was: it was removed, emptied, moved or replaced; put it back, or restart sextantd, which goes on with what is there"
+    )]
+    Gone {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 /// An open database.
@@ -77,6 +88,10 @@ pub struct Database {
     file: RwLock<Option<File>>,
     /// Its lock is held as long as this is; none in memory.
     folder: Option<StateFolder>,
+    /// Which file it is.
+    inode: Mutex<Inode>,
+    /// What became of the one before, until there are policies again.
+    damage: Mutex<Option<String>>,
 }
 
 /// What a database has.
@@ -118,7 +133,7 @@ impl Database {
         let mut folder = StateFolder::open(folder)?;
         folder.lock_by(LOCK)?;
         let damage = match try_open(&folder, &path) {
-            Ok((file, stored)) => return Ok((Self::new(path, file, folder), stored)),
+            Ok(opened) => return Ok(Self::new(path, opened, folder, None)),
             Err(damage) => damage,
         };
         let aside = folder.set_aside(FILE)?;
@@ -129,7 +144,13 @@ impl Database {
             "the database of policies is damaged: set aside; there are no policies until they are applied again"
         );
         match try_open(&folder, &path) {
-            Ok((file, stored)) => Ok((Self::new(path, file, folder), stored)),
+            Ok(opened) => {
+                let what = format!(
+                    "the database was damaged ({damage}) and is set aside as {}; apply the policies again",
+                    aside.display()
+                );
+                Ok(Self::new(path, opened, folder, Some(what)))
+            }
             Err(damage) => Err(DatabaseError::File {
                 path,
                 source: redb::Error::Corrupted(damage),
@@ -150,6 +171,8 @@ impl Database {
                 path,
                 file: RwLock::new(Some(file)),
                 folder: None,
+                inode: Mutex::default(),
+                damage: Mutex::default(),
             }),
             Err(error) => Err(DatabaseError::File {
                 path,
@@ -158,12 +181,53 @@ impl Database {
         }
     }
 
-    fn new(path: PathBuf, file: File, folder: StateFolder) -> Self {
-        Self {
+    fn new(
+        path: PathBuf,
+        (file, stored, inode): (File, Stored, Inode),
+        folder: StateFolder,
+        damage: Option<String>,
+    ) -> (Self, Stored) {
+        let database = Self {
             path,
             file: RwLock::new(Some(file)),
             folder: Some(folder),
+            inode: Mutex::new(inode),
+            damage: Mutex::new(damage),
+        };
+        (database, stored)
+    }
+
+    /// Why what it has is not what was kept, or will not be there after a restart.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        if let Err(gone) = self.look() {
+            return Some(gone.to_string());
         }
+        let damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        damage.clone()
+    }
+
+    /// Looks whether the file is still at its place.
+    fn look(&self) -> Result<(), DatabaseError> {
+        let Some(folder) = &self.folder else {
+            return Ok(());
+        };
+        let inode = *self.inode.lock().unwrap_or_else(PoisonError::into_inner);
+        match folder.has(FILE, inode) {
+            true => Ok(()),
+            false => Err(DatabaseError::Gone {
+                path: self.path.clone(),
+            }),
+        }
+    }
+
+    /// As `with`, for what is to be there after a restart.
+    fn write(&self, work: impl Fn(&File) -> Result<(), Failure>) -> Result<(), DatabaseError> {
+        self.look()?;
+        self.with(work)?;
+        self.look()?;
+        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        Ok(())
     }
 
     /// Works on the file. After an error of the disk it has to be opened again, and is, once.
@@ -194,7 +258,9 @@ impl Database {
         };
         // Its own lock on the file goes first.
         drop(file.take());
-        *file = Some(try_open(folder, &self.path)?.0);
+        let (opened, _, inode) = try_open(folder, &self.path)?;
+        *self.inode.lock().unwrap_or_else(PoisonError::into_inner) = inode;
+        *file = Some(opened);
         Ok(())
     }
 
@@ -213,7 +279,7 @@ impl Database {
     ///
     /// It cannot be written.
     pub fn commit(&self, revision: &Revision) -> Result<(), DatabaseError> {
-        self.with(|file| {
+        self.write(|file| {
             let transaction = file.begin_write()?;
             put_entries(&transaction, revision, |step| step.after.as_deref())?;
             put_revision(&transaction, revision)?;
@@ -228,7 +294,7 @@ impl Database {
     ///
     /// It cannot be written; then the change stands.
     pub fn revert(&self, revision: &Revision, was: Option<Pending>) -> Result<(), DatabaseError> {
-        self.with(|file| {
+        self.write(|file| {
             let transaction = file.begin_write()?;
             put_entries(&transaction, revision, |step| step.before.as_deref())?;
             transaction.open_table(REVISIONS)?.remove(revision.number)?;
@@ -244,7 +310,7 @@ impl Database {
     ///
     /// It cannot be written.
     pub fn confirm(&self, revision: u64) -> Result<(), DatabaseError> {
-        self.with(|file| {
+        self.write(|file| {
             let transaction = file.begin_write()?;
             put_state(&transaction, revision, None)?;
             Ok(transaction.commit()?)
@@ -365,12 +431,14 @@ impl<E: Into<redb::Error>> From<E> for Failure {
 }
 
 /// Opens, verifies and reads the file; in words what is wrong with it.
-fn try_open(folder: &StateFolder, path: &Path) -> Result<(File, Stored), String> {
+fn try_open(folder: &StateFolder, path: &Path) -> Result<(File, Stored, Inode), String> {
     // A new one would be begun in it, as if there had been no policies.
     if path.symlink_metadata().is_ok_and(|is| is.len() == 0) {
         return Err("it is empty".into());
     }
     let file = folder.open_file(FILE).map_err(|error| error.to_string())?;
+    let is = file.metadata().map_err(|error| error.to_string())?;
+    let inode = (is.dev(), is.ino());
     // Bytes that nobody wrote may be worth a panic to the reader.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let mut file = Builder::new()
@@ -384,7 +452,7 @@ fn try_open(folder: &StateFolder, path: &Path) -> Result<(File, Stored), String>
             Err(error) => return Err(error.to_string()),
         }
         let stored = load(&file).map_err(|error| error.to_string())?;
-        Ok((file, stored))
+        Ok((file, stored, inode))
     }));
     opened.unwrap_or_else(|_| Err("its reader panicked".into()))
 }

@@ -155,6 +155,15 @@ impl Policies {
         self.0.parts.enforce.in_force()
     }
 
+    /// Why the set is not the one that was kept, or will not be there after a restart.
+    #[must_use]
+    pub fn unkept(&self) -> Option<String> {
+        match &self.0.database {
+            Ok(database) => database.trouble(),
+            Err(why) => Some(why.clone()),
+        }
+    }
+
     /// What the rules did.
     #[must_use]
     pub fn hits(&self) -> Vec<Hit> {

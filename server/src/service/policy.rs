@@ -92,11 +92,7 @@ impl PolicySetService {
 
     /// What is counted of policies now.
     fn figures(&self) -> Figures {
-        Figures::new(
-            self.judged(),
-            self.policies.in_force(),
-            self.policies.hits(),
-        )
+        Figures::new(self.judged(), &self.policies)
     }
 
     /// What a change did, and what there is to say of it.

@@ -22,9 +22,11 @@ use tonic::{Request, Response, Status};
 
 use super::{About, Limits, limits::shutting_down};
 use crate::{
+    audit,
     datapath::{Counters, Losses, Objects, Report, Volumes},
     export::Exporters,
     ledger::Sources,
+    listener::Caller,
     overhead::Overhead,
     policy::policies::Policies,
     store::{Event, Read},
@@ -64,6 +66,7 @@ struct Parts {
     limits: Limits,
     policies: Policies,
     exporters: Exporters,
+    audit: audit::Log,
     /// The state that streams were last told, and since when it is known.
     streamed: Mutex<Option<(Instant, api::Status)>>,
 }
@@ -79,8 +82,7 @@ impl DaemonStatusService {
         overhead: Overhead,
         datapath: Option<DatapathParts>,
         limits: Limits,
-        policies: Policies,
-        exporters: Exporters,
+        (policies, exporters, audit): (Policies, Exporters, audit::Log),
     ) -> Self {
         Self(Arc::new(Parts {
             about,
@@ -90,6 +92,7 @@ impl DaemonStatusService {
             limits,
             policies,
             exporters,
+            audit,
             streamed: Mutex::default(),
         }))
     }
@@ -109,6 +112,7 @@ impl Parts {
         let exporters = self.exporters.states();
         problems.extend(exporters.iter().filter_map(problems::of_exporter));
         problems.extend(exporters.iter().filter_map(spools::unused));
+        problems.extend(problems::of_audit(&self.audit));
         let ledger = self.sources.take();
         api::Status {
             state: problems::state(&problems).into(),
@@ -227,8 +231,13 @@ impl api::status_service_server::StatusService for DaemonStatusService {
 
     async fn get_status(
         &self,
-        _request: Request<api::GetStatusRequest>,
+        request: Request<api::GetStatusRequest>,
     ) -> Result<Response<api::GetStatusResponse>, Status> {
+        let _turn = self
+            .0
+            .limits
+            .short_turn(&Caller::of(request.extensions()))
+            .await;
         let status = Some(self.0.state());
         Ok(Response::new(api::GetStatusResponse { status }))
     }

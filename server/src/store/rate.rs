@@ -25,7 +25,10 @@ impl Rate {
     /// Counts a flow; called by the one writer.
     pub(super) fn count(&self, time: Time) {
         let slot = &self.slots[time.seconds.rem_euclid(SLOTS as i64) as usize];
-        let second = time.seconds as u32;
+        // Not before 1970 or after 2106, where nothing counts.
+        let Ok(second) = u32::try_from(time.seconds) else {
+            return;
+        };
         let held = slot.load(Relaxed);
         let (held_second, held_count) = ((held >> 32) as u32, held as u32);
         if held_second == second {
@@ -33,7 +36,9 @@ impl Rate {
                 held & !0xffff_ffff | u64::from(held_count.saturating_add(1)),
                 Relaxed,
             );
-        } else if second > held_second {
+        } else if second > held_second && time.seconds <= Time::now().seconds + WINDOW {
+            // A later one would hold the slot until its time comes.
+
             slot.store(u64::from(second) << 32 | 1, Relaxed);
         }
     }
@@ -55,11 +60,34 @@ impl Rate {
         let Some(oldest) = oldest.filter(|_| flows > 0) else {
             return 0.0;
         };
-        let age = (now.as_nanos() - oldest.as_nanos()) as f64 / 1e9;
+        let age = now.as_nanos().saturating_sub(oldest.as_nanos()) as f64 / 1e9;
         if age >= WINDOW as f64 {
             flows as f64 / WINDOW as f64
         } else {
             flows.min(stored) as f64 / age.max(1e-3)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Time {
+        Time { seconds, nanos: 0 }
+    }
+
+    #[test]
+    fn times_of_another_age_take_nothing_from_the_rate() {
+        let now = Time::now();
+        let rate = Rate::new();
+        // The year 1, before 1970, 2106 and the year 9999.
+        for seconds in [-62_135_596_800, -1, 4_294_967_296, 253_402_300_799] {
+            (0..64).for_each(|second| rate.count(at(seconds - second)));
+        }
+        (0..64).for_each(|second| rate.count(at(now.seconds + 3600 + second)));
+        (0..60).for_each(|_| rate.count(now));
+        let per_second = rate.per_second(now, Some(at(-62_135_596_800)), 60);
+        assert!((per_second - 1.0).abs() < 1e-9, "{per_second}");
     }
 }

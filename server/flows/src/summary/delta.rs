@@ -64,6 +64,14 @@ pub(super) struct Delta {
 }
 
 impl Deltas {
+    /// With room for so many: a table that grows holds the smaller ones for a moment, too.
+    pub(super) fn with_room(flows: usize) -> Self {
+        Self {
+            last: HashMap::with_capacity(flows.min(MAX_FLOWS)),
+            full: false,
+        }
+    }
+
     /// What came since the flow's last event. `since` is the begin of the
     /// window, in nanoseconds.
     pub(super) fn advance(&mut self, flow: &Flow, now: &Totals, since: i64) -> Delta {

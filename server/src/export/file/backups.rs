@@ -10,7 +10,10 @@ use std::{
     fs::{self, File},
     io::{self, BufReader, Write as _},
     path::{Path, PathBuf},
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -84,14 +87,23 @@ impl Names {
 
     /// The name without what compression adds, if it is one of an old file.
     fn old<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let plain = name.strip_suffix(COMPRESSED).unwrap_or(name);
-        let time = plain.strip_prefix(&self.base)?.strip_prefix('-')?;
-        let time = time.strip_suffix(&self.extension)?;
-        let shape = time
-            .chars()
-            .map(|c| if c.is_ascii_digit() { '0' } else { c });
-        let shape: String = shape.collect();
-        (shape == SHAPE).then_some(plain)
+        // The extension may be what compression adds.
+        let plain = match self.is_old(name) {
+            true => name,
+            false => name.strip_suffix(COMPRESSED)?,
+        };
+        self.is_old(plain).then_some(plain)
+    }
+
+    fn is_old(&self, name: &str) -> bool {
+        let time = name.strip_prefix(&self.base);
+        let time = time.and_then(|time| time.strip_prefix('-'));
+        let time = time.and_then(|time| time.strip_suffix(&self.extension));
+        time.is_some_and(|time| {
+            let digits = time.chars();
+            let shape = digits.map(|c| if c.is_ascii_digit() { '0' } else { c });
+            shape.eq(SHAPE.chars())
+        })
     }
 }
 
@@ -99,7 +111,24 @@ impl Names {
 #[derive(Debug)]
 pub(super) struct Keeper {
     news: Option<SyncSender<()>>,
+    kept: Arc<Mutex<Kept>>,
     thread: Option<thread::JoinHandle<()>>,
+}
+
+/// What is kept of them.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    most: usize,
+    compress: bool,
+}
+
+impl Kept {
+    fn of(target: &FileTarget) -> Self {
+        Self {
+            most: target.max_backups,
+            compress: target.compress,
+        }
+    }
 }
 
 impl Keeper {
@@ -109,12 +138,13 @@ impl Keeper {
         let folder = Backups {
             names: Names::of(&target.path),
             path: target.path.clone(),
-            most: target.max_backups,
-            compress: target.compress,
         };
+        let kept = Arc::new(Mutex::new(Kept::of(target)));
+        let now = Arc::clone(&kept);
         let run = move || {
             for () in looks {
-                if let Err(error) = folder.tidy() {
+                let kept = *now.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(error) = folder.tidy(kept) {
                     let path = &folder.path;
                     let error = format!(
                         "cannot keep the old files of {path:?} in order: {error}; make its folder writable and make room"
@@ -132,10 +162,22 @@ impl Keeper {
         }
         let keeper = Self {
             news: Some(news),
+            kept,
             thread: thread.ok(),
         };
         keeper.look();
         keeper
+    }
+
+    /// Keeps them as this says from now on.
+    pub(super) fn keep(&self, target: &FileTarget) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Kept::of(target);
+        self.look();
+    }
+
+    /// It ends with what it is at; nobody waits for that.
+    pub(super) fn leave(mut self) {
+        self.thread = None;
     }
 
     /// There is another old file. One look at all of them is as good as several.
@@ -158,13 +200,11 @@ impl Drop for Keeper {
 struct Backups {
     names: Names,
     path: PathBuf,
-    most: usize,
-    compress: bool,
 }
 
 impl Backups {
     /// Removes the oldest beyond what is kept, and compresses the others.
-    fn tidy(&self) -> io::Result<()> {
+    fn tidy(&self, kept: Kept) -> io::Result<()> {
         let folder =
             folder_of(&self.path).map_err(|refused| io::Error::other(format!("{refused:?}")))?;
         let mut files: BTreeMap<String, [bool; 2]> = BTreeMap::new();
@@ -181,7 +221,7 @@ impl Backups {
                 files.entry(old.to_owned()).or_default()[usize::from(is_compressed)] = true;
             }
         }
-        let excess = files.len().saturating_sub(self.most);
+        let excess = files.len().saturating_sub(kept.most);
         for (place, (name, [is_plain, is_compressed])) in files.into_iter().enumerate() {
             if place < excess {
                 if is_plain {
@@ -193,7 +233,7 @@ impl Backups {
             } else if is_plain && is_compressed {
                 // It was whole, and the daemon was killed before the other went.
                 remove(&folder, &name)?;
-            } else if is_plain && self.compress {
+            } else if is_plain && kept.compress {
                 compress(&folder, &name)?;
             }
         }
@@ -273,6 +313,11 @@ mod tests {
         ] {
             assert_eq!(names.old(other), None, "{other}");
         }
+        let names = Names::of(Path::new("/x/flows.json.gz"));
+        let name = names.at(1_795_852_800_123);
+        assert_eq!(names.old(&name), Some(name.as_str()), "{name}");
+        assert_eq!(names.old(&format!("{name}.gz")), Some(name.as_str()));
+        assert_eq!(names.time(&name), Some(1_795_852_800_123));
         let names = Names::of(Path::new("/x/flows"));
         assert!(names.old("flows-2026-11-28T08-00-00.123").is_some());
     }

@@ -1,18 +1,19 @@
 //! A request by gRPC, with bytes that are encoded already.
 
-use std::error::Error as _;
+use std::{error::Error as _, time::Duration};
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 use http::uri::PathAndQuery;
+use prost::Message as _;
 use tonic::{
     Code, Request, Status,
     client::Grpc,
     codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
-use tonic_types::StatusExt as _;
 
 use super::{Outcome, partial};
 use crate::{
+    duration,
     export::{
         post::{PostError, Server, cut},
         setting::Compression,
@@ -125,8 +126,7 @@ fn judge(url: &str, status: &Status) -> Result<Outcome, PostError> {
         let cause = cause(source);
         return Err(PostError::Unreached { url, cause });
     }
-    let retry_after = status.get_details_retry_info();
-    let retry_after = retry_after.and_then(|info| info.retry_delay);
+    let retry_after = retry_after(status.details());
     let told = format!("{:?}: {}", status.code(), cut(status.message()));
     match status.code() {
         Code::Cancelled
@@ -146,4 +146,47 @@ fn judge(url: &str, status: &Status) -> Result<Outcome, PostError> {
         told,
         retry_after,
     })
+}
+
+/// When it wants to be asked again, by the details of its answer (google.rpc.RetryInfo).
+fn retry_after(details: &[u8]) -> Option<Duration> {
+    let details = tonic_types::pb::Status::decode(details).ok()?.details;
+    let mut infos = details.iter();
+    let info = infos.find(|any| any.type_url.ends_with("/google.rpc.RetryInfo"))?;
+    let info = tonic_types::pb::RetryInfo::decode(&info.value[..]).ok()?;
+    duration::of_message(&info.retry_delay?)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::{ErrorDetails, StatusExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_time_to_ask_again_counts_unless_it_is_none() {
+        let told = |delay| {
+            let details = ErrorDetails::with_retry_info(delay);
+            let status = Status::with_error_details(Code::Unavailable, "busy", details);
+            retry_after(status.details())
+        };
+        assert_eq!(
+            told(Some(Duration::from_secs(7))),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(told(None), None);
+        let mut details = tonic_types::pb::Status::default();
+        for seconds in [-1, i64::MIN] {
+            let delay = prost_types::Duration { seconds, nanos: 0 };
+            let info = tonic_types::pb::RetryInfo {
+                retry_delay: Some(delay),
+            };
+            details.details = vec![prost_types::Any {
+                type_url: "type.googleapis.com/google.rpc.RetryInfo".into(),
+                value: info.encode_to_vec(),
+            }];
+            assert_eq!(retry_after(&details.encode_to_vec()), None, "{seconds}");
+        }
+        assert_eq!(retry_after(b"no message"), None);
+    }
 }

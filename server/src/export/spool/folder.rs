@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsStr,
-    fs::{File, TryLockError, read_dir},
+    fs::{File, Metadata, TryLockError, read_dir, symlink_metadata},
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -71,6 +71,13 @@ impl Folder {
             folder,
             _lock: lock,
         })
+    }
+
+    /// Whether it is still at its path.
+    pub(super) fn is_there(&self) -> bool {
+        let inode = |file: io::Result<Metadata>| file.map(|is| (is.dev(), is.ino())).ok();
+        let ours = inode(self.folder.metadata());
+        ours.is_some() && ours == inode(symlink_metadata(&self.path))
     }
 
     pub(super) fn path(&self) -> &Path {

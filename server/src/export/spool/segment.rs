@@ -19,6 +19,8 @@ const MAGIC: [u8; 8] = *b"sxspool\x01";
 pub(super) const HEADER: u64 = 24;
 /// Bytes before the ends of a frame.
 const FRAME: usize = 20;
+/// Beyond all numbers that events ever have.
+pub(super) const END: u64 = 1 << 62;
 /// A frame of more bytes is damage: a batch is 1 MiB and an event.
 const MAX_FRAME: usize = 64 << 20;
 
@@ -87,6 +89,7 @@ pub(super) fn read(file: &File, at: u64, end: u64, body: &mut Vec<u8>) -> Option
         bytes: (FRAME + bytes) as u64,
     };
     let fits = bytes <= MAX_FRAME
+        && frame.first < END
         && at
             .checked_add(frame.bytes)
             .is_some_and(|after| after <= end)

@@ -6,7 +6,7 @@ use std::{
 
 use super::*;
 use crate::{
-    export::{FileTarget, Setting},
+    export::{FileTarget, Setting, queue::Queue},
     store::Ring,
 };
 
@@ -247,4 +247,49 @@ fn a_damaged_acknowledgement_sends_again_and_loses_nothing() {
     }
     fs::write(&path, "").unwrap();
     assert_eq!(load(&mut open(folder.path()), 1000).len(), 9);
+}
+
+#[test]
+fn a_segment_that_no_event_begins_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spool = open(folder.path());
+    push(&mut spool, 0..3, 20);
+    drop(spool);
+    for number in [u64::MAX, 1 << 62] {
+        fs::write(folder.path().join("spool").join(segment_name(number)), "").unwrap();
+    }
+    let mut spool = open(folder.path());
+    assert_eq!(damaged(&spool).iter().sum::<u64>(), 2);
+    push(&mut spool, 3..5, 20);
+    assert_eq!(load(&mut spool, 1000), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_spool_that_somebody_removed_is_told_and_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let counts = counts();
+    let mut queue = Queue::new(setting(folder.path()), 1, counts.clone());
+    let add = |queue: &mut Queue, events: u64| {
+        for number in 0..events {
+            let added = queue.fresh.add(|out| {
+                out.extend_from_slice(&number.to_le_bytes());
+                Ok::<_, ()>(())
+            });
+            added.unwrap();
+        }
+        queue.settle();
+    };
+    add(&mut queue, 5);
+    queue.sync();
+    assert_eq!(queue.on_disk(), 5);
+    fs::rename(folder.path().join("spool"), folder.path().join("moved")).unwrap();
+    queue.sync();
+    assert_eq!(counts.state().dropped[Dropped::Damaged as usize], 5);
+    add(&mut queue, 2);
+    assert_eq!(queue.on_disk(), 2);
+    assert_eq!(segments(folder.path()).len(), 1);
+    // One that is removed alone: what comes goes into another.
+    fs::remove_file(&segments(folder.path())[0]).unwrap();
+    add(&mut queue, 1);
+    assert_eq!(queue.fresh.len(), 1, "it is tried again");
 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 use sextant_flows::summary::{FlowKey, Totals};
 
-use crate::flow::{Flow, Interned, Origin};
+use crate::flow::{Flow, Interned, Origin, Time};
 
 /// Flows that are followed.
 const MOST: usize = 131_072;
@@ -162,7 +162,8 @@ impl Deltas {
             return counted;
         }
         if self.len >= self.most {
-            self.make_room(time);
+            // No sensor with a clock that is ahead makes others go.
+            self.make_room(time.min(Time::now().as_nanos()));
         }
         if self.len >= self.most {
             self.untracked += 1;
@@ -192,7 +193,10 @@ impl Deltas {
     /// Lets those go whose end was not told. Whatever began before the last of them was
     /// heard of is not counted whole from now on.
     fn make_room(&mut self, now: i64) {
-        if self.looked.is_some_and(|looked| now - looked < INTERVAL) {
+        if self
+            .looked
+            .is_some_and(|looked| now.saturating_sub(looked) < INTERVAL)
+        {
             return;
         }
         self.looked = Some(now);
@@ -223,7 +227,7 @@ fn find(flows: &mut [Noted], told: Added, begin: Option<i64>) -> Option<&mut Not
         return flows.get_mut(at);
     }
     // The clock may have been set meanwhile. A first packet is of no flow that is known.
-    let is_first = begin.is_some() && told.packets.iter().sum::<u64>() <= 1;
+    let is_first = begin.is_some() && told.packets[0].saturating_add(told.packets[1]) <= 1;
     let before = flows
         .iter_mut()
         .filter(|noted| !is_first && noted.told.is_within(told));
@@ -235,7 +239,7 @@ mod tests {
     use std::sync::LazyLock;
 
     use super::*;
-    use crate::flow::{Address, Ip, L4, Time};
+    use crate::flow::{Address, Ip, L4};
 
     const SECOND: i64 = 1_000_000_000;
     static NODE: LazyLock<Interned<Origin>> = LazyLock::new(Interned::default);
@@ -301,6 +305,27 @@ mod tests {
         // The next one with the same port, whose predecessor's end was lost.
         assert_eq!(see(80, totals(3, 0, 0)), [3, 0]);
         assert_eq!(see(90, totals(1, 0, 0)), [1, 0]);
+    }
+
+    #[test]
+    fn totals_and_times_as_large_as_can_be_end_nothing() {
+        let mut deltas = Deltas::of_at_most(4);
+        let most = Totals {
+            packets: [u64::MAX; 2],
+            bytes: [u64::MAX; 2],
+            ..totals(0, 0, 1)
+        };
+        for seconds in [i64::MIN, 0, i64::MAX] {
+            for port in 0..6 {
+                let mut flow = flow(port, 1);
+                flow.time = Some(Time { seconds, nanos: 0 });
+                deltas.advance(&flow, &most);
+                deltas.advance(&flow, &most);
+            }
+        }
+        // Those of the far future made nobody go.
+        assert_eq!(deltas.len(), 4);
+        assert!(deltas.untracked() > 0);
     }
 
     #[test]

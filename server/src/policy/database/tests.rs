@@ -149,3 +149,60 @@ fn what_is_no_file_is_not_followed() {
     assert_eq!(stored, Stored::default());
     assert!(!target.exists());
 }
+
+#[test]
+fn nothing_is_written_that_would_not_be_found_again_and_that_is_told() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 4] = [
+        ("removed", |folder| {
+            std::fs::remove_file(folder.join(FILE)).unwrap()
+        }),
+        ("emptied", |folder| {
+            std::fs::write(folder.join(FILE), "").unwrap()
+        }),
+        ("replaced", |folder| {
+            std::fs::copy(folder.join(FILE), folder.join("copy")).unwrap();
+            std::fs::rename(folder.join("copy"), folder.join(FILE)).unwrap();
+        }),
+        ("moved with its folder", |folder| {
+            std::fs::rename(folder, folder.with_extension("moved")).unwrap();
+        }),
+    ];
+    for (name, harm) in harms {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("state");
+        let (database, _) = Database::open(&folder).unwrap();
+        let one = apply(&Entries::new(), 1, &[("a", 1)], false);
+        database.commit(&one).unwrap();
+        assert_eq!(database.trouble(), None);
+        harm(&folder);
+        let two = apply(&after(&Entries::new(), &one), 2, &[("b", 2)], false);
+        let error = database.commit(&two).unwrap_err();
+        assert!(
+            matches!(error, DatabaseError::Gone { .. }),
+            "{name}: {error}"
+        );
+        assert!(
+            database
+                .trouble()
+                .is_some_and(|why| why.contains("put it back")),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn a_damaged_file_is_told_until_there_are_policies_again() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(FILE), "no database").unwrap();
+    let (database, stored) = Database::open(folder.path()).unwrap();
+    assert_eq!(stored, Stored::default());
+    let why = database.trouble().unwrap();
+    assert!(
+        why.contains("set aside as") && why.contains("damaged-1"),
+        "{why}"
+    );
+    let one = apply(&Entries::new(), 1, &[("a", 1)], false);
+    database.commit(&one).unwrap();
+    assert_eq!(database.trouble(), None);
+}

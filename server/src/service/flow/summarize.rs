@@ -189,7 +189,8 @@ impl SummaryQuery {
         let mut tally = match self.bucket {
             Some(bucket) => Tally::with_buckets(window, &self.group_by, bucket),
             None => Tally::new(window, &self.group_by),
-        };
+        }
+        .with_room(usize::try_from(ring.len()).unwrap_or(usize::MAX));
         let known_from = self.known_from(since, until, reach(ring, started));
         let mut lost = Lost::default();
         let mut from = None;
@@ -339,7 +340,8 @@ pub(super) async fn hints(
 }
 
 fn earlier(time: Time, by: Duration) -> Time {
-    Time::from_nanos(time.as_nanos().saturating_sub(by.as_nanos() as i64))
+    let by = i64::try_from(by.as_nanos()).unwrap_or(i64::MAX);
+    Time::from_nanos(time.as_nanos().saturating_sub(by))
 }
 
 fn duration(
@@ -349,8 +351,8 @@ fn duration(
 ) -> Result<Duration, Status> {
     match given {
         None => Ok(default),
-        Some(given) => Duration::try_from(*given)
-            .map_err(|_| invalid(path, "is negative or no valid duration")),
+        Some(given) => crate::duration::of_message(given)
+            .ok_or_else(|| invalid(path, "is negative or no valid duration")),
     }
 }
 

@@ -11,10 +11,14 @@ use sextant_policy::{
 use sextant_proto::sextant::policy::v1 as api;
 use tonic::{Code, Status};
 
-use super::{figures::Figures, typed};
+use super::{
+    figures::{Figures, Now},
+    typed,
+};
 use crate::policy::{
     change::{ChangeError, Options},
-    enforce::{InForce, Mode, OUTDATED},
+    database::UNKEPT,
+    enforce::{Mode, OUTDATED},
     entry::{Action, ChangeKind, Entry, Revision, Step},
     policies::Done,
     state::{Standing, State},
@@ -71,19 +75,27 @@ pub(super) fn policy(
 
 /// State of the set: as it is in force now, or, where that is not asked for, as it was put
 /// there.
-pub(super) fn set_status(state: &State, in_force: Option<&InForce>) -> api::SetStatus {
+pub(super) fn set_status(state: &State, now: Option<&Now>) -> api::SetStatus {
     let is_idle = state.rulebook.is_idle();
-    let outdated = in_force.and_then(|now| now.outdated.clone());
+    let in_force = now.and_then(|now| now.in_force.as_ref());
+    let outdated = in_force.and_then(|now| now.outdated.as_ref());
     let outdated = outdated.map(|why| format!("{OUTDATED}: {why}"));
+    let unkept = now.and_then(|now| now.unkept.as_ref());
+    let unkept = unkept.map(|why| format!("{UNKEPT}: {why}"));
     let (standing, error, cost) = match &state.standing {
         Standing::Failed(error) => (api::PolicyState::Failed, error.clone(), None),
         Standing::Active(cost) => {
             let cost = in_force.map_or(*cost, |now| now.cost);
-            let standing = match is_idle {
-                true => api::PolicyState::Disabled,
-                false => api::PolicyState::Active,
+            let standing = match (is_idle, &unkept) {
+                (true, Some(_)) => api::PolicyState::Failed,
+                (true, None) => api::PolicyState::Disabled,
+                (false, _) => api::PolicyState::Active,
             };
-            (standing, outdated.unwrap_or_default(), Some(cost))
+            (
+                standing,
+                unkept.or(outdated).unwrap_or_default(),
+                Some(cost),
+            )
         }
     };
     let cost = cost.unwrap_or_default();

@@ -9,22 +9,40 @@ use super::hits::{last, verdict};
 use crate::policy::{
     ends::Known,
     enforce::{Hit, InForce},
+    policies::Policies,
 };
+
+/// How the set stands.
+#[derive(Default)]
+pub(super) struct Now {
+    /// None where nothing is enforced.
+    pub(super) in_force: Option<InForce>,
+    /// Why it is not the one that was kept.
+    pub(super) unkept: Option<String>,
+}
+
+impl Now {
+    pub(super) fn of(policies: &Policies) -> Self {
+        Self {
+            in_force: policies.in_force(),
+            unkept: policies.unkept(),
+        }
+    }
+}
 
 /// Of all policies.
 #[derive(Default)]
 pub(super) struct Figures {
     /// Who is judged.
     pub(super) known: Known,
-    /// None where nothing is enforced.
-    pub(super) in_force: Option<InForce>,
+    pub(super) now: Now,
     hits: HashMap<PolicyId, BTreeMap<i32, Hit>>,
 }
 
 impl Figures {
-    pub(super) fn new(known: Known, in_force: Option<InForce>, hits: Vec<Hit>) -> Self {
+    pub(super) fn new(known: Known, policies: &Policies) -> Self {
         let mut sums: HashMap<_, BTreeMap<_, Hit>> = HashMap::new();
-        for hit in hits {
+        for hit in policies.hits() {
             let of_policy = sums.entry(hit.policy.clone()).or_default();
             match of_policy.entry(verdict(&hit).into()) {
                 Entry::Vacant(place) => {
@@ -35,14 +53,14 @@ impl Figures {
         }
         Self {
             known,
-            in_force,
+            now: Now::of(policies),
             hits: sums,
         }
     }
 
     /// Entries of rules that it decides.
     pub(super) fn entries(&self, policy: &PolicyId) -> u64 {
-        let in_force = self.in_force.as_ref();
+        let in_force = self.now.in_force.as_ref();
         let entries = in_force.and_then(|now| now.entries.get(policy));
         entries.copied().unwrap_or(0)
     }

@@ -102,7 +102,7 @@ impl Query {
                 .filter(|_| is_more)
                 .map(|id| token_of(self.fingerprint, id))
                 .unwrap_or_default(),
-            status: Some(set_status(state, figures.in_force.as_ref())),
+            status: Some(set_status(state, Some(&figures.now))),
         }
     }
 

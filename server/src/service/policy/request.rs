@@ -56,7 +56,7 @@ change!(
 pub(super) fn options(request: &impl Change) -> Result<Options, Status> {
     let (validate_only, expected, within, force) = request.parts();
     let within = within.map(|within| {
-        let within = Duration::try_from(*within).ok();
+        let within = crate::duration::of_message(within);
         let within = within.filter(|within| CONFIRM.contains(within));
         within.ok_or_else(|| invalid("confirm_within", "give 1 s to 24 h"))
     });

@@ -8,7 +8,10 @@ use sextant_proto::sextant::policy::v1 as api;
 use tokio::sync::watch;
 use tonic::Status;
 
-use super::answer::{revision, set_status};
+use super::{
+    answer::{revision, set_status},
+    figures::Now,
+};
 use crate::{
     policy::{policies::Policies, state::State},
     service::limits::{Limits, shutting_down},
@@ -100,6 +103,6 @@ impl Watching {
 fn of_set(policies: &Policies, state: &State) -> api::WatchResponse {
     api::WatchResponse {
         revision: None,
-        status: Some(set_status(state, policies.in_force().as_ref())),
+        status: Some(set_status(state, Some(&Now::of(policies)))),
     }
 }

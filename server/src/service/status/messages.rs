@@ -53,8 +53,8 @@ pub(super) fn interval(
     let Some(wanted) = wanted else {
         return Ok(default);
     };
-    match Duration::try_from(wanted) {
-        Ok(wanted) if wanted >= shortest => Ok(wanted),
+    match crate::duration::of_message(&wanted) {
+        Some(wanted) if wanted >= shortest => Ok(wanted),
         _ => Err(Status::invalid_argument(format!(
             "interval: must be {shortest:?} or longer; leave it out for {default:?}"
         ))),

@@ -7,10 +7,11 @@ use sextant_proto::sextant::status::v1 as api;
 
 use super::DatapathParts;
 use crate::{
+    audit,
     datapath::{InterfaceCount, Loss, Unobserved},
     export::State,
     flow::Time,
-    policy::{enforce::OUTDATED, policies::Policies, state::Standing},
+    policy::{database::UNKEPT, enforce::OUTDATED, policies::Policies, state::Standing},
 };
 
 /// So long after it was last seen a problem is told.
@@ -40,6 +41,9 @@ pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
 /// Policies that should be in force and are not.
 pub(super) fn of_policies(policies: &Policies) -> Option<api::Problem> {
     let problem = |text| problem(api::ProblemKind::Policy, text, None);
+    if let Some(why) = policies.unkept() {
+        return Some(problem(format!("{UNKEPT}: {why}")));
+    }
     let state = policies.state();
     match &state.standing {
         Standing::Active(_) => {
@@ -78,6 +82,13 @@ pub(super) fn of_exporter(exporter: &State) -> Option<api::Problem> {
     let dropped: u64 = exporter.dropped.iter().sum();
     let text = format!("the exporter {name} dropped {dropped} events since the start");
     Some(problem(text, Some(last)))
+}
+
+/// An audit log that cannot be written.
+pub(super) fn of_audit(audit: &audit::Log) -> Option<api::Problem> {
+    let why = audit.trouble()?;
+    let text = format!("the audit log is not written: {why}");
+    Some(problem(api::ProblemKind::Audit, text, None))
 }
 
 /// Degraded by any problem.
