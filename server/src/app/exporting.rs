@@ -40,12 +40,12 @@ impl Exporting {
         let wanted = Reloaded::load(FlowLogs::new(config.exports.clone(), exporters.dynamic()))?;
         let mut news = wanted.subscribe();
         let first = news.borrow_and_update().clone();
-        exporters.apply(&first, 0)?;
+        exporters.begin(&first)?;
         let applied = exporters.clone();
         let apply = async move {
             while news.changed().await.is_ok() {
                 let wanted = news.borrow_and_update().clone();
-                if let Err(error) = applied.apply(&wanted, ring.next_seq()) {
+                if let Err(error) = applied.change(&wanted) {
                     tracing::warn!("not all exporters are at work: {error}");
                 }
             }

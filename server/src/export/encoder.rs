@@ -11,7 +11,7 @@ use super::{
     counts::Dropped,
     groups::Groups,
     lines::{Lines, Shelf},
-    otlp::{Ends, ends_connection, put_group, put_record, put_span},
+    otlp::{Ends, Joined, ends_connection, put_group, put_record, put_span},
     setting::{Setting, SettingError, Target},
     signal::Signal,
 };
@@ -61,6 +61,8 @@ pub(super) struct Encoder {
     scratch: Vec<u8>,
     lines: LineWriter,
     ends: Ends,
+    /// Of connections that have not ended.
+    joined: Joined,
     /// Lines that others with the mask make.
     shelf: Arc<Shelf>,
 }
@@ -127,6 +129,7 @@ impl Encoder {
             scratch: Vec::new(),
             lines: LineWriter::default(),
             ends: Ends::default(),
+            joined: Joined::default(),
         })
     }
 
@@ -142,6 +145,9 @@ impl Encoder {
             return Made::Filtered;
         }
         self.encoded.clear();
+        if let (Form::Span, Event::Flow(flow)) = (self.form, event) {
+            self.joined.note(flow);
+        }
         match event {
             Event::Flow(flow) if self.form == Form::Span && !ends_connection(flow) => {
                 return Made::Filtered;
@@ -170,6 +176,12 @@ impl Encoder {
             Event::Debug(debug) => put_debug(debug, &self.node_name, &mut self.encoded),
         }
         self.append(event, batch)
+    }
+
+    /// Goes on with what another one knows.
+    pub(super) fn inherit(&mut self, other: &mut Self) {
+        self.groups.inherit(&mut other.groups);
+        self.joined = std::mem::take(&mut other.joined);
     }
 
     /// The groups.
@@ -201,7 +213,8 @@ impl Encoder {
                 put_record(event, &self.encoded, is_masked, &mut self.ends, out).map_err(unwritten)
             }
             (Form::Span, Event::Flow(flow)) => {
-                put_span(flow, &self.encoded, is_masked, &mut self.ends, out).map_err(unwritten)
+                let known = (&mut self.ends, &mut self.joined);
+                put_span(flow, &self.encoded, is_masked, known, out).map_err(unwritten)
             }
             (Form::Span | Form::Nothing, _) => Err(Made::Filtered),
         });

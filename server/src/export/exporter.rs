@@ -5,14 +5,14 @@
 //! tries for `LAST` what cannot be written.
 //! One with a spool: `spooled`.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     batch::Batch,
     counts::{Counts, Dropped},
-    order::{Order, changed},
+    order::{Order, Orders},
     outlet::Outlet,
     reader::Reader,
     setting::Setting,
@@ -26,7 +26,7 @@ const LAST: Duration = Duration::from_secs(4);
 
 /// An exporter.
 pub(super) struct Exporter {
-    orders: watch::Receiver<Order>,
+    orders: Orders,
     reader: Reader,
     outlet: Outlet,
     batch: Batch,
@@ -41,7 +41,7 @@ impl Exporter {
     /// One that begins at the event with this sequence number.
     pub(super) fn new(
         setting: &Setting,
-        orders: watch::Receiver<Order>,
+        orders: Orders,
         source: Source,
         begin: u64,
     ) -> Result<Self, StartError> {
@@ -65,9 +65,7 @@ impl Exporter {
     pub(super) async fn run(mut self) {
         self.outlet.prepare();
         loop {
-            self.take_orders();
-            let most_bytes = self.outlet.most_bytes();
-            let is_full = self.reader.read(&mut self.batch, most_bytes);
+            let is_full = self.read();
             self.counts.hold(self.batch.len() as u64);
             let is_due = self.is_due(is_full);
             let is_written = !is_due || self.write().await;
@@ -91,27 +89,38 @@ impl Exporter {
         self.outlet.close();
     }
 
-    /// Takes other orders between two events: each is exported by the ones or the others.
+    /// Takes orders, and in the next events; whether there may be more.
+    fn read(&mut self) -> bool {
+        let gate = self.orders.gate();
+        let _held = gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.take_orders();
+        let most_bytes = self.outlet.most_bytes();
+        self.reader.read(&mut self.batch, most_bytes)
+    }
+
+    /// Takes other orders: each event is exported by the ones or the others, all go where
+    /// the last one says.
     fn take_orders(&mut self) {
-        if !self.orders.has_changed().unwrap_or(true) {
-            return;
-        }
-        let order = self.orders.borrow_and_update().clone();
-        let Some(setting) = order else {
-            self.reader.end();
-            self.gives_up.get_or_insert_with(|| Instant::now() + LAST);
-            return;
-        };
-        if let Err(error) = self.change(&setting) {
-            // It was tried once already.
-            let name = self.counts.name();
-            tracing::warn!(name, "an exporter as before: {error}");
+        for order in self.orders.take() {
+            match order {
+                Order::End(at) => {
+                    self.reader.end(at);
+                    self.gives_up.get_or_insert_with(|| Instant::now() + LAST);
+                }
+                Order::Export(setting, from) => {
+                    if let Err(error) = self.change(&setting, from) {
+                        // It was tried once already.
+                        let name = self.counts.name();
+                        tracing::warn!(name, "an exporter as before: {error}");
+                    }
+                }
+            }
         }
     }
 
-    fn change(&mut self, setting: &Setting) -> Result<(), StartError> {
+    fn change(&mut self, setting: &Setting, from: u64) -> Result<(), StartError> {
         self.outlet.change(&setting.target)?;
-        self.reader.change(setting)?;
+        self.reader.change(setting, from)?;
         self.counts.aim(setting);
         Ok(())
     }
@@ -159,7 +168,7 @@ impl Exporter {
     async fn wait(&mut self) {
         if let Some(pause) = self.outlet.pause() {
             tokio::select! {
-                () = changed(&mut self.orders) => {}
+                () = self.orders.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
             return;
@@ -167,7 +176,7 @@ impl Exporter {
         // What comes is taken in soon, so that the store need not hold it until it is due.
         let due = self.due.unwrap_or_else(|| Instant::now() + FAR);
         tokio::select! {
-            () = changed(&mut self.orders) => {}
+            () = self.orders.changed() => {}
             () = self.reader.news() => {}
             () = tokio::time::sleep_until(due) => {}
         }

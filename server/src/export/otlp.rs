@@ -9,6 +9,7 @@ mod any;
 mod attributes;
 mod frame;
 mod grpc;
+mod joined;
 mod metrics;
 mod record;
 mod resource;
@@ -38,6 +39,7 @@ use super::{
 use crate::tls::TlsError;
 pub(super) use attributes::Ends;
 use frame::{Frame, ITEM};
+pub(super) use joined::Joined;
 pub(super) use record::{nanos, put as put_record, put_group};
 pub(super) use span::{ends_connection, put as put_span};
 pub(super) use starts::Starts;

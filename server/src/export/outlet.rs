@@ -5,12 +5,10 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::{
     batch::Batch,
     counts::Counts,
-    order::Order,
+    order::Orders,
     setting::Target,
     sink::{Sink, SinkError},
 };
@@ -78,11 +76,7 @@ impl Outlet {
 
     /// Writes events off the front of a batch. Whoever gets other orders meanwhile is not
     /// held for long by a server that does not answer.
-    pub(super) async fn write(
-        &mut self,
-        batch: &mut Batch,
-        orders: &mut watch::Receiver<Order>,
-    ) -> Attempt {
+    pub(super) async fn write(&mut self, batch: &mut Batch, orders: &mut Orders) -> Attempt {
         let written = tokio::select! {
             biased;
             written = self.sink.write(batch) => written,
@@ -143,12 +137,11 @@ pub(super) fn jittered(pause: Duration) -> Duration {
 
 /// Waits for other orders, and then a while; never for the one to end, which has its own
 /// deadline.
-async fn overdue(orders: &mut watch::Receiver<Order>) {
-    let is_changed = orders.changed().await.is_ok();
-    orders.mark_changed();
-    match is_changed && orders.borrow().is_some() {
-        true => tokio::time::sleep(GRACE).await,
-        false => std::future::pending().await,
+async fn overdue(orders: &mut Orders) {
+    orders.changed().await;
+    match orders.are_over() {
+        false => tokio::time::sleep(GRACE).await,
+        true => std::future::pending().await,
     }
 }
 

@@ -5,12 +5,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     batch::Batch,
     counts::Counts,
-    order::{Order, changed},
+    order::{Order, Orders},
     otlp::{OtlpSink, Starts, nanos, put_metrics},
     outlet::jittered,
     setting::{OtlpTarget, Setting, Target},
@@ -25,7 +25,7 @@ const SOON: Duration = Duration::from_secs(1);
 
 /// An exporter of metrics.
 pub(super) struct Periodic {
-    orders: watch::Receiver<Order>,
+    orders: Orders,
     page: Page,
     sink: OtlpSink,
     counts: Counts,
@@ -37,7 +37,7 @@ impl Periodic {
     pub(super) fn new(
         setting: &Setting,
         target: &OtlpTarget,
-        orders: watch::Receiver<Order>,
+        orders: Orders,
         ring: Ring,
         (page, start): (Page, u64),
     ) -> Result<Self, StartError> {
@@ -67,7 +67,7 @@ impl Periodic {
             }
             let next = Instant::now() + self.pause;
             tokio::select! {
-                () = changed(&mut self.orders) => {}
+                () = self.orders.changed() => {}
                 () = tokio::time::sleep_until(next) => {}
             }
         }
@@ -75,12 +75,10 @@ impl Periodic {
 
     /// Takes other orders; whether it is to end.
     fn take_orders(&mut self) -> bool {
-        if !self.orders.has_changed().unwrap_or(true) {
-            return false;
-        }
-        let order = self.orders.borrow_and_update().clone();
-        let Some(setting) = order else {
-            return true;
+        let setting = match self.orders.take().pop() {
+            None => return false,
+            Some(Order::End(_)) => return true,
+            Some(Order::Export(setting, _)) => setting,
         };
         if let Target::Otlp(target) = &setting.target {
             match OtlpSink::new(target, self.counts.clone()) {

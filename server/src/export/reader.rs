@@ -1,7 +1,7 @@
 //! Reads the store for an exporter, and encodes what is wanted; and takes spans of the
 //! daemon's own work, if they are. Not where it goes.
 
-use std::{convert::Infallible, ops::ControlFlow, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, ops::ControlFlow, time::Duration};
 
 use tokio::{sync::watch, time::Instant};
 
@@ -31,6 +31,8 @@ pub(super) struct Reader {
     node_name: String,
     lines: Lines,
     encoder: Encoder,
+    /// Those that come after it, and from which event on.
+    next: VecDeque<(u64, Encoder)>,
     sieve: Sieve,
     counts: Counts,
     spans: Spans,
@@ -63,6 +65,7 @@ impl Reader {
             lines,
             sieve: encoder.sieve(),
             encoder,
+            next: VecDeque::new(),
             counts,
             own: setting.target.has_own_spans().then(|| spans.take()),
             spans,
@@ -70,11 +73,12 @@ impl Reader {
         })
     }
 
-    /// Encodes by this from the next event on.
-    pub(super) fn change(&mut self, setting: &Setting) -> Result<(), SettingError> {
-        let mut encoder = Encoder::new(setting, self.node_name.clone(), &self.lines)?;
-        encoder.groups().inherit(self.encoder.groups());
-        (self.sieve, self.encoder) = (encoder.sieve(), encoder);
+    /// Encodes by this from the event of this number on, and takes the daemon's own spans
+    /// as it says from now on.
+    pub(super) fn change(&mut self, setting: &Setting, from: u64) -> Result<(), SettingError> {
+        let encoder = Encoder::new(setting, self.node_name.clone(), &self.lines)?;
+        self.next.push_back((from, encoder));
+        self.turn();
         let has_own = self.own.as_ref().is_some_and(|own| !own.is_closed());
         match (setting.target.has_own_spans(), has_own) {
             (true, false) => {
@@ -90,9 +94,21 @@ impl Reader {
         Ok(())
     }
 
-    /// It ends with what is stored by now.
-    pub(super) fn end(&mut self) {
-        let next = self.ring.next_seq();
+    /// Goes on with what comes after, if it is its turn.
+    fn turn(&mut self) {
+        while let Some((_, mut encoder)) = self
+            .next
+            .pop_front_if(|(from, _)| *from <= self.cursor.seq())
+        {
+            encoder.inherit(&mut self.encoder);
+            (self.sieve, self.encoder) = (encoder.sieve(), encoder);
+        }
+    }
+
+    /// It ends before the event of this number, if that is stored, else with what is stored
+    /// by now.
+    pub(super) fn end(&mut self, at: u64) {
+        let next = self.ring.next_seq().min(at);
         self.end.get_or_insert(next);
         if let Some(own) = &self.own {
             own.close();
@@ -142,6 +158,7 @@ impl Reader {
     fn read_events(&mut self, batch: &mut Batch, most_bytes: usize) -> bool {
         self.published.mark_unchanged();
         while batch.bytes() < most_bytes {
+            self.turn();
             self.encoder.groups().turn(Instant::now());
             if self.take_group(batch) {
                 continue;
@@ -174,8 +191,10 @@ impl Reader {
 
     fn look(&mut self, batch: &mut Batch, most_bytes: usize) -> Run {
         let (encoder, counts) = (&mut self.encoder, &self.counts);
+        let turn = self.next.front().map_or(u64::MAX, |(from, _)| *from);
+        let to = self.end.map_or(turn, |end| end.min(turn));
         let (mut wanted, mut grouped) = (0, 0);
-        let run = self.cursor.run(&self.sieve, |seq, event| {
+        let run = self.cursor.run_to(to, &self.sieve, |seq, event| {
             match encoder.add(seq, event, batch) {
                 Made::Added => wanted += 1,
                 Made::Grouped => {
@@ -288,7 +307,7 @@ mod tests {
             // No events: the rest is theirs.
             assert!(reader.read(&mut batch, 10_000));
             assert!(batch.bytes() >= 10_000);
-            reader.change(&traces(SpansOf::default())).unwrap();
+            reader.change(&traces(SpansOf::default()), 0).unwrap();
             drop(reload("not wanted"));
             assert!(!reader.read(&mut batch, usize::MAX));
             assert_eq!(batch.len(), QUEUED);

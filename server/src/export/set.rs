@@ -10,7 +10,11 @@ use std::{
 
 use tokio::{
     runtime::Builder,
-    sync::{mpsc as queue, oneshot, watch},
+    sync::{
+        mpsc as queue,
+        oneshot::{self, error::TryRecvError},
+        watch,
+    },
     time::{Instant, timeout_at},
 };
 
@@ -18,7 +22,7 @@ use super::{
     counts::{Counts, State},
     dynamic::Dynamic,
     exporter::Exporter,
-    order::Order,
+    order::{Gate, Given, Order, Orders},
     otlp::nanos,
     periodic::Periodic,
     setting::{Setting, Target, check},
@@ -44,6 +48,9 @@ struct Inner {
     /// When what is counted began; nanoseconds since 1970.
     start: u64,
     running: Mutex<BTreeMap<String, Running>>,
+    /// Those that are no more wanted and write what is stored.
+    leaving: Mutex<Vec<Leaving>>,
+    gate: Gate,
     /// What became of Hubble's dynamic configuration.
     dynamic: Dynamic,
     /// Takes the names of those whose threads died.
@@ -65,21 +72,24 @@ fn kind_of(setting: &Setting) -> Kind {
 struct Running {
     /// What it is; another begins anew.
     kind: Kind,
-    orders: watch::Sender<Order>,
+    orders: watch::Sender<Given>,
     counts: Counts,
     ended: oneshot::Receiver<()>,
 }
 
+/// The name of an exporter, and what tells that it ended.
+type Leaving = (String, oneshot::Receiver<()>);
+
 /// Tells when a thread ends without having been told to.
 struct Alive {
     name: String,
-    orders: watch::Receiver<Order>,
+    orders: watch::Receiver<Given>,
     died: queue::UnboundedSender<String>,
 }
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        if thread::panicking() || self.orders.borrow().is_some() {
+        if thread::panicking() || self.orders.borrow().last().is_some() {
             let _ = self.died.send(std::mem::take(&mut self.name));
         }
     }
@@ -110,7 +120,7 @@ impl Work {
     fn new(
         inner: &Inner,
         setting: &Setting,
-        orders: watch::Receiver<Order>,
+        orders: Orders,
         begin: u64,
     ) -> Result<Self, StartError> {
         let source = inner.source.clone();
@@ -153,45 +163,75 @@ impl Exporters {
             page,
             start: nanos(Time::now()),
             running: Mutex::default(),
+            leaving: Mutex::default(),
+            gate: Gate::default(),
             dynamic: Dynamic::default(),
             died,
         }));
         (exporters, Deaths(deaths))
     }
 
-    /// Has these and no others at work: new ones begin with the event of this sequence
-    /// number, changed ones go on with the next event, others write what is stored and end.
+    /// Has these and no others at work, from the first event that is stored on.
+    ///
+    /// # Errors
+    ///
+    /// As `change`.
+    pub fn begin(&self, settings: &[Setting]) -> Result<(), StartError> {
+        self.apply(settings, 0)
+    }
+
+    /// Has these and no others at work from the event on that is stored next. Up to it
+    /// changed ones export as they did, and others to their end.
     ///
     /// # Errors
     ///
     /// The first that cannot begin, or why they do not go together. Those before it began.
-    pub fn apply(&self, settings: &[Setting], begin: u64) -> Result<(), StartError> {
+    pub fn change(&self, settings: &[Setting]) -> Result<(), StartError> {
+        let gate = &self.0.gate;
+        let _held = gate.write().unwrap_or_else(PoisonError::into_inner);
+        self.apply(settings, self.0.source.ring.next_seq())
+    }
+
+    fn apply(&self, settings: &[Setting], begin: u64) -> Result<(), StartError> {
         check(settings)?;
         let mut running = self.lock();
-        running.retain(|name, one| {
-            let is_same = |setting: &Setting| setting.name == *name && kind_of(setting) == one.kind;
-            let stays = settings.iter().any(is_same);
-            if !stays {
-                one.orders.send_replace(None);
-            }
-            stays
-        });
+        let stays = |name: &String, one: &Running| {
+            let mut same = settings.iter().filter(|setting| setting.name == *name);
+            same.any(|setting| kind_of(setting) == one.kind)
+        };
+        let (stay, leave) = std::mem::take(&mut *running)
+            .into_iter()
+            .partition::<BTreeMap<_, _>, _>(|(name, one)| stays(name, one));
+        *running = stay;
+        self.dismiss(leave, begin);
         for setting in settings {
             let Some(one) = running.get(&setting.name) else {
                 let new = self.start(setting, begin)?;
                 running.insert(setting.name.clone(), new);
                 continue;
             };
-            let changes = one.orders.borrow().as_deref() != Some(setting);
+            let changes = one.orders.borrow().last() != Some(setting);
             if changes {
-                one.orders.send_replace(Some(Arc::new(setting.clone())));
+                let order = Order::Export(Arc::new(setting.clone()), begin);
+                one.orders.send_modify(|given| given.give(order));
             }
         }
         Ok(())
     }
 
+    /// They end before the event of this number.
+    fn dismiss(&self, leave: BTreeMap<String, Running>, begin: u64) {
+        let mut leaving = self.leaving();
+        leaving.retain_mut(|(_, ended)| ended.try_recv() == Err(TryRecvError::Empty));
+        for (name, one) in leave {
+            let end = Order::End(begin);
+            one.orders.send_modify(|given| given.give(end));
+            leaving.push((name, one.ended));
+        }
+    }
+
     fn start(&self, setting: &Setting, begin: u64) -> Result<Running, StartError> {
-        let (orders, receiver) = watch::channel(Some(Arc::new(setting.clone())));
+        let (orders, receiver) = watch::channel(Given::first(setting, begin));
         let (ends, ended) = oneshot::channel();
         let (tells, told) = mpsc::sync_channel(1);
         let (inner, kind) = (Arc::clone(&self.0), kind_of(setting));
@@ -205,7 +245,12 @@ impl Exporters {
             };
             let work = {
                 let _entered = runtime.enter();
-                Work::new(&inner, &setting, receiver.clone(), begin)
+                Work::new(
+                    &inner,
+                    &setting,
+                    Orders::new(receiver.clone(), Gate::clone(&inner.gate)),
+                    begin,
+                )
             };
             let work = match work {
                 Ok(work) => work,
@@ -255,18 +300,124 @@ impl Exporters {
     pub async fn stop(&self, deadline: Instant) {
         let running = std::mem::take(&mut *self.lock());
         for one in running.values() {
-            one.orders.send_replace(None);
+            one.orders
+                .send_modify(|given| given.give(Order::End(u64::MAX)));
         }
-        for (name, one) in running {
-            if timeout_at(deadline, one.ended).await.is_err() {
+        let running = running.into_iter().map(|(name, one)| (name, one.ended));
+        let leaving = std::mem::take(&mut *self.leaving());
+        for (name, ended) in leaving.into_iter().chain(running) {
+            if timeout_at(deadline, ended).await.is_err() {
                 tracing::warn!(name, "an exporter was still writing at the deadline; left");
             }
         }
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Vec<Leaving>> {
+        let leaving = &self.0.leaving;
+        leaving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whoever died with the lock had changed one entry.
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         let running = &self.0.running;
         running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, path::Path, time::Duration};
+
+    use sextant_proto::flow::FlowFilter;
+
+    use super::*;
+    use crate::{
+        export::{FileTarget, Lines},
+        flow::{Flow, L4},
+        spans::Spans,
+        store::{Event, Ring, Room},
+    };
+
+    fn to_file(folder: &Path, name: &str, port: u32) -> Setting {
+        let target = FileTarget::new(folder.join(name));
+        let mut setting = Setting::file(name.into(), target);
+        setting.selected.allow = vec![FlowFilter {
+            destination_port: vec![port.to_string()],
+            ..FlowFilter::default()
+        }];
+        setting
+    }
+
+    /// The n-th flow, to one of two ports.
+    fn flow(number: u32) -> Event {
+        Event::Flow(Flow {
+            time: Some(Time::now()),
+            l4: Some(L4::Tcp {
+                source_port: number,
+                destination_port: 80 + number % 2,
+                flags: None,
+            }),
+            ..Flow::default()
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_one_exporter_leaves_to_another_is_exported_once_under_load() {
+        const FLOWS: u32 = 60_000;
+        let folder = tempfile::tempdir().unwrap();
+        let (ring, mut writer) = Ring::new(Room {
+            events: (1 << 18) - 1,
+            bytes: 1 << 28,
+        });
+        let source = Source {
+            ring,
+            node_name: "n".into(),
+            spans: Spans::default(),
+            lines: Lines::default(),
+        };
+        let (exporters, _deaths) = Exporters::new(source, Arc::new(String::new));
+        let both = |one, other| {
+            let file = |name, port| to_file(folder.path(), name, port);
+            // A third takes over from one of them, by turns.
+            match one {
+                80 => [file("a", one), file("b", other)],
+                _ => [file("a", one), file("c", other)],
+            }
+        };
+        exporters.begin(&both(80, 81)).unwrap();
+        let load = thread::spawn(move || {
+            for begin in (0..FLOWS).step_by(50) {
+                writer.push((begin..begin + 50).map(flow));
+                thread::sleep(Duration::from_millis(1));
+            }
+            writer
+        });
+        let mut turns = 0;
+        while !load.is_finished() {
+            let (one, other) = if turns % 2 == 0 { (81, 80) } else { (80, 81) };
+            exporters.change(&both(one, other)).unwrap();
+            turns += 1;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let _writer = load.join().unwrap();
+        exporters
+            .stop(Instant::now() + Duration::from_secs(20))
+            .await;
+        assert!(turns > 10, "{turns}");
+        let mut lines = 0;
+        let mut seen = HashSet::new();
+        for name in ["a", "b", "c"] {
+            let text = std::fs::read_to_string(folder.path().join(name)).unwrap();
+            for line in text.lines() {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                lines += 1;
+                seen.insert(event["flow"]["l4"]["TCP"]["source_port"].as_u64());
+            }
+        }
+        assert_eq!(
+            (lines, seen.len()),
+            (FLOWS as usize, FLOWS as usize),
+            "{turns}"
+        );
     }
 }

@@ -7,20 +7,17 @@
 
 use std::{
     cell::{Cell, RefCell},
+    sync::PoisonError,
     time::Duration,
 };
 
-use tokio::{
-    join,
-    sync::{Notify, watch},
-    time::Instant,
-};
+use tokio::{join, sync::Notify, time::Instant};
 
 use super::{
     batch::Batch,
     counts::{Counts, Dropped},
     encoder::form_of,
-    order::{Order, changed},
+    order::{Order, Orders},
     outlet::Outlet,
     queue::Queue,
     reader::Reader,
@@ -51,7 +48,7 @@ struct Shared {
 
 /// Reads the store into the queue.
 struct Intake {
-    orders: watch::Receiver<Order>,
+    orders: Orders,
     reader: Reader,
     counts: Counts,
     most_bytes: usize,
@@ -59,7 +56,7 @@ struct Intake {
 
 /// Sends what is in the queue.
 struct Delivery {
-    orders: watch::Receiver<Order>,
+    orders: Orders,
     outlet: Outlet,
     batch: Batch,
     counts: Counts,
@@ -72,7 +69,7 @@ impl Spooled {
     pub(super) fn new(
         setting: &Setting,
         spool: &SpoolSetting,
-        orders: watch::Receiver<Order>,
+        orders: Orders,
         source: Source,
         begin: u64,
     ) -> Result<Self, StartError> {
@@ -143,11 +140,9 @@ impl Intake {
     async fn run(mut self, shared: &Shared) -> u64 {
         let mut sync = tokio::time::interval(SYNC);
         loop {
-            self.take_orders(shared);
-            if self.reader.is_ending() {
+            let Some(is_full) = self.take_and_read(shared) else {
                 return self.finish(shared);
-            }
-            let is_full = self.read(shared);
+            };
             shared.news.notify_one();
             let has_room = shared.queue.borrow().fresh.len() == 0;
             if is_full && has_room {
@@ -162,12 +157,21 @@ impl Intake {
                 }
             };
             tokio::select! {
-                () = changed(&mut self.orders) => {}
+                () = self.orders.changed() => {}
                 () = self.reader.news() => {}
                 () = room => {}
                 _ = sync.tick() => shared.queue.borrow_mut().sync(),
             }
         }
+    }
+
+    /// Takes orders, and in one batch; whether there may be more, unless it is to end.
+    fn take_and_read(&mut self, shared: &Shared) -> Option<bool> {
+        let gate = self.orders.gate();
+        let _held = gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.take_orders(shared);
+        let is_ending = self.reader.is_ending();
+        (!is_ending).then(|| self.read(shared))
     }
 
     /// Takes in one batch; whether there may be more.
@@ -188,21 +192,24 @@ impl Intake {
 
     /// Takes other orders between two events.
     fn take_orders(&mut self, shared: &Shared) {
-        if !self.orders.has_changed().unwrap_or(true) {
-            return;
-        }
-        let Some(setting) = self.orders.borrow_and_update().clone() else {
-            return self.reader.end();
-        };
-        if let Some(spool) = setting.target.spool() {
-            shared.queue.borrow_mut().limit(spool.max_bytes);
-        }
-        match self.reader.change(&setting) {
-            Ok(()) => self.counts.aim(&setting),
-            // It was tried once already.
-            Err(error) => {
-                let name = self.counts.name();
-                tracing::warn!(name, "an exporter as before: {error}");
+        for order in self.orders.take() {
+            let (setting, from) = match order {
+                Order::Export(setting, from) => (setting, from),
+                Order::End(at) => {
+                    self.reader.end(at);
+                    continue;
+                }
+            };
+            if let Some(spool) = setting.target.spool() {
+                shared.queue.borrow_mut().limit(spool.max_bytes);
+            }
+            match self.reader.change(&setting, from) {
+                Ok(()) => self.counts.aim(&setting),
+                // It was tried once already.
+                Err(error) => {
+                    let name = self.counts.name();
+                    tracing::warn!(name, "an exporter as before: {error}");
+                }
             }
         }
     }
@@ -237,16 +244,14 @@ impl Delivery {
     }
 
     fn take_orders(&mut self) {
-        if !self.orders.has_changed().unwrap_or(true) {
-            return;
-        }
-        // The end is the one of what comes.
-        let Some(setting) = self.orders.borrow_and_update().clone() else {
-            return;
-        };
-        if let Err(error) = self.outlet.change(&setting.target) {
-            let name = self.counts.name();
-            tracing::warn!(name, "an exporter as before: {error}");
+        for order in self.orders.take() {
+            // The end is the one of what comes.
+            if let Order::Export(setting, _) = order
+                && let Err(error) = self.outlet.change(&setting.target)
+            {
+                let name = self.counts.name();
+                tracing::warn!(name, "an exporter as before: {error}");
+            }
         }
     }
 
@@ -264,7 +269,7 @@ impl Delivery {
     async fn wait(&mut self, shared: &Shared) {
         if let Some(pause) = self.outlet.pause() {
             tokio::select! {
-                () = changed(&mut self.orders) => {}
+                () = self.orders.changed() => {}
                 () = tokio::time::sleep(pause) => {}
             }
             return;
@@ -277,7 +282,7 @@ impl Delivery {
             }
         };
         tokio::select! {
-            () = changed(&mut self.orders) => {}
+            () = self.orders.changed() => {}
             () = shared.news.notified() => {}
             () = is_due => {}
         }

@@ -120,15 +120,22 @@ impl Cursor {
     }
 
     /// Looks at the next events that the sieve lets pass, up to the end of a
-    /// segment or until `each`, which has their sequence numbers too, breaks, and moves behind the last one that it
-    /// saw or passed over. One look-up of the segment, which is held meanwhile.
-    pub fn run(
+    /// segment or until `each`, which has their sequence numbers too, breaks, and
+    /// moves behind the last one that it saw or passed over. One look-up of the
+    /// segment, which is held meanwhile.
+    pub fn run(&mut self, sieve: &Sieve, each: impl FnMut(u64, &Event) -> ControlFlow<()>) -> Run {
+        self.run_to(u64::MAX, sieve, each)
+    }
+
+    /// The same, not further than before the event of this number.
+    pub fn run_to(
         &mut self,
+        end: u64,
         sieve: &Sieve,
         mut each: impl FnMut(u64, &Event) -> ControlFlow<()>,
     ) -> Run {
         let next = self.ring.next_seq();
-        if self.seq >= next {
+        if self.seq >= next.min(end) {
             return Run::Empty;
         }
         let oldest = self.ring.oldest_at(next);
@@ -140,7 +147,7 @@ impl Cursor {
             return self.skip_to::<()>(self.ring.oldest_seq()).into();
         };
         let begin = self.seq;
-        self.seq = segment.end().min(next);
+        self.seq = segment.end().min(next).min(end);
         let passing = segment.passing(begin..self.seq, sieve);
         for (seq, event) in segment.events(passing.offsets()) {
             if each(seq, event).is_break() {

@@ -34,6 +34,8 @@ pub struct Totals {
     pub ended: bool,
     /// It ended since nothing came: its packets are older than the event.
     pub idle: bool,
+    /// It ended by a reset.
+    pub reset: bool,
 }
 
 impl Totals {
@@ -106,6 +108,7 @@ fn of(counters: &Counters) -> Totals {
         round_trip_us: round_trip(0).or_else(|| round_trip(1)),
         ended: counters.end.is_some(),
         idle: counters.end == Some(EndReason::Idle),
+        reset: counters.end == Some(EndReason::Rst),
     }
 }
 
@@ -146,6 +149,7 @@ impl Extensions {
             b"end_reason" => {
                 totals.ended = true;
                 totals.idle = value.text() == Some(EndReason::Idle.name());
+                totals.reset = value.text() == Some(EndReason::Rst.name());
             }
             _ => {}
         }

@@ -1,7 +1,10 @@
-//! A connection that ended as a span, from its first packet to its last.
+//! A connection that ended as a span, from its first packet to its last: one that was
+//! observed here, or one that was recorded or replayed with its end (`end_reason`).
 //!
 //! Its trace is by the Community ID, so both ends of a connection, and every tool that
-//! knows that id, tell of the same trace; unless the connection itself says which.
+//! knows that id, tell of the same trace; unless the connection itself says which, by a
+//! request in it (`joined`). Of what was recorded it is not told how long it was silent
+//! before its end.
 
 use std::net::IpAddr;
 
@@ -14,11 +17,13 @@ use sextant_proto::flow::Verdict;
 use super::{
     attributes::{Attributes, Ends, count, flow_of, say, transport},
     frame::ITEM,
+    joined::Joined,
     record::{fixed64, nanos, trace_of},
 };
 use crate::{
     community::{CommunityId, Connection},
-    flow::{Counters, EndReason, Flow, Uuid},
+    flow::{Counters, Flow, Uuid},
+    summary::{Measure, measure},
 };
 
 /// Fields of `Span`.
@@ -42,8 +47,10 @@ const ERROR: u64 = 2;
 /// A connection, told by its last event.
 struct Ended<'f> {
     flow: &'f Flow,
-    counters: &'f Counters,
-    end: EndReason,
+    /// Of one that was observed here.
+    counters: Option<&'f Counters>,
+    duration_ns: u64,
+    is_reset: bool,
     connection: Connection,
     client: (IpAddr, u16),
     server: (IpAddr, u16),
@@ -51,8 +58,13 @@ struct Ended<'f> {
 
 impl<'f> Ended<'f> {
     fn of(flow: &'f Flow) -> Option<Self> {
-        let counters = flow.counters.as_deref()?;
-        let end = counters.end?;
+        let counters = flow.counters.as_deref();
+        let Measure::Totals(totals) = measure(flow) else {
+            return None;
+        };
+        if !totals.ended {
+            return None;
+        }
         let connection = Connection::of(flow)?;
         let (source, destination) = (connection.source, connection.destination);
         let (client, server) = match flow.is_reply {
@@ -62,7 +74,8 @@ impl<'f> Ended<'f> {
         Some(Self {
             flow,
             counters,
-            end,
+            duration_ns: totals.duration_ns?,
+            is_reset: totals.reset,
             connection,
             client,
             server,
@@ -70,7 +83,9 @@ impl<'f> Ended<'f> {
     }
 
     fn kind(&self) -> u64 {
-        let counters = self.counters;
+        let Some(counters) = self.counters else {
+            return INTERNAL;
+        };
         let (mut client, mut server) = (&counters.source_process, &counters.destination_process);
         if self.flow.is_reply == Some(true) {
             (client, server) = (server, client);
@@ -86,12 +101,13 @@ impl<'f> Ended<'f> {
         &self,
         flow: &View<'_>,
         is_masked: bool,
-        ends: &mut Ends,
+        (ends, joined): (&mut Ends, &mut Joined),
         out: &mut Vec<u8>,
     ) -> Result<(), Unreadable> {
         let community = self.connection.id();
-        let (trace, parent) =
-            trace_of(self.flow).unwrap_or_else(|| (community.trace_id(), Vec::new()));
+        let noted = joined.take(&self.connection);
+        let said = trace_of(self.flow).or(noted).filter(|_| !is_masked);
+        let (trace, parent) = said.unwrap_or_else(|| (community.trace_id(), Vec::new()));
         put::bytes(TRACE_ID, &trace, out);
         put::bytes(SPAN_ID, &span_id(&self.flow.uuid), out);
         put::bytes(PARENT, &parent, out);
@@ -110,8 +126,8 @@ impl<'f> Ended<'f> {
             .flow
             .time
             .map_or(0, nanos)
-            .saturating_sub(self.counters.silent_ns);
-        let begin = end.saturating_sub(self.counters.duration_ns);
+            .saturating_sub(self.counters.map_or(0, |counters| counters.silent_ns));
+        let begin = end.saturating_sub(self.duration_ns);
         fixed64(START_FIXED64, begin, out);
         fixed64(END_FIXED64, end, out);
         let mut attributes = Attributes::of_flow(ATTRIBUTES, ends, out);
@@ -119,7 +135,7 @@ impl<'f> Ended<'f> {
             self.ends(&community, transport, &mut attributes);
         }
         attributes.fields(flow)?;
-        if self.end == EndReason::Rst || self.is_dropped() {
+        if self.is_reset || self.is_dropped() {
             put::message(STATUS, out, |out| put::number(3, ERROR, out));
         }
         Ok(())
@@ -128,7 +144,8 @@ impl<'f> Ended<'f> {
     /// Whether nothing of it came through: the kernel dropped it all, or a policy did.
     fn is_dropped(&self) -> bool {
         let is_denied = self.flow.verdict == i32::from(Verdict::Dropped);
-        is_denied || self.counters.kernel_drop_reason.is_some()
+        let counters = self.counters;
+        is_denied || counters.is_some_and(|counters| counters.kernel_drop_reason.is_some())
     }
 
     /// What is no field of a flow.
@@ -154,14 +171,14 @@ pub(in crate::export) fn put(
     flow: &Flow,
     encoded: &[u8],
     is_masked: bool,
-    ends: &mut Ends,
+    (ends, joined): (&mut Ends, &mut Joined),
     out: &mut Vec<u8>,
 ) -> Result<(), Unreadable> {
     let ended = Ended::of(flow).ok_or(Unreadable::Malformed)?;
     let flow = flow_of(encoded)?;
     let mut written = Ok(());
     put::long_message(ITEM, out, |out| {
-        written = ended.put(&flow, is_masked, ends, out)
+        written = ended.put(&flow, is_masked, (ends, joined), out)
     });
     written
 }
