@@ -6,7 +6,7 @@
 //! passed over, since it may be meant for other programs. Of the resource:
 //! `export::otlp::resource`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{Outgoing, limits, remote};
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
 
 /// What the exporters are called, before the signal.
 const NAME: &str = "environment";
+
+/// Events of a request, unless it is said.
+const USUAL_BATCH: usize = 512;
 
 /// Variables of the specification that nothing here follows.
 const NOT_FOLLOWED: [&str; 12] = [
@@ -75,6 +78,7 @@ fn not_followed(env: Env<'_>) {
 fn is_wanted(env: Env<'_>, signal: Signal) -> bool {
     let variable = format!("OTEL_{}_EXPORTER", letters(signal));
     if let Some(words) = word(env, &variable) {
+        let words = words.to_ascii_lowercase();
         let words: Vec<_> = words.split(',').map(str::trim).collect();
         for other in words.iter().filter(|word| !["otlp", "none"].contains(word)) {
             tracing::warn!("{variable}: `{other}` is not there; write `otlp` or `none`");
@@ -93,11 +97,17 @@ fn exporter(env: Env<'_>, signal: Signal) -> Option<Setting> {
     let mut remote = Remote::new(of.url(protocol)?);
     let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
     remote.compression = of.choice("COMPRESSION", &compressions).unwrap_or_default();
-    if let Some(timeout) = of.millis("TIMEOUT") {
-        remote.timeout = timeout.clamp(
-            *limits::EXPORT_TIMEOUT.start(),
-            *limits::EXPORT_TIMEOUT.end(),
-        );
+    match of.millis("TIMEOUT") {
+        // No limit; the longest there is.
+        Some(Duration::ZERO) => remote.timeout = *limits::EXPORT_TIMEOUT.end(),
+        Some(timeout) => {
+            remote.timeout = within(
+                "OTEL_EXPORTER_OTLP_TIMEOUT",
+                timeout,
+                limits::EXPORT_TIMEOUT,
+            );
+        }
+        None => {}
     }
     remote.headers = of.headers();
     if remote.is_tls() {
@@ -134,17 +144,34 @@ fn batching(env: Env<'_>, signal: Signal, remote: &mut Remote) {
         Signal::Traces => ("OTEL_BSP_SCHEDULE_DELAY", 5, limits::EXPORT_INTERVAL),
         Signal::Metrics => ("OTEL_METRIC_EXPORT_INTERVAL", 60, limits::EXPORT_METRICS),
     };
-    let interval = millis(interval).unwrap_or(Duration::from_secs(usual));
-    remote.interval = interval.clamp(*range.start(), *range.end());
+    let asked = millis(interval).unwrap_or(Duration::from_secs(usual));
+    remote.interval = within(interval, asked, range);
     let most = match signal {
-        Signal::Logs => number(env, "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE").or(Some(512)),
-        Signal::Traces => number(env, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE").or(Some(512)),
-        Signal::Metrics => None,
+        Signal::Logs => "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE",
+        Signal::Traces => "OTEL_BSP_MAX_EXPORT_BATCH_SIZE",
+        Signal::Metrics => return,
     };
-    if let Some(most) = most.and_then(|most| usize::try_from(most).ok()) {
-        remote.max_events =
-            most.clamp(*limits::EXPORT_EVENTS.start(), *limits::EXPORT_EVENTS.end());
-    }
+    let events = match number(env, most) {
+        Some(0) => {
+            tracing::warn!("{most}: 0 is no size; passed over");
+            USUAL_BATCH
+        }
+        Some(events) => usize::try_from(events).unwrap_or(usize::MAX),
+        None => USUAL_BATCH,
+    };
+    remote.max_events = within(most, events, limits::EXPORT_EVENTS);
+}
+
+/// What was asked for, or the nearest there is, which is told.
+fn within<T: PartialOrd + Copy + fmt::Debug>(name: &str, asked: T, range: RangeInclusive<T>) -> T {
+    let (least, most) = (*range.start(), *range.end());
+    let given = match asked {
+        asked if asked < least => least,
+        asked if asked > most => most,
+        asked => return asked,
+    };
+    tracing::warn!("{name}: {asked:?} is not possible; {given:?} instead");
+    given
 }
 
 /// Variables of OTLP: `OTEL_EXPORTER_OTLP_<SIGNAL>_<NAME>`, else without the signal.
@@ -165,7 +192,7 @@ impl Variables<'_> {
 
     fn choice<T: Copy>(&self, name: &str, choices: &[(&str, T)]) -> Option<T> {
         let word = self.word(name)?;
-        let found = super::values::choice(word.trim(), choices);
+        let found = super::values::choice(&word.trim().to_ascii_lowercase(), choices);
         found
             .map_err(|error| tracing::warn!("OTEL_EXPORTER_OTLP_{name}: {error}; passed over"))
             .ok()
@@ -201,7 +228,12 @@ impl Variables<'_> {
             }
             (None, Protocol::Http) => {
                 let base = general.unwrap_or_else(|| usual(protocol).into());
-                format!("{}/v1/{}", base.trim_end_matches('/'), self.signal.name())
+                let (path, query) = match base.split_once('?') {
+                    Some((path, query)) => (path, format!("?{query}")),
+                    None => (base.as_str(), String::new()),
+                };
+                let path = path.trim_end_matches('/');
+                format!("{path}/v1/{}{query}", self.signal.name())
             }
         };
         remote::url(&url)
@@ -278,6 +310,30 @@ mod tests {
     fn urls(variables: &[(&str, &str)]) -> Vec<String> {
         let made = made(variables).into_iter();
         made.map(|target| target.remote.url).collect()
+    }
+
+    #[test]
+    fn what_is_out_of_range_is_the_nearest_there_is_and_words_have_any_case() {
+        let of = |name: &'static str, value: &'static str| {
+            let made = made(&[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/a/?tenant=7"),
+                ("OTEL_LOGS_EXPORTER", "OTLP"),
+                ("OTEL_METRICS_EXPORTER", "None"),
+                (name, value),
+            ]);
+            made.into_iter().next().unwrap().remote
+        };
+        let (least, most) = limits::EXPORT_TIMEOUT.into_inner();
+        let timeout = |value| of("OTEL_EXPORTER_OTLP_TIMEOUT", value).timeout;
+        assert_eq!(timeout("0"), most, "no limit");
+        assert_eq!(timeout("1"), least);
+        assert_eq!(timeout("99999999"), most);
+        assert_eq!(timeout("2000"), Duration::from_secs(2));
+        let events = |value| of("OTEL_BLRP_MAX_EXPORT_BATCH_SIZE", value).max_events;
+        assert_eq!(["0", "7", "soon"].map(events), [512, 7, 512]);
+        let compression = of("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP").compression;
+        assert_eq!(compression, Compression::Gzip);
+        assert_eq!(of("X", "").url, "http://c:4318/a/v1/logs?tenant=7");
     }
 
     #[test]

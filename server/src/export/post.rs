@@ -7,7 +7,7 @@
 use std::{
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
@@ -30,6 +30,8 @@ use crate::tls::{Outgoing, TlsError, Way, cause};
 const AGENT: &str = concat!("sextantd/", env!("CARGO_PKG_VERSION"));
 /// Bytes of an answer that are read.
 const MAX_ANSWER: usize = 64 << 10;
+/// So long the body of an answer is waited for: its status is there already.
+const BODY: Duration = Duration::from_secs(1);
 /// Characters of an answer that are told.
 const MAX_TOLD: usize = 200;
 /// A connection that is not used is closed.
@@ -262,14 +264,10 @@ impl Server {
         headers.insert(header::USER_AGENT, HeaderValue::from_static(AGENT));
         headers.extend(self.headers());
         let http = self.http();
-        let answer = async {
-            let response = http.request(request).await;
-            let response = response.map_err(|error| unreached(cause(&error)))?;
-            Ok(answer(response).await)
-        };
         let after = self.remote.timeout;
-        if let Ok(answer) = tokio::time::timeout(after, answer).await {
-            return answer;
+        if let Ok(response) = tokio::time::timeout(after, http.request(request)).await {
+            let response = response.map_err(|error| unreached(cause(&error)))?;
+            return Ok(answer(response).await);
         }
         self.give_up();
         Err(PostError::Late { url: shown, after })
@@ -296,23 +294,26 @@ async fn answer(response: Response<hyper::body::Incoming>) -> Answer {
     let (parts, body) = response.into_parts();
     let retry_after = parts.headers.get(header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|value| retry_after_of(value.to_str().ok()?));
-    // One that breaks off, or is long, was an answer all the same.
-    let body = Limited::new(body, MAX_ANSWER).collect().await;
+    // One that breaks off, does not end or is long was an answer all the same.
+    let body = Limited::new(body, MAX_ANSWER).collect();
+    let body = tokio::time::timeout(BODY, body).await.ok();
     Answer {
         status: parts.status,
         retry_after,
-        body: body.map(|body| body.to_bytes()).unwrap_or_default(),
+        body: body
+            .and_then(Result::ok)
+            .map(|body| body.to_bytes())
+            .unwrap_or_default(),
     }
 }
 
-/// Seconds, or a date (RFC 9110, section 10.2.3).
+/// Seconds, or a date in one of its three forms (RFC 9110, sections 5.6.7 and 10.2.3).
 fn retry_after_of(value: &str) -> Option<Duration> {
     if let Ok(seconds) = value.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = jiff::fmt::rfc2822::parse(&value.replace("GMT", "+0000")).ok()?;
-    let left = date.timestamp().duration_since(jiff::Timestamp::now());
-    Some(Duration::try_from(left).unwrap_or_default())
+    let date = httpdate::parse_http_date(value.trim()).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 fn client(remote: &Remote, version: Version, way: &Way, tasks: &Tasks) -> Result<Http, TlsError> {
@@ -355,6 +356,9 @@ mod tests {
         let past = retry_after_of("Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(past, Some(Duration::ZERO));
         assert!(retry_after_of("Sat, 06 Nov 2094 08:49:37 GMT") > past);
+        for form in ["Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"] {
+            assert_eq!(retry_after_of(form), Some(Duration::ZERO), "{form}");
+        }
         assert_eq!(retry_after_of("soon"), None);
     }
 }

@@ -133,6 +133,11 @@ impl Queue {
         self.tell();
     }
 
+    /// Events that are in memory alone.
+    pub(super) fn in_memory(&self) -> u64 {
+        (self.fresh.len() + self.lent) as u64
+    }
+
     /// Events that are on the disk.
     pub(super) fn on_disk(&self) -> u64 {
         self.disk.as_ref().map_or(0, Spool::len)
@@ -144,6 +149,8 @@ impl Queue {
             let (events, path) = (disk.unread(), &self.setting.directory);
             let name = self.counts.name();
             self.counts.drop_events(Dropped::Damaged, events);
+            // Those that are to be sent just now are nowhere else from now on.
+            self.lent += disk.loaded() as usize;
             let gone = format!("the spool {path:?} was removed or moved; it is begun anew");
             tracing::warn!(name, lost = events, "{gone}");
             self.counts.damage(Damage::Segment);
@@ -156,7 +163,6 @@ impl Queue {
     }
 
     fn tell(&self) {
-        let in_memory = self.fresh.len() + self.lent;
-        self.counts.hold(self.on_disk() + in_memory as u64);
+        self.counts.hold(self.on_disk() + self.in_memory());
     }
 }

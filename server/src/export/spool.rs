@@ -163,7 +163,7 @@ impl Spool {
         !self.folder.is_there()
     }
 
-    /// Events that were never loaded.
+    /// Events that were not loaded yet.
     pub(super) fn unread(&self) -> u64 {
         self.next.saturating_sub(self.position)
     }
@@ -175,8 +175,12 @@ impl Spool {
 
     /// Events that are not acknowledged.
     pub(super) fn len(&self) -> u64 {
-        let loaded: u64 = self.loaded.iter().map(|(_, events)| events).sum();
-        loaded + self.next.saturating_sub(self.position)
+        self.loaded() + self.unread()
+    }
+
+    /// Of those, the ones that are to be sent just now.
+    pub(super) fn loaded(&self) -> u64 {
+        self.loaded.iter().map(|(_, events)| events).sum()
     }
 
     /// Puts the events of a batch that are not written behind the others: all of them or,

@@ -117,7 +117,7 @@ impl Spooled {
         };
         let (unread, ()) = join!(intake.run(&shared), delivered);
         let queue = shared.queue.into_inner();
-        let left = queue.fresh.len() as u64 + unread;
+        let left = queue.in_memory() + unread;
         let name = counts.name();
         if left > 0 {
             counts.drop_events(Dropped::Unwritten, left);

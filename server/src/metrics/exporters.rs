@@ -53,8 +53,8 @@ const GAUGES: [Gauge; 3] = [
     ),
     (
         "exporter_up",
-        "1 unless an exporter cannot write, or its end has passed",
-        |state| f64::from(u8::from(state.is_at_work())),
+        "1 unless an exporter cannot write",
+        |state| f64::from(u8::from(state.is_up)),
     ),
     (
         "exporter_last_error_timestamp_seconds",

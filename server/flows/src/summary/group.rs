@@ -182,13 +182,14 @@ impl Groups {
         order: SummaryOrder,
     ) -> (Vec<Group>, u64, Counts) {
         let mut others = self.others;
-        let mut all: Vec<(Keys, Seen)> = self.seen.into_iter().collect();
+        // Where they are: of all of them there would be two for a moment.
+        let mut all: Vec<(&Keys, &Seen)> = self.seen.iter().collect();
         let group_count = all.len() as u64;
         all.sort_unstable_by_key(|(keys, seen)| {
             let counts = &seen.counts;
             let (bytes, packets) = (counts.bytes, counts.packets);
             let rest = (bytes, packets, counts.drops, counts.flows);
-            (Reverse((counts.by(order), rest)), *keys)
+            (Reverse((counts.by(order), rest)), **keys)
         });
         let (fields, texts) = (self.fields, self.texts);
         let (mut groups, mut taken) = (Vec::new(), 0_usize);
@@ -196,7 +197,7 @@ impl Groups {
         while groups.len() < limit
             && let Some((keys, seen)) = all.peek()
         {
-            let values = fields.iter().zip(keys);
+            let values = fields.iter().zip(*keys);
             let values: Vec<_> = values
                 .map(|(field, key)| field.text(*key, &texts))
                 .collect();
@@ -209,7 +210,7 @@ impl Groups {
                 counts: seen.counts,
                 first: seen.first,
                 last: seen.last,
-                buckets: seen.buckets,
+                buckets: seen.buckets.clone(),
             }));
         }
         all.for_each(|(_, seen)| others.add(&seen.counts));

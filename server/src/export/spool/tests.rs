@@ -285,6 +285,7 @@ fn a_spool_that_somebody_removed_is_told_and_begun_anew() {
     fs::rename(folder.path().join("spool"), folder.path().join("moved")).unwrap();
     queue.sync();
     assert_eq!(counts.state().dropped[Dropped::Damaged as usize], 5);
+    assert_eq!(queue.in_memory(), 0);
     add(&mut queue, 2);
     assert_eq!(queue.on_disk(), 2);
     assert_eq!(segments(folder.path()).len(), 1);
