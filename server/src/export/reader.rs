@@ -96,9 +96,9 @@ impl Reader {
 
     /// Goes on with what comes after, if it is its turn.
     fn turn(&mut self) {
-        while let Some((_, mut encoder)) = self
-            .next
-            .pop_front_if(|(from, _)| *from <= self.cursor.seq())
+        let is_due = |(from, _): &(u64, Encoder)| *from <= self.cursor.seq();
+        while self.next.front().is_some_and(is_due)
+            && let Some((_, mut encoder)) = self.next.pop_front()
         {
             encoder.inherit(&mut self.encoder);
             (self.sieve, self.encoder) = (encoder.sieve(), encoder);

@@ -2,9 +2,15 @@
 //! most.
 //!
 //! Bound: a number of series and the bytes of their labels. What would be one more is
-//! counted in one series whose labels all are `overflow`, and told once.
+//! counted in one series whose labels all are `overflow`, and told once; those that
+//! nothing was counted in for `IDLE` make room, so that a flood of names is over some time.
 
-use std::{borrow::Cow, collections::HashMap, fmt};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use foldhash::fast::RandomState;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -15,6 +21,17 @@ use super::labels::{Labels, values};
 pub(super) const OVERFLOW: &str = "overflow";
 /// Bytes of a series' labels that the bound counts with.
 const SERIES_BYTES: usize = 1024;
+
+/// Where there is no room, series go that were not used for as long, or twice as long.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// A series.
+#[derive(Debug)]
+struct Kept<V> {
+    value: V,
+    /// Since it was looked last who is.
+    is_used: bool,
+}
 
 /// How a metric is told, and how many series it may have.
 #[derive(Clone, Debug)]
@@ -34,9 +51,11 @@ pub(super) struct Described {
 #[derive(Debug)]
 pub(super) struct Series<V> {
     described: Described,
-    series: HashMap<Box<[u8]>, V, RandomState>,
+    series: HashMap<Box<[u8]>, Kept<V>, RandomState>,
     /// Of the keys.
     bytes: usize,
+    /// When it was looked which series are used.
+    looked: Option<Instant>,
     overflow: Option<V>,
     /// Key of the series of what finds no room: no other series may look like it.
     overflow_key: Box<[u8]>,
@@ -53,6 +72,7 @@ impl<V> Series<V> {
             described,
             series: HashMap::default(),
             bytes: 0,
+            looked: None,
             overflow: None,
             overflow_key: labels.key().into(),
             overflowed: 0,
@@ -67,19 +87,54 @@ impl<V> Series<V> {
         add: impl FnOnce(&mut V),
     ) {
         let key = labels.key();
-        if let Some(value) = self.series.get_mut(key) {
-            return add(value);
+        if let Some(kept) = self.series.get_mut(key) {
+            kept.is_used = true;
+            return add(&mut kept.value);
         }
         if !self.described.labels.is_empty() {
-            let bytes = self.bytes + key.len();
-            let is_full = self.series.len() >= self.described.most
-                || bytes > self.described.most.saturating_mul(SERIES_BYTES);
-            if is_full || *key == *self.overflow_key {
+            if self.is_full(key.len()) {
+                self.make_room(Instant::now());
+            }
+            if self.is_full(key.len()) || *key == *self.overflow_key {
                 return add(self.overflow(begin));
             }
-            self.bytes = bytes;
+            self.bytes += key.len();
         }
-        add(self.series.entry(key.into()).or_insert_with(begin));
+        let new = || Kept {
+            value: begin(),
+            is_used: true,
+        };
+        add(&mut self.series.entry(key.into()).or_insert_with(new).value);
+    }
+
+    fn is_full(&self, bytes: usize) -> bool {
+        let most = self.described.most;
+        self.series.len() >= most || self.bytes + bytes > most.saturating_mul(SERIES_BYTES)
+    }
+
+    /// Removes the series that were not used since it was looked last, if that is long ago.
+    fn make_room(&mut self, now: Instant) {
+        let looked = *self.looked.get_or_insert_with(|| {
+            self.series
+                .values_mut()
+                .for_each(|kept| kept.is_used = false);
+            now
+        });
+        if now.saturating_duration_since(looked) < IDLE {
+            return;
+        }
+        self.looked = Some(now);
+        self.retain(|_, kept| std::mem::take(&mut kept.is_used));
+    }
+
+    fn retain(&mut self, mut stays: impl FnMut(&[u8], &mut Kept<V>) -> bool) {
+        let mut bytes = 0;
+        self.series.retain(|key, kept| {
+            let stays = stays(key, kept);
+            bytes += if stays { key.len() } else { 0 };
+            stays
+        });
+        self.bytes = bytes;
     }
 
     fn overflow(&mut self, begin: impl FnOnce() -> V) -> &mut V {
@@ -117,19 +172,15 @@ impl<V> Series<V> {
 
     /// Removes the series of which `is_gone` says so, by values of labels and by what is counted.
     pub(super) fn remove(&mut self, mut is_gone: impl FnMut(&[&str], &V) -> bool) {
-        let mut bytes = 0;
-        self.series.retain(|key, value| {
+        self.retain(|key, kept| {
             let texts: Vec<&str> = values(key).collect();
-            let stays = !is_gone(&texts, value);
-            bytes += if stays { key.len() } else { 0 };
-            stays
+            !is_gone(&texts, &kept.value)
         });
-        self.bytes = bytes;
     }
 
     #[cfg(test)]
     pub(super) fn get(&self, key: &[u8]) -> Option<&V> {
-        self.series.get(key)
+        self.series.get(key).map(|kept| &kept.value)
     }
 
     #[cfg(test)]
@@ -141,7 +192,8 @@ impl<V> Series<V> {
 impl<V: EncodeMetric> Series<V> {
     /// Puts all of them on the page; nothing if there are none, as Prometheus' clients do.
     pub(super) fn encode(&self, page: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let first = self.series.values().chain(&self.overflow).next();
+        let kept = self.series.values().map(|kept| &kept.value);
+        let first = kept.chain(&self.overflow).next();
         let Some(first) = first else {
             return Ok(());
         };
@@ -157,7 +209,8 @@ impl<V: EncodeMetric> Series<V> {
             .iter()
             .map(|value| (&self.overflow_key, value));
         let mut named = Vec::with_capacity(labels.len());
-        for (key, value) in self.series.iter().chain(overflow) {
+        let kept = self.series.iter().map(|(key, kept)| (key, &kept.value));
+        for (key, value) in kept.chain(overflow) {
             named.clear();
             named.extend(labels.iter().map(AsRef::<str>::as_ref).zip(values(key)));
             value.encode(family.encode_family(&named.as_slice())?)?;
@@ -203,6 +256,29 @@ mod tests {
         assert_eq!((series.len(), series.overflowed()), (2, 3));
         assert_eq!(series.of_overflow(), Some(&3));
         assert_eq!(series.get(labels(&["one"]).key()), Some(&2));
+    }
+
+    #[test]
+    fn series_that_nothing_is_counted_in_make_room() {
+        let mut series = series(&["a"]);
+        for name in ["one", "two", "three"] {
+            count(&mut series, &labels(&[name]));
+        }
+        assert_eq!((series.len(), series.overflowed()), (2, 1));
+        // The one is used on, the other is not.
+        count(&mut series, &labels(&["one"]));
+        series.make_room(Instant::now());
+        assert_eq!(series.len(), 2, "not yet");
+        series.make_room(Instant::now() + IDLE);
+        assert_eq!(series.len(), 1);
+        count(&mut series, &labels(&["three"]));
+        assert_eq!((series.len(), series.overflowed()), (2, 1));
+        assert_eq!(series.get(labels(&["one"]).key()), Some(&2));
+        assert_eq!(series.get(labels(&["three"]).key()), Some(&1));
+        // Both were used since.
+        count(&mut series, &labels(&["one"]));
+        series.make_room(Instant::now() + 2 * IDLE);
+        assert_eq!(series.len(), 2);
     }
 
     #[test]

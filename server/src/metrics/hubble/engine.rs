@@ -62,6 +62,8 @@ pub(super) struct Engine {
     most: usize,
     flows: u64,
     lapped: u64,
+    /// Of metrics that are not there any more.
+    overruns: u64,
     /// Events that were lost, as `SOURCES`.
     lost: [u64; SOURCES.len()],
     gone: Gone,
@@ -76,6 +78,7 @@ impl Engine {
             most,
             flows: 0,
             lapped: 0,
+            overruns: 0,
             lost: [0; SOURCES.len()],
             gone: Gone::default(),
         }
@@ -103,6 +106,7 @@ impl Engine {
             }
             self.handlers.push(handler);
         }
+        self.overruns += before.iter().map(Handler::overruns).sum::<u64>();
         Ok(())
     }
 
@@ -136,7 +140,7 @@ impl Engine {
         Counts {
             flows: self.flows,
             lapped: self.lapped,
-            overruns: self.handlers.iter().map(Handler::overruns).sum(),
+            overruns: self.overruns + self.handlers.iter().map(Handler::overruns).sum::<u64>(),
             families: families
                 .map(|(name, series, overflowed)| FamilyCounts {
                     name,
