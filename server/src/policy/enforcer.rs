@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use sextant_ebpf_common::policy::Subject;
 use sextant_policy::{
     compile::{self, Limits, Sets, Tables, TooLarge},
@@ -45,6 +46,9 @@ pub struct Enforcer(Arc<Shared>);
 
 struct Shared {
     inner: Mutex<Inner>,
+    rooms: Rooms,
+    /// What is told of what is in force; who asks does not wait for who changes it.
+    told: ArcSwap<InForce>,
     sources: Sources,
     verdicts: Verdicts,
 }
@@ -59,8 +63,6 @@ struct Inner {
     is_taken_over: bool,
     /// What was checked last, since it is mostly what comes into force next.
     checked: Option<Checked>,
-    /// What is told of what is in force.
-    told: InForce,
 }
 
 /// The set before a change that is not confirmed.
@@ -127,13 +129,14 @@ impl Enforcer {
     #[must_use]
     pub fn new(tables: RuleTables, sources: Sources, verdicts: Verdicts) -> Self {
         Self(Arc::new(Shared {
+            rooms: tables.rooms(),
+            told: ArcSwap::default(),
             inner: Mutex::new(Inner {
                 is_taken_over: tables.is_taken_over(),
                 tables,
                 in_force: None,
                 behind: None,
                 checked: None,
-                told: InForce::default(),
             }),
             sources,
             verdicts,
@@ -153,7 +156,7 @@ impl Enforcer {
             tokio::task::block_in_place(|| self.refresh());
         }
         loop {
-            let is_outdated = self.lock().told.outdated.is_some();
+            let is_outdated = self.0.told.load().outdated.is_some();
             tokio::select! {
                 () = changes.next() => {}
                 () = tokio::time::sleep(AGAIN), if is_outdated => {}
@@ -176,24 +179,32 @@ impl Enforcer {
         let Some(in_force) = inner.in_force.take() else {
             return;
         };
+        let was_outdated = self.0.told.load().outdated.is_some();
         let refreshed = self.refreshed(&mut inner, &in_force);
         inner.in_force = Some(in_force);
-        let outdated = refreshed.err().map(|error| error.to_string());
-        match (&outdated, &inner.told.outdated) {
-            (Some(error), None) => {
-                tracing::error!(%error, "policies stay in force for the host as it was before; tried again");
+        match refreshed {
+            Ok(()) if was_outdated => {
+                tracing::info!("policies are in force for the host as it is");
             }
-            (None, Some(_)) => tracing::info!("policies are in force for the host as it is"),
-            _ => {}
+            Ok(()) => {}
+            Err(error) => {
+                if !was_outdated {
+                    tracing::error!(%error, "policies stay in force for the host as it was before; tried again");
+                }
+                let told = InForce::clone(&self.0.told.load());
+                self.0.told.store(Arc::new(InForce {
+                    outdated: Some(error.to_string()),
+                    ..told
+                }));
+            }
         }
-        inner.told.outdated = outdated;
     }
 
     fn refreshed(&self, inner: &mut Inner, in_force: &Parts) -> Result<(), EnforceError> {
-        let scene = self.scene(&inner.tables);
-        let made = self.compiled(in_force, &scene, inner.tables.rooms())?;
-        self.put_in_force(inner, &made, &scene, None)?;
+        let scene = self.scene();
+        let made = self.compiled(in_force, &scene)?;
         let Inner { tables, behind, .. } = inner;
+        self.put_in_force(tables, &made, &scene, None)?;
         let Some(behind) = behind else {
             tables.stay();
             return Ok(());
@@ -204,8 +215,8 @@ impl Enforcer {
         Ok(())
     }
 
-    fn compiled(&self, parts: &Parts, scene: &Scene, rooms: Rooms) -> Result<Tables, EnforceError> {
-        let verdicts = &self.0.verdicts;
+    fn compiled(&self, parts: &Parts, scene: &Scene) -> Result<Tables, EnforceError> {
+        let (verdicts, rooms) = (&self.0.verdicts, self.0.rooms);
         verdicts.change(|reasons| compiled(parts, scene, rooms, reasons))
     }
 
@@ -217,35 +228,31 @@ impl Enforcer {
         parts: Parts,
         behind: Option<Behind>,
     ) -> Result<Cost, EnforceError> {
-        let scene = self.scene(&inner.tables);
+        let scene = self.scene();
         let mut reasons = compile::Reasons::default();
-        let made = compiled(&parts, &scene, inner.tables.rooms(), &mut reasons)?;
+        let made = compiled(&parts, &scene, self.0.rooms, &mut reasons)?;
         let placement = scene.placement(&made);
         inner.tables.check(&made, &placement).map_err(no_room)?;
         inner.in_force = Some(parts);
         inner.behind = behind;
-        inner.told = told(&made, &reasons);
-        Ok(inner.told.cost)
+        Ok(self.tell(told(&made, &reasons)))
     }
 
     fn put_in_force(
         &self,
-        inner: &mut Inner,
+        tables: &mut RuleTables,
         made: &Tables,
         scene: &Scene,
         back_after: Option<Duration>,
-    ) -> Result<(), EnforceError> {
+    ) -> Result<Cost, EnforceError> {
         let placement = scene.placement(made);
-        let put = inner.tables.put_in_force(made, &placement, back_after);
+        let put = tables.put_in_force(made, &placement, back_after);
         put.map_err(no_room)?;
         let told = self.0.verdicts.change(|reasons| {
             reasons.activated();
             told(made, reasons)
         });
-        // Whether it is for this host is for who put it there.
-        let outdated = inner.told.outdated.take();
-        inner.told = InForce { outdated, ..told };
-        Ok(())
+        Ok(self.tell(told))
     }
 
     /// Before a change that may not be confirmed: after which time what is in force comes
@@ -279,15 +286,22 @@ impl Enforcer {
         behind: &Behind,
         scene: &Scene,
     ) -> Result<(), EnforceError> {
-        let made = self.compiled(&behind.set, scene, tables.rooms())?;
+        let made = self.compiled(&behind.set, scene)?;
         let placement = scene.placement(&made);
         let within = behind.deadline.saturating_duration_since(Instant::now());
         let put = tables.put_behind(&made, &placement, within);
         put.map_err(no_room)
     }
 
-    fn scene(&self, tables: &RuleTables) -> Scene {
-        self.0.sources.scene(tables.rooms().subjects)
+    fn scene(&self) -> Scene {
+        self.0.sources.scene(self.0.rooms.subjects)
+    }
+
+    /// From now on that is told; what it takes.
+    fn tell(&self, told: InForce) -> Cost {
+        let cost = told.cost;
+        self.0.told.store(Arc::new(told));
+        cost
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -298,9 +312,9 @@ impl Enforcer {
 impl Enforce for Enforcer {
     fn check(&self, set: &Proposed) -> Result<Cost, EnforceError> {
         let mut inner = self.lock();
-        let scene = self.scene(&inner.tables);
+        let scene = self.scene();
         let parts = Parts::of(set);
-        let made = self.compiled(&parts, &scene, inner.tables.rooms())?;
+        let made = self.compiled(&parts, &scene)?;
         let placement = scene.placement(&made);
         inner.tables.check(&made, &placement).map_err(no_room)?;
         let cost = cost(&made);
@@ -335,34 +349,32 @@ impl Enforce for Enforcer {
             && behind.as_ref().is_none_or(was_nothing)
         {
             inner.in_force = Some(parts);
-            inner.told = InForce::default();
-            return Ok(Cost::default());
+            return Ok(self.tell(InForce::default()));
         }
-        let scene = self.scene(&inner.tables);
+        let scene = self.scene();
         let made = match ready.filter(|(of, _)| *of == scene) {
             Some((_, made)) => made,
-            None => self.compiled(&parts, &scene, inner.tables.rooms())?,
+            None => self.compiled(&parts, &scene)?,
         };
         let waited = inner.tables.comes_back();
         let back_after = self.prepare(&mut inner, behind.as_ref(), &scene);
-        let put = self.put_in_force(&mut inner, &made, &scene, back_after);
+        let put = self.put_in_force(&mut inner.tables, &made, &scene, back_after);
         // What was said of a change before stays where this one fails: programs still go
         // back by themselves.
         if (put.is_ok() && behind.is_none()) || (put.is_err() && !waited) {
             inner.tables.stay();
         }
-        put?;
+        let cost = put?;
         self.0
             .verdicts
             .keep_hits(|policy| parts.revisions.contains_key(policy));
         inner.in_force = Some(parts);
         inner.behind = behind;
-        inner.told.outdated = None;
-        Ok(inner.told.cost)
+        Ok(cost)
     }
 
     fn in_force(&self) -> Option<InForce> {
-        Some(self.lock().told.clone())
+        Some(InForce::clone(&self.0.told.load()))
     }
 
     fn went_back(&self) -> bool {
@@ -380,8 +392,7 @@ impl Enforce for Enforcer {
     }
 
     fn judged(&self) -> Option<Vec<Endpoint>> {
-        let scene = self.scene(&self.lock().tables);
-        Some(scene.subjects())
+        Some(self.scene().subjects())
     }
 
     fn hits(&self) -> Vec<Hit> {
