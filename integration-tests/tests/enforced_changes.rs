@@ -119,7 +119,7 @@ fn it_is_told_that_policies_do_not_follow_the_host_and_when_they_do_again() {
     let list = || policy_list(&daemon);
     let told = list();
     assert!(
-        told.contains("in force") && !told.contains("NOT UP TO DATE"),
+        told.contains("in force") && !told.contains("warning"),
         "{told}"
     );
 
@@ -127,7 +127,7 @@ fn it_is_told_that_policies_do_not_follow_the_host_and_when_they_do_again() {
     let units: Vec<_> = units.collect();
     let mut child = start(&hosts.host, EVERYWHERE, &units.join(" "));
     assert_eq!(line_of(&mut child), "ready");
-    let wanted = "NOT UP TO DATE: in force for the host as it was before: ";
+    let wanted = "warning: in force for the host as it was before: ";
     let told = eventually("it is told", || {
         Some(list()).filter(|told| told.contains(wanted))
     });

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::Value;
 use sextant_integration_tests::{
-    Daemon,
+    Daemon, Netns,
     daemon::QUICK,
     eventually,
     exported::{flows, network, shown, web},
@@ -280,6 +280,26 @@ fn a_kill_takes_nothing_that_was_written_and_spoils_no_line() {
     assert!(has_all(&read, &before) && has_all(&read, &after));
 }
 
+/// What the page says of eight changes and a mistake.
+fn is_on_the_page(a: &Netns) {
+    // It is counted when the file is looked at by itself.
+    let page = eventually("a failure that is counted", || {
+        let page = a.run("curl -s http://127.0.0.1:9965/metrics");
+        page.contains("{op=\"failure\"} 1").then_some(page)
+    });
+    for series in [
+        "exporters_total{status=\"active\"} 1.0",
+        "exporters_total{status=\"inactive\"} 0.0",
+        "up{name=\"all\"} 1.0",
+        "reconfigurations_total{op=\"add\"} 1",
+        "reconfigurations_total{op=\"update\"} 8",
+        "reconfigurations_total{op=\"failure\"} 1",
+    ] {
+        let line = format!("\nhubble_dynamic_exporter_{series}\n");
+        assert!(page.contains(&line), "{line}{page}");
+    }
+}
+
 /// The only exporter goes from one file to another and back.
 #[test]
 fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_out() {
@@ -319,22 +339,7 @@ fn a_configuration_that_changes_under_load_takes_no_flow_twice_and_leaves_none_o
         daemon.log().contains("flowLogs[0].filePath").then_some(())
     });
     assert_eq!(state(&daemon).0.target, exporter.target, "as before");
-    // It is counted when the file is looked at by itself.
-    let page = eventually("a failure that is counted", || {
-        let page = a.run("curl -s http://127.0.0.1:9965/metrics");
-        page.contains("{op=\"failure\"} 1").then_some(page)
-    });
-    for series in [
-        "exporters_total{status=\"active\"} 1.0",
-        "exporters_total{status=\"inactive\"} 0.0",
-        "up{name=\"all\"} 1.0",
-        "reconfigurations_total{op=\"add\"} 1",
-        "reconfigurations_total{op=\"update\"} 8",
-        "reconfigurations_total{op=\"failure\"} 1",
-    ] {
-        let line = format!("\nhubble_dynamic_exporter_{series}\n");
-        assert!(page.contains(&line), "{line}{page}");
-    }
+    is_on_the_page(&a);
     drop(load);
     quiet(&a, "va");
     let shown = eventually("nothing behind", || {

@@ -39,8 +39,8 @@ pub use flow_logs::{FlowLogs, FlowLogsError, try_exports};
 pub use lines::Lines;
 pub use set::{Deaths, Exporters};
 pub use setting::{
-    Aggregation, Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget, Protocol,
-    Remote, Selected, Setting, SettingError, SpoolSetting, Target, check,
+    Aggregation, COUNTED_FOR, Compression, Exports, FileTarget, HttpFormat, HttpTarget, OtlpTarget,
+    Protocol, Remote, Selected, Setting, SettingError, SpoolSetting, Target, check,
 };
 pub(crate) use setting::{filters, name, shown, target, try_files};
 pub use signal::{Signal, SpansOf};

@@ -45,7 +45,9 @@ impl Exporting {
         let apply = async move {
             while news.changed().await.is_ok() {
                 let wanted = news.borrow_and_update().clone();
-                if let Err(error) = applied.change(&wanted) {
+                let applied = applied.clone();
+                let changed = tokio::task::spawn_blocking(move || applied.change(&wanted));
+                if let Ok(Err(error)) = changed.await {
                     tracing::warn!("not all exporters are at work: {error}");
                 }
             }

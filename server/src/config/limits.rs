@@ -78,7 +78,7 @@ pub(super) const EXPORT_INTERVAL: RangeInclusive<Duration> = millis(1)..=Duratio
 /// Between two pages of metrics that are sent.
 pub(super) const EXPORT_METRICS: RangeInclusive<Duration> = millis(100)..=Duration::from_secs(3600);
 /// How long flows are counted before they are written.
-pub(super) const EXPORT_AGGREGATION: RangeInclusive<Duration> = millis(10)..=hours(24);
+pub(super) const EXPORT_AGGREGATION: RangeInclusive<Duration> = crate::export::COUNTED_FOR;
 /// Events of a request.
 pub(super) const EXPORT_EVENTS: RangeInclusive<usize> = 1..=1 << 20;
 

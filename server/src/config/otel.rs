@@ -98,8 +98,11 @@ fn exporter(env: Env<'_>, signal: Signal) -> Option<Setting> {
     let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
     remote.compression = of.choice("COMPRESSION", &compressions).unwrap_or_default();
     match of.millis("TIMEOUT") {
-        // No limit; the longest there is.
-        Some(Duration::ZERO) => remote.timeout = *limits::EXPORT_TIMEOUT.end(),
+        Some(Duration::ZERO) => {
+            remote.timeout = *limits::EXPORT_TIMEOUT.end();
+            let most = remote.timeout;
+            tracing::warn!("OTEL_EXPORTER_OTLP_TIMEOUT: there is always a limit; {most:?}");
+        }
         Some(timeout) => {
             remote.timeout = within(
                 "OTEL_EXPORTER_OTLP_TIMEOUT",

@@ -66,11 +66,14 @@ impl Exporter {
         self.outlet.prepare();
         loop {
             let is_full = self.read();
+            let was_ending = self.reader.is_ending();
             self.counts.hold(self.batch.len() as u64);
             let is_due = self.is_due(is_full);
             let is_written = !is_due || self.write().await;
             match self.reader.is_ending() {
                 _ if is_due && is_written && is_full => {}
+                // It was told so while it wrote, and has not read to its end.
+                true if !was_ending => {}
                 true if is_written || !self.rests().await => break,
                 true => {}
                 false => self.wait().await,
@@ -156,10 +159,10 @@ impl Exporter {
         let (Some(pause), Some(gives_up)) = (self.outlet.pause(), self.gives_up) else {
             return false;
         };
-        let next = Instant::now() + pause;
-        let is_in_time = next < gives_up;
+        let now = Instant::now();
+        let is_in_time = now < gives_up;
         if is_in_time {
-            tokio::time::sleep_until(next).await;
+            tokio::time::sleep_until(gives_up.min(now + pause)).await;
         }
         is_in_time
     }

@@ -34,8 +34,8 @@ use thiserror::Error;
 
 use super::dynamic::Dynamic;
 use super::setting::{
-    Aggregation, Exports, FileTarget, Selected, Setting, SettingError, check, name, target,
-    try_files,
+    Aggregation, COUNTED_FOR, Exports, FileTarget, Selected, Setting, SettingError, check, name,
+    target, try_files,
 };
 use crate::{filter::Filters, flow::Time, mask::Mask, reloaded::Source, small_file, tls::TlsError};
 
@@ -262,9 +262,6 @@ impl Entry {
     }
 }
 
-/// Flows are counted for so long at least, if at all.
-const SHORTEST: Duration = Duration::from_millis(10);
-
 /// As Go writes it, such as `1m30s`; none for one that is not positive, as in Hubble.
 fn interval(value: &serde_json::Value) -> Result<Duration, String> {
     let wrong = || format!("`{value}` is no duration such as 30s");
@@ -276,12 +273,13 @@ fn interval(value: &serde_json::Value) -> Result<Duration, String> {
     }
     let duration: jiff::SignedDuration = text.parse().map_err(|_| wrong())?;
     let duration = Duration::try_from(duration).unwrap_or_default();
-    if !duration.is_zero() && duration < SHORTEST {
-        return Err(format!(
-            "`{value}` is too short; give {SHORTEST:?} or more, or 0"
-        ));
+    let (least, most) = COUNTED_FOR.into_inner();
+    match duration.is_zero() || COUNTED_FOR.contains(&duration) {
+        true => Ok(duration),
+        false => Err(format!(
+            "`{value}` does not fit; give {least:?} to {most:?}, or 0"
+        )),
     }
-    Ok(duration)
 }
 
 fn list(key: &str, list: Option<Vec<serde_json::Value>>) -> Result<Vec<FlowFilter>, Wrong> {

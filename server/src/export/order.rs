@@ -18,7 +18,7 @@ use super::setting::Setting;
 pub(super) type Gate = Arc<RwLock<()>>;
 
 /// Orders that are kept for who has not taken them.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// Before the event of this number: as the orders before say.
 #[derive(Clone, Debug)]

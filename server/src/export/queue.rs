@@ -35,9 +35,9 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Opens the spool, if it can.
+    /// The spool is opened with the first `settle`.
     pub(super) fn new(setting: SpoolSetting, form: u32, counts: Counts) -> Self {
-        let mut queue = Self {
+        Self {
             fresh: Batch::default(),
             disk: None,
             setting,
@@ -45,9 +45,7 @@ impl Queue {
             counts,
             retry: None,
             lent: 0,
-        };
-        queue.settle();
-        queue
+        }
     }
 
     /// Where the spool is.
@@ -151,6 +149,8 @@ impl Queue {
             self.counts.drop_events(Dropped::Damaged, events);
             // Those that are to be sent just now are nowhere else from now on.
             self.lent += disk.loaded() as usize;
+            // With its lock.
+            drop(disk);
             let gone = format!("the spool {path:?} was removed or moved; it is begun anew");
             tracing::warn!(name, lost = events, "{gone}");
             self.counts.damage(Damage::Segment);

@@ -10,6 +10,7 @@ use super::{
     counts::{Counts, Dropped},
     encoder::{Encoder, Made},
     lines::Lines,
+    order::MOST,
     otlp::put_own_span,
     setting::{Setting, SettingError},
     start::Source,
@@ -22,6 +23,9 @@ use crate::{
 
 /// Between two looks at the store, at least.
 const TAKE_IN: Duration = Duration::from_millis(10);
+
+/// Looks into the store at once: others wait for who looks long and finds nothing.
+const RUNS: usize = 64;
 
 /// A place in the store, and what is made of the events there.
 pub(super) struct Reader {
@@ -77,6 +81,10 @@ impl Reader {
     /// as it says from now on.
     pub(super) fn change(&mut self, setting: &Setting, from: u64) -> Result<(), SettingError> {
         let encoder = Encoder::new(setting, self.node_name.clone(), &self.lines)?;
+        if self.next.len() == MOST {
+            // It is so far behind that it never exports by it.
+            self.next.pop_front();
+        }
         self.next.push_back((from, encoder));
         self.turn();
         let has_own = self.own.as_ref().is_some_and(|own| !own.is_closed());
@@ -157,7 +165,10 @@ impl Reader {
 
     fn read_events(&mut self, batch: &mut Batch, most_bytes: usize) -> bool {
         self.published.mark_unchanged();
-        while batch.bytes() < most_bytes {
+        for _ in 0..RUNS {
+            if batch.bytes() >= most_bytes {
+                return true;
+            }
             self.turn();
             self.encoder.groups().turn(Instant::now());
             if self.take_group(batch) {

@@ -1,6 +1,6 @@
 //! What an exporter is told: which events, what of them, and where to.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, fmt, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use sextant_flows::json;
 use sextant_proto::flow::FlowFilter;
@@ -36,6 +36,10 @@ pub struct Selected {
     /// Flows that are equal in some fields are one line, of these fields alone.
     pub aggregation: Aggregation,
 }
+
+/// How long flows can be counted.
+pub const COUNTED_FOR: RangeInclusive<Duration> =
+    Duration::from_millis(10)..=Duration::from_secs(24 * 3600);
 
 /// Which flows are equal, and how long they are counted; none are unless both are given.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -218,7 +218,8 @@ impl Spool {
             return Ok(());
         };
         let name = segment_name(last.first);
-        if self.folder.open_file(&name, OFlag::O_PATH).is_err() {
+        let there = self.folder.open_file(&name, OFlag::O_PATH);
+        if there.is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             // Somebody removed it: what is written there nobody would find.
             self.writer = None;
             return Err(io::Error::new(

@@ -138,6 +138,7 @@ impl Spooled {
 impl Intake {
     /// Reads until it is told to end, and then what is stored; how many events it left.
     async fn run(mut self, shared: &Shared) -> u64 {
+        shared.queue.borrow_mut().settle();
         let mut sync = tokio::time::interval(SYNC);
         loop {
             let Some(is_full) = self.take_and_read(shared) else {
@@ -168,10 +169,15 @@ impl Intake {
     /// Takes orders, and in one batch; whether there may be more, unless it is to end.
     fn take_and_read(&mut self, shared: &Shared) -> Option<bool> {
         let gate = self.orders.gate();
-        let _held = gate.read().unwrap_or_else(PoisonError::into_inner);
+        let held = gate.read().unwrap_or_else(PoisonError::into_inner);
         self.take_orders(shared);
+        let mut queue = shared.queue.borrow_mut();
         let is_ending = self.reader.is_ending();
-        (!is_ending).then(|| self.read(shared))
+        let is_full = (!is_ending).then(|| self.reader.read(&mut queue.fresh, self.most_bytes));
+        // No other exporter waits for this one's disk.
+        drop(held);
+        queue.settle();
+        is_full
     }
 
     /// Takes in one batch; whether there may be more.

@@ -109,7 +109,7 @@ fn mode(mode: Mode) -> &'static str {
     }
 }
 
-fn gauges(state: &State, is_unkept: bool) -> [(&'static str, &'static str, i64); 6] {
+fn gauges(state: &State, is_unkept: bool) -> [(&'static str, &'static str, i64); 7] {
     let (cost, is_failed) = match &state.standing {
         Standing::Active(cost) => (*cost, false),
         Standing::Failed(_) => (Default::default(), true),
@@ -123,8 +123,13 @@ fn gauges(state: &State, is_unkept: bool) -> [(&'static str, &'static str, i64);
         ),
         (
             "policies_failed",
-            "1 while policies that should be in force are not, or are not kept",
-            (is_failed || is_unkept).into(),
+            "1 while the kept policies are not in force though they should be",
+            is_failed.into(),
+        ),
+        (
+            "policies_unkept",
+            "1 while policies are not kept on the disk, or those that were are lost",
+            is_unkept.into(),
         ),
         (
             "policies_revision",

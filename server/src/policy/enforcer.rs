@@ -175,14 +175,18 @@ impl Enforcer {
         if inner.tables.generation() == 0 {
             return;
         }
+        let Inner {
+            tables,
+            in_force,
+            behind,
+            ..
+        } = &mut *inner;
         // What a daemon before put there stays until a set is asked for.
-        let Some(in_force) = inner.in_force.take() else {
+        let Some(in_force) = in_force else {
             return;
         };
         let was_outdated = self.0.told.load().outdated.is_some();
-        let refreshed = self.refreshed(&mut inner, &in_force);
-        inner.in_force = Some(in_force);
-        match refreshed {
+        match self.refreshed(tables, in_force, behind.as_ref()) {
             Ok(()) if was_outdated => {
                 tracing::info!("policies are in force for the host as it is");
             }
@@ -200,10 +204,14 @@ impl Enforcer {
         }
     }
 
-    fn refreshed(&self, inner: &mut Inner, in_force: &Parts) -> Result<(), EnforceError> {
+    fn refreshed(
+        &self,
+        tables: &mut RuleTables,
+        in_force: &Parts,
+        behind: Option<&Behind>,
+    ) -> Result<(), EnforceError> {
         let scene = self.scene();
         let made = self.compiled(in_force, &scene)?;
-        let Inner { tables, behind, .. } = inner;
         self.put_in_force(tables, &made, &scene, None)?;
         let Some(behind) = behind else {
             tables.stay();
@@ -294,7 +302,7 @@ impl Enforcer {
     }
 
     fn scene(&self) -> Scene {
-        self.0.sources.scene(self.0.rooms.subjects)
+        self.0.sources.scene(self.0.rooms)
     }
 
     /// From now on that is told; what it takes.

@@ -27,6 +27,8 @@ use crate::{
 const MOST: usize = 1024;
 /// Units and containers that came or went.
 const MOST_NEWS: usize = 4096;
+/// With what the name of Kubernetes' cgroup of all pods begins.
+const PODS: &str = "kubepods";
 /// The root of the unified hierarchy, which is nobody's.
 const ROOT: u64 = 1;
 
@@ -240,11 +242,23 @@ impl Groups {
     }
 }
 
-/// Who made a cgroup, by its path: a user's slice, a unit of the system.
+/// Who made a cgroup, by its path: a user's slice, a unit of the system, a pod.
 fn owner(path: &str) -> &str {
-    let mut ends = path.match_indices('/').map(|(at, _)| at);
-    // The first one stands before all.
-    ends.nth(2).map_or(path, |end| &path[..end])
+    let of_pods = path.trim_start_matches('/').starts_with(PODS);
+    let is_pod = |name: &str| name.strip_prefix(PODS).unwrap_or(name).contains("pod");
+    let mut begin = 1;
+    let ends = path.match_indices('/').map(|(at, _)| at).skip(1);
+    // Classes of pods stand between.
+    let mut ends = ends.enumerate();
+    let end = ends.find(|(place, end)| {
+        let name = &path[begin..*end];
+        begin = end + 1;
+        match of_pods {
+            true => *place > 0 && is_pod(name),
+            false => *place == 1,
+        }
+    });
+    end.map_or(path, |(_, end)| &path[..end])
 }
 
 /// Who it is, whatever its labels.
@@ -325,6 +339,35 @@ mod tests {
             list.iter()
                 .any(|(cgroup, _)| *cgroup == 2 + 2 * MOST as u64)
         );
+    }
+
+    #[test]
+    fn the_owner_of_a_cgroup_is_a_slice_a_unit_or_a_pod() {
+        for (path, expect) in [
+            ("/", "/"),
+            ("/init.scope", "/init.scope"),
+            ("/system.slice/a.service", "/system.slice/a.service"),
+            ("/system.slice/a.service/b/c", "/system.slice/a.service"),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/x",
+                "/user.slice/user-1000.slice",
+            ),
+            (
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-2.scope",
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice",
+            ),
+            (
+                "/kubepods.slice/kubepods-pod1.slice/cri-2.scope/x/y",
+                "/kubepods.slice/kubepods-pod1.slice",
+            ),
+            (
+                "/kubepods/burstable/pod1/2/podman",
+                "/kubepods/burstable/pod1",
+            ),
+            ("/kubepods/pod1/2", "/kubepods/pod1"),
+        ] {
+            assert_eq!(owner(path), expect);
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub(super) use line::Line;
 use methods::Method;
 use pool::{Caps, Full, Place, Pool};
 pub(super) use turns::Turn;
-use turns::Turns;
+use turns::{HEAVY, SHORT, Turns};
 
 /// Limits and drain signal that all calls share.
 #[derive(Clone, Debug)]
@@ -108,8 +108,8 @@ impl Limits {
             calls: pool(config.max_calls),
             bytes: pool(config.max_pending_bytes),
             ahead: Everybody::default(),
-            turns: Turns::default(),
-            short_turns: Turns::default(),
+            turns: Turns::new(HEAVY),
+            short_turns: Turns::new(SHORT),
             message_timeout: config.message_timeout,
             refused: Arc::default(),
             draining,

@@ -331,11 +331,11 @@ pub(super) fn set(status: &api::SetStatus) -> String {
                 ", in force: {} endpoints selected, {entries} entries, {size} in the kernel",
                 grouped(status.selected_endpoints)
             );
-            if !status.error.is_empty() {
-                told += &format!("\nNOT UP TO DATE: {}", harmless(&status.error));
-            }
         }
         _ => told += ", none does anything",
+    }
+    if status.state() != api::PolicyState::Failed && !status.error.is_empty() {
+        told += &format!("\nwarning: {}", harmless(&status.error));
     }
     if let Some(by) = &status.confirm_by {
         let by = Format::Rfc3339.print(Some(by));

@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsStr,
-    fs::{File, Metadata, TryLockError, read_dir, symlink_metadata},
+    fs::{File, Metadata, TryLockError, metadata, read_dir},
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -73,11 +73,11 @@ impl Folder {
         })
     }
 
-    /// Whether it is still at its path.
+    /// Whether it is still at its path, which may be a link.
     pub(super) fn is_there(&self) -> bool {
         let inode = |file: io::Result<Metadata>| file.map(|is| (is.dev(), is.ino())).ok();
         let ours = inode(self.folder.metadata());
-        ours.is_some() && ours == inode(symlink_metadata(&self.path))
+        ours.is_some() && ours == inode(metadata(&self.path))
     }
 
     pub(super) fn path(&self) -> &Path {

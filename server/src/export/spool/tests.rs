@@ -269,6 +269,7 @@ fn a_spool_that_somebody_removed_is_told_and_begun_anew() {
     let folder = tempfile::tempdir().unwrap();
     let counts = counts();
     let mut queue = Queue::new(setting(folder.path()), 1, counts.clone());
+    queue.settle();
     let add = |queue: &mut Queue, events: u64| {
         for number in 0..events {
             let added = queue.fresh.add(|out| {
@@ -282,6 +283,12 @@ fn a_spool_that_somebody_removed_is_told_and_begun_anew() {
     add(&mut queue, 5);
     queue.sync();
     assert_eq!(queue.on_disk(), 5);
+    // One that moved and left a link is where it was.
+    fs::rename(folder.path().join("spool"), folder.path().join("other")).unwrap();
+    symlink("other", folder.path().join("spool")).unwrap();
+    queue.sync();
+    assert_eq!(queue.on_disk(), 5);
+    assert_eq!(counts.state().dropped[Dropped::Damaged as usize], 0);
     fs::rename(folder.path().join("spool"), folder.path().join("moved")).unwrap();
     queue.sync();
     assert_eq!(counts.state().dropped[Dropped::Damaged as usize], 5);

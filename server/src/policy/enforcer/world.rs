@@ -17,7 +17,7 @@ use sextant_policy::{
 use tokio::sync::watch;
 
 use crate::{
-    datapath::{Links, Placement, Role, Slots, namespaces_of},
+    datapath::{Links, Placement, Role, Rooms, Slots, namespaces_of},
     flow::{self, Interned},
     identity::{Identities, Snapshot},
     policy::ends::Ends,
@@ -73,8 +73,8 @@ impl Sources {
     }
 
     /// The host as it is now. Cgroups that are gone, which may have sockets yet, as far as
-    /// there is room for so many who are judged.
-    pub(super) fn scene(&self, room: u32) -> Scene {
+    /// there is room for them.
+    pub(super) fn scene(&self, rooms: Rooms) -> Scene {
         let snapshot = self.identities.snapshot().load_full();
         let mut scene = Scene::new(self.endpoint(snapshot.this_host()));
         self.add_addresses(&mut scene, &snapshot);
@@ -84,7 +84,10 @@ impl Sources {
         };
         let behind = self.add_groups(&mut scene, &there);
         self.add_interfaces(&mut scene, &snapshot, &behind);
-        let left = (room as usize).saturating_sub(scene.subjects.len() + 1);
+        let subjects = (rooms.subjects as usize).saturating_sub(scene.subjects.len() + 1);
+        // Two places each.
+        let groups = (rooms.groups as usize / 2).saturating_sub(scene.groups.len());
+        let left = subjects.min(groups);
         self.add_groups(&mut scene, &gone[gone.len().saturating_sub(left)..]);
         scene
     }

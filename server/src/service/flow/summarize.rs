@@ -186,11 +186,7 @@ impl SummaryQuery {
             since,
             until,
         };
-        let mut tally = match self.bucket {
-            Some(bucket) => Tally::with_buckets(window, &self.group_by, bucket),
-            None => Tally::new(window, &self.group_by),
-        }
-        .with_room(usize::try_from(ring.len()).unwrap_or(usize::MAX));
+        let mut tally = self.tally(window, ring.len());
         let known_from = self.known_from(since, until, reach(ring, started));
         let mut lost = Lost::default();
         let mut from = None;
@@ -250,6 +246,15 @@ impl SummaryQuery {
             answer.next_page_token = next.token(self.fingerprint);
         }
         Ok(answer)
+    }
+
+    /// With room for so many flows.
+    fn tally(&self, window: Window, flows: u64) -> Tally {
+        let tally = match self.bucket {
+            Some(bucket) => Tally::with_buckets(window, &self.group_by, bucket),
+            None => Tally::new(window, &self.group_by),
+        };
+        tally.with_room(usize::try_from(flows).unwrap_or(usize::MAX))
     }
 
     /// Where what is known of the window begins. A begin that was asked for is

@@ -1,4 +1,4 @@
-//! Turns at work that is heavy in memory and time: so many at once, of one peer
+//! Turns at work that is heavy in memory, or in time: so many at once, of one peer
 //! so many. Others wait, in the order in which they came; how many wait is bound
 //! by the places for calls and streams.
 
@@ -11,15 +11,25 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::listener::{Caller, Share};
 
-/// At once, beside root's: each may hold tables of all flows and groups of the store, some
-/// 40 MiB with the usual one; scans are no faster when there are more.
-const ALL: usize = 2;
-/// Of one peer at once.
-const SHARE: usize = 1;
+/// So many at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AtOnce {
+    /// Beside root's.
+    pub(super) all: usize,
+    /// Of one peer.
+    pub(super) share: usize,
+}
+
+/// Each may hold tables of all flows and groups of the store, some 60 MiB with the usual
+/// one; scans are no faster when there are more.
+pub(super) const HEAVY: AtOnce = AtOnce { all: 2, share: 1 };
+/// What takes milliseconds.
+pub(super) const SHORT: AtOnce = AtOnce { all: 8, share: 2 };
 
 /// The turns; clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct Turns {
+    share: usize,
     all: Arc<Semaphore>,
     by: Arc<Mutex<HashMap<Share, Arc<Semaphore>>>>,
 }
@@ -40,18 +50,17 @@ struct Own {
     by: Arc<Mutex<HashMap<Share, Arc<Semaphore>>>>,
 }
 
-impl Default for Turns {
-    fn default() -> Self {
+impl Turns {
+    pub(super) fn new(at_once: AtOnce) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(ALL)),
+            share: at_once.share,
+            all: Arc::new(Semaphore::new(at_once.all)),
             by: Arc::default(),
         }
     }
-}
 
-impl Turns {
     /// Waits for a turn. First among the peer's own calls: so one peer's many are
-    /// at most `SHARE` in the line of all. Root's unix socket stands in no line.
+    /// at most that many in the line of all. Root's unix socket stands in no line.
     pub(super) async fn take(&self, caller: &Caller) -> Turn {
         let mut own = self.own(caller.share());
         // The semaphores are never closed.
@@ -68,7 +77,7 @@ impl Turns {
 
     fn own(&self, share: Share) -> Own {
         let mut by = self.by.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(Semaphore::new(SHARE));
+        let new = || Arc::new(Semaphore::new(self.share));
         let semaphore = Arc::clone(by.entry(share).or_insert_with(new));
         Own {
             share,
@@ -104,14 +113,17 @@ mod tests {
 
     #[test]
     fn many_of_one_peer_do_not_stand_before_others() {
-        let turns = Turns::default();
+        let turns = Turns::new(SHORT);
         let take = |last| turns.take(&peer(last)).now_or_never();
-        let mut at_work: Vec<_> = (0..SHARE).map(|_| take(1).unwrap()).collect();
+        let mut at_work: Vec<_> = (0..SHORT.share).map(|_| take(1).unwrap()).collect();
         let one = peer(1);
         let many: Vec<_> = (0..100).map(|_| Box::pin(turns.take(&one))).collect();
         assert!(take(1).is_none());
-        let others: Vec<_> = (2..5).filter_map(take).collect();
-        assert_eq!(others.len(), ALL - SHARE);
+        let others: Vec<_> = (2..5)
+            .flat_map(|last| [last, last])
+            .filter_map(take)
+            .collect();
+        assert_eq!(others.len(), SHORT.all - SHORT.share);
         assert!(take(9).is_none());
         at_work.pop();
         assert!(take(9).is_some());

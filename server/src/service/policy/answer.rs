@@ -86,10 +86,9 @@ pub(super) fn set_status(state: &State, now: Option<&Now>) -> api::SetStatus {
         Standing::Failed(error) => (api::PolicyState::Failed, error.clone(), None),
         Standing::Active(cost) => {
             let cost = in_force.map_or(*cost, |now| now.cost);
-            let standing = match (is_idle, &unkept) {
-                (true, Some(_)) => api::PolicyState::Failed,
-                (true, None) => api::PolicyState::Disabled,
-                (false, _) => api::PolicyState::Active,
+            let standing = match is_idle {
+                true => api::PolicyState::Disabled,
+                false => api::PolicyState::Active,
             };
             (
                 standing,

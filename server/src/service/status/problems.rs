@@ -38,28 +38,31 @@ pub(super) fn of(parts: &DatapathParts) -> Vec<api::Problem> {
         .collect()
 }
 
-/// Policies that should be in force and are not.
-pub(super) fn of_policies(policies: &Policies) -> Option<api::Problem> {
-    let problem = |text| problem(api::ProblemKind::Policy, text, None);
-    if let Some(why) = policies.unkept() {
-        return Some(problem(format!("{UNKEPT}: {why}")));
-    }
+/// Policies that should be in force and are not, or are not kept.
+pub(super) fn of_policies(policies: &Policies) -> Vec<api::Problem> {
+    let unkept = policies.unkept().map(|why| format!("{UNKEPT}: {why}"));
+    let texts = not_in_force(policies).into_iter().chain(unkept);
+    texts
+        .map(|text| problem(api::ProblemKind::Policy, text, None))
+        .collect()
+}
+
+fn not_in_force(policies: &Policies) -> Option<String> {
     let state = policies.state();
     match &state.standing {
         Standing::Active(_) => {
             if let Some(why) = policies.in_force().and_then(|now| now.outdated) {
-                return Some(problem(format!("the policies are {OUTDATED}: {why}")));
+                return Some(format!("the policies are {OUTDATED}: {why}"));
             }
             let pending = state
                 .pending
                 .filter(|pending| is_long_over(pending.deadline))?;
-            let text = format!(
+            Some(format!(
                 "revision {} was not confirmed in time: the set before it is in force again, and it cannot be undone where policies are kept; it is tried again, see the log",
                 pending.revision
-            );
-            Some(problem(text))
+            ))
         }
-        Standing::Failed(why) => Some(problem(format!("the policies are not in force: {why}"))),
+        Standing::Failed(why) => Some(format!("the policies are not in force: {why}")),
     }
 }
 
