@@ -10,7 +10,7 @@
 mod tests;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -272,10 +272,8 @@ impl StateFolder {
     /// file, with something in it.
     #[must_use]
     pub fn has(&self, name: &str, file: Inode) -> bool {
-        let folder = self.folder.metadata().map(|ours| (ours.dev(), ours.ino()));
-        let at_path = fs::symlink_metadata(&self.path).map(|there| (there.dev(), there.ino()));
         let there = fstatat(&self.folder, name, AtFlags::AT_SYMLINK_NOFOLLOW);
-        matches!((folder, at_path), (Ok(ours), Ok(there)) if ours == there)
+        is_same(&self.folder, fs::symlink_metadata(&self.path))
             && there.is_ok_and(|there| (there.st_dev, there.st_ino) == file && there.st_size > 0)
     }
 
@@ -360,6 +358,13 @@ impl StateFolder {
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         Ok(openat(&self.folder, name, flags, mode)?.into())
     }
+}
+
+/// Whether what was found is this file or folder.
+pub(crate) fn is_same(file: &File, found: io::Result<Metadata>) -> bool {
+    let found = found.map(|found| (found.dev(), found.ino()));
+    let ours = file.metadata().map(|ours| (ours.dev(), ours.ino()));
+    matches!((ours, found), (Ok(ours), Ok(found)) if ours == found)
 }
 
 /// Makes a folder where it is missing. It is for its owner alone; those above it

@@ -165,10 +165,8 @@ impl Reader {
 
     fn read_events(&mut self, batch: &mut Batch, most_bytes: usize) -> bool {
         self.published.mark_unchanged();
-        for _ in 0..RUNS {
-            if batch.bytes() >= most_bytes {
-                return true;
-            }
+        let mut runs = 0;
+        while batch.bytes() < most_bytes && runs < RUNS {
             self.turn();
             self.encoder.groups().turn(Instant::now());
             if self.take_group(batch) {
@@ -181,6 +179,7 @@ impl Reader {
                 }
                 return false;
             }
+            runs += 1;
             match self.look(batch, most_bytes) {
                 Run::Events(_) => {}
                 Run::Lost(events) => self.counts.drop_events(Dropped::Lapped, events),

@@ -171,26 +171,32 @@ impl Intake {
         let gate = self.orders.gate();
         let held = gate.read().unwrap_or_else(PoisonError::into_inner);
         self.take_orders(shared);
-        let mut queue = shared.queue.borrow_mut();
-        let is_ending = self.reader.is_ending();
-        let is_full = (!is_ending).then(|| self.reader.read(&mut queue.fresh, self.most_bytes));
+        if self.reader.is_ending() {
+            return None;
+        }
+        let is_full = self.fill(shared);
         // No other exporter waits for this one's disk.
         drop(held);
-        queue.settle();
-        is_full
+        shared.queue.borrow_mut().settle();
+        Some(is_full)
     }
 
-    /// Takes in one batch; whether there may be more.
-    fn read(&mut self, shared: &Shared) -> bool {
+    /// Takes one batch into memory; whether there may be more.
+    fn fill(&mut self, shared: &Shared) -> bool {
         let mut queue = shared.queue.borrow_mut();
-        let is_full = self.reader.read(&mut queue.fresh, self.most_bytes);
-        queue.settle();
-        is_full
+        self.reader.read(&mut queue.fresh, self.most_bytes)
     }
 
     /// Reads on to the end, as long as what is read finds room.
     fn finish(&mut self, shared: &Shared) -> u64 {
-        while self.read(shared) && shared.queue.borrow().fresh.len() == 0 {}
+        loop {
+            let is_full = self.fill(shared);
+            let mut queue = shared.queue.borrow_mut();
+            queue.settle();
+            if !is_full || queue.fresh.len() > 0 {
+                break;
+            }
+        }
         shared.is_over.set(true);
         shared.news.notify_one();
         self.reader.left()

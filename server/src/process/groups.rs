@@ -244,21 +244,15 @@ impl Groups {
 
 /// Who made a cgroup, by its path: a user's slice, a unit of the system, a pod.
 fn owner(path: &str) -> &str {
-    let of_pods = path.trim_start_matches('/').starts_with(PODS);
+    let mut names = path.split('/').skip(1);
     let is_pod = |name: &str| name.strip_prefix(PODS).unwrap_or(name).contains("pod");
-    let mut begin = 1;
-    let ends = path.match_indices('/').map(|(at, _)| at).skip(1);
-    // Classes of pods stand between.
-    let mut ends = ends.enumerate();
-    let end = ends.find(|(place, end)| {
-        let name = &path[begin..*end];
-        begin = end + 1;
-        match of_pods {
-            true => *place > 0 && is_pod(name),
-            false => *place == 1,
-        }
-    });
-    end.map_or(path, |(_, end)| &path[..end])
+    let depth = match path.trim_start_matches('/').starts_with(PODS) {
+        // Classes of pods stand between.
+        true => names.position(is_pod).map_or(usize::MAX, |place| place + 1),
+        false => 2,
+    };
+    let end = path.match_indices('/').nth(depth);
+    end.map_or(path, |(end, _)| &path[..end])
 }
 
 /// Who it is, whatever its labels.

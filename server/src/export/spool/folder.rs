@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsStr,
-    fs::{File, Metadata, TryLockError, metadata, read_dir},
+    fs::{File, TryLockError, metadata, read_dir},
     io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -17,7 +17,10 @@ use nix::{
 };
 
 use super::error::SpoolError;
-use crate::appended::{Refused, folder_of, open_in};
+use crate::{
+    appended::{Refused, folder_of, open_in},
+    state::is_same,
+};
 
 /// Held by the daemon that writes.
 const LOCK: &str = "lock";
@@ -75,9 +78,7 @@ impl Folder {
 
     /// Whether it is still at its path, which may be a link.
     pub(super) fn is_there(&self) -> bool {
-        let inode = |file: io::Result<Metadata>| file.map(|is| (is.dev(), is.ino())).ok();
-        let ours = inode(self.folder.metadata());
-        ours.is_some() && ours == inode(metadata(&self.path))
+        is_same(&self.folder, metadata(&self.path))
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -1,11 +1,11 @@
 //! What is counted of each policy, at one moment.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::collections::BTreeMap;
 
 use sextant_policy::policy::PolicyId;
 use sextant_proto::sextant::policy::v1 as api;
 
-use super::hits::{last, verdict};
+use super::hits::{last, summed, verdict};
 use crate::policy::{
     ends::Known,
     enforce::{Hit, InForce},
@@ -36,25 +36,17 @@ pub(super) struct Figures {
     /// Who is judged.
     pub(super) known: Known,
     pub(super) now: Now,
-    hits: HashMap<PolicyId, BTreeMap<i32, Hit>>,
+    /// By policy and verdict.
+    hits: BTreeMap<(PolicyId, i32), Hit>,
 }
 
 impl Figures {
     pub(super) fn new(known: Known, policies: &Policies) -> Self {
-        let mut sums: HashMap<_, BTreeMap<_, Hit>> = HashMap::new();
-        for hit in policies.hits() {
-            let of_policy = sums.entry(hit.policy.clone()).or_default();
-            match of_policy.entry(verdict(&hit).into()) {
-                Entry::Vacant(place) => {
-                    place.insert(hit);
-                }
-                Entry::Occupied(mut sum) => sum.get_mut().add(&hit),
-            }
-        }
+        let key = |hit: &Hit| (hit.policy.clone(), i32::from(verdict(hit)));
         Self {
             known,
             now: Now::of(policies),
-            hits: sums,
+            hits: summed(policies.hits(), key),
         }
     }
 
@@ -67,8 +59,9 @@ impl Figures {
 
     /// What it did, by verdict.
     pub(super) fn hits(&self, policy: &PolicyId) -> Vec<api::VerdictHits> {
-        let sums = self.hits.get(policy).into_iter().flatten();
-        sums.map(|(verdict, sum)| api::VerdictHits {
+        let of_policy = (policy.clone(), i32::MIN)..=(policy.clone(), i32::MAX);
+        let sums = self.hits.range(of_policy);
+        sums.map(|((_, verdict), sum)| api::VerdictHits {
             verdict: *verdict,
             flows: sum.flows,
             packets: sum.packets,

@@ -48,17 +48,22 @@ pub(super) fn list(
 
 /// What was met while its policy was enforced, and while it was in audit, together.
 fn whatever_mode(hits: Vec<Hit>) -> Vec<Hit> {
+    let key = |hit: &Hit| (hit.policy.clone(), hit.rule.clone(), hit.verdict);
+    summed(hits, key).into_values().collect()
+}
+
+/// The sums of those that have a key in common.
+pub(super) fn summed<K: Ord>(hits: Vec<Hit>, key: impl Fn(&Hit) -> K) -> BTreeMap<K, Hit> {
     let mut sums: BTreeMap<_, Hit> = BTreeMap::new();
     for hit in hits {
-        let key = (hit.policy.clone(), hit.rule.clone(), hit.verdict);
-        match sums.entry(key) {
+        match sums.entry(key(&hit)) {
             Entry::Vacant(place) => {
                 place.insert(hit);
             }
             Entry::Occupied(mut sum) => sum.get_mut().add(&hit),
         }
     }
-    sums.into_values().collect()
+    sums
 }
 
 /// What was done with the connections.
